@@ -1,0 +1,121 @@
+"""The array namespace (numpy, torch, any array-API library) and the few functions the standard lacks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+Array = Any
+"""A numpy array, torch tensor or array-API array; shapes are stated in each docstring."""
+
+LOG_ZERO = -1e30
+"""The logarithm of an exact zero. A finite stand-in for -inf: differences and products with a zero
+probability stay finite (0 * LOG_ZERO = 0, LOG_ZERO - LOG_ZERO = 0), so no step needs a NaN guard."""
+
+_INFINITE = 1e20
+
+
+def namespace(*arrays: Array) -> Any:
+    """The array-API namespace shared by `arrays` (Python scalars and None are ignored)."""
+    first = arrays[0]
+    if isinstance(first, np.ndarray) and all(type(a) is np.ndarray for a in arrays):
+        return np
+    found = [a for a in arrays if array_api_compat.is_array_api_obj(a)]
+    return array_api_compat.array_namespace(*found) if found else np
+
+
+def as_floating(values: Any) -> Array:
+    """`values` as a floating array; lists and integers become numpy float64, tensors stay tensors."""
+    if not array_api_compat.is_array_api_obj(values):
+        return np.asarray(values, dtype=np.float64)
+    xp = namespace(values)
+    return values if xp.isdtype(values.dtype, "real floating") else xp.astype(values, xp.float64)
+
+
+def like(values: Any, reference: Array) -> Array:
+    """`values` as an array of the namespace, dtype and device of `reference`."""
+    xp = namespace(reference)
+    if type(values) is type(reference) and values.dtype == reference.dtype:
+        return values if xp is np else array_api_compat.to_device(values, _device(reference))
+    return xp.asarray(values, dtype=reference.dtype, device=_device(reference))
+
+
+def _device(x: Array) -> Any:
+    return array_api_compat.device(x)
+
+
+def float64(x: Array) -> Array:
+    """`x` in double precision, same namespace and device."""
+    xp = namespace(x)
+    return x if x.dtype == xp.float64 else xp.astype(x, xp.float64)
+
+
+def to_numpy(x: Array) -> np.ndarray:
+    """`x` as a numpy array on the host."""
+    if isinstance(x, np.ndarray):
+        return x
+    if array_api_compat.is_torch_array(x):
+        return x.detach().cpu().numpy()
+    if array_api_compat.is_array_api_obj(x) and hasattr(x, "__array_namespace__"):
+        return np.from_dlpack(x)
+    return np.asarray(x)
+
+
+def log(p: Array) -> Array:
+    """log p with log 0 = LOG_ZERO and no warning."""
+    xp = namespace(p)
+    positive = p > 0
+    return xp.where(positive, xp.log(xp.where(positive, p, 1.0)), LOG_ZERO)
+
+
+def logsumexp(x: Array, axis: int = -1, keepdims: bool = False) -> Array:
+    """log sum exp(x) along `axis`; a row of LOG_ZERO gives about LOG_ZERO."""
+    xp = namespace(x)
+    top = xp.max(x, axis=axis, keepdims=True)
+    out = top + xp.log(xp.sum(xp.exp(x - top), axis=axis, keepdims=True))
+    return out if keepdims else xp.squeeze(out, axis=axis)
+
+
+def log_normalise(x: Array) -> Array:
+    """x - logsumexp(x): log-probabilities along the last axis."""
+    return x - logsumexp(x, keepdims=True)
+
+
+def infinities(x: Array) -> Array:
+    """Values that came from LOG_ZERO turned into the infinities that they stand for."""
+    xp = namespace(x)
+    x = xp.where(x > _INFINITE, xp.inf, x)
+    return xp.where(x < -_INFINITE, -xp.inf, x)
+
+
+def segment_sum(values: Array, index: Array, segments: int) -> Array:
+    """Sums of `values` (..., t) by `index` (..., t) or (t,) in 0..segments-1: (..., segments).
+
+    numpy adds in row order (bincount) and is deterministic; torch uses scatter_add, whose order of
+    additions on CUDA is not fixed.
+    """
+    xp = namespace(values)
+    lead, t = values.shape[:-1], values.shape[-1]
+    if xp is np:
+        rows = int(np.prod(lead))
+        flat_index = np.broadcast_to(index, values.shape).reshape(rows, t)
+        flat_index = flat_index + segments * np.arange(rows)[:, None]
+        total = np.bincount(flat_index.ravel(), values.ravel(), rows * segments)
+        return total.reshape(*lead, segments).astype(values.dtype, copy=False)
+    if array_api_compat.is_torch_array(values):
+        out = xp.zeros((*lead, segments), dtype=values.dtype, device=_device(values))
+        return out.scatter_add(-1, xp.broadcast_to(index, values.shape), values)
+    member = index[..., None] == xp.arange(segments, dtype=index.dtype)
+    return xp.sum(xp.where(member, values[..., None], 0.0), axis=-2)
+
+
+def gather(table: Array, index: Array) -> Array:
+    """table[..., index] along the last axis: table (..., n), index (t,) or (..., t) -> (..., t)."""
+    xp = namespace(table)
+    if index.ndim == 1:
+        return xp.take(table, index, axis=-1)
+    lead = np.broadcast_shapes(table.shape[:-1], index.shape[:-1])
+    table = xp.broadcast_to(table, (*lead, table.shape[-1]))
+    return xp.take_along_axis(table, xp.broadcast_to(index, (*lead, index.shape[-1])), axis=-1)

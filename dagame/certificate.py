@@ -1,0 +1,183 @@
+"""The duality-gap certificate (T4): reads a game and a policy, never a solver, always in float64."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .arrays import (
+    LOG_ZERO,
+    Array,
+    as_floating,
+    float64,
+    infinities,
+    log,
+    log_normalise,
+    namespace,
+    to_numpy,
+)
+from .errors import NotConcave
+from .game import AlignmentGame
+from .objectives.base import Objective, pairing, weighted
+from .simplex import log_kl
+
+_SMOOTHING = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """A proof of how far a policy is from the optimum; every field has shape (*batch,).
+
+    value J(pi) <= J* <= upper_bound D(q); gap = upper_bound - value = policy_regret + target_regret,
+    the two players' exploitabilities; distance_bound >= sum_x w_x KL(pi_x || pi*_x), in nats, and
+    tv_bound its Pinsker bound on the mean total variation. `violation` is the distance to a hard set
+    (value and gap are then those of the projected policy). `conditional`: the proof assumes that a
+    user's objective, which does not say so, is concave.
+    """
+
+    value: Array
+    upper_bound: Array
+    gap: Array
+    policy_regret: Array
+    target_regret: Array
+    distance_bound: Array
+    tv_bound: Array
+    violation: Array
+    conditional: bool = False
+
+    @property
+    def relative_gap(self) -> Array:
+        """gap / max(1, |value|)."""
+        xp = namespace(self.gap)
+        return self.gap / xp.maximum(xp.abs(self.value), xp.ones_like(self.value))
+
+    def __str__(self) -> str:
+        gap, value = to_numpy(self.gap), to_numpy(self.value)
+        if gap.ndim:
+            return f"{gap.size} games certified: largest gap {gap.max():.3g}"
+        note = " (if the objective is concave)" if self.conditional else ""
+        return (
+            f"value {value:.10g} <= optimum <= {value + gap:.10g}, gap {gap:.3g}{note}; "
+            f"KL to the optimum <= {float(to_numpy(self.distance_bound)):.3g}"
+        )
+
+
+def certify(
+    game: AlignmentGame,
+    policy: Array,
+    target: Array | None = None,
+    *,
+    multipliers: Array | None = None,
+) -> Certificate:
+    """Bound how much any policy could still gain over `policy` (T4).
+
+    D(q) = Phi(q) - <u, q> + beta * sum_x w_x log sum_y pi0_x(y) e^{u_x(a(y))/beta}, u = grad Phi(q),
+    holds for every q; the gap is D(q) - J(pi), computed as beta KL(pi || best response) plus the
+    Bregman divergence of the target, so that it keeps its precision down to 1e-20.
+
+    Args:
+        game: the game, of any batch shape.
+        policy: probabilities (*batch, m, traces).
+        target: q (*batch, m, n); default nu(pi), and where the reward is infinite there, nu(pi)
+            mixed with 1e-6 of the reference.
+        multipliers: the target's move for objectives that have them; default the best fit.
+
+    Raises:
+        InvalidDistribution, InvalidGame: the policy does not fit the game.
+        NotConcave: the objective's curvature mu has beta + mu <= 0, T4 and T6 do not apply.
+    """
+    log_pi = log(float64(game._probabilities(policy)))
+    log_q = None if target is None else log(float64(as_floating(target)))
+    return certify_log(game, log_pi, log_q, multipliers)
+
+
+def certify_log(
+    game: AlignmentGame,
+    log_policy: Array,
+    log_target: Array | None = None,
+    multipliers: Array | None = None,
+) -> Certificate:
+    """`certify` on log-probabilities, for policies with masses below 1e-308."""
+    game = game.in_float64()
+    log_pi = float64(log_policy)
+    beta = _effective_beta(game.objective, game.beta)
+    violation, log_pi = _projected(game, log_pi)
+    log_nu = game.answer_map.log_push_forward(log_pi)
+    value = game._value(log_pi, log_nu)
+    policy_regret, target_regret = _regrets(game, log_pi, log_nu, log_target, multipliers)
+    if log_target is None:
+        policy_regret, target_regret = _smoothed(game, log_pi, log_nu, policy_regret, target_regret)
+    xp = namespace(value)
+    value = infinities(value)
+    infeasible = value == -xp.inf
+    gap = xp.where(infeasible, xp.inf, infinities(policy_regret + target_regret))
+    distance = gap / beta
+    return Certificate(
+        value=value,
+        upper_bound=xp.where(infeasible, xp.inf, value + gap),
+        gap=gap,
+        policy_regret=infinities(policy_regret),
+        target_regret=infinities(target_regret),
+        distance_bound=distance,
+        tv_bound=xp.minimum(xp.sqrt(xp.maximum(distance, 0 * distance) / 2), 1 + 0 * distance),
+        violation=violation,
+        conditional=game.objective.concave is None,
+    )
+
+
+def _effective_beta(objective: Objective, beta: float) -> float:
+    effective = beta + min(objective.curvature, 0.0)
+    if objective.concave is False and effective <= 0:
+        raise NotConcave(
+            f"{objective!r} has curvature mu = {objective.curvature:g}, and beta = {beta:g} is not "
+            f"above {-objective.curvature:g}: the duality gap proves nothing (T6); raise beta."
+        )
+    return effective
+
+
+def _projected(game: AlignmentGame, log_pi: Array) -> tuple[Array, Array]:
+    """Distance of nu(pi) to a hard set, and the policy moved onto it, traces given answers kept."""
+    log_nu = game.answer_map.log_push_forward(log_pi)
+    violation = game.objective.violation(log_nu, game.weights)
+    violation = violation + 0 * weighted(log_pi[..., 0], game.weights)
+    inside = game.objective.project(log_nu, game.weights)
+    if inside is log_nu:
+        return violation, log_pi
+    xp = namespace(log_pi)
+    ratio = xp.where(log_nu > LOG_ZERO / 2, inside - log_nu, LOG_ZERO)
+    return violation, game._masked(log_normalise(log_pi + game.answer_map.pull_back(ratio)))
+
+
+def _regrets(
+    game: AlignmentGame,
+    log_pi: Array,
+    log_nu: Array,
+    log_q: Array | None,
+    multipliers: Array | None,
+) -> tuple[Array, Array]:
+    """max_pi' V(pi', q) - V(pi, q) and V(pi, q) - J(pi); the second is 0 at q = nu(pi)."""
+    at = log_nu if log_q is None else log_q
+    if multipliers is None:
+        multipliers = game._multipliers(at)
+    constant, u = game._linearise(at, multipliers)
+    log_best = game.log_best_response(game.answer_map.pull_back(u))
+    policy_regret = game.beta * weighted(log_kl(log_pi, log_best), game.weights)
+    if log_q is None and multipliers is None:
+        return policy_regret, 0 * policy_regret
+    phi = game.objective.value_log(log_nu, game.weights)
+    return policy_regret, constant + pairing(u, log_nu, game.weights) - phi
+
+
+def _smoothed(
+    game: AlignmentGame, log_pi: Array, log_nu: Array, policy_regret: Array, target_regret: Array
+) -> tuple[Array, Array]:
+    """The regrets at nu(pi) mixed with a little of nu0, wherever those at nu(pi) are infinite."""
+    xp = namespace(log_pi)
+    infinite = infinities(policy_regret) == xp.inf
+    if game.objective.has_multipliers or not bool(xp.any(infinite)):
+        return policy_regret, target_regret
+    q = (1 - _SMOOTHING) * xp.exp(log_nu) + _SMOOTHING * xp.exp(game.log_reference_answers)
+    retry = _regrets(game, log_pi, log_nu, log(q), None)
+    return (
+        xp.where(infinite, retry[0], policy_regret),
+        xp.where(infinite, retry[1], target_regret),
+    )

@@ -1,0 +1,339 @@
+"""The game between a policy and a target: `DistributionalGame` (abstract) and `AlignmentGame` (tables)."""
+
+from __future__ import annotations
+
+import abc
+import copy
+import math
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .answer_map import AnswerMap
+from .arrays import (
+    LOG_ZERO,
+    Array,
+    as_floating,
+    float64,
+    infinities,
+    log,
+    log_normalise,
+    namespace,
+)
+from .errors import InvalidDistribution, InvalidGame
+from .objectives.base import Objective, pairing, weighted
+from .simplex import check_distribution, check_weights, log_kl
+
+
+class DistributionalGame(abc.ABC):
+    """Policy against target, played in four moves a round; tables play it exactly, samplers roughly.
+
+    One round: marginals of the policy, the target's reply to them, the rewards that the reply pays,
+    the policy's step along the rewards (theory, sections 2 and 4).
+    """
+
+    @abc.abstractmethod
+    def marginals(self, policy: Any) -> Any:
+        """Answer marginals nu(pi) of a policy, exact or estimated."""
+
+    @abc.abstractmethod
+    def target_reply(self, marginals: Any) -> Any:
+        """The target's best reply q to the marginals (T1: q = nu for a concave objective)."""
+
+    @abc.abstractmethod
+    def rewards(self, marginals: Any, target: Any) -> Any:
+        """The reward of each answer, grad Phi at the target."""
+
+    @abc.abstractmethod
+    def policy_step(self, policy: Any, rewards: Any) -> Any:
+        """The policy after one step along the rewards."""
+
+
+class Evaluation(NamedTuple):
+    """One iterate seen by every solver: log-policy, J, rewards of traces, best response and gap.
+
+    With the target at q = nu(pi), gap = beta * sum_x w_x KL(pi_x || best response_x) (T4).
+    """
+
+    log_policy: Array
+    log_marginals: Array
+    value: Array
+    rewards: Array
+    log_best: Array
+    gap: Array
+
+
+class AlignmentGame(DistributionalGame):
+    """A distributional alignment game on tables (theory, sections 1 and 2).
+
+    J(pi) = Phi(nu(pi)) - beta * sum_x w_x KL(pi_x || pi0_x), played as
+    V(pi, q) = Phi(q) + <grad Phi(q), nu(pi) - q> - beta * sum_x w_x KL(pi_x || pi0_x).
+
+    Args:
+        reference: pi0, probabilities (*batch, m, traces); with `answers=None` traces are answers.
+            Zeros are allowed. numpy, torch or any array-API array; results are of the same kind.
+        objective: Phi, a `dagame.Objective`.
+        beta: strength of the KL to the reference, > 0, in the units of Phi per nat.
+        weights: context weights (m,) or (*batch, m), positive, sum 1; default uniform.
+        answers: answer of each trace, integers (traces,) or (m, traces); an `AnswerMap`; or a
+            row-stochastic channel (traces, n).
+
+    Raises:
+        InvalidDistribution: the reference is not a probability table.
+        InvalidGame: shapes, weights, beta or objective parameters do not fit together.
+    """
+
+    def __init__(
+        self,
+        reference: Array,
+        objective: Objective,
+        *,
+        beta: float,
+        weights: Array | None = None,
+        answers: Any = None,
+    ) -> None:
+        """See the class."""
+        p = as_floating(reference)
+        if p.ndim < 2:
+            raise InvalidGame(
+                f"reference has shape {tuple(p.shape)}; give (*batch, contexts, traces), for one "
+                "context reference[None, :]."
+            )
+        if math.prod(p.shape) == 0:
+            raise InvalidGame(f"reference is empty, of shape {tuple(p.shape)}.")
+        p = check_distribution(p, "reference")
+        if not isinstance(objective, Objective):
+            raise InvalidGame(
+                f"objective is a {type(objective).__name__}, not a dagame Objective; "
+                "try dagame.ShannonDiversity() or subclass dagame.Objective."
+            )
+        if not (np.isscalar(beta) and np.isfinite(beta) and float(beta) > 0):  # type: ignore[arg-type]
+            raise InvalidGame(f"beta is {beta!r}; the KL coefficient must be a finite number > 0.")
+        self.beta = float(beta)
+        self.log_reference = log_normalise(log(p))
+        self.log_reference = namespace(p).where(p > 0, self.log_reference, LOG_ZERO)
+        self.answer_map = AnswerMap.of(answers, p.shape[-1]).bind(p)
+        self.weights = check_weights(weights, tuple(p.shape), p)
+        self.objective = objective.bind(p)
+        self.objective.check((*p.shape[:-1], self.answer_map.n))
+
+    # -- shape ------------------------------------------------------------------------------------
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """Leading dimensions: independent games."""
+        return tuple(self.log_reference.shape[:-2])
+
+    @property
+    def contexts(self) -> int:
+        """m."""
+        return self.log_reference.shape[-2]
+
+    @property
+    def n(self) -> int:
+        """Number of answers."""
+        return self.answer_map.n
+
+    @property
+    def traces(self) -> int:
+        """Number of traces."""
+        return self.answer_map.traces
+
+    @property
+    def reference(self) -> Array:
+        """pi0 as probabilities (*batch, m, traces)."""
+        return namespace(self.log_reference).exp(self.log_reference)
+
+    @cached_property
+    def log_reference_answers(self) -> Array:
+        """log nu0 (*batch, m, n)."""
+        return self.answer_map.log_push_forward(self.log_reference)
+
+    @cached_property
+    def support(self) -> Array:
+        """Where pi0 > 0 (*batch, m, traces)."""
+        return self.log_reference > LOG_ZERO / 2
+
+    @cached_property
+    def answer_support(self) -> Array:
+        """Where nu0 > 0 (*batch, m, n)."""
+        return self.log_reference_answers > LOG_ZERO / 2
+
+    @cached_property
+    def _full_support(self) -> bool:
+        return bool(namespace(self.support).all(self.support))
+
+    def __repr__(self) -> str:
+        batch = f"{'x'.join(map(str, self.batch_shape))} games of " if self.batch_shape else ""
+        traces = "" if self.answer_map.kind == "identity" else f", {self.traces} traces"
+        return (
+            f"AlignmentGame({batch}{self.contexts} contexts, {self.n} answers{traces}, "
+            f"{self.objective!r}, beta={self.beta:g})"
+        )
+
+    # -- the two players, on probabilities --------------------------------------------------------
+
+    def marginals(self, policy: Array) -> Array:
+        """nu(pi): policy (*batch, m, traces) -> (*batch, m, n)."""
+        return self.answer_map.push_forward(self._probabilities(policy))
+
+    def target_reply(self, marginals: Array) -> Array:
+        """argmin_q V(pi, q) = nu(pi) (T1), a copy; kinks and hard sets choose multipliers besides."""
+        return marginals + 0.0
+
+    def rewards(self, marginals: Array, target: Array) -> Array:
+        """u = grad Phi(q) of each answer at the target q (*batch, m, n); 0 where nu0 is 0.
+
+        Reads the target only; `marginals` is there for games whose rewards are estimated.
+        """
+        log_q = log(as_floating(target))
+        return infinities(self._linearise(log_q, self._multipliers(log_q))[1])
+
+    def policy_step(self, policy: Array, rewards: Array, step: float | None = None) -> Array:
+        """Mirror step pi^{1 - step beta} pi0^{step beta} e^{step u}; `step=None`: best response.
+
+        `rewards` are those of answers (*batch, m, n); step in (0, 1/beta].
+        """
+        xp = namespace(self.log_reference)
+        log_best = self.log_best_response(self.answer_map.pull_back(rewards))
+        if step is None:
+            return xp.exp(log_best)
+        log_pi = log(self._probabilities(policy))
+        return xp.exp(self.mirror_step(log_pi, log_best, step))
+
+    def best_response(self, rewards: Array) -> Array:
+        """argmax_pi V: pi0 e^{u/beta} / Z for rewards of answers (*batch, m, n)."""
+        log_best = self.log_best_response(self.answer_map.pull_back(rewards))
+        return namespace(log_best).exp(log_best)
+
+    def value(self, policy: Array) -> Array:
+        """J(pi) (*batch,); -inf outside the objective's domain."""
+        log_pi = log(self._probabilities(policy))
+        return infinities(self._value(log_pi, self.answer_map.log_push_forward(log_pi)))
+
+    def payoff(self, policy: Array, target: Array) -> Array:
+        """V(pi, q) (*batch,), from policy and target probabilities."""
+        log_pi, log_q = log(self._probabilities(policy)), log(as_floating(target))
+        constant, u = self._linearise(log_q, self._multipliers(log_q))
+        log_nu = self.answer_map.log_push_forward(log_pi)
+        return infinities(constant + pairing(u, log_nu, self.weights) - self.cost(log_pi))
+
+    def _probabilities(self, policy: Array) -> Array:
+        p = check_distribution(policy, "policy")
+        want = tuple(self.log_reference.shape)
+        if tuple(p.shape) != want:
+            raise InvalidGame(f"policy has shape {tuple(p.shape)}, the reference has {want}.")
+        xp = namespace(p)
+        if not self._full_support and bool(xp.any((p > 0) & ~self.support)):
+            raise InvalidDistribution(
+                "policy has mass where the reference has none, so its KL is infinite; set those "
+                "entries to 0 and divide each row by its sum."
+            )
+        return p
+
+    # -- in log space: what solvers and the certificate call --------------------------------------
+
+    def log_best_response(self, rewards: Array) -> Array:
+        """log(pi0 e^{u/beta} / Z) for rewards of traces (*batch, m, traces)."""
+        log_best = log_normalise(self._masked(self.log_reference + rewards / self.beta))
+        return self._masked(log_best)
+
+    def mirror_step(self, log_policy: Array, log_best: Array, step: Any) -> Array:
+        """The policy moved a share step * beta of the way to the best response, in log space."""
+        share = step * self.beta
+        return self._masked(log_normalise(log_policy + share * (log_best - log_policy)))
+
+    def _masked(self, log_p: Array) -> Array:
+        if self._full_support:
+            return log_p
+        return namespace(log_p).where(self.support, log_p, LOG_ZERO)
+
+    def cost(self, log_policy: Array) -> Array:
+        """beta * sum_x w_x KL(pi_x || pi0_x), shape (*batch,)."""
+        return self.beta * weighted(log_kl(log_policy, self.log_reference), self.weights)
+
+    def _value(self, log_policy: Array, log_nu: Array) -> Array:
+        return self.objective.value_log(log_nu, self.weights) - self.cost(log_policy)
+
+    def evaluate(self, log_policy: Array) -> Evaluation:
+        """Value, rewards, best response and gap at a log-policy, the target replying at once."""
+        log_nu = self.answer_map.log_push_forward(log_policy)
+        phi, u = self.objective.value_and_reward_log(log_nu, self.weights)
+        u = self.answer_map.pull_back(u)
+        log_best = self.log_best_response(u)
+        gap = self.beta * weighted(log_kl(log_policy, log_best), self.weights)
+        return Evaluation(log_policy, log_nu, phi - self.cost(log_policy), u, log_best, gap)
+
+    def _linearise(self, log_q: Array, multipliers: Array | None) -> tuple[Array, Array]:
+        """The target's affine bound of Phi, its rewards set to 0 off the reference's support."""
+        constant, u = self.objective.linearise(log_q, self.weights, multipliers)
+        return constant, namespace(u).where(self.answer_support, u, 0.0)
+
+    def _multipliers(self, log_q: Array) -> Array | None:
+        if not self.objective.has_multipliers:
+            return None
+        xp = namespace(log_q)
+        residual = self.beta * (log_q - self.log_reference_answers)
+        residual = xp.where(self.answer_support, residual, 0.0)
+        return self.objective.multipliers(log_q, self.weights, residual, self.answer_support)
+
+    # -- the same game in another form ------------------------------------------------------------
+
+    def on_answers(self) -> AlignmentGame:
+        """The game whose traces are the answers (T3: same optimum); deterministic maps only."""
+        if self.answer_map.kind == "identity":
+            return self
+        self.answer_map.require_deterministic("the game on answers")
+        return self._changed(
+            log_reference=self.log_reference_answers, answer_map=AnswerMap.identity(self.n)
+        )
+
+    def flat(self) -> AlignmentGame:
+        """The game with one leading batch dimension."""
+        lead = self.batch_shape
+        if len(lead) == 1:
+            return self
+        xp, w = namespace(self.log_reference), self.weights
+        shape = (math.prod(lead), *self.log_reference.shape[-2:])
+        return self._changed(
+            log_reference=xp.reshape(self.log_reference, shape),
+            objective=self.objective.flat(lead),
+            answer_map=self.answer_map.flat(lead),
+            weights=w if w.ndim == 1 else xp.reshape(w, (-1, self.contexts)),
+        )
+
+    def rows(self, index: Array) -> AlignmentGame:
+        """The games `index` of a flat batch."""
+        xp, w = namespace(self.log_reference), self.weights
+        return self._changed(
+            log_reference=xp.take(self.log_reference, index, axis=0),
+            objective=self.objective.rows(index),
+            answer_map=self.answer_map.rows(index),
+            weights=w if w.ndim == 1 else xp.take(w, index, axis=0),
+        )
+
+    def with_objective(self, objective: Objective, beta: float | None = None) -> AlignmentGame:
+        """The same reference and weights with another objective (and beta)."""
+        changed = self._changed(objective=objective.bind(self.log_reference), beta=beta or self.beta)
+        changed.objective.check((*self.log_reference.shape[:-1], self.n))
+        return changed
+
+    def in_float64(self) -> AlignmentGame:
+        """The game in double precision."""
+        if self.log_reference.dtype == namespace(self.log_reference).float64:
+            return self
+        reference = float64(self.log_reference)
+        return self._changed(
+            log_reference=self._masked(log_normalise(reference)),
+            weights=float64(self.weights),
+            objective=self.objective.bind(reference),
+            answer_map=self.answer_map.bind(reference),
+        )
+
+    def _changed(self, **fields: Any) -> AlignmentGame:
+        changed = copy.copy(self)
+        for name in ("log_reference_answers", "support", "answer_support", "_full_support"):
+            changed.__dict__.pop(name, None)
+        changed.__dict__.update(fields)
+        return changed

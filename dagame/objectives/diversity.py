@@ -1,0 +1,127 @@
+"""Diversity of answers: Shannon entropy and the Gini index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, logsumexp, namespace
+from ..scalar import increasing_root, wright_omega
+from ..simplex import log_entropy
+from .base import ExponentialForm, Objective, check_strength, weighted
+
+
+@dataclass(frozen=True, eq=False)
+class ShannonDiversity(Objective):
+    """Phi(nu) = strength * sum_x w_x H(nu_x), reward -strength log nu_x(z) (theory, section 3).
+
+    L = mu = strength; nu* ∝ nu0^{beta/(beta+strength)}.
+    """
+
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_strength("ShannonDiversity", self.strength)
+
+    @property
+    def concave(self) -> bool | None:
+        """Entropy is concave."""
+        return True
+
+    @property
+    def smoothness(self) -> float | None:
+        """L = strength."""
+        return self.strength
+
+    @property
+    def curvature(self) -> float:
+        """mu = strength: B(p, q) is strength * KL exactly."""
+        return self.strength
+
+    def value_log(self, log_nu: Array, weights: Array) -> Array:
+        """strength * sum_x w_x H(nu_x)."""
+        return self.strength * weighted(log_entropy(log_nu), weights)
+
+    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+        """-strength * log nu."""
+        return -self.strength * log_nu
+
+    def exponential_form(self) -> ExponentialForm:
+        """(0, strength)."""
+        return ExponentialForm(0.0, self.strength)
+
+    def cvxpy(self, nu: Any, weights: np.ndarray) -> Any:
+        """Entropy atoms."""
+        import cvxpy as cp
+
+        return self.strength * cp.sum(cp.multiply(weights[:, None], cp.entr(nu)))
+
+    def separable_derivative(self) -> Callable[[Any], Any]:
+        """f'(p) = -strength log p, up to a constant."""
+        return lambda p: -self.strength * np.log(p)
+
+
+@dataclass(frozen=True, eq=False)
+class GiniDiversity(Objective):
+    """Phi(nu) = strength * sum_x w_x (1 - sum_z nu_x(z)^2), reward -2 strength nu_x(z).
+
+    L = strength by Pinsker's inequality, mu = 0 (theory, section 3). Closed form by Wright's omega:
+    nu = omega(t + log(a nu0)) / a with a = 2 strength / beta and t the normalising root.
+    """
+
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_strength("GiniDiversity", self.strength)
+
+    @property
+    def concave(self) -> bool | None:
+        """A negative sum of squares is concave."""
+        return True
+
+    @property
+    def smoothness(self) -> float | None:
+        """L = strength."""
+        return self.strength
+
+    def value_log(self, log_nu: Array, weights: Array) -> Array:
+        """strength * sum_x w_x (1 - ||nu_x||^2)."""
+        xp = namespace(log_nu)
+        return self.strength * weighted(1 - xp.sum(xp.exp(2 * log_nu), axis=-1), weights)
+
+    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+        """-2 strength nu."""
+        return -2 * self.strength * namespace(log_nu).exp(log_nu)
+
+    def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+        """log nu = t + log nu0 - a nu, the root t of sum nu = 1 lies in [0, a]."""
+        if self.strength == 0:
+            return log_nu0
+        xp, a = namespace(log_nu0), 2 * self.strength / beta
+        shift = float(np.log(a))
+
+        def excess(t: Array) -> tuple[Array, Array]:
+            omega = wright_omega(t + shift + log_nu0)
+            log_nu = t + log_nu0 - omega
+            nu = xp.exp(log_nu)
+            total = xp.sum(nu, axis=-1, keepdims=True)
+            slope = xp.sum(nu / (1 + omega), axis=-1, keepdims=True) / total
+            return logsumexp(log_nu, keepdims=True), slope
+
+        zero = 0 * log_nu0[..., :1]
+        t = increasing_root(excess, zero, zero + a)
+        return t + log_nu0 - wright_omega(t + shift + log_nu0)
+
+    def cvxpy(self, nu: Any, weights: np.ndarray) -> Any:
+        """Sum of squares."""
+        import cvxpy as cp
+
+        root = np.sqrt(weights)[:, None]
+        return self.strength * (weights.sum() - cp.sum_squares(cp.multiply(root, nu)))
+
+    def separable_derivative(self) -> Callable[[Any], Any]:
+        """f'(p) = -2 strength p."""
+        return lambda p: -2 * self.strength * p

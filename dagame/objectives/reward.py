@@ -1,0 +1,55 @@
+"""Objectives of a given reward: expected reward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, like, namespace
+from .base import ExponentialForm, Objective, as_table, pairing
+
+
+@dataclass(frozen=True, eq=False)
+class Reward(Objective):
+    """Expected reward: Phi(nu) = <r, nu>, reward r_x(z) (theory, section 3).
+
+    `r` has shape (n,), (m, n) or (*batch, m, n); any finite numbers. nu* ∝ nu0 e^{r/beta}.
+    """
+
+    r: Any
+    tables = ("r",)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "r", as_table(self.r, "r"))
+
+    @property
+    def concave(self) -> bool | None:
+        """Linear, hence concave."""
+        return True
+
+    @property
+    def smoothness(self) -> float | None:
+        """0."""
+        return 0.0
+
+    def value_log(self, log_nu: Array, weights: Array) -> Array:
+        """<r, nu>."""
+        return pairing(like(self.r, log_nu), log_nu, weights)
+
+    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+        """The table r itself."""
+        xp = namespace(log_nu)
+        return xp.broadcast_to(like(self.r, log_nu), log_nu.shape)
+
+    def exponential_form(self) -> ExponentialForm:
+        """(r, 0)."""
+        return ExponentialForm(self.r, 0.0)
+
+    def cvxpy(self, nu: Any, weights: np.ndarray) -> Any:
+        """<r, nu>."""
+        import cvxpy as cp
+
+        r = np.broadcast_to(np.asarray(self.r), nu.shape)
+        return cp.sum(cp.multiply(weights[:, None] * r, nu))

@@ -1,0 +1,187 @@
+"""What a solve returns: `Solution`, its `Status` (a sentence) and its `History`."""
+
+from __future__ import annotations
+
+import enum
+import html
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .arrays import LOG_ZERO, Array, float64, infinities, namespace, to_numpy
+from .certificate import Certificate, certify_log
+from .game import AlignmentGame
+
+
+class Status(enum.Enum):
+    """How a solve ended; the value is a sentence that says what to change."""
+
+    SOLVED = "The gap is within the tolerance."
+    MAX_STEPS = "The step limit came first: raise max_steps, loosen tol, or try another method."
+    STALLED = (
+        "Progress stopped at rounding error above the tolerance: loosen tol, or use float64."
+    )
+    INFEASIBLE = (
+        "No policy attains a finite value: no answer is possible in every context (or the target's "
+        "support misses the reference's); drop contexts, smooth the reference, or use a soft objective."
+    )
+    NOT_FINITE = (
+        "The objective returned NaN or an infinity at a policy inside the reference's support: "
+        "check its value and reward at small probabilities."
+    )
+
+    def __str__(self) -> str:
+        return f"{self.name.lower()}: {self.value}"
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """The rounds of a run: `values` J and `gaps` of shape (rounds, *batch), float64 on the host.
+
+    `marginals` (rounds, *batch, m, n) holds every iterate where the run was asked to keep them,
+    `targets` the target's points or averages where a dynamic moves them on its own.
+    """
+
+    values: np.ndarray
+    gaps: np.ndarray
+    marginals: np.ndarray | None = None
+    targets: np.ndarray | None = None
+    dynamic: str = ""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __str__(self) -> str:
+        if not len(self):
+            return "no rounds"
+        first, last = self.gaps[0].max(), self.gaps[-1].max()
+        return f"{self.dynamic or 'run'}: {len(self)} rounds, largest gap {first:.3g} -> {last:.3g}"
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """An equilibrium with its certificate.
+
+    `policy` (*batch, m, traces), `marginals` and `rewards` (*batch, m, n), `target` the point q
+    (*batch, m, n), `value` J and `gap` (*batch,). `statuses` holds one `Status` per game; `method`
+    the solver; `steps` its iterations per game; `multipliers` those of kinks and hard sets.
+    """
+
+    game: AlignmentGame
+    log_policy: Array
+    statuses: np.ndarray
+    method: str
+    steps: np.ndarray
+    history: History
+    log_target: Array | None = None
+    multipliers: Array | None = None
+    seconds: float = 0.0
+    notes: tuple[str, ...] = field(default=())
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        """T4 at the policy and the target, computed afresh from the game."""
+        return certify_log(self.game, self.log_policy, self.log_target, self.multipliers)
+
+    @cached_property
+    def log_marginals(self) -> Array:
+        """log nu(pi) (*batch, m, n)."""
+        return self.game.answer_map.log_push_forward(self.log_policy)
+
+    @property
+    def policy(self) -> Array:
+        """pi* (*batch, m, traces)."""
+        return namespace(self.log_policy).exp(self.log_policy)
+
+    @property
+    def marginals(self) -> Array:
+        """nu(pi*) (*batch, m, n)."""
+        return namespace(self.log_policy).exp(self.log_marginals)
+
+    @property
+    def target(self) -> Array:
+        """q (*batch, m, n)."""
+        at = self.log_marginals if self.log_target is None else self.log_target
+        return namespace(at).exp(at)
+
+    @property
+    def consensus(self) -> Array:
+        """The consensus that belongs to the target, (*batch, n)."""
+        at = self.log_marginals if self.log_target is None else self.log_target
+        log_q = self.game.objective.consensus_log(at, self.game.weights)
+        return namespace(at).exp(log_q)
+
+    @cached_property
+    def rewards(self) -> Array:
+        """u (*batch, m, n), what an answer is paid at the equilibrium; 0 where nu0 is 0."""
+        at = self.log_marginals if self.log_target is None else self.log_target
+        game = self.game
+        known = self.multipliers
+        multipliers = game._multipliers(at) if known is None else known
+        return infinities(game._linearise(at, multipliers)[1])
+
+    @property
+    def value(self) -> Array:
+        """J(pi*) (*batch,); -inf where infeasible."""
+        return self.certificate.value
+
+    @property
+    def gap(self) -> Array:
+        """The duality gap (*batch,)."""
+        return self.certificate.gap
+
+    @property
+    def status(self) -> Any:
+        """The `Status`; for a batch an object array of them."""
+        return self.statuses.item() if self.statuses.ndim == 0 else self.statuses
+
+    @property
+    def solved(self) -> np.ndarray:
+        """Whether each game reached the tolerance (*batch,)."""
+        return np.asarray(self.statuses == Status.SOLVED)
+
+    def weights_on_traces(self) -> Array:
+        """pi*(y) / pi0(y) of each trace (*batch, m, traces): nu*(a(y)) / nu0(a(y)) by T3.
+
+        What a reference sample is worth in weighted fine-tuning or rejection sampling; 0 where the
+        reference is 0. Their mean under the reference is 1.
+        """
+        xp = namespace(self.log_policy)
+        reference = self.game.log_reference
+        ratio = xp.exp(xp.where(reference > LOG_ZERO / 2, self.log_policy - reference, LOG_ZERO))
+        return ratio
+
+    def _rows(self) -> list[tuple[str, str]]:
+        game, certificate = self.game, self.certificate
+        value, gap = to_numpy(float64(certificate.value)), to_numpy(certificate.gap)
+        counts = [(s, int((self.statuses == s).sum())) for s in Status]
+        status = "; ".join(f"{c} {s.name.lower()}" for s, c in counts if c)
+        if not self.statuses.ndim:
+            status = str(self.status)
+            size = f"{value:.10g}", f"{gap:.3g}"
+        else:
+            finite = value[np.isfinite(value)]
+            mean = finite.mean() if finite.size else -np.inf
+            size = f"mean {mean:.10g}", f"largest {gap.max(initial=0):.3g}"
+        return [
+            ("game", repr(game)),
+            ("method", f"{self.method}, {int(np.max(self.steps, initial=0))} steps"),
+            ("value", size[0]),
+            ("gap", size[1]),
+            ("status", status),
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:<7} {text}" for name, text in self._rows())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(a)}</th>"
+            f"<td style='text-align:left'>{html.escape(b)}</td></tr>"
+            for a, b in self._rows()
+        )
+        return f"<table>{rows}</table>"

@@ -1,0 +1,156 @@
+"""`solve`: choose a method, run it, certify the result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from difflib import get_close_matches
+
+import numpy as np
+
+from ..arrays import Array, like, namespace, to_numpy
+from ..errors import InvalidObjective, NotConverged
+from ..game import AlignmentGame
+from ..solution import History, Solution, Status
+from .anderson import Anderson
+from .base import Solver
+from .best_response import BestResponse
+from .closed_form import closed_form
+from .convex import convex_solve
+from .loop import LoopResult, iterate
+from .mirror import Mirror
+
+Method = Callable[[AlignmentGame, float, int], "LoopResult | None"]
+
+
+def solve(
+    game: AlignmentGame,
+    method: str | Solver = "auto",
+    *,
+    tol: float = 1e-10,
+    max_steps: int = 10_000,
+    throw: bool = True,
+) -> Solution:
+    """The Nash equilibrium of a game, which is the ALFT optimum (T2), with its certificate.
+
+    A deterministic answer map is solved on the answers and lifted (T3); a channel on the traces.
+
+    Args:
+        game: any batch shape; all games are solved at once.
+        method: "auto", "closed_form", "anderson", "mirror", "best_response", "convex" (cvxpy), or
+            a solver object such as `Mirror(step_size=0.1)`. "auto" takes the closed form if there
+            is one, else Anderson.
+        tol: relative gap, gap <= tol * max(1, |J|).
+        max_steps: rounds of the iterative methods.
+        throw: raise `NotConverged` if a game misses the tolerance for another reason than being
+            infeasible; with False look at `Solution.status`.
+
+    Raises:
+        NotConverged: see `throw`; the message is the status.
+        InvalidObjective: an unknown method, or one that does not apply to the objective.
+    """
+    started = time.perf_counter()
+    inner = (game.on_answers() if game.answer_map.deterministic else game).flat()
+    name, result = _run(inner, method, tol, max_steps)
+    solution = _assembled(game, inner, name, result, time.perf_counter() - started)
+    if throw:
+        _raise_unless_solved(solution, tol)
+    return solution
+
+
+def _run(
+    game: AlignmentGame, method: str | Solver, tol: float, max_steps: int
+) -> tuple[str, LoopResult]:
+    if not isinstance(method, str):
+        return method.name, iterate(game, method, tol=tol, max_steps=max_steps)
+    if method == "auto":
+        found = _closed(game, tol, max_steps)
+        if found is not None:
+            return "closed_form", found
+        method = "anderson"
+    if method not in METHODS:
+        near = get_close_matches(method, METHODS, 1) or sorted(METHODS)
+        raise InvalidObjective(f"method {method!r} is unknown; did you mean {near[0]!r}?")
+    result = METHODS[method](game, tol, max_steps)
+    if result is None:
+        raise InvalidObjective(
+            f"{game.objective!r} has no closed form here; use method='auto' or 'anderson'."
+        )
+    return method, result
+
+
+def _iterative(solver: Solver) -> Method:
+    def run(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:
+        if game.objective.has_multipliers:
+            raise InvalidObjective(
+                f"{game.objective!r} has no gradient to follow; use method='auto' or 'convex'."
+            )
+        return iterate(game, solver, tol=tol, max_steps=max_steps)
+
+    return run
+
+
+def _closed(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult | None:
+    found = closed_form(game) if game.answer_map.kind == "identity" else None
+    if found is None:
+        return None
+    log_nu, feasible = found
+    statuses = np.where(to_numpy(feasible), Status.SOLVED, Status.INFEASIBLE)
+    return LoopResult(log_nu, np.zeros(len(statuses), dtype=int), statuses, [], [])
+
+
+def _convex(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:
+    log_nu = like(convex_solve(game), game.log_reference)
+    total = log_nu.shape[0]
+    statuses = np.full(total, Status.SOLVED, dtype=object)
+    return LoopResult(log_nu, np.zeros(total, dtype=int), statuses, [], [])
+
+
+METHODS: dict[str, Method] = {
+    "closed_form": _closed,
+    "anderson": _iterative(Anderson()),
+    "mirror": _iterative(Mirror()),
+    "best_response": _iterative(BestResponse()),
+    "convex": _convex,
+}
+
+
+def _assembled(
+    game: AlignmentGame, inner: AlignmentGame, name: str, result: LoopResult, seconds: float
+) -> Solution:
+    xp, batch = namespace(game.log_reference), game.batch_shape
+    log_nu = xp.reshape(result.log_policy, (*batch, *inner.log_reference.shape[-2:]))
+    log_pi = _lifted(game, log_nu)
+    values = np.reshape(np.asarray(result.values), (len(result.values), *batch))
+    gaps = np.reshape(np.asarray(result.gaps), (len(result.gaps), *batch))
+    return Solution(
+        game=game,
+        log_policy=log_pi,
+        statuses=np.reshape(result.statuses, batch),
+        method=name,
+        steps=np.reshape(result.steps, batch),
+        history=History(values, gaps, dynamic=name),
+        seconds=seconds,
+    )
+
+
+def _lifted(game: AlignmentGame, log_nu: Array) -> Array:
+    if game.answer_map.kind in ("identity", "channel"):
+        return log_nu
+    log_ratio = log_nu - game.log_reference_answers
+    xp = namespace(log_nu)
+    log_ratio = xp.where(game.answer_support, log_ratio, 0.0)
+    return game.answer_map.lift(game.log_reference, log_ratio)
+
+
+def _raise_unless_solved(solution: Solution, tol: float) -> None:
+    bad = np.isin(solution.statuses, [Status.MAX_STEPS, Status.STALLED, Status.NOT_FINITE])
+    if not bad.any():
+        return
+    first = np.atleast_1d(solution.statuses)[np.flatnonzero(bad)[0]]
+    where = "" if bad.ndim == 0 else f"{int(bad.sum())} of {bad.size} games, the first at "
+    at = "" if bad.ndim == 0 else f"{np.argwhere(bad)[0].tolist()}: "
+    gap = np.max(to_numpy(solution.gap)[bad]) if bad.ndim else to_numpy(solution.gap)
+    raise NotConverged(
+        f"{where}{at}{first.value} (method {solution.method}, gap {float(gap):.3g}, tol {tol:g})"
+    )

@@ -1,0 +1,31 @@
+"""Undamped best response: the textbook dynamic, kept because it shows when damping is needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..arrays import Array
+from ..game import AlignmentGame, Evaluation
+
+
+@dataclass(frozen=True)
+class BestResponse:
+    """nu_{t+1} ∝ nu0 exp(u_t / beta), u_t = grad Phi(nu_t) (theory, section 4).
+
+    Converges linearly near the equilibrium when L < beta (sufficient, local). When it fails: for
+    Shannon diversity the log-error is multiplied by -strength/beta each round, so for
+    strength > beta it swings ever wider towards a 2-cycle of two point masses. Use `Mirror` then.
+    """
+
+    name: ClassVar[str] = "best_response"
+
+    def init(self, game: AlignmentGame, start: Evaluation) -> tuple[Array, ...]:
+        """No state."""
+        return ()
+
+    def step(
+        self, game: AlignmentGame, now: Evaluation, state: tuple[Array, ...]
+    ) -> tuple[Array, tuple[Array, ...]]:
+        """The best response."""
+        return now.log_best, state

@@ -1,0 +1,38 @@
+"""Equilibria with an explicit formula: exponential forms, and objectives that bring their own."""
+
+from __future__ import annotations
+
+from ..arrays import LOG_ZERO, Array, like, log_normalise, namespace
+from ..game import AlignmentGame
+
+_MISSING = LOG_ZERO * 1e-3
+
+
+def closed_form(game: AlignmentGame) -> tuple[Array, Array] | None:
+    """log nu* (B, m, n) and feasible (B,) of a flat game on answers, or None.
+
+    Exponential form (theory, section 3): nu* ∝ exp((beta log nu0 + r) / (beta + entropy)), tied over
+    contexts by averaging the exponent; exact, one pass. Needs beta + entropy > 0 (T6). Other
+    objectives give `closed_form` themselves (a scalar root per context, to rounding error).
+    """
+    log_nu0, objective = game.log_reference, game.objective
+    xp = namespace(log_nu0)
+    form = objective.exponential_form()
+    if form is None:
+        log_nu = objective.closed_form(log_nu0, game.weights, game.beta)
+        if log_nu is None:
+            return None
+        return game._masked(log_nu), xp.all(xp.max(log_nu0, axis=-1) > _MISSING, axis=-1)
+    total = game.beta + form.entropy
+    if total <= 0:
+        return None
+    reward = form.reward if isinstance(form.reward, float) else like(form.reward, log_nu0)
+    logits = (game.beta * log_nu0 + reward) / total
+    if form.tied:
+        logits = xp.sum(logits * game.weights[..., None], axis=-2, keepdims=True)
+        logits = xp.broadcast_to(logits, log_nu0.shape)
+    possible = logits > _MISSING
+    feasible = xp.all(xp.any(possible, axis=-1), axis=-1)
+    log_nu = log_normalise(xp.where(possible, logits, LOG_ZERO))
+    log_nu = xp.where(possible, log_nu, LOG_ZERO)
+    return xp.where(feasible[:, None, None], log_nu, log_nu0), feasible

@@ -1,0 +1,127 @@
+"""The only loop: evaluate, test, step, for a flat batch; finished games leave the batch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..arrays import Array, namespace, to_numpy
+from ..game import AlignmentGame, Evaluation
+from ..solution import Status
+from .base import Solver, pick
+
+
+class LoopResult(NamedTuple):
+    """Best log-policy (B, m, traces) of each game, rounds and statuses (B,), and the record."""
+
+    log_policy: Array
+    steps: np.ndarray
+    statuses: np.ndarray
+    values: list[np.ndarray]
+    gaps: list[np.ndarray]
+
+
+def iterate(
+    game: AlignmentGame,
+    solver: Solver,
+    *,
+    tol: float,
+    max_steps: int,
+    start: Array | None = None,
+    check_every: int = 1,
+) -> LoopResult:
+    """Run `solver` on a flat batch until every gap is <= tol * max(1, |J|), or `max_steps` rounds.
+
+    Each game keeps the iterate of least gap. A test of convergence reads one number per game from
+    the device, every `check_every` rounds; games that are done are then taken out of the batch once
+    they are at least a quarter of it.
+    """
+    total = game.log_reference.shape[0]
+    now = game.evaluate(game.log_reference if start is None else start)
+    state = solver.init(game, now)
+    best, best_gap, best_at = now.log_policy, now.gap, 0 * now.gap
+    record = _Record(total)
+    alive = np.arange(total)
+    finished: list[tuple[np.ndarray, Array, Array, Array]] = []
+    for round_ in range(max_steps + 1):
+        if round_ % check_every == 0 or round_ == max_steps:
+            done = _done(now, best_gap, tol)
+            record.add(alive, now)
+            if done.all() or round_ == max_steps:
+                break
+            if done.mean() >= 0.25 and len(done) > 1:
+                out, rest = np.flatnonzero(done), np.flatnonzero(~done)
+                finished.append((alive[out], *_take((best, best_gap, best_at), out)))
+                alive = alive[rest]
+                game = game.rows(_index(now.gap, rest))
+                now = Evaluation(*_take(now, rest))
+                state = _take(state, rest)
+                best, best_gap, best_at = _take((best, best_gap, best_at), rest)
+        proposal, state = solver.step(game, now, state)
+        now = game.evaluate(proposal)
+        best, best_gap, best_at = _improved(now, best, best_gap, best_at, round_ + 1, tol)
+    finished.append((alive, best, best_gap, best_at))
+    return _gathered(finished, record, tol)
+
+
+def _improved(
+    now: Evaluation, best: Array, best_gap: Array, best_at: Array, at: int, tol: float
+) -> tuple[Array, Array, Array]:
+    """The better iterate of each game that is not done yet."""
+    xp = namespace(now.gap)
+    open_ = best_gap > tol * xp.maximum(xp.abs(now.value), xp.ones_like(now.value))
+    better = open_ & (now.gap < best_gap)
+    return (
+        pick(better, now.log_policy, best),
+        xp.where(better, now.gap, best_gap),
+        xp.where(better, 0 * best_at + at, best_at),
+    )
+
+
+def _done(now: Evaluation, best_gap: Array, tol: float) -> np.ndarray:
+    gap, value = to_numpy(best_gap), to_numpy(now.value)
+    return (gap <= tol * np.maximum(np.abs(value), 1)) | ~np.isfinite(value)
+
+
+def _index(like_: Array, rows: np.ndarray) -> Array:
+    xp = namespace(like_)
+    return xp.asarray(rows, device=like_.device)
+
+
+def _take(arrays: tuple[Array, ...], rows: np.ndarray) -> tuple[Array, ...]:
+    if not arrays:
+        return ()
+    index = _index(arrays[0], rows)
+    return tuple(namespace(a).take(a, index, axis=0) for a in arrays)
+
+
+class _Record:
+    """Values and gaps of every checked round; a finished game keeps its last."""
+
+    def __init__(self, total: int) -> None:
+        self.value, self.gap = np.full(total, np.nan), np.full(total, np.inf)
+        self.values: list[np.ndarray] = []
+        self.gaps: list[np.ndarray] = []
+
+    def add(self, alive: np.ndarray, now: Evaluation) -> None:
+        self.value[alive], self.gap[alive] = to_numpy(now.value), to_numpy(now.gap)
+        self.values.append(self.value.copy())
+        self.gaps.append(self.gap.copy())
+
+
+def _gathered(
+    finished: list[tuple[np.ndarray, Array, Array, Array]], record: _Record, tol: float
+) -> LoopResult:
+    rows = np.concatenate([f[0] for f in finished])
+    order = np.argsort(rows)
+    xp = namespace(finished[0][1])
+    log_policy = finished[0][1]
+    if len(finished) > 1:
+        joined = xp.concat([f[1] for f in finished], axis=0)
+        log_policy = xp.take(joined, _index(joined, order), axis=0)
+    gap, steps = (np.concatenate([to_numpy(f[i]) for f in finished])[order] for i in (2, 3))
+    statuses = np.full(len(rows), Status.MAX_STEPS, dtype=object)
+    statuses[gap <= tol * np.maximum(np.abs(record.value), 1)] = Status.SOLVED
+    statuses[~np.isfinite(record.value) | np.isnan(gap)] = Status.NOT_FINITE
+    return LoopResult(log_policy, steps.astype(int), statuses, record.values, record.gaps)
