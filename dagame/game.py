@@ -251,7 +251,7 @@ class AlignmentGame(DistributionalGame):
 
     def cost(self, log_policy: Array) -> Array:
         """beta * sum_x w_x KL(pi_x || pi0_x), shape (*batch,)."""
-        return self.beta * weighted(log_kl(log_policy, self.log_reference), self.weights)
+        return self.beta * pairing(log_policy - self.log_reference, log_policy, self.weights)
 
     def _value(self, log_policy: Array, log_nu: Array) -> Array:
         return self.objective.value_log(log_nu, self.weights) - self.cost(log_policy)

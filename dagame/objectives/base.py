@@ -40,6 +40,18 @@ class ExponentialForm(NamedTuple):
     tied: bool = False
 
 
+class Hessian(NamedTuple):
+    """The Hessian of -Phi in coordinates scaled by sqrt(nu): blocks + U U'.
+
+    With D = diag(sqrt(nu)), blocks is D (-Phi'') D per answer, (*batch, n, m, m), or its diagonal
+    (*batch, m, n) where contexts do not interact; low_rank is D U, (*batch, m, n, r), or None. No
+    weights are divided out: these are derivatives with respect to the plain nu_x(z).
+    """
+
+    blocks: Array
+    low_rank: Array | None = None
+
+
 class Objective:
     """An answer-level objective Phi(nu), to be maximised (theory, sections 1 and 3).
 
@@ -152,6 +164,10 @@ class Objective:
 
     def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
         """log nu* (*batch, m, n), if it has an explicit formula or a scalar root."""
+        return None
+
+    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian | None:
+        """The scaled Hessian of -Phi, for Newton's method; None where it is not known."""
         return None
 
     def cvxpy(self, nu: Any, weights: np.ndarray) -> Any:
@@ -367,6 +383,16 @@ class Combination(Objective):
             return None
         return only.closed_form(log_nu0, weights, beta / factor)
 
+    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian | None:
+        """Sum of the parts' Hessians, if all are known and no factor is negative."""
+        parts = [(f, o.hessian_log(log_nu, weights)) for f, o in self.parts if f]
+        if any(h is None or (f < 0 and h.low_rank is not None) for f, h in parts):
+            return None
+        total = Hessian(0 * log_nu)
+        for f, h in parts:
+            total = _joined(total, Hessian(f * h.blocks, _scaled(f, h.low_rank)))  # type: ignore[union-attr]
+        return total
+
     def cvxpy(self, nu: Any, weights: np.ndarray) -> Any:
         """Sum of the parts' expressions."""
         return _sum(f * o.cvxpy(nu, weights) for f, o in self.parts)
@@ -399,6 +425,28 @@ class Combination(Objective):
     def flat(self, lead: tuple[int, ...]) -> Objective:
         """Every part flattened."""
         return self._each(lambda o: o.flat(lead))
+
+
+def _scaled(factor: float, low_rank: Array | None) -> Array | None:
+    return None if low_rank is None else math.sqrt(factor) * low_rank
+
+
+def _joined(a: Hessian, b: Hessian) -> Hessian:
+    xp = namespace(a.blocks)
+    ranks = [h.low_rank for h in (a, b) if h.low_rank is not None]
+    low_rank = xp.concat(ranks, axis=-1) if ranks else None
+    if a.blocks.ndim == b.blocks.ndim and a.blocks.shape == b.blocks.shape:
+        return Hessian(a.blocks + b.blocks, low_rank)
+    return Hessian(as_blocks(a.blocks, b.blocks) + as_blocks(b.blocks, a.blocks), low_rank)
+
+
+def as_blocks(blocks: Array, other: Array) -> Array:
+    """A diagonal (*batch, m, n) as blocks (*batch, n, m, m) if `other` has blocks."""
+    xp = namespace(blocks)
+    if blocks.ndim == max(blocks.ndim, other.ndim):
+        return blocks
+    eye = xp.eye(blocks.shape[-2], dtype=blocks.dtype, device=blocks.device)
+    return xp.matrix_transpose(blocks)[..., None] * eye
 
 
 def pairing(u: Array, log_nu: Array, weights: Array) -> Array:

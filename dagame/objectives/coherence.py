@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import LOG_ZERO, Array, log_normalise, namespace
 from ..errors import InvalidObjective
 from ..simplex import log_kl
-from .base import ExponentialForm, Objective, check_strength, mean_log, pairing, weighted
+from .base import ExponentialForm, Hessian, Objective, check_strength, mean_log, pairing, weighted
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +49,16 @@ class ArithmeticCoherence(Objective):
         """Phi = <u, nu>, as Phi is homogeneous of degree 1."""
         u = self.reward_log(log_nu, weights)
         return pairing(u, log_nu, weights), u
+
+    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+        """Per answer strength * (w_x delta_xx' / nu_x - w_x w_x' / q), scaled by sqrt(nu nu')."""
+        xp = namespace(log_nu)
+        q = mean_log(log_nu, weights)[..., None, :]
+        share = weights[..., None] * xp.exp((log_nu - q) / 2)
+        share = xp.matrix_transpose(xp.where(log_nu > LOG_ZERO / 2, share, 0.0))
+        eye = xp.eye(weights.shape[-1], dtype=log_nu.dtype, device=log_nu.device)
+        diagonal = weights[..., None, None, :] * eye
+        return Hessian(self.strength * (diagonal - share[..., :, None] * share[..., None, :]))
 
     def cvxpy(self, nu: Any, weights: np.ndarray) -> Any:
         """Relative entropy to the mean, row by row."""

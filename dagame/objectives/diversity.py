@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays import Array, logsumexp, namespace
 from ..scalar import increasing_root, wright_omega
 from ..simplex import log_entropy
-from .base import ExponentialForm, Objective, check_strength, weighted
+from .base import ExponentialForm, Hessian, Objective, check_strength, weighted
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +52,10 @@ class ShannonDiversity(Objective):
     def exponential_form(self) -> ExponentialForm:
         """(0, strength)."""
         return ExponentialForm(0.0, self.strength)
+
+    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+        """strength * w / nu, scaled: strength * w."""
+        return Hessian(0 * log_nu + self.strength * weights[..., None])
 
     def cvxpy(self, nu: Any, weights: np.ndarray) -> Any:
         """Entropy atoms."""
@@ -114,6 +118,11 @@ class GiniDiversity(Objective):
         zero = 0 * log_nu0[..., :1]
         t = increasing_root(excess, zero, zero + a)
         return t + log_nu0 - wright_omega(t + shift + log_nu0)
+
+    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+        """2 strength * w, scaled: 2 strength * w nu."""
+        xp = namespace(log_nu)
+        return Hessian(2 * self.strength * weights[..., None] * xp.exp(log_nu))
 
     def cvxpy(self, nu: Any, weights: np.ndarray) -> Any:
         """Sum of squares."""

@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import LOG_ZERO, Array, like, log, namespace
 from ..errors import InvalidObjective
 from ..simplex import check_distribution, log_kl
-from .base import ExponentialForm, Objective, check_strength, weighted
+from .base import ExponentialForm, Hessian, Objective, check_strength, weighted
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +60,10 @@ class ReverseMatching(Objective):
     def exponential_form(self) -> ExponentialForm:
         """(strength log rho, strength)."""
         return ExponentialForm(self.strength * getattr(self, "log_target"), self.strength)  # noqa: B009
+
+    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+        """strength * w / nu, scaled: strength * w."""
+        return Hessian(0 * log_nu + self.strength * weights[..., None])
 
     def cvxpy(self, nu: Any, weights: np.ndarray) -> Any:
         """Entropy plus a linear term (rel_entr fails in CLARABEL at n = 200)."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, like, namespace
-from .base import ExponentialForm, Objective, as_table, pairing
+from .base import ExponentialForm, Hessian, Objective, as_table, pairing
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,10 @@ class Reward(Objective):
     def exponential_form(self) -> ExponentialForm:
         """(r, 0)."""
         return ExponentialForm(self.r, 0.0)
+
+    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+        """0."""
+        return Hessian(0 * log_nu)
 
     def cvxpy(self, nu: Any, weights: np.ndarray) -> Any:
         """<r, nu>."""

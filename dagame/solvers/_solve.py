@@ -17,8 +17,9 @@ from .base import Solver
 from .best_response import BestResponse
 from .closed_form import closed_form
 from .convex import convex_solve
-from .loop import LoopResult, iterate
+from .loop import LoopResult, index_like, iterate
 from .mirror import Mirror
+from .newton import Newton, strengths
 
 Method = Callable[[AlignmentGame, float, int], "LoopResult | None"]
 
@@ -37,9 +38,11 @@ def solve(
 
     Args:
         game: any batch shape; all games are solved at once.
-        method: "auto", "closed_form", "anderson", "mirror", "best_response", "convex" (cvxpy), or
-            a solver object such as `Mirror(step_size=0.1)`. "auto" takes the closed form if there
-            is one, else Anderson.
+        method: "auto", "closed_form", "anderson", "newton", "mirror", "best_response", "convex"
+            (cvxpy), or a solver object such as `Mirror(step_size=0.1)`. "auto" decides in this
+            order: the closed form if there is one; cvxpy for hard sets and kinks without one;
+            Newton where L is unknown and a Hessian known; else Anderson, and Newton for the games
+            that Anderson leaves.
         tol: relative gap, gap <= tol * max(1, |J|).
         max_steps: rounds of the iterative methods.
         throw: raise `NotConverged` if a game misses the tolerance for another reason than being
@@ -64,10 +67,7 @@ def _run(
     if not isinstance(method, str):
         return method.name, iterate(game, method, tol=tol, max_steps=max_steps)
     if method == "auto":
-        found = _closed(game, tol, max_steps)
-        if found is not None:
-            return "closed_form", found
-        method = "anderson"
+        return _auto(game, tol, max_steps)
     if method not in METHODS:
         near = get_close_matches(method, METHODS, 1) or sorted(METHODS)
         raise InvalidObjective(f"method {method!r} is unknown; did you mean {near[0]!r}?")
@@ -77,6 +77,46 @@ def _run(
             f"{game.objective!r} has no closed form here; use method='auto' or 'anderson'."
         )
     return method, result
+
+
+def _auto(game: AlignmentGame, tol: float, max_steps: int) -> tuple[str, LoopResult]:
+    """Closed form; else Anderson where L is finite or there is no Hessian; else, and after, Newton."""
+    found = _closed(game, tol, max_steps)
+    if found is not None:
+        return "closed_form", found
+    if game.objective.has_multipliers:
+        return "convex", _convex(game, tol, max_steps)
+    newton = game.answer_map.kind == "identity" and _has_hessian(game)
+    if newton and game.objective.smoothness is None:
+        return "newton", _newton(game, tol, max_steps)
+    limit = min(max_steps, 100) if newton else max_steps
+    result = iterate(game, Anderson(), tol=tol, max_steps=limit)
+    failed = np.flatnonzero(result.statuses != Status.SOLVED)
+    if not newton or not failed.size:
+        return "anderson", result
+    return "anderson+newton", _repaired(game, result, failed, tol, max_steps)
+
+
+def _has_hessian(game: AlignmentGame) -> bool:
+    return game.objective.hessian_log(game.log_reference, game.weights) is not None
+
+
+def _repaired(
+    game: AlignmentGame, result: LoopResult, failed: np.ndarray, tol: float, max_steps: int
+) -> LoopResult:
+    """The failed rows solved again by Newton, put back in their places."""
+    again = _newton(game.rows(index_like(game.log_reference, failed)), tol, max_steps)
+    xp = namespace(again.log_policy)
+    kept = np.flatnonzero(result.statuses == Status.SOLVED)
+    rows = index_like(game.log_reference, kept)
+    both = xp.concat([xp.take(result.log_policy, rows, axis=0), again.log_policy], axis=0)
+    order = index_like(game.log_reference, np.argsort(np.concatenate([kept, failed])))
+    steps, statuses = result.steps.copy(), result.statuses.copy()
+    steps[failed] += again.steps
+    statuses[failed] = again.statuses
+    return result._replace(
+        log_policy=xp.take(both, order, axis=0), steps=steps, statuses=statuses
+    )
 
 
 def _iterative(solver: Solver) -> Method:
@@ -106,11 +146,30 @@ def _convex(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:
     return LoopResult(log_nu, np.zeros(total, dtype=int), statuses, [], [])
 
 
+def _newton(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:
+    """Newton up the ladder of strengths, each rung from the optimum of the one below."""
+    start, steps = None, 0
+    for factor in strengths(game):
+        last = factor == 1
+        rung = game if last else game.with_objective(factor * game.objective)
+        result = iterate(
+            rung,
+            Newton(),
+            tol=tol if last else 1e-3,
+            max_steps=max_steps if last else 50,
+            start=start,
+            patience=60,
+        )
+        start, steps = result.log_policy, steps + result.steps
+    return result._replace(steps=steps)
+
+
 METHODS: dict[str, Method] = {
     "closed_form": _closed,
     "anderson": _iterative(Anderson()),
     "mirror": _iterative(Mirror()),
     "best_response": _iterative(BestResponse()),
+    "newton": _newton,
     "convex": _convex,
 }
 

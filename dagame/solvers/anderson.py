@@ -16,14 +16,14 @@ class Anderson:
 
     nu_{t+1} = nu_t + s r_t - (dX + s dR) g with g = argmin ||r_t - dR g|| in the norm weighted by
     w_x nu_x(z), s = beta/(L + beta) the mirror share (theory, section 4). A proposal is kept only
-    if J does not decrease; otherwise the plain mirror step from the kept iterate is taken, so the
+    if J does not decrease (or the gap halves, below J's rounding error); otherwise the plain mirror step from the kept iterate is taken, so the
     method is never worse than `Mirror` by more than a factor of two in steps. Typically superlinear:
     gap 1e-12 in 6 to 10 steps on arithmetic coherence for L/beta from 1 to 1000. Where L is unknown
     s is backtracked on J. Stalls, or falls back to mirror's pace, where the reward is singular
     (geometric consensus, forward KL, log success at small reference masses): use Newton there.
     """
 
-    depth: int = 6
+    depth: int = 5
     name: ClassVar[str] = "anderson"
 
     def _share(self, game: AlignmentGame) -> float | None:
@@ -33,20 +33,21 @@ class Anderson:
         return min(1.0, game.beta / (smoothness + game.beta))
 
     def init(self, game: AlignmentGame, start: Evaluation) -> tuple[Array, ...]:
-        """The kept iterate (x, r, J), the share, whether the last proposal was extrapolated."""
+        """The kept iterate (x, r, J, gap), the share, whether the last proposal was extrapolated."""
         share = self._share(game)
         shares = 0 * start.value + (0.5 if share is None else share)
         residual = start.log_best - start.log_policy
-        return (start.log_policy, residual, start.value, shares, start.value < start.value - 1)
+        never = start.value < start.value - 1
+        return (start.log_policy, residual, start.value, start.gap, shares, never)
 
     def step(
         self, game: AlignmentGame, now: Evaluation, state: tuple[Array, ...]
     ) -> tuple[Array, tuple[Array, ...]]:
         """Keep or reject the proposal, then extrapolate from the kept iterate."""
         xp = namespace(now.value)
-        x, r, value, share, extrapolated, *history = state
+        x, r, value, gap, share, extrapolated, *history = state
         slack = 64 * xp.finfo(now.value.dtype).eps * (1 + xp.abs(now.value))
-        kept = now.value >= value - slack
+        kept = (now.value >= value - slack) | (now.gap < gap / 2)
         residual = now.log_best - now.log_policy
         if history or bool(xp.any(now.log_policy is not x)):
             history = self._remember(history, now.log_policy - x, residual - r, kept)
@@ -55,14 +56,14 @@ class Anderson:
                 kept, xp.minimum(1.5 * share, 0 * share + 1), xp.where(extrapolated, share, share / 2)
             )
         x, r = pick(kept, now.log_policy, x), pick(kept, residual, r)
-        value = pick(kept, now.value, value)
+        value, gap = xp.where(kept, now.value, value), xp.where(kept, now.gap, gap)
         plain = x + column(share) * r
         proposal = plain
         if history:
             proposal = plain - self._correction(game, x, r, share, history)
             proposal = pick(kept, proposal, plain)
         log_new = game._masked(log_normalise(proposal))
-        return log_new, (x, r, value, share, kept, *history)
+        return log_new, (x, r, value, gap, share, kept, *history)
 
     def _remember(self, history: list[Array], dx: Array, dr: Array, kept: Array) -> list[Array]:
         """Append the differences; a rejected proposal clears its game's columns."""
@@ -92,5 +93,6 @@ class Anderson:
         unit = gram * scale[:, :, None] * scale[:, None, :] + ridge * eye
         unit = unit + eye * xp.where(diagonal > 0, 0.0, 1.0)[:, :, None]
         g = xp.linalg.solve(unit, right * scale[..., None]) * scale[..., None]
-        moved = xp.matrix_transpose(g) @ (dx + share[:, None, None] * dr)
+        row = xp.matrix_transpose(g)
+        moved = row @ dx + (share[:, None, None] * row) @ dr
         return xp.reshape(moved, x.shape)

@@ -31,9 +31,9 @@ def convex_solve(game: AlignmentGame, solver: str = "CLARABEL", **options: Any) 
 
 
 def _row(game: AlignmentGame, b: int) -> Any:
-    from .loop import _index
+    from .loop import index_like
 
-    return _index(game.log_reference, np.asarray([b]))
+    return index_like(game.log_reference, np.asarray([b]))
 
 
 def _one(game: AlignmentGame, b: int, solver: str, options: dict[str, Any]) -> np.ndarray:

@@ -30,10 +30,12 @@ def iterate(
     max_steps: int,
     start: Array | None = None,
     check_every: int = 1,
+    patience: int = 500,
 ) -> LoopResult:
     """Run `solver` on a flat batch until every gap is <= tol * max(1, |J|), or `max_steps` rounds.
 
-    Each game keeps the iterate of least gap. A test of convergence reads one number per game from
+    Each game keeps the iterate of least gap; one whose least gap is `patience` rounds old has stalled
+    and is given up. A test of convergence reads one number per game from
     the device, every `check_every` rounds; games that are done are then taken out of the batch once
     they are at least a quarter of it.
     """
@@ -46,7 +48,7 @@ def iterate(
     finished: list[tuple[np.ndarray, Array, Array, Array]] = []
     for round_ in range(max_steps + 1):
         if round_ % check_every == 0 or round_ == max_steps:
-            done = _done(now, best_gap, tol)
+            done = _done(now, best_gap, best_at, tol, round_ - patience)
             record.add(alive, now)
             if done.all() or round_ == max_steps:
                 break
@@ -54,7 +56,7 @@ def iterate(
                 out, rest = np.flatnonzero(done), np.flatnonzero(~done)
                 finished.append((alive[out], *_take((best, best_gap, best_at), out)))
                 alive = alive[rest]
-                game = game.rows(_index(now.gap, rest))
+                game = game.rows(index_like(now.gap, rest))
                 now = Evaluation(*_take(now, rest))
                 state = _take(state, rest)
                 best, best_gap, best_at = _take((best, best_gap, best_at), rest)
@@ -62,7 +64,7 @@ def iterate(
         now = game.evaluate(proposal)
         best, best_gap, best_at = _improved(now, best, best_gap, best_at, round_ + 1, tol)
     finished.append((alive, best, best_gap, best_at))
-    return _gathered(finished, record, tol)
+    return _gathered(finished, record, tol, max_steps - patience)
 
 
 def _improved(
@@ -79,12 +81,16 @@ def _improved(
     )
 
 
-def _done(now: Evaluation, best_gap: Array, tol: float) -> np.ndarray:
+def _done(
+    now: Evaluation, best_gap: Array, best_at: Array, tol: float, stalled_at: int
+) -> np.ndarray:
     gap, value = to_numpy(best_gap), to_numpy(now.value)
-    return (gap <= tol * np.maximum(np.abs(value), 1)) | ~np.isfinite(value)
+    solved = gap <= tol * np.maximum(np.abs(value), 1)
+    return solved | ~np.isfinite(value) | (to_numpy(best_at) < stalled_at)
 
 
-def _index(like_: Array, rows: np.ndarray) -> Array:
+def index_like(like_: Array, rows: np.ndarray) -> Array:
+    """Row numbers as an integer array of the namespace and device of `like_`."""
     xp = namespace(like_)
     return xp.asarray(rows, device=like_.device)
 
@@ -92,7 +98,7 @@ def _index(like_: Array, rows: np.ndarray) -> Array:
 def _take(arrays: tuple[Array, ...], rows: np.ndarray) -> tuple[Array, ...]:
     if not arrays:
         return ()
-    index = _index(arrays[0], rows)
+    index = index_like(arrays[0], rows)
     return tuple(namespace(a).take(a, index, axis=0) for a in arrays)
 
 
@@ -111,7 +117,10 @@ class _Record:
 
 
 def _gathered(
-    finished: list[tuple[np.ndarray, Array, Array, Array]], record: _Record, tol: float
+    finished: list[tuple[np.ndarray, Array, Array, Array]],
+    record: _Record,
+    tol: float,
+    stalled_at: int,
 ) -> LoopResult:
     rows = np.concatenate([f[0] for f in finished])
     order = np.argsort(rows)
@@ -119,9 +128,10 @@ def _gathered(
     log_policy = finished[0][1]
     if len(finished) > 1:
         joined = xp.concat([f[1] for f in finished], axis=0)
-        log_policy = xp.take(joined, _index(joined, order), axis=0)
+        log_policy = xp.take(joined, index_like(joined, order), axis=0)
     gap, steps = (np.concatenate([to_numpy(f[i]) for f in finished])[order] for i in (2, 3))
     statuses = np.full(len(rows), Status.MAX_STEPS, dtype=object)
+    statuses[steps < stalled_at] = Status.STALLED
     statuses[gap <= tol * np.maximum(np.abs(record.value), 1)] = Status.SOLVED
     statuses[~np.isfinite(record.value) | np.isnan(gap)] = Status.NOT_FINITE
     return LoopResult(log_policy, steps.astype(int), statuses, record.values, record.gaps)

@@ -1,0 +1,126 @@
+"""Newton's method with one m x m block per answer plus a low-rank part: O(n m^3) a step, batched."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..arrays import LOG_ZERO, Array, log_normalise, namespace
+from ..errors import InvalidObjective
+from ..game import AlignmentGame, Evaluation
+from .base import column, pick
+
+_REACH = 5.0
+"""Largest change of a log-probability in one step."""
+
+
+@dataclass(frozen=True)
+class Newton:
+    """Damped Newton ascent of J over the simplices, in coordinates scaled by sqrt(nu).
+
+    The Hessian of -J is beta diag(w/nu) + one m x m block per answer + U diag(s) U', solved with the
+    m normalisation constraints by Schur complements (theory, section 4). Quadratic near the
+    equilibrium; the step is halved until J increases, so it never goes down. Needs
+    `Objective.hessian_log` and traces that are answers. Where it fails: from a far start at strengths
+    above 100 beta, or with rewards like 1/nu at tiny masses, the step length can collapse; therefore
+    `strengths` gives a ladder of strengths to climb, each solved from the last one's optimum, which
+    solved every stress game of benchmarks/stress.py.
+    """
+
+    name: ClassVar[str] = "newton"
+
+    def init(self, game: AlignmentGame, start: Evaluation) -> tuple[Array, ...]:
+        """The kept iterate and its J and gap, the direction, the step length."""
+        if game.answer_map.kind != "identity":
+            raise InvalidObjective("Newton works on answers; use 'anderson' for a channel.")
+        x = start.log_policy
+        return (x, start.value - 1e300, start.gap, 0 * x, 1 + 0 * start.value)
+
+    def step(
+        self, game: AlignmentGame, now: Evaluation, state: tuple[Array, ...]
+    ) -> tuple[Array, tuple[Array, ...]]:
+        """A new direction where J went up, half the step where it did not."""
+        xp = namespace(now.value)
+        x, value, gap, direction, length = state
+        slack = 64 * xp.finfo(now.value.dtype).eps * (1 + xp.abs(now.value))
+        kept = (now.value > value + slack) | ((now.value >= value - slack) & (now.gap < gap))
+        x = pick(kept, now.log_policy, x)
+        direction = pick(kept, newton_direction(game, now), direction)
+        value, gap = xp.where(kept, now.value, value), xp.where(kept, now.gap, gap)
+        length = xp.where(kept, 1.0, length / 2)
+        moved = xp.clip(column(length) * direction, -_REACH, _REACH)
+        return game._masked(log_normalise(x + moved)), (x, value, gap, direction, length)
+
+
+def strengths(game: AlignmentGame) -> list[float]:
+    """Factors of the objective to solve in turn, the last one 1; steps of 4 from where J is easy."""
+    smoothness = game.objective.smoothness
+    start = 1e-5 if smoothness is None else min(1.0, game.beta / max(smoothness, 1e-300))
+    rungs = max(0, math.ceil(math.log(1 / max(start, 1e-9), 4)))
+    return [4.0**-k for k in range(rungs, -1, -1)]
+
+
+def newton_direction(game: AlignmentGame, now: Evaluation) -> Array:
+    """d nu / nu (B, m, n) of the Newton step at an evaluation, with sum_z d nu_x(z) = 0."""
+    xp = namespace(now.value)
+    log_nu, w = now.log_marginals, game.weights
+    hessian = game.objective.hessian_log(log_nu, w)
+    if hessian is None:
+        raise InvalidObjective(f"{game.objective!r} gives no Hessian; use method='anderson'.")
+    live = log_nu > LOG_ZERO / 2
+    root = xp.where(live, xp.exp(log_nu / 2), 0.0)
+    gradient = w[..., None] * (now.rewards - game.beta * (log_nu - game.log_reference))
+    gradient = xp.where(live, gradient, 0.0)
+    gradient = gradient - xp.sum(gradient * root**2, axis=-1, keepdims=True)
+    solve = _block_solver(game.beta * w, hessian.blocks, root)
+    constraint = _constraint_columns(root)
+    u = hessian.low_rank
+    columns = [(root * gradient)[..., None], constraint] + ([] if u is None else [u])
+    solved = solve(xp.concat(columns, axis=-1))
+    if u is not None:
+        solved = _woodbury(solved, u)
+    m = constraint.shape[-1]
+    step, slack = solved[..., :1], solved[..., 1 : 1 + m]
+    flat = constraint.shape[0], -1, m
+    schur = xp.matrix_transpose(xp.reshape(constraint, flat)) @ xp.reshape(slack, flat)
+    right = xp.matrix_transpose(xp.reshape(constraint, flat)) @ xp.reshape(step, (*flat[:2], 1))
+    multiplier = xp.linalg.solve(schur, right)
+    scaled = (step - slack @ multiplier[:, None])[..., 0]
+    return xp.where(live, scaled / xp.where(live, root, 1.0), 0.0)
+
+
+def _constraint_columns(root: Array) -> Array:
+    """The m constraints sum_z d nu_x(z) = 0 in scaled coordinates: (B, m, n, m)."""
+    xp = namespace(root)
+    eye = xp.eye(root.shape[-2], dtype=root.dtype, device=root.device)
+    return root[..., None] * eye[:, None, :]
+
+
+def _block_solver(diagonal: Array, blocks: Array, root: Array) -> Callable[[Array], Array]:
+    """Solve (diag(beta w) + blocks) per answer; blocks (B, m, n) diagonal or (B, n, m, m)."""
+    xp = namespace(root)
+    if blocks.ndim == 3:
+        inverse = 1 / (diagonal[..., None] + blocks)
+        return lambda right: inverse[..., None] * right
+    eye = xp.eye(root.shape[-2], dtype=root.dtype, device=root.device)
+    matrix = blocks + diagonal[..., None, :, None] * eye
+
+    def solve(right: Array) -> Array:
+        moved = xp.permute_dims(right, (0, 2, 1, 3))
+        return xp.permute_dims(xp.linalg.solve(matrix, moved), (0, 2, 1, 3))
+
+    return solve
+
+
+def _woodbury(solved: Array, u: Array) -> Array:
+    """Correct M^-1 [g, E, U] for the Hessian M + U U': returns (M + U U')^-1 [g, E]."""
+    xp = namespace(u)
+    size, rank = u.shape[0], u.shape[-1]
+    rest, back = solved[..., :-rank], solved[..., -rank:]
+    rows = xp.matrix_transpose(xp.reshape(u, (size, -1, rank)))
+    small = rows @ xp.reshape(back, (size, -1, rank))
+    small = small + xp.eye(rank, dtype=u.dtype, device=u.device)
+    inner = rows @ xp.reshape(rest, (size, -1, rest.shape[-1]))
+    return rest - back @ xp.linalg.solve(small, inner)[:, None]
