@@ -18,6 +18,7 @@ from .arrays import (
     Array,
     as_floating,
     gather,
+    is_array,
     like,
     log,
     log_normalise,
@@ -49,7 +50,7 @@ class AnswerMap:
     @classmethod
     def index(cls, answer_of: Any, n: int | None = None) -> AnswerMap:
         """Answer of each trace: integers (traces,), (m, traces) or (*batch, m, traces)."""
-        table = answer_of if array_api_compat.is_array_api_obj(answer_of) else np.asarray(answer_of)
+        table: Any = answer_of if is_array(answer_of) else np.asarray(answer_of)
         xp = namespace(table)
         if table.ndim == 0 or not xp.isdtype(table.dtype, "integral"):
             raise InvalidGame("answers must be an array of integers, one per trace.")
@@ -93,8 +94,7 @@ class AnswerMap:
         if isinstance(answers, AnswerMap):
             found = answers
         else:
-            is_array = array_api_compat.is_array_api_obj(answers)
-            table = answers if is_array else np.asarray(answers)
+            table: Any = answers if is_array(answers) else np.asarray(answers)
             integral = namespace(table).isdtype(table.dtype, "integral")
             found = cls.index(table) if integral else cls.channel(table)
         if found.traces != traces:
@@ -170,7 +170,7 @@ class AnswerMap:
         return gather(table, self._answer_of())
 
     def condition(self, log_policy: Array) -> Array:
-        """log pi(y | a(y)): (..., traces) -> (..., traces). Deterministic maps only."""
+        """Log pi(y | a(y)): (..., traces) -> (..., traces). Deterministic maps only."""
         self.require_deterministic("conditioning on the answer")
         xp = namespace(log_policy)
         out = log_policy - self.pull_back(self.log_push_forward(log_policy))
@@ -194,7 +194,7 @@ class AnswerMap:
     def _answer_of(self) -> Array:
         if self.kind == "index":
             return self.table
-        table = self.table
+        table: Any = self.table
         xp = namespace(table)
         order = xp.argsort(xp.reshape(table, (-1,)))
         order = order[table.shape[0] * table.shape[1] - self.traces :]

@@ -22,13 +22,18 @@ def namespace(*arrays: Array) -> Any:
     first = arrays[0]
     if isinstance(first, np.ndarray) and all(type(a) is np.ndarray for a in arrays):
         return np
-    found = [a for a in arrays if array_api_compat.is_array_api_obj(a)]
+    found = [a for a in arrays if is_array(a)]
     return array_api_compat.array_namespace(*found) if found else np
+
+
+def is_array(values: Any) -> bool:
+    """Whether `values` is an array of a library that the package computes with."""
+    return array_api_compat.is_array_api_obj(values)
 
 
 def as_floating(values: Any) -> Array:
     """`values` as a floating array; lists and integers become numpy float64, tensors stay tensors."""
-    if not array_api_compat.is_array_api_obj(values):
+    if not is_array(values):
         return np.asarray(values, dtype=np.float64)
     xp = namespace(values)
     return values if xp.isdtype(values.dtype, "real floating") else xp.astype(values, xp.float64)
@@ -58,20 +63,20 @@ def to_numpy(x: Array) -> np.ndarray:
         return x
     if array_api_compat.is_torch_array(x):
         return x.detach().cpu().numpy()
-    if array_api_compat.is_array_api_obj(x) and hasattr(x, "__array_namespace__"):
+    if is_array(x) and hasattr(x, "__array_namespace__"):
         return np.from_dlpack(x)
     return np.asarray(x)
 
 
 def log(p: Array) -> Array:
-    """log p with log 0 = LOG_ZERO and no warning."""
+    """Log p with log 0 = LOG_ZERO and no warning."""
     xp = namespace(p)
     positive = p > 0
     return xp.where(positive, xp.log(xp.where(positive, p, 1.0)), LOG_ZERO)
 
 
 def logsumexp(x: Array, axis: int = -1, keepdims: bool = False) -> Array:
-    """log sum exp(x) along `axis`; a row of LOG_ZERO gives about LOG_ZERO."""
+    """Log sum exp(x) along `axis`; a row of LOG_ZERO gives about LOG_ZERO."""
     xp = namespace(x)
     top = xp.max(x, axis=axis, keepdims=True)
     out = top + xp.log(xp.sum(xp.exp(x - top), axis=axis, keepdims=True))
@@ -79,7 +84,7 @@ def logsumexp(x: Array, axis: int = -1, keepdims: bool = False) -> Array:
 
 
 def log_normalise(x: Array) -> Array:
-    """x - logsumexp(x): log-probabilities along the last axis."""
+    """X - logsumexp(x): log-probabilities along the last axis."""
     return x - logsumexp(x, keepdims=True)
 
 

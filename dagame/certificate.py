@@ -17,7 +17,7 @@ from .arrays import (
 )
 from .errors import NotConcave
 from .game import AlignmentGame
-from .objectives.base import Objective, pairing, weighted
+from .objectives.base import pairing, weighted
 from .simplex import log_kl
 
 _SMOOTHING = 1e-6
@@ -46,7 +46,7 @@ class Certificate:
 
     @property
     def relative_gap(self) -> Array:
-        """gap / max(1, |value|)."""
+        """Gap / max(1, |value|)."""
         xp = namespace(self.gap)
         return self.gap / xp.maximum(xp.abs(self.value), xp.ones_like(self.value))
 
@@ -55,8 +55,9 @@ class Certificate:
         if gap.ndim:
             return f"{gap.size} games certified: largest gap {gap.max():.3g}"
         note = " (if the objective is concave)" if self.conditional else ""
+        bound = float(to_numpy(self.upper_bound))
         return (
-            f"value {value:.10g} <= optimum <= {value + gap:.10g}, gap {gap:.3g}{note}; "
+            f"value {value:.10g} <= optimum <= {bound:.10g}, gap {gap:.3g}{note}; "
             f"KL to the optimum <= {float(to_numpy(self.distance_bound)):.3g}"
         )
 
@@ -72,7 +73,9 @@ def certify(
 
     D(q) = Phi(q) - <u, q> + beta * sum_x w_x log sum_y pi0_x(y) e^{u_x(a(y))/beta}, u = grad Phi(q),
     holds for every q; the gap is D(q) - J(pi), computed as beta KL(pi || best response) plus the
-    Bregman divergence of the target, so that it keeps its precision down to 1e-20.
+    Bregman divergence of the target, so that it keeps its precision down to 1e-20. Where the
+    curvature mu is negative and beta + mu > 0, the same is done for Phi~ = Phi + mu KL(pi || pi0) and
+    beta~ = beta + mu (T6), which leaves J as it is.
 
     Args:
         game: the game, of any batch shape.
@@ -99,7 +102,7 @@ def certify_log(
     """`certify` on log-probabilities, for policies with masses below 1e-308."""
     game = game.in_float64()
     log_pi = float64(log_policy)
-    beta = _effective_beta(game.objective, game.beta)
+    _check_curvature(game)
     violation, log_pi = _projected(game, log_pi)
     log_nu = game.answer_map.log_push_forward(log_pi)
     value = game._value(log_pi, log_nu)
@@ -107,31 +110,28 @@ def certify_log(
     if log_target is None:
         policy_regret, target_regret = _smoothed(game, log_pi, log_nu, policy_regret, target_regret)
     xp = namespace(value)
-    value = infinities(value)
-    infeasible = value == -xp.inf
-    gap = xp.where(infeasible, xp.inf, infinities(policy_regret + target_regret))
-    distance = gap / beta
+    gap = xp.where(value > LOG_ZERO / 2e10, policy_regret + target_regret, -LOG_ZERO)
+    distance = gap / game.free_beta
     return Certificate(
-        value=value,
-        upper_bound=xp.where(infeasible, xp.inf, value + gap),
-        gap=gap,
+        value=infinities(value),
+        upper_bound=infinities(xp.where(gap < 1e20, value + gap, gap)),
+        gap=infinities(gap),
         policy_regret=infinities(policy_regret),
         target_regret=infinities(target_regret),
-        distance_bound=distance,
-        tv_bound=xp.minimum(xp.sqrt(xp.maximum(distance, 0 * distance) / 2), 1 + 0 * distance),
+        distance_bound=infinities(distance),
+        tv_bound=xp.sqrt(xp.clip(distance, 0.0, 2.0) / 2),
         violation=violation,
         conditional=game.objective.concave is None,
     )
 
 
-def _effective_beta(objective: Objective, beta: float) -> float:
-    effective = beta + min(objective.curvature, 0.0)
-    if objective.concave is False and effective <= 0:
+def _check_curvature(game: AlignmentGame) -> None:
+    objective = game.objective
+    if objective.concave is False and game.beta + objective.curvature <= 0:
         raise NotConcave(
-            f"{objective!r} has curvature mu = {objective.curvature:g}, and beta = {beta:g} is not "
-            f"above {-objective.curvature:g}: the duality gap proves nothing (T6); raise beta."
+            f"{objective!r} has curvature mu = {objective.curvature:g}, and beta = {game.beta:g} is "
+            f"not above {-objective.curvature:g}: the duality gap proves nothing (T6); raise beta."
         )
-    return effective
 
 
 def _projected(game: AlignmentGame, log_pi: Array) -> tuple[Array, Array]:
@@ -159,12 +159,28 @@ def _regrets(
     if multipliers is None:
         multipliers = game._multipliers(at)
     constant, u = game._linearise(at, multipliers)
-    log_best = game.log_best_response(game.answer_map.pull_back(u))
-    policy_regret = game.beta * weighted(log_kl(log_pi, log_best), game.weights)
+    on_traces, rho = game.answer_map.pull_back(u), game.transfer
+    if rho:
+        point = _trace_target(game, log_pi, log_q)
+        on_traces = on_traces - rho * (point - game.log_reference)
+    log_best = game.log_best_response(on_traces, game.free_beta)
+    policy_regret = game.free_beta * weighted(log_kl(log_pi, log_best), game.weights)
     if log_q is None and multipliers is None:
         return policy_regret, 0 * policy_regret
     phi = game.objective.value_log(log_nu, game.weights)
-    return policy_regret, constant + pairing(u, log_nu, game.weights) - phi
+    target_regret = constant + pairing(u, log_nu, game.weights) - phi
+    if rho:
+        target_regret = target_regret + rho * weighted(log_kl(log_pi, point), game.weights)
+    return policy_regret, target_regret
+
+
+def _trace_target(game: AlignmentGame, log_pi: Array, log_q: Array | None) -> Array:
+    """The target as a policy, for the part of the KL that T6 moves into the objective."""
+    if log_q is None:
+        return log_pi
+    xp = namespace(log_q)
+    ratio = xp.where(game.answer_support, log_q - game.log_reference_answers, 0.0)
+    return game._masked(game.answer_map.lift(game.log_reference, ratio))
 
 
 def _smoothed(

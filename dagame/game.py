@@ -6,9 +6,8 @@ import abc
 import copy
 import math
 from functools import cached_property
+from numbers import Real
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from .answer_map import AnswerMap
 from .arrays import (
@@ -108,7 +107,7 @@ class AlignmentGame(DistributionalGame):
                 f"objective is a {type(objective).__name__}, not a dagame Objective; "
                 "try dagame.ShannonDiversity() or subclass dagame.Objective."
             )
-        if not (np.isscalar(beta) and np.isfinite(beta) and float(beta) > 0):  # type: ignore[arg-type]
+        if not (isinstance(beta, Real) and 0 < beta < math.inf):
             raise InvalidGame(f"beta is {beta!r}; the KL coefficient must be a finite number > 0.")
         self.beta = float(beta)
         self.log_reference = log_normalise(log(p))
@@ -127,7 +126,7 @@ class AlignmentGame(DistributionalGame):
 
     @property
     def contexts(self) -> int:
-        """m."""
+        """M."""
         return self.log_reference.shape[-2]
 
     @property
@@ -147,7 +146,7 @@ class AlignmentGame(DistributionalGame):
 
     @cached_property
     def log_reference_answers(self) -> Array:
-        """log nu0 (*batch, m, n)."""
+        """Log nu0 (*batch, m, n)."""
         return self.answer_map.log_push_forward(self.log_reference)
 
     @cached_property
@@ -163,6 +162,17 @@ class AlignmentGame(DistributionalGame):
     @cached_property
     def _full_support(self) -> bool:
         return bool(namespace(self.support).all(self.support))
+
+    @property
+    def transfer(self) -> float:
+        """Rho = max(0, -mu), the share of the KL that makes Phi concave; 0 where beta <= rho (T6)."""
+        mu = self.objective.curvature
+        return -mu if -self.beta < mu < 0 else 0.0
+
+    @property
+    def free_beta(self) -> float:
+        """Beta - rho, what is left of the KL (T6)."""
+        return self.beta - self.transfer
 
     def __repr__(self) -> str:
         batch = f"{'x'.join(map(str, self.batch_shape))} games of " if self.batch_shape else ""
@@ -183,7 +193,7 @@ class AlignmentGame(DistributionalGame):
         return marginals + 0.0
 
     def rewards(self, marginals: Array, target: Array) -> Array:
-        """u = grad Phi(q) of each answer at the target q (*batch, m, n); 0 where nu0 is 0.
+        """U = grad Phi(q) of each answer at the target q (*batch, m, n); 0 where nu0 is 0.
 
         Reads the target only; `marginals` is there for games whose rewards are estimated.
         """
@@ -234,14 +244,14 @@ class AlignmentGame(DistributionalGame):
 
     # -- in log space: what solvers and the certificate call --------------------------------------
 
-    def log_best_response(self, rewards: Array) -> Array:
+    def log_best_response(self, rewards: Array, beta: float | None = None) -> Array:
         """log(pi0 e^{u/beta} / Z) for rewards of traces (*batch, m, traces)."""
-        log_best = log_normalise(self._masked(self.log_reference + rewards / self.beta))
-        return self._masked(log_best)
+        tilted = self.log_reference + rewards / (self.beta if beta is None else beta)
+        return self._masked(log_normalise(self._masked(tilted)))
 
     def mirror_step(self, log_policy: Array, log_best: Array, step: Any) -> Array:
         """The policy moved a share step * beta of the way to the best response, in log space."""
-        share = step * self.beta
+        share = step * self.free_beta
         return self._masked(log_normalise(log_policy + share * (log_best - log_policy)))
 
     def _masked(self, log_p: Array) -> Array:
@@ -249,20 +259,27 @@ class AlignmentGame(DistributionalGame):
             return log_p
         return namespace(log_p).where(self.support, log_p, LOG_ZERO)
 
-    def cost(self, log_policy: Array) -> Array:
-        """beta * sum_x w_x KL(pi_x || pi0_x), shape (*batch,)."""
-        return self.beta * pairing(log_policy - self.log_reference, log_policy, self.weights)
+    def cost(self, log_policy: Array, beta: float | None = None) -> Array:
+        """Beta * sum_x w_x KL(pi_x || pi0_x), shape (*batch,)."""
+        beta = self.beta if beta is None else beta
+        return beta * pairing(log_policy - self.log_reference, log_policy, self.weights)
 
     def _value(self, log_policy: Array, log_nu: Array) -> Array:
         return self.objective.value_log(log_nu, self.weights) - self.cost(log_policy)
 
     def evaluate(self, log_policy: Array) -> Evaluation:
-        """Value, rewards, best response and gap at a log-policy, the target replying at once."""
+        """Value, rewards, best response and gap at a log-policy, the target replying at once.
+
+        With negative curvature all are those of Phi~ and beta~ (T6), whose J is the same.
+        """
         log_nu = self.answer_map.log_push_forward(log_policy)
         phi, u = self.objective.value_and_reward_log(log_nu, self.weights)
         u = self.answer_map.pull_back(u)
-        log_best = self.log_best_response(u)
-        gap = self.beta * weighted(log_kl(log_policy, log_best), self.weights)
+        beta = self.free_beta
+        if beta != self.beta:
+            u = u - self.transfer * (log_policy - self.log_reference)
+        log_best = self.log_best_response(u, beta)
+        gap = beta * weighted(log_kl(log_policy, log_best), self.weights)
         return Evaluation(log_policy, log_nu, phi - self.cost(log_policy), u, log_best, gap)
 
     def _linearise(self, log_q: Array, multipliers: Array | None) -> tuple[Array, Array]:
@@ -315,7 +332,9 @@ class AlignmentGame(DistributionalGame):
 
     def with_objective(self, objective: Objective, beta: float | None = None) -> AlignmentGame:
         """The same reference and weights with another objective (and beta)."""
-        changed = self._changed(objective=objective.bind(self.log_reference), beta=beta or self.beta)
+        changed = self._changed(
+            objective=objective.bind(self.log_reference), beta=beta or self.beta
+        )
         changed.objective.check((*self.log_reference.shape[:-1], self.n))
         return changed
 
@@ -333,7 +352,8 @@ class AlignmentGame(DistributionalGame):
 
     def _changed(self, **fields: Any) -> AlignmentGame:
         changed = copy.copy(self)
+        state = vars(changed)
         for name in ("log_reference_answers", "support", "answer_support", "_full_support"):
-            changed.__dict__.pop(name, None)
-        changed.__dict__.update(fields)
+            state.pop(name, None)
+        state.update(fields)
         return changed

@@ -20,9 +20,7 @@ class Status(enum.Enum):
 
     SOLVED = "The gap is within the tolerance."
     MAX_STEPS = "The step limit came first: raise max_steps, loosen tol, or try another method."
-    STALLED = (
-        "Progress stopped at rounding error above the tolerance: loosen tol, or use float64."
-    )
+    STALLED = "Progress stopped at rounding error above the tolerance: loosen tol, or use float64."
     INFEASIBLE = (
         "No policy attains a finite value: no answer is possible in every context (or the target's "
         "support misses the reference's); drop contexts, smooth the reference, or use a soft objective."
@@ -87,7 +85,7 @@ class Solution:
 
     @cached_property
     def log_marginals(self) -> Array:
-        """log nu(pi) (*batch, m, n)."""
+        """Log nu(pi) (*batch, m, n)."""
         return self.game.answer_map.log_push_forward(self.log_policy)
 
     @property
@@ -102,7 +100,7 @@ class Solution:
 
     @property
     def target(self) -> Array:
-        """q (*batch, m, n)."""
+        """Q (*batch, m, n)."""
         at = self.log_marginals if self.log_target is None else self.log_target
         return namespace(at).exp(at)
 
@@ -115,7 +113,7 @@ class Solution:
 
     @cached_property
     def rewards(self) -> Array:
-        """u (*batch, m, n), what an answer is paid at the equilibrium; 0 where nu0 is 0."""
+        """U (*batch, m, n), what an answer is paid at the equilibrium; 0 where nu0 is 0."""
         at = self.log_marginals if self.log_target is None else self.log_target
         game = self.game
         known = self.multipliers

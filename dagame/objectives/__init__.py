@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from .base import Combination, ExponentialForm, Objective
+from .base import ExponentialForm, Objective
 from .coherence import ArithmeticCoherence, Coherence, HardCoherence
+from .combination import Combination
 from .diversity import GiniDiversity, ShannonDiversity
 from .matching import ReverseMatching, TargetMatching
 from .reward import Reward

@@ -128,7 +128,7 @@ class HardCoherence(Objective):
     def linearise(
         self, log_target: Array, weights: Array, multipliers: Array | None = None
     ) -> tuple[Array, Array]:
-        """c = 0, u the multipliers: <u, nu> = 0 for every coherent nu."""
+        """C = 0, u the multipliers: <u, nu> = 0 for every coherent nu."""
         u = self.reward_log(log_target, weights) if multipliers is None else multipliers
         return 0 * weighted(u[..., 0], weights), u
 
@@ -145,9 +145,7 @@ class HardCoherence(Objective):
         return 0.0
 
 
-def Coherence(  # noqa: N802 - reads as the class it returns
-    strength: float = 1.0, consensus: str = "arithmetic"
-) -> Objective:
+def Coherence(strength: float = 1.0, consensus: str = "arithmetic") -> Objective:
     """Pull the contexts of a class towards a consensus: -strength * min_q sum_x w_x D(nu_x, q).
 
     consensus "arithmetic": D = KL(nu_x || q), q the weighted mean.

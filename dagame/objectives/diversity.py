@@ -38,11 +38,11 @@ class ShannonDiversity(Objective):
 
     @property
     def curvature(self) -> float:
-        """mu = strength: B(p, q) is strength * KL exactly."""
+        """Mu = strength: B(p, q) is strength * KL exactly."""
         return self.strength
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """strength * sum_x w_x H(nu_x)."""
+        """Strength * sum_x w_x H(nu_x)."""
         return self.strength * weighted(log_entropy(log_nu), weights)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
@@ -54,7 +54,7 @@ class ShannonDiversity(Objective):
         return ExponentialForm(0.0, self.strength)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
-        """strength * w / nu, scaled: strength * w."""
+        """Strength * w / nu, scaled: strength * w."""
         return Hessian(0 * log_nu + self.strength * weights[..., None])
 
     def cvxpy(self, nu: Any, weights: np.ndarray) -> Any:
@@ -92,7 +92,7 @@ class GiniDiversity(Objective):
         return self.strength
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """strength * sum_x w_x (1 - ||nu_x||^2)."""
+        """Strength * sum_x w_x (1 - ||nu_x||^2)."""
         xp = namespace(log_nu)
         return self.strength * weighted(1 - xp.sum(xp.exp(2 * log_nu), axis=-1), weights)
 
@@ -101,7 +101,7 @@ class GiniDiversity(Objective):
         return -2 * self.strength * namespace(log_nu).exp(log_nu)
 
     def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
-        """log nu = t + log nu0 - a nu, the root t of sum nu = 1 lies in [0, a]."""
+        """Log nu = t + log nu0 - a nu, the root t of sum nu = 1 lies in [0, a]."""
         if self.strength == 0:
             return log_nu0
         xp, a = namespace(log_nu0), 2 * self.strength / beta

@@ -42,7 +42,7 @@ class ReverseMatching(Objective):
 
     @property
     def curvature(self) -> float:
-        """mu = strength."""
+        """Mu = strength."""
         return self.strength
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
@@ -62,7 +62,7 @@ class ReverseMatching(Objective):
         return ExponentialForm(self.strength * getattr(self, "log_target"), self.strength)  # noqa: B009
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
-        """strength * w / nu, scaled: strength * w."""
+        """Strength * w / nu, scaled: strength * w."""
         return Hessian(0 * log_nu + self.strength * weights[..., None])
 
     def cvxpy(self, nu: Any, weights: np.ndarray) -> Any:
@@ -77,9 +77,7 @@ class ReverseMatching(Objective):
         )
 
 
-def TargetMatching(  # noqa: N802 - reads as the class it returns
-    target: Any, strength: float = 1.0, direction: str = "reverse"
-) -> Objective:
+def TargetMatching(target: Any, strength: float = 1.0, direction: str = "reverse") -> Objective:
     """Pull the answers towards a distribution rho: (n,), (m, n) or (*batch, m, n).
 
     direction "reverse": -strength * sum_x w_x KL(nu_x || rho_x), avoids answers that rho lacks.

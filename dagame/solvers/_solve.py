@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
 
@@ -114,9 +115,7 @@ def _repaired(
     steps, statuses = result.steps.copy(), result.statuses.copy()
     steps[failed] += again.steps
     statuses[failed] = again.statuses
-    return result._replace(
-        log_policy=xp.take(both, order, axis=0), steps=steps, statuses=statuses
-    )
+    return result._replace(log_policy=xp.take(both, order, axis=0), steps=steps, statuses=statuses)
 
 
 def _iterative(solver: Solver) -> Method:
@@ -135,7 +134,8 @@ def _closed(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult | Non
     if found is None:
         return None
     log_nu, feasible = found
-    statuses = np.where(to_numpy(feasible), Status.SOLVED, Status.INFEASIBLE)
+    statuses = np.full(log_nu.shape[0], Status.INFEASIBLE, dtype=object)
+    statuses[to_numpy(feasible)] = Status.SOLVED
     return LoopResult(log_nu, np.zeros(len(statuses), dtype=int), statuses, [], [])
 
 
@@ -203,10 +203,12 @@ def _lifted(game: AlignmentGame, log_nu: Array) -> Array:
 
 
 def _raise_unless_solved(solution: Solution, tol: float) -> None:
-    bad = np.isin(solution.statuses, [Status.MAX_STEPS, Status.STALLED, Status.NOT_FINITE])
+    bad = np.asarray(
+        (solution.statuses != Status.SOLVED) & (solution.statuses != Status.INFEASIBLE)
+    )
     if not bad.any():
         return
-    first = np.atleast_1d(solution.statuses)[np.flatnonzero(bad)[0]]
+    first: Any = solution.statuses.ravel()[np.flatnonzero(bad)[0]]
     where = "" if bad.ndim == 0 else f"{int(bad.sum())} of {bad.size} games, the first at "
     at = "" if bad.ndim == 0 else f"{np.argwhere(bad)[0].tolist()}: "
     gap = np.max(to_numpy(solution.gap)[bad]) if bad.ndim else to_numpy(solution.gap)

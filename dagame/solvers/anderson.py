@@ -16,8 +16,9 @@ class Anderson:
 
     nu_{t+1} = nu_t + s r_t - (dX + s dR) g with g = argmin ||r_t - dR g|| in the norm weighted by
     w_x nu_x(z), s = beta/(L + beta) the mirror share (theory, section 4). A proposal is kept only
-    if J does not decrease (or the gap halves, below J's rounding error); otherwise the plain mirror step from the kept iterate is taken, so the
-    method is never worse than `Mirror` by more than a factor of two in steps. Typically superlinear:
+    if J does not decrease (or the gap halves, below J's rounding error); otherwise the plain mirror
+    step from the kept iterate is taken, so the method is never worse than `Mirror` by more than a
+    factor of two in steps. Typically superlinear:
     gap 1e-12 in 6 to 10 steps on arithmetic coherence for L/beta from 1 to 1000. Where L is unknown
     s is backtracked on J. Stalls, or falls back to mirror's pace, where the reward is singular
     (geometric consensus, forward KL, log success at small reference masses): use Newton there.
@@ -30,7 +31,7 @@ class Anderson:
         smoothness = game.objective.smoothness
         if smoothness is None or smoothness + game.beta <= 0:
             return None
-        return min(1.0, game.beta / (smoothness + game.beta))
+        return min(1.0, game.free_beta / (smoothness + game.beta))
 
     def init(self, game: AlignmentGame, start: Evaluation) -> tuple[Array, ...]:
         """The kept iterate (x, r, J, gap), the share, whether the last proposal was extrapolated."""
@@ -53,7 +54,9 @@ class Anderson:
             history = self._remember(history, now.log_policy - x, residual - r, kept)
         if self._share(game) is None:
             share = xp.where(
-                kept, xp.minimum(1.5 * share, 0 * share + 1), xp.where(extrapolated, share, share / 2)
+                kept,
+                xp.minimum(1.5 * share, 0 * share + 1),
+                xp.where(extrapolated, share, share / 2),
             )
         x, r = pick(kept, now.log_policy, x), pick(kept, residual, r)
         value, gap = xp.where(kept, now.value, value), xp.where(kept, now.gap, gap)

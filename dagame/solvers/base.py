@@ -35,7 +35,7 @@ def column(values: Array) -> Array:
 
 
 def pick(condition: Array, yes: Any, no: Any) -> Array:
-    """where per game: condition (B,), tables (B, ...)."""
+    """Where per game: condition (B,), tables (B, ...)."""
     xp = namespace(yes, no)
     shape = (condition.shape[0],) + (1,) * (max(yes.ndim, no.ndim) - 1)
     return xp.where(xp.reshape(condition, shape), yes, no)

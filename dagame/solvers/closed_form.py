@@ -9,7 +9,7 @@ _MISSING = LOG_ZERO * 1e-3
 
 
 def closed_form(game: AlignmentGame) -> tuple[Array, Array] | None:
-    """log nu* (B, m, n) and feasible (B,) of a flat game on answers, or None.
+    """Log nu* (B, m, n) and feasible (B,) of a flat game on answers, or None.
 
     Exponential form (theory, section 3): nu* ∝ exp((beta log nu0 + r) / (beta + entropy)), tied over
     contexts by averaging the exponent; exact, one pass. Needs beta + entropy > 0 (T6). Other

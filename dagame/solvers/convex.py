@@ -12,7 +12,7 @@ from ..game import AlignmentGame
 
 
 def convex_solve(game: AlignmentGame, solver: str = "CLARABEL", **options: Any) -> np.ndarray:
-    """log nu* (B, m, n), numpy, of a flat game on answers or of a channel game's traces.
+    """Log nu* (B, m, n), numpy, of a flat game on answers or of a channel game's traces.
 
     Maximises Phi(nu) + beta * sum_x w_x [H(pi_x) + <log pi0_x, pi_x>] over the simplices. Entropy
     plus a linear term, as rel_entr(x, p0) made CLARABEL fail at n = 200. Interior point: a game a

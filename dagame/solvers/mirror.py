@@ -33,7 +33,7 @@ class Mirror:
 
     def _fixed(self, game: AlignmentGame) -> float | None:
         if self.step_size is not None:
-            return min(self.step_size, 1 / game.beta)
+            return min(self.step_size, 1 / game.free_beta)
         smoothness = game.objective.smoothness
         if smoothness is None or smoothness + game.beta <= 0:
             return None
@@ -43,7 +43,7 @@ class Mirror:
         """Nothing for a fixed step, else the accepted iterate and the estimate of L."""
         if self._fixed(game) is not None:
             return ()
-        smooth = 0 * start.value + game.beta
+        smooth = 0 * start.value + game.free_beta
         return (start.log_policy, start.rewards, start.log_best, start.value, smooth)
 
     def step(
@@ -58,13 +58,16 @@ class Mirror:
         moved = weighted(log_kl(now.log_policy, log_old), game.weights)
         change = xp.exp(now.log_policy) - xp.exp(log_old)
         linear = weighted(xp.sum(change * u_old, axis=-1), game.weights)
-        model = value_old + game.cost(log_old) + linear - game.cost(now.log_policy) - smooth * moved
+        saved = game.cost(log_old, game.free_beta) - game.cost(now.log_policy, game.free_beta)
+        model = value_old + saved + linear - smooth * moved
         slack = 16 * xp.finfo(now.value.dtype).eps * (1 + xp.abs(now.value))
         kept = now.value >= model - slack
         log_old = pick(kept, now.log_policy, log_old)
         u_old = pick(kept, now.rewards, u_old)
         best_old = pick(kept, now.log_best, best_old)
         value_old = pick(kept, now.value, value_old)
-        smooth = xp.where(kept, xp.maximum(0.7 * smooth, 0 * smooth + 1e-6 * game.beta), 2 * smooth)
-        log_new = game.mirror_step(log_old, best_old, column(1 / (smooth + game.beta)))
+        smooth = xp.where(
+            kept, xp.maximum(0.7 * smooth, 0 * smooth + 1e-6 * game.free_beta), 2 * smooth
+        )
+        log_new = game.mirror_step(log_old, best_old, column(1 / (smooth + game.free_beta)))
         return log_new, (log_old, u_old, best_old, value_old, smooth)

@@ -63,7 +63,7 @@ def strengths(game: AlignmentGame) -> list[float]:
 
 
 def newton_direction(game: AlignmentGame, now: Evaluation) -> Array:
-    """d nu / nu (B, m, n) of the Newton step at an evaluation, with sum_z d nu_x(z) = 0."""
+    """D nu / nu (B, m, n) of the Newton step at an evaluation, with sum_z d nu_x(z) = 0."""
     xp = namespace(now.value)
     log_nu, w = now.log_marginals, game.weights
     hessian = game.objective.hessian_log(log_nu, w)
@@ -71,7 +71,7 @@ def newton_direction(game: AlignmentGame, now: Evaluation) -> Array:
         raise InvalidObjective(f"{game.objective!r} gives no Hessian; use method='anderson'.")
     live = log_nu > LOG_ZERO / 2
     root = xp.where(live, xp.exp(log_nu / 2), 0.0)
-    gradient = w[..., None] * (now.rewards - game.beta * (log_nu - game.log_reference))
+    gradient = w[..., None] * (now.rewards - game.free_beta * (log_nu - game.log_reference))
     gradient = xp.where(live, gradient, 0.0)
     gradient = gradient - xp.sum(gradient * root**2, axis=-1, keepdims=True)
     solve = _block_solver(game.beta * w, hessian.blocks, root)

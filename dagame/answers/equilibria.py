@@ -1,0 +1,286 @@
+"""Every class of a samples file solved at once: metrics, summary, and what each sample is worth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arrays import to_numpy
+from ..errors import SamplesError
+from ..game import AlignmentGame
+from ..objectives import Objective
+from ..solution import Solution, Status
+from ..solvers import solve
+from .partition import Bucket, Partition
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from .samples import Samples
+
+ObjectiveOf = Objective | Callable[[Bucket], Objective]
+
+
+@dataclass(frozen=True, eq=False)
+class SampleEquilibria:
+    """The equilibria of all classes of a samples file.
+
+    `classes`: one row per class (names, sizes, value, gap, status, and the metrics of design:
+    agreement = mean over pairs of contexts of <nu_x, nu_x'>, accuracy = E[correct] under the
+    marginals averaged over contexts, majority = argmax of the averaged reference marginal without
+    "no answer", ties sharing the credit). `summary`: one dictionary. `rows`: answer, reward,
+    weight nu*/nu0 and the weight divided by its mean over the context's samples, per input row.
+    """
+
+    samples: Samples
+    buckets: list[Bucket]
+    solutions: list[Solution]
+    classes: pl.DataFrame
+    summary: dict[str, Any]
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """The input rows with the columns answer, reward, weight, weight_normalised."""
+        import polars as pl
+
+        partition = self.samples.partition
+        reward = partition.lookup([to_numpy(s.rewards) for s in self.solutions])
+        ratio = partition.lookup([to_numpy(s.weights_on_traces()) for s in self.solutions])
+        nan = pl.lit(None, pl.Float64)
+        clean = [
+            pl.when(pl.col(c).is_finite()).then(pl.col(c)).otherwise(nan).alias(c)
+            for c in ("reward", "weight", "weight_normalised")
+        ]
+        worth = pl.DataFrame(
+            {
+                "answer": self.answer_column(),
+                "reward": reward,
+                "weight": ratio,
+                "weight_normalised": _normalised(partition, ratio),
+            }
+        ).with_columns(clean)
+        taken = [c for c in worth.columns if c in self.samples.frame.columns]
+        worth = worth.rename({c: f"dagame_{c}" for c in taken})
+        return pl.concat([self.samples.frame, worth], how="horizontal")
+
+    def answer_column(self) -> pl.Series:
+        """The answer key of each input row; null for "no answer"."""
+        import polars as pl
+
+        partition = self.samples.partition
+        frame = pl.DataFrame({"class": partition.row_class, "index": partition.row_answer})
+        keys = partition.answers.cast({"class": pl.Int64, "index": pl.Int64})
+        return frame.join(keys, on=["class", "index"], how="left", maintain_order="left")["answer"]
+
+
+def batched_game(samples: Samples, objective: ObjectiveOf, beta: float) -> AlignmentGame:
+    """All classes as one padded game; `SamplesError` if they differ in their contexts."""
+    buckets = samples.partition.buckets()
+    contexts = sorted({b.counts.shape[1] for b in buckets})
+    if len(contexts) > 1:
+        raise SamplesError(
+            f"classes have {contexts[0]} to {contexts[-1]} contexts, so they are no single game; "
+            "use samples.solve, which groups them."
+        )
+    width = max(b.counts.shape[2] for b in buckets)
+    order = np.argsort(np.concatenate([b.classes for b in buckets]))
+    padded = [
+        np.pad(b.reference, ((0, 0), (0, 0), (0, width - b.counts.shape[2]))) for b in buckets
+    ]
+    made = objective if isinstance(objective, Objective) else None
+    if made is None:
+        raise SamplesError("samples.game takes an objective; a function of buckets needs solve.")
+    return AlignmentGame(np.concatenate(padded)[order], made, beta=beta)
+
+
+def solve_samples(
+    samples: Samples,
+    objective: ObjectiveOf,
+    beta: float,
+    method: str = "auto",
+    tol: float = 1e-12,
+    progress: Callable[[str], None] | None = None,
+) -> SampleEquilibria:
+    """Solve every class on its empirical reference (theory, sections 1 and 3); see `Samples.solve`.
+
+    `objective` is one objective for all classes, or a function of a `Bucket` where it has tables.
+    Classes that no policy can satisfy have status INFEASIBLE and leave the averages.
+    """
+    started = time.perf_counter()
+    say = progress or (lambda stage: None)
+    buckets = samples.partition.buckets()
+    solutions = []
+    for k, bucket in enumerate(buckets):
+        say(f"solving {len(bucket.classes)} classes ({k + 1}/{len(buckets)})")
+        made = objective if isinstance(objective, Objective) else objective(bucket)
+        game = AlignmentGame(bucket.reference, made, beta=beta)
+        solutions.append(solve(game, method, tol=tol, throw=False))
+    table = _class_table(samples.partition, buckets, solutions)
+    seconds = time.perf_counter() - started
+    summary = _summary(samples, table, solutions, beta, seconds)
+    return SampleEquilibria(samples, buckets, solutions, table, summary)
+
+
+def labelled_table(bucket: Bucket) -> np.ndarray:
+    """Correctness as a reward table (B, 1, n); answers of unknown correctness count as 0."""
+    if bucket.correct is None:
+        raise SamplesError("this objective needs a column of correctness; name it with correct=.")
+    return np.nan_to_num(bucket.correct, nan=0.0)[:, None, :]
+
+
+# -- metrics --------------------------------------------------------------------------------------
+
+
+def agreement(marginals: np.ndarray) -> np.ndarray:
+    """Mean over pairs x != x' of <nu_x, nu_x'>: (B, m, n) -> (B,); NaN for one context."""
+    m = marginals.shape[-2]
+    if m == 1:
+        return np.full(marginals.shape[0], np.nan)
+    total = marginals.sum(axis=-2)
+    pairs = (total**2).sum(-1) - (marginals**2).sum((-1, -2))
+    return pairs / (m * (m - 1))
+
+
+def accuracy(marginals: np.ndarray, correct: np.ndarray | None) -> np.ndarray:
+    """Mean correctness under the context-averaged marginal, over answers of known correctness."""
+    if correct is None:
+        return np.full(marginals.shape[0], np.nan)
+    mean = marginals.mean(axis=-2)
+    known = ~np.isnan(correct)
+    mass = (mean * known).sum(-1)
+    right = (mean * np.where(known, correct, 0)).sum(-1)
+    return np.divide(right, mass, out=np.full_like(mass, np.nan), where=mass > 0)
+
+
+def majority(bucket: Bucket) -> np.ndarray:
+    """Answers of the largest context-averaged reference mass (B, n), bool; never "no answer"."""
+    mean = np.where(bucket.no_answer | ~bucket.answer_mask, -1.0, bucket.reference.mean(axis=-2))
+    return (mean >= mean.max(axis=-1, keepdims=True) - 1e-12) & (mean > 0)
+
+
+def _majority_accuracy(bucket: Bucket) -> np.ndarray:
+    if bucket.correct is None:
+        return np.full(len(bucket.classes), np.nan)
+    chosen = majority(bucket)
+    known = chosen & ~np.isnan(bucket.correct)
+    right = np.where(known, np.nan_to_num(bucket.correct), 0).sum(-1)
+    count = known.sum(-1)
+    unanswered = np.where(chosen.any(-1), np.nan, 0.0)
+    return np.divide(right, count, out=unanswered, where=count > 0)
+
+
+def _class_table(
+    partition: Partition, buckets: Sequence[Bucket], solutions: Sequence[Solution]
+) -> pl.DataFrame:
+    import polars as pl
+
+    parts: dict[str, list[np.ndarray]] = {}
+
+    def put(name: str, values: Any) -> None:
+        parts.setdefault(name, []).append(np.asarray(values))
+
+    for bucket, solution in zip(buckets, solutions, strict=True):
+        before, after = bucket.reference, to_numpy(solution.marginals)
+        empty = bucket.no_answer[:, None, :]
+        put("class", bucket.classes)
+        put("contexts", np.full(len(bucket.classes), before.shape[1]))
+        put("samples", bucket.counts.sum((1, 2)).astype(int))
+        put("answers", bucket.answer_mask.sum(-1))
+        put("value", to_numpy(solution.value))
+        put("gap", to_numpy(solution.gap))
+        put("status", [s.name.lower() for s in solution.statuses])
+        for name, nu in (("reference", before), ("equilibrium", after)):
+            put(f"no_answer_{name}", (nu * empty).sum(-1).mean(-1))
+            put(f"agreement_{name}", agreement(nu))
+            put(f"accuracy_{name}", accuracy(nu, bucket.correct))
+        put("majority_accuracy", _majority_accuracy(bucket))
+        put("moved", np.abs(after - before).sum(-1).mean(-1) / 2)
+    columns = {name: np.concatenate(values) for name, values in parts.items()}
+    table = pl.DataFrame(columns).sort("class")
+    table = table.with_columns(
+        pl.when(pl.col(pl.Float64).is_nan()).then(None).otherwise(pl.col(pl.Float64)).name.keep()
+    )
+    names = partition.classes.drop("class")
+    clash = [c for c in names.columns if c in table.columns]
+    names = names.rename({c: f"{c} (class)" for c in clash})
+    return pl.concat([names, table.drop("class")], how="horizontal")
+
+
+def _summary(
+    samples: Samples,
+    table: pl.DataFrame,
+    solutions: Sequence[Solution],
+    beta: float,
+    seconds: float,
+) -> dict[str, Any]:
+    import polars as pl
+
+    partition = samples.partition
+    infeasible = table["status"] == Status.INFEASIBLE.name.lower()
+    used = table.filter(~infeasible)
+
+    def mean(column: str) -> float | None:
+        value: Any = used[column].mean()
+        return None if value is None else float(value)
+
+    names = [_label(n) for n in partition.class_names]
+    unsolved = used["status"] != Status.SOLVED.name.lower()
+    return {
+        "classes": len(partition),
+        "contexts": int(partition.contexts_per_class.sum()),
+        "samples": int(partition.counted.sum()),
+        "answers": int(partition.answers_per_class.sum()),
+        "no_answer": mean("no_answer_reference"),
+        "no_answer_equilibrium": mean("no_answer_equilibrium"),
+        "mean_value": mean("value"),
+        "max_gap": None if not len(used) else float(used["gap"].max()),  # type: ignore[arg-type]
+        "accuracy_reference": mean("accuracy_reference"),
+        "accuracy_equilibrium": mean("accuracy_equilibrium"),
+        "majority_accuracy": mean("majority_accuracy"),
+        "agreement_reference": mean("agreement_reference"),
+        "agreement_equilibrium": mean("agreement_equilibrium"),
+        "solved": int((table["status"] == Status.SOLVED.name.lower()).sum()),
+        "infeasible": [names[i] for i in infeasible.arg_true()],
+        "unsolved": int(unsolved.sum()),
+        "lost_classes": [_label(c) for c in partition.lost_classes],
+        "rows": len(partition.row_class),
+        "no_answer_rows": int(
+            (partition.row_answer == partition.no_answer_index[partition.row_class]).sum()
+            if partition.counted.all()
+            else (~partition.counted).sum()
+        ),
+        "skipped_lines": len(samples.skipped_lines),
+        "timed_out_rows": samples.timed_out,
+        "objective": _described(solutions[0].game.objective),
+        "beta": beta,
+        "method": sorted({s.method for s in solutions}),
+        "seconds": seconds,
+        "polars": pl.__version__,
+    }
+
+
+def _described(objective: Objective) -> str:
+    """The objective's text, tables of classes left out."""
+    parts = [(f, type(o).__name__ if o.tables else repr(o)) for f, o in objective.terms()]
+    return " + ".join(name if f == 1 else f"{f:g} * {name}" for f, name in parts)
+
+
+def _label(name: tuple) -> str:
+    return " / ".join(str(part) for part in name)
+
+
+def _normalised(partition: Partition, ratio: np.ndarray) -> np.ndarray:
+    """The ratio over its mean in the row's context: mean 1 over the samples of each context."""
+    counted = partition.counted
+    start = np.concatenate([[0], np.cumsum(partition.contexts_per_class)])
+    context = start[partition.row_class[counted]] + partition.row_context[counted]
+    total = np.bincount(context, ratio[counted], start[-1])
+    mean = total / np.maximum(np.bincount(context, minlength=start[-1]), 1)
+    out = np.full(len(ratio), np.nan)
+    per_row = mean[context]
+    out[counted] = np.divide(ratio[counted], per_row, out=np.zeros_like(per_row), where=per_row > 0)
+    return out

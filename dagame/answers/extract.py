@@ -1,0 +1,149 @@
+"""Completions -> answer strings: regular expressions in linear time, presets, or a callable.
+
+Patterns run in Rust's regex engine through polars: no backtracking, so no completion can make one
+hang; in exchange it has no look-around and no back-references.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ExtractionError
+from .workers import map_in_workers
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_OPEN, _CLOSE = "\ufdd0", "\ufdd1"  # noncharacters: never in exchanged text
+
+_NUMBER = (
+    r"(?:^|[^\w.)])"
+    r"([-+]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?(?:/\d+)?)"
+)
+_CHOICE = (
+    r"\(([A-J])\)"
+    r"|(?i:answer|choice|option)(?i:\s+is)?\s*:?\s*[(*\"']*([A-J])\b"
+    r"|(?m:^)\s*\**([A-J])\**\s*[.)]?\s*(?m:$)"
+)
+
+
+def _balanced(depth: int) -> str:
+    inside = r"(?:\\.|[^{}\\])*"
+    for _ in range(depth):
+        inside = rf"(?:\\.|[^{{}}\\]|\{{{inside}\}})*"
+    return inside
+
+
+PATTERNS = {
+    "boxed": r"\\f?boxed\s*\{(" + _balanced(6) + r")\}",
+    "gsm8k": r"####[ \t]*([^\n#]*)",
+    "last-number": _NUMBER,
+    "choice": _CHOICE,
+}
+"""Presets that are patterns: braces nest up to 6 deep, numbers keep sign, commas and fraction."""
+
+PRESETS = (*PATTERNS, "math")
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """Answers (null: none found) and how many rows ran into the time limit."""
+
+    answers: pl.Series
+    timed_out: int = 0
+
+
+Extractor = Callable[["pl.Series"], Extraction]
+
+
+def make_extractor(
+    spec: str | Callable[[str], str | None], *, row_seconds: float = 5.0
+) -> Extractor:
+    """An extractor from a preset's name, a regular expression, or a function of one completion.
+
+    A pattern takes group 1 of its last match. Presets: `boxed`, `gsm8k` (after ####),
+    `last-number`, `choice` (a letter A-J in parentheses, after "answer", or alone on its line) and
+    `math` (math-verify, in worker processes that are killed after `row_seconds` on one row).
+
+    Raises:
+        ExtractionError: the pattern does not compile, has no group, or looks like a misspelt preset.
+    """
+    if callable(spec):
+        return _by_function(spec)
+    if spec == "math":
+        return lambda completions: _by_math(completions, row_seconds)
+    if spec in PATTERNS:
+        return _by_pattern(PATTERNS[spec])
+    if not re.search(r"[\\()\[\].*+?^$|{}]", spec):
+        near = get_close_matches(spec, PRESETS, 1, 0.3)
+        hint = f"did you mean {near[0]!r}" if near else f"the presets are {', '.join(PRESETS)}"
+        raise ExtractionError(f"extract {spec!r} is neither a preset nor a pattern; {hint}?")
+    return _by_pattern(spec)
+
+
+def check_pattern(pattern: str, what: str) -> int:
+    """The number of groups of a pattern of the linear-time engine, or `ExtractionError`."""
+    import polars as pl
+
+    try:
+        pl.Series([""]).str.contains(pattern, strict=True)
+        groups = pl.Series([""]).str.extract_groups(pattern)
+        return len(groups.dtype.fields)  # type: ignore[attr-defined]
+    except pl.exceptions.ComputeError as error:
+        reason = " ".join(str(error).split())
+        if "look-around" in reason or "backreference" in reason:
+            reason = "it uses look-around or a back-reference, which the linear-time engine lacks"
+        raise ExtractionError(f"{what} {pattern!r} does not compile: {reason}.") from None
+
+
+def _by_pattern(pattern: str) -> Extractor:
+    groups = check_pattern(pattern, "extract pattern")
+    if groups == 0:
+        raise ExtractionError(
+            f"extract pattern {pattern!r} has no group; put parentheses around the answer."
+        )
+    used = groups if pattern in PATTERNS.values() else 1
+    marked = _OPEN + "".join(f"${{{k}}}" for k in range(1, used + 1)) + _CLOSE
+
+    def run(completions: pl.Series) -> Extraction:
+        import polars as pl
+
+        text = completions.str.replace_all(f"[{_OPEN}{_CLOSE}]", "")
+        shown = text.str.replace_all(pattern, marked)
+        last = pl.DataFrame({"a": shown}).select(
+            pl.when(pl.col("a").str.contains(_OPEN, literal=True)).then(
+                pl.col("a").str.split(_OPEN).list.last().str.split(_CLOSE).list.first()
+            )
+        )
+        return Extraction(last["a"])
+
+    return run
+
+
+def _by_function(function: Callable[[str], str | None]) -> Extractor:
+    def run(completions: pl.Series) -> Extraction:
+        import polars as pl
+
+        found: list[Any] = [None if c is None else function(c) for c in completions.to_list()]
+        if any(a is not None and not isinstance(a, str) for a in found):
+            raise ExtractionError("the extract function must return a string or None.")
+        return Extraction(pl.Series("a", found, dtype=pl.String))
+
+    return run
+
+
+def _by_math(completions: pl.Series, row_seconds: float) -> Extraction:
+    import polars as pl
+
+    distinct = completions.drop_nulls().unique()
+    results, killed = map_in_workers("extract_math", distinct.to_list(), row_seconds)
+    table = pl.DataFrame(
+        {"c": distinct, "a": pl.Series(results, dtype=pl.String), "killed": killed},
+        schema={"c": pl.String, "a": pl.String, "killed": pl.Boolean},
+    )
+    joined = pl.DataFrame({"c": completions}).join(table, on="c", how="left", maintain_order="left")
+    return Extraction(joined["a"], int(joined["killed"].sum() or 0))

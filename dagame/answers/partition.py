@@ -1,0 +1,229 @@
+"""One partition of the samples into classes, contexts and answers, for counts, rewards and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True, eq=False)
+class Bucket:
+    """Classes with the same number of contexts, answers padded to a common n.
+
+    classes (B,); counts (B, m, n) with 0 as padding; answer_mask (B, n), False on padding; correct
+    (B, n) the mean of `correct` over the samples with that answer (NaN unknown), or None; no_answer
+    (B, n) marks the "no answer" symbol.
+    """
+
+    classes: np.ndarray
+    counts: np.ndarray
+    answer_mask: np.ndarray
+    no_answer: np.ndarray
+    correct: np.ndarray | None
+
+    @property
+    def reference(self) -> np.ndarray:
+        """Empirical answer distributions (B, m, n), each context's counts over their sum."""
+        return self.counts / self.counts.sum(axis=-1, keepdims=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """Where every row belongs. Nothing depends on the order of the rows.
+
+    Classes, contexts of a class and answers of a class are sorted, "no answer" (null) last.
+    row_class, row_context, row_answer (N,): the class, and the local context and answer; -1 where
+    the row left the counts. `classes`, `contexts`, `answers` are the tables of names.
+    """
+
+    classes: pl.DataFrame
+    contexts: pl.DataFrame
+    answers: pl.DataFrame
+    row_class: np.ndarray
+    row_context: np.ndarray
+    row_answer: np.ndarray
+    lost_classes: tuple[tuple, ...]
+    correct: np.ndarray | None = None
+
+    @classmethod
+    def build(
+        cls,
+        classes: pl.DataFrame,
+        contexts: pl.DataFrame | None,
+        keys: pl.Series,
+        correct: pl.Series | None = None,
+        *,
+        no_answer: str = "keep",
+    ) -> Partition:
+        """From one row per sample: class columns, context columns (None: one context), answer keys."""
+        import polars as pl
+
+        ids = classes.rename({c: f"class_{k}" for k, c in enumerate(classes.columns)})
+        if contexts is None:
+            contexts = pl.DataFrame({"context": pl.repeat("", len(keys), eager=True)})
+        local = contexts.rename({c: f"context_{k}" for k, c in enumerate(contexts.columns)})
+        frame = pl.concat([ids, local, keys.alias("answer").to_frame()], how="horizontal")
+        live = frame if no_answer == "keep" else frame.filter(pl.col("answer").is_not_null())
+        class_columns, context_columns = ids.columns, local.columns
+        class_table = _numbered(live, class_columns, [], "class")
+        frame = _joined(frame, class_table, class_columns)
+        live = frame if no_answer == "keep" else frame.filter(pl.col("answer").is_not_null())
+        context_table = _numbered(live, ["class", *context_columns], ["class"], "context")
+        answer_table = _numbered(live, ["class", "answer"], ["class"], "index")
+        frame = _joined(frame, context_table, ["class", *context_columns])
+        frame = _joined(frame, answer_table, ["class", "answer"])
+        lost = frame.filter(pl.col("class").is_null()).select(class_columns).unique()
+        index = frame.select(pl.col("class", "context", "index").fill_null(-1)).to_numpy()
+        if no_answer != "keep":
+            index[frame["answer"].is_null().to_numpy(), 2] = -1
+        return cls(
+            class_table.rename(dict(zip(class_columns, classes.columns, strict=True))),
+            context_table.rename(dict(zip(context_columns, contexts.columns, strict=True))),
+            answer_table,
+            np.ascontiguousarray(index[:, 0]),
+            np.ascontiguousarray(index[:, 1]),
+            np.ascontiguousarray(index[:, 2]),
+            tuple(sorted(lost.rows())),
+            None if correct is None else correct.cast(pl.Float64).to_numpy(),
+        )
+
+    # -- sizes and names --------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    @cached_property
+    def class_names(self) -> list[tuple]:
+        """The class columns' values, in order."""
+        return self.classes.drop("class").rows()
+
+    @cached_property
+    def contexts_per_class(self) -> np.ndarray:
+        """(C,)."""
+        return np.bincount(self.contexts["class"].to_numpy(), minlength=len(self))
+
+    @cached_property
+    def answers_per_class(self) -> np.ndarray:
+        """(C,), the "no answer" included where it occurs."""
+        return np.bincount(self.answers["class"].to_numpy(), minlength=len(self))
+
+    @cached_property
+    def no_answer_index(self) -> np.ndarray:
+        """The local index of "no answer" in each class (C,), -1 where it does not occur."""
+        import polars as pl
+
+        empty = self.answers.filter(pl.col("answer").is_null())
+        index = np.full(len(self), -1)
+        index[empty["class"].to_numpy()] = empty["index"].to_numpy()
+        return index
+
+    def context_names(self, index: int) -> list[tuple]:
+        """The contexts of one class, in order."""
+        import polars as pl
+
+        return self.contexts.filter(pl.col("class") == index).drop("class", "context").rows()
+
+    def answer_keys(self, index: int) -> list[str | None]:
+        """The answers of one class, in order; None is "no answer"."""
+        import polars as pl
+
+        return self.answers.filter(pl.col("class") == index)["answer"].to_list()
+
+    @property
+    def counted(self) -> np.ndarray:
+        """Rows that are in the counts (N,)."""
+        return self.row_answer >= 0
+
+    # -- tables -----------------------------------------------------------------------------------
+
+    @cached_property
+    def _width(self) -> np.ndarray:
+        """The padded number of answers of each class: the next power of two."""
+        return 2 ** np.ceil(np.log2(np.maximum(self.answers_per_class, 2))).astype(int)
+
+    @cached_property
+    def _groups(self) -> list[np.ndarray]:
+        """Classes of each bucket."""
+        kinds = np.stack([self.contexts_per_class, self._width], axis=1)
+        _, of = np.unique(kinds, axis=0, return_inverse=True)
+        order = np.argsort(of, kind="stable")
+        return np.split(order, np.flatnonzero(np.diff(of[order])) + 1)
+
+    @cached_property
+    def _offset(self) -> np.ndarray:
+        """Where each class begins in the concatenation of all bucket tables."""
+        sizes = self.contexts_per_class * self._width
+        order = np.concatenate(self._groups)
+        offset = np.empty(len(self), dtype=np.int64)
+        offset[order] = np.cumsum(sizes[order]) - sizes[order]
+        return offset
+
+    @cached_property
+    def _flat(self) -> np.ndarray:
+        """Position of each counted row in that concatenation."""
+        rows = self.counted
+        of = self.row_class[rows]
+        return self._offset[of] + self.row_context[rows] * self._width[of] + self.row_answer[rows]
+
+    def buckets(self) -> list[Bucket]:
+        """All classes as padded tables, one per (contexts, padded answers)."""
+        total = int((self.contexts_per_class * self._width).sum())
+        counts = np.bincount(self._flat, minlength=total).astype(np.float64)
+        return [self._bucket(group, counts) for group in self._groups]
+
+    def _bucket(self, group: np.ndarray, counts: np.ndarray) -> Bucket:
+        m, n = int(self.contexts_per_class[group[0]]), int(self._width[group[0]])
+        column = np.arange(n)
+        return Bucket(
+            classes=group,
+            counts=self._slice(counts, group, m, n),
+            answer_mask=column < self.answers_per_class[group][:, None],
+            no_answer=column == self.no_answer_index[group][:, None],
+            correct=None if self.correct is None else self._correct(group, m, n),
+        )
+
+    def _slice(self, flat: np.ndarray, group: np.ndarray, m: int, n: int) -> np.ndarray:
+        start = int(self._offset[group[0]])
+        return flat[start : start + len(group) * m * n].reshape(len(group), m, n)
+
+    @cached_property
+    def _correct_sums(self) -> tuple[np.ndarray, np.ndarray]:
+        assert self.correct is not None
+        total = int((self.contexts_per_class * self._width).sum())
+        value = self.correct[self.counted]
+        known = ~np.isnan(value)
+        flat = self._flat[known]
+        return np.bincount(flat, value[known], total), np.bincount(flat, minlength=total)
+
+    def _correct(self, group: np.ndarray, m: int, n: int) -> np.ndarray:
+        sums, known = (self._slice(t, group, m, n).sum(axis=1) for t in self._correct_sums)
+        return np.divide(sums, known, out=np.full_like(sums, np.nan, dtype=float), where=known > 0)
+
+    def lookup(self, tables: Sequence[np.ndarray]) -> np.ndarray:
+        """One value per row (N,) from tables (B, m, n) in bucket order; NaN for rows not counted."""
+        out = np.full(len(self.row_class), np.nan)
+        if tables:
+            out[self.counted] = np.concatenate([np.ravel(t) for t in tables])[self._flat]
+        return out
+
+
+def _numbered(
+    frame: pl.DataFrame, columns: list[str], within: list[str], name: str
+) -> pl.DataFrame:
+    """Distinct rows sorted, numbered from 0 (within groups)."""
+    import polars as pl
+
+    table = frame.select(columns).unique().sort(columns, nulls_last=True)
+    number = pl.int_range(pl.len(), dtype=pl.Int64)
+    return table.with_columns((number.over(within) if within else number).alias(name))
+
+
+def _joined(frame: pl.DataFrame, table: pl.DataFrame, on: list[str]) -> pl.DataFrame:
+    return frame.join(table, on=on, how="left", nulls_equal=True, maintain_order="left")
