@@ -6,7 +6,9 @@ numpy and array-api-compat only; torch, cvxpy, matplotlib, polars and transforme
 
 from __future__ import annotations
 
+from ._verify import VerificationReport, verify
 from .answer_map import AnswerMap
+from .answers import Samples
 from .certificate import Certificate, certify
 from .errors import DagameError
 from .game import AlignmentGame, DistributionalGame
@@ -20,7 +22,7 @@ from .objectives import (
     TargetMatching,
 )
 from .solution import History, Solution, Status
-from .solvers import solve
+from .solvers import run, solve
 
 __version__ = "0.1.0"
 
@@ -36,10 +38,14 @@ __all__ = [
     "History",
     "Objective",
     "Reward",
+    "Samples",
     "ShannonDiversity",
     "Solution",
     "Status",
     "TargetMatching",
+    "VerificationReport",
     "certify",
+    "run",
     "solve",
+    "verify",
 ]

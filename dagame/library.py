@@ -334,6 +334,30 @@ def random_game(
     )
 
 
+# -- one random objective of every kind -----------------------------------------------------------
+
+ObjectiveMaker = Callable[[np.random.Generator, int, int], Objective]
+
+OBJECTIVES: dict[str, ObjectiveMaker] = {
+    "reward": lambda rng, m, n: Reward(rng.normal(size=(m, n))),
+    "shannon": lambda rng, m, n: ShannonDiversity(_strength(rng)),
+    "gini": lambda rng, m, n: GiniDiversity(_strength(rng)),
+    "target": lambda rng, m, n: TargetMatching(rng.dirichlet(np.ones(n)), _strength(rng)),
+    "coherence": lambda rng, m, n: Coherence(_strength(rng)),
+    "sum": lambda rng, m, n: (
+        Reward(rng.normal(size=(m, n))) + 0.5 * ShannonDiversity() + 2.0 * Coherence(_strength(rng))
+    ),
+    "difference": lambda rng, m, n: (
+        Coherence(_strength(rng)) - float(rng.uniform(0.1, 0.8)) * ShannonDiversity()
+    ),
+}
+"""A random objective of each kind for m contexts and n answers; for beta = 1 all satisfy T6."""
+
+
+def _strength(rng: np.random.Generator) -> float:
+    return float(np.exp(rng.uniform(np.log(0.1), np.log(10))))
+
+
 # -- a sample file --------------------------------------------------------------------------------
 
 _STORIES = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +43,7 @@ class SampleEquilibria:
     classes: pl.DataFrame
     summary: dict[str, Any]
 
-    @property
+    @cached_property
     def rows(self) -> pl.DataFrame:
         """The input rows with the columns answer, reward, weight, weight_normalised."""
         import polars as pl
@@ -217,8 +218,6 @@ def _summary(
     beta: float,
     seconds: float,
 ) -> dict[str, Any]:
-    import polars as pl
-
     partition = samples.partition
     infeasible = table["status"] == Status.INFEASIBLE.name.lower()
     used = table.filter(~infeasible)
@@ -259,7 +258,6 @@ def _summary(
         "beta": beta,
         "method": sorted({s.method for s in solutions}),
         "seconds": seconds,
-        "polars": pl.__version__,
     }
 
 

@@ -26,6 +26,9 @@ class ArithmeticCoherence(Objective):
     def __post_init__(self) -> None:
         check_strength("Coherence", self.strength)
 
+    def __repr__(self) -> str:
+        return f"Coherence({self.strength:g})"
+
     @property
     def concave(self) -> bool | None:
         """KL is jointly convex."""

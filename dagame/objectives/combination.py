@@ -67,14 +67,6 @@ class Combination(Objective):
         parts = [_times(f, o.smoothness) if f < 0 else f * o.curvature for f, o in self.parts if f]
         return float(sum(-np.inf if p is None else p for p in parts))
 
-    def value(self, marginals: Array, weights: Array | None = None) -> Array:
-        """Phi(nu), the weighted sum of the parts'."""
-        return _sum(f * o.value(marginals, weights) for f, o in self.parts)
-
-    def reward(self, marginals: Array, weights: Array | None = None) -> Array:
-        """Grad Phi(nu), the weighted sum of the parts'."""
-        return _sum(f * o.reward(marginals, weights) for f, o in self.parts)
-
     def value_log(self, log_nu: Array, weights: Array) -> Array:
         """Phi from log-marginals."""
         return _sum(f * o.value_log(log_nu, weights) for f, o in self.parts)

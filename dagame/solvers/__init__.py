@@ -6,5 +6,6 @@ from ._solve import solve
 from .anderson import Anderson
 from .best_response import BestResponse
 from .mirror import Mirror
+from .run import run
 
-__all__ = ["Anderson", "BestResponse", "Mirror", "solve"]
+__all__ = ["Anderson", "BestResponse", "Mirror", "run", "solve"]

@@ -1,0 +1,304 @@
+"""The command line: `dagame solve`, `dagame demo`, `dagame verify`.
+
+Exit codes: 0 done; 1 a check failed or a class was not solved; 2 bad input, told in one sentence.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import __version__
+from .errors import DagameError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from .answers.equilibria import SampleEquilibria
+
+app = typer.Typer(
+    help="Solve, certify and analyse Distributional Alignment Games.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line; an error of the user's is one sentence and exit code 2."""
+    try:
+        app()
+    except DagameError as error:
+        print(f"dagame: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        print(f"dagame {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def solve(
+    samples: Annotated[Path, typer.Argument(help="JSONL, CSV, TSV or Parquet (text also .gz).")],
+    class_by: Annotated[
+        list[str], typer.Option("--class", help="Column that names a question; repeatable.")
+    ],
+    context_by: Annotated[
+        list[str] | None,
+        typer.Option("--context", help="Column that names a paraphrase or format; repeatable."),
+    ] = None,
+    completion: Annotated[str, typer.Option(help="Column of the completions.")] = "completion",
+    correct: Annotated[str | None, typer.Option(help="Column of correctness, in [0, 1].")] = None,
+    extract: Annotated[
+        str,
+        typer.Option(
+            help="Pattern (group 1 of its last match), or boxed | gsm8k | last-number | choice | math."
+        ),
+    ] = "boxed",
+    canonical: Annotated[
+        str, typer.Option(help="exact | nospace | casefold | number | math.")
+    ] = "exact",
+    no_answer: Annotated[
+        str, typer.Option(help='"keep" no answer as an answer of its own, or "drop" its samples.')
+    ] = "keep",
+    abstain: Annotated[
+        str | None, typer.Option(help="Pattern of answers that mean no answer.")
+    ] = None,
+    objective: Annotated[
+        str, typer.Option(help="coherence | hard-coherence | shannon | gini | reward.")
+    ] = "coherence",
+    strength: Annotated[float, typer.Option(help="Strength of the objective (lambda).")] = 1.0,
+    beta: Annotated[float, typer.Option(help="Strength of the KL to the reference.")] = 1.0,
+    method: Annotated[
+        str, typer.Option(help="auto | closed_form | anderson | newton | mirror | convex | ...")
+    ] = "auto",
+    on_error: Annotated[
+        str, typer.Option(help="What a malformed line does: stop | skip.")
+    ] = "stop",
+    json_file: Annotated[
+        str | None, typer.Option("--json", help='Write summary and classes; "-" for stdout.')
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for samples.parquet and report.html.")
+    ] = None,
+    report: Annotated[bool, typer.Option(help="Write report.html into --out.")] = True,
+) -> None:
+    """Solve the game of every question in a file of sampled completions, with a certificate."""
+    from .answers import Samples
+    from .answers.equilibria import labelled_table
+    from .objectives.names import LABELLED, by_name, check_name
+    from .output import check_file, check_folder, write_json
+
+    check_name(objective)
+    by_class = objective in LABELLED
+    made: Any = None if by_class else by_name(objective, strength)
+    if by_class and correct is None:
+        by_name(objective, strength)
+    if json_file not in (None, "-"):
+        check_file(json_file)
+    folder = None if out is None else check_folder(out)
+    if made is None:
+        made = lambda bucket: by_name(objective, strength, labelled_table(bucket))  # noqa: E731
+    with _stages() as say:
+        read = Samples.read(
+            samples,
+            class_by,
+            context_by or None,
+            completion,
+            extract,
+            correct,
+            canonical=canonical,
+            no_answer=no_answer,
+            abstain=abstain,
+            on_error=on_error,
+            progress=say,
+        )
+        found = read.solve(made, beta=beta, method=method, progress=say)
+        written = [] if folder is None else _write_folder(found, folder, report, say)
+    _console(stderr=json_file == "-").print(_summary_table(found))
+    if json_file is not None:
+        write_json(json_file, {"summary": found.summary, "classes": found.classes.rows(named=True)})
+        if json_file != "-":
+            written.append(Path(json_file))
+    for path in written:
+        _console(stderr=json_file == "-").print(f"wrote {path}", highlight=False, soft_wrap=True)
+    if found.summary["unsolved"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo-out"),
+    seed: Annotated[int, typer.Option(help="Seed of the generated samples.")] = 0,
+) -> None:
+    """Solve three games with known answers and a generated samples file; write the report."""
+    from . import library
+    from .answers import Samples
+    from .objectives import Coherence
+    from .output import check_folder, replacing
+    from .solvers import solve as solve_game
+
+    folder, console = check_folder(out), _console()
+    table = _table("Games with known values", "game", "known value", "solved", "error", "gap")
+    for name in ("shannon_zero_mass", "coherence_two_contexts", "hard_coherence"):
+        known = library.named(name)
+        solution = solve_game(known.game)
+        value, gap = float(solution.value), float(solution.gap)
+        error = abs(value - known.value)
+        table.add_row(name, f"{known.value:.12f}", f"{value:.12f}", f"{error:.1e}", f"{gap:.1e}")
+    console.print(table)
+    with _stages() as say:
+        with replacing(folder / "sampled.jsonl") as path:
+            library.sample_file(path, seed)
+        read = Samples.read(
+            folder / "sampled.jsonl",
+            "question",
+            "format",
+            extract=r"Answer: (\S+)",
+            canonical="number",
+            correct="correct",
+            progress=say,
+        )
+        found = read.solve(Coherence(3.0), beta=1.0, progress=say)
+        written = _write_folder(found, folder, True, say)
+    console.print(_summary_table(found))
+    for path in (folder / "sampled.jsonl", *written):
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def verify(
+    seed: Annotated[int, typer.Option(help="Seed of the random games.")] = 0,
+    games: Annotated[int, typer.Option(min=1, help="Random games for each check.")] = 200,
+    json_file: Annotated[
+        str | None, typer.Option("--json", help='Write the report; "-" for stdout.')
+    ] = None,
+) -> None:
+    """Check the theorems on random games; exit code 1 if one is violated."""
+    from ._verify import verify as check
+    from .output import check_file, write_json
+
+    if json_file not in (None, "-"):
+        check_file(json_file)
+    with _stages() as say:
+        report = check(seed, games, progress=say)
+    table = _table(
+        f"Theorems on random games, seed {seed}", "", "statement", "cases", "worst", "limit"
+    )
+    for row in report.checks:
+        mark = "[green]holds[/]" if row.passed else "[red]VIOLATED[/]"
+        limit = f"{row.tolerance:.0e}"
+        table.add_row(
+            f"{row.theorem} {mark}", row.statement, str(row.cases), f"{row.worst:.1e}", limit
+        )
+    _console(stderr=json_file == "-").print(table)
+    if json_file is not None:
+        write_json(json_file, report.as_dict())
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+# -- output ---------------------------------------------------------------------------------------
+
+
+def _write_folder(
+    found: SampleEquilibria, folder: Path, report: bool, say: Callable[[str], None]
+) -> list[Path]:
+    from .output import replacing, write_text
+
+    say("writing samples.parquet")
+    with replacing(folder / "samples.parquet") as path:
+        found.rows.write_parquet(path)
+    written = [folder / "samples.parquet"]
+    if report:
+        from .report import samples_report
+
+        write_text(folder / "report.html", samples_report(found, progress=say))
+        written.append(folder / "report.html")
+    return written
+
+
+def _console(stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+@contextmanager
+def _stages() -> Iterator[Callable[[str], None]]:
+    """A spinner on stderr that names the stage in work and its time; silent off a terminal."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    console = _console(stderr=True)
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda stage: bar.update(task, description=stage, refresh=True)
+
+
+def _table(title: str, *columns: str) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for k, name in enumerate(columns):
+        table.add_column(name, justify="left" if k == 0 or name == "statement" else "right")
+    return table
+
+
+def _summary_table(found: SampleEquilibria) -> Table:
+    s = found.summary
+    title = f"{s['objective']}, beta {s['beta']:g}"
+    table = _table(title, "", "reference", "equilibrium")
+    table.add_row("classes", f"{s['classes']:,}", f"{s['solved']:,} solved")
+    table.add_row("contexts", f"{s['contexts']:,}")
+    table.add_row("samples", f"{s['samples']:,}")
+    for label, before, after in (
+        ("accuracy", "accuracy_reference", "accuracy_equilibrium"),
+        ("accuracy, majority answer", "majority_accuracy", None),
+        ("agreement of contexts", "agreement_reference", "agreement_equilibrium"),
+        ("share without an answer", "no_answer", "no_answer_equilibrium"),
+        ("mean value J", None, "mean_value"),
+    ):
+        cells = ["" if k is None else _cell(s[k]) for k in (before, after)]
+        if any(cells):
+            table.add_row(label, *cells)
+    table.add_row("largest gap", "", "–" if s["max_gap"] is None else f"{s['max_gap']:.1e}")
+    for label, names in (
+        ("infeasible, not in the means", s["infeasible"]),
+        ("no answer at all", s["lost_classes"]),
+    ):
+        if names:
+            table.add_row(
+                label, "", f"{len(names)}: {', '.join(names[:8])}{' …' * (len(names) > 8)}"
+            )
+    for label, count in (
+        ("lines skipped", s["skipped_lines"]),
+        ("extractions timed out", s["timed_out_rows"]),
+        ("not solved", s["unsolved"]),
+    ):
+        if count:
+            table.add_row(label, str(count), "")
+    return table
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""The HTML report of a samples file: one self-contained page, no scripts, no outside resource."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import plots
+from .arrays import to_numpy
+from .game import AlignmentGame
+from .solvers import Mirror, run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .answers.equilibria import SampleEquilibria
+
+_PANELS, _TABLE, _ROWS = 6, 200, 5
+_WEIGHTS = ("dagame_weight_normalised", "weight_normalised")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An SVG as a data URI, with its caption (also its text for screen readers)."""
+
+    uri: str
+    caption: str
+
+
+def samples_report(
+    equilibria: SampleEquilibria,
+    title: str = "Equilibria of sampled answers",
+    progress: Callable[[str], None] | None = None,
+) -> str:
+    """The report of `Samples.solve` as HTML.
+
+    Distributions before and after for the most changed classes, summary metrics and classes before
+    and after, the gap of every class, the trajectory of a three-answer class on its simplex, what
+    samples of the most changed class are worth, and the table of classes.
+    """
+    from jinja2 import Environment, PackageLoader
+
+    say = progress or (lambda stage: None)
+    say("drawing the report")
+    view = _View(equilibria)
+    environment = Environment(
+        loader=PackageLoader("dagame"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = _number
+    return environment.get_template("report.html.j2").render(
+        title=title,
+        summary=equilibria.summary,
+        source=equilibria.samples.source,
+        pictures=view.pictures(),
+        classes=view.table(),
+        hidden=max(0, len(equilibria.classes) - _TABLE),
+        worth=view.worth(),
+    )
+
+
+def _number(value: Any, digits: int = 4) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.{digits}f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _picture(figure: Figure, caption: str) -> Picture:
+    import matplotlib
+
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "dagame", "font.size": 10}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    encoded = base64.b64encode(buffer.getvalue()).decode()
+    return Picture(f"data:image/svg+xml;base64,{encoded}", caption)
+
+
+class _View:
+    """Looks classes up in the buckets of a solved samples file."""
+
+    def __init__(self, equilibria: SampleEquilibria) -> None:
+        self.of, self.classes = equilibria, equilibria.classes
+        self.partition = equilibria.samples.partition
+        names = self.partition.classes.columns
+        self.names = [
+            " / ".join(map(str, row)) for row in self.partition.classes.drop("class").rows()
+        ]
+        assert names
+        self.place = {
+            int(c): (b, k)
+            for b, bucket in enumerate(equilibria.buckets)
+            for k, c in enumerate(bucket.classes)
+        }
+        moved = self.classes["moved"].fill_null(-1.0).to_numpy()
+        feasible = (self.classes["status"] != "infeasible").to_numpy()
+        self.order = np.argsort(-np.where(feasible, moved, -2), kind="stable")
+
+    def answers(self, index: int) -> list[str]:
+        return ["(no answer)" if a is None else a for a in self.partition.answer_keys(index)]
+
+    def tables(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Marginals before and after (m, n), correctness (n,), without the padding."""
+        b, k = self.place[index]
+        bucket, solution = self.of.buckets[b], self.of.solutions[b]
+        n = int(bucket.answer_mask[k].sum())
+        correct = None if bucket.correct is None else bucket.correct[k, :n]
+        return bucket.reference[k, :, :n], to_numpy(solution.marginals)[k, :, :n], correct
+
+    # -- pictures ---------------------------------------------------------------------------------
+
+    def pictures(self) -> list[Picture]:
+        made = [
+            self._metrics(),
+            self._classes(),
+            self._distributions(),
+            self._simplex(),
+            self._gaps(),
+        ]
+        return [p for p in made if p is not None]
+
+    def _metrics(self) -> Picture | None:
+        s = self.of.summary
+        rows = [
+            (label, s[before], s[after])
+            for label, before, after in (
+                ("accuracy", "accuracy_reference", "accuracy_equilibrium"),
+                ("agreement of contexts", "agreement_reference", "agreement_equilibrium"),
+                ("share without an answer", "no_answer", "no_answer_equilibrium"),
+            )
+            if s[before] is not None and s[after] is not None
+        ]
+        if not rows:
+            return None
+        return _picture(plots.before_after(rows), "Means over classes, before and at equilibrium.")
+
+    def _classes(self) -> Picture | None:
+        panels = []
+        for label, stem in (("accuracy", "accuracy"), ("agreement", "agreement")):
+            pair = self.classes.select(f"{stem}_reference", f"{stem}_equilibrium").drop_nulls()
+            if len(pair):
+                before, after = pair.to_numpy().T
+                panels.append((label, before, after))
+        if not panels:
+            return None
+        return _picture(plots.class_scatter(panels), "Every class before and at equilibrium.")
+
+    def _distributions(self) -> Picture | None:
+        chosen = [
+            int(c) for c in self.order[:_PANELS] if self.classes["status"][int(c)] != "infeasible"
+        ]
+        if not chosen:
+            return None
+        panels = []
+        for index in chosen:
+            before, after, correct = self.tables(index)
+            panels.append((self.names[index], self.answers(index), before, after, correct))
+        note = "; the correct answer is green with a tick" if panels[0][4] is not None else ""
+        caption = f"The most changed classes: answer distributions before and after{note}."
+        return _picture(plots.distributions(panels), caption)
+
+    def _simplex(self) -> Picture | None:
+        sizes = self.partition.answers_per_class
+        three = [int(c) for c in self.order if sizes[c] == 3]
+        three = [c for c in three if self.classes["status"][c] == "solved"]
+        if not three:
+            return None
+        index = three[0]
+        b, k = self.place[index]
+        bucket, solved = self.of.buckets[b], self.of.solutions[b].game
+        if solved.objective.has_multipliers:
+            return None
+        objective = solved.objective.rows(np.asarray([k])).columns(np.arange(3))
+        game = AlignmentGame(bucket.reference[[k], :, :3], objective, beta=solved.beta)
+        rounds = run(game, Mirror(), steps=40)
+        assert rounds.marginals is not None
+        path = type(rounds)(rounds.values, rounds.gaps, rounds.marginals[:, 0], dynamic="mirror")
+        contexts = [" / ".join(map(str, c)) or "all" for c in self.partition.context_names(index)]
+        caption = (
+            f"“{plots.shortened(self.names[index], 80)}”: mirror steps of every context from "
+            "the reference towards the equilibrium, on the simplex of its three answers."
+        )
+        return _picture(plots.simplex(path, self.answers(index), contexts), caption)
+
+    def _gaps(self) -> Picture | None:
+        values = self.classes["gap"].drop_nulls().to_numpy()
+        if not np.isfinite(values).any():
+            return None
+        caption = "The certificate: how much any policy could still gain in each class (log scale)."
+        return _picture(plots.gaps(values), caption)
+
+    # -- tables -----------------------------------------------------------------------------------
+
+    def table(self) -> list[dict[str, Any]]:
+        """Rows of the most changed classes."""
+        rows = self.classes[self.order[:_TABLE].tolist()].rows(named=True)
+        return [
+            {**row, "name": self.names[int(c)]} for c, row in zip(self.order, rows, strict=False)
+        ]
+
+    def worth(self) -> dict[str, Any] | None:
+        """The best and the worst paid samples of the most changed class."""
+        import polars as pl
+
+        rows = self.of.rows
+        best = int(self.order[0])
+        weight = next(c for c in _WEIGHTS if c in rows.columns)
+        stem = weight.removesuffix("weight_normalised")
+        mine = rows.filter(pl.Series(self.partition.row_class == best)).drop_nulls(weight)
+        if not len(mine):
+            return None
+        mine = mine.unique(subset=[f"{stem}answer", *self._context_columns()], maintain_order=True)
+        mine = mine.sort(weight, descending=True, maintain_order=True)
+        ends = mine if len(mine) <= 2 * _ROWS else pl.concat([mine.head(_ROWS), mine.tail(_ROWS)])
+        listed = [
+            {
+                "context": " / ".join(str(row[c]) for c in self._context_columns()),
+                "answer": "(no answer)" if row[f"{stem}answer"] is None else row[f"{stem}answer"],
+                "reward": row[f"{stem}reward"],
+                "weight": row[weight],
+            }
+            for row in ends.rows(named=True)
+        ]
+        return {"name": self.names[best], "rows": listed}
+
+    def _context_columns(self) -> list[str]:
+        known = self.of.samples.frame.columns
+        return [
+            c
+            for c in self.partition.contexts.columns
+            if c in known and c not in ("class", "context")
+        ]

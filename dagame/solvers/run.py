@@ -1,0 +1,64 @@
+"""`run`: play a dynamic for a number of rounds and keep every iterate."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+import numpy as np
+
+from ..arrays import to_numpy
+from ..errors import InvalidObjective
+from ..game import AlignmentGame
+from ..solution import History
+from .anderson import Anderson
+from .base import Solver
+from .best_response import BestResponse
+from .mirror import Mirror
+from .newton import Newton
+
+DYNAMICS: dict[str, Solver] = {d.name: d for d in (Mirror(), BestResponse(), Anderson(), Newton())}
+
+
+def run(game: AlignmentGame, dynamic: str | Solver = "mirror", steps: int = 100) -> History:
+    """Play `dynamic` from the reference for `steps` rounds, without stopping early.
+
+    Unlike `solve` it keeps every iterate, also those that a method tries and rejects, and does not
+    mind divergence: it is there to look at dynamics. On a game with traces the policy moves on the
+    traces.
+
+    Args:
+        game: any batch shape.
+        dynamic: a name ("mirror", "best_response", ...) or an object such as `Mirror(0.1)`.
+        steps: rounds after the reference.
+
+    Returns:
+        History with values and gaps (steps + 1, *batch) and marginals (steps + 1, *batch, m, n).
+    """
+    dynamic = _named(dynamic)
+    flat, batch = game.flat(), game.batch_shape
+    now = flat.evaluate(flat.log_reference)
+    state = dynamic.init(flat, now)
+    values, gaps, marginals = [], [], []
+    for round_ in range(steps + 1):
+        values.append(to_numpy(now.value))
+        gaps.append(to_numpy(now.gap))
+        marginals.append(np.exp(to_numpy(now.log_marginals)))
+        if round_ < steps:
+            proposal, state = dynamic.step(flat, now, state)
+            now = flat.evaluate(proposal)
+    m, n = flat.contexts, flat.n
+    return History(
+        values=np.reshape(np.stack(values), (-1, *batch)),
+        gaps=np.reshape(np.stack(gaps), (-1, *batch)),
+        marginals=np.reshape(np.stack(marginals), (-1, *batch, m, n)),
+        dynamic=dynamic.name,
+    )
+
+
+def _named(dynamic: str | Solver) -> Solver:
+    if not isinstance(dynamic, str):
+        return dynamic
+    if dynamic not in DYNAMICS:
+        near = get_close_matches(dynamic, DYNAMICS, 1, 0.3) or sorted(DYNAMICS)
+        raise InvalidObjective(f"dynamic {dynamic!r} is unknown; did you mean {near[0]!r}?")
+    return DYNAMICS[dynamic]
