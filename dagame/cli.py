@@ -149,6 +149,7 @@ def demo(
     from .answers import Samples
     from .objectives import Coherence
     from .output import check_folder, replacing
+    from .sample_file import sample_file
     from .solvers import solve as solve_game
 
     folder, console = check_folder(out), _console()
@@ -162,7 +163,7 @@ def demo(
     console.print(table)
     with _stages() as say:
         with replacing(folder / "sampled.jsonl") as path:
-            library.sample_file(path, seed)
+            sample_file(path, seed)
         read = Samples.read(
             folder / "sampled.jsonl",
             "question",

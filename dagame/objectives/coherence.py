@@ -99,7 +99,8 @@ class HardCoherence(Objective):
     def value_log(self, log_nu: Array, weights: Array) -> Array:
         """0 where the contexts agree within 1e-9 in total variation, else -inf."""
         xp = namespace(log_nu)
-        return xp.where(self.violation(log_nu, weights) <= self.tolerance, 0.0, LOG_ZERO)
+        off = self.violation(log_nu, weights)
+        return xp.where(off <= self.tolerance, 0 * off, LOG_ZERO)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """0, a valid supergradient at every coherent point; `game.rewards` gives the multipliers."""
@@ -126,7 +127,7 @@ class HardCoherence(Objective):
         finite = common & (log_nu > LOG_ZERO / 2)
         residual = xp.where(finite, residual, 0.0)
         centred = residual - xp.sum(residual * weights[..., None], axis=-2, keepdims=True)
-        return xp.where(common, centred, xp.where(support, LOG_ZERO, 0.0))
+        return xp.where(common, centred, xp.where(support, LOG_ZERO, 0 * centred))
 
     def linearise(
         self, log_target: Array, weights: Array, multipliers: Array | None = None

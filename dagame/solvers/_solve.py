@@ -66,6 +66,7 @@ def _run(
     game: AlignmentGame, method: str | Solver, tol: float, max_steps: int
 ) -> tuple[str, LoopResult]:
     if not isinstance(method, str):
+        _require_gradient(game)
         return method.name, iterate(game, method, tol=tol, max_steps=max_steps)
     if method == "auto":
         return _auto(game, tol, max_steps)
@@ -120,13 +121,17 @@ def _repaired(
 
 def _iterative(solver: Solver) -> Method:
     def run(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:
-        if game.objective.has_multipliers:
-            raise InvalidObjective(
-                f"{game.objective!r} has no gradient to follow; use method='auto' or 'convex'."
-            )
+        _require_gradient(game)
         return iterate(game, solver, tol=tol, max_steps=max_steps)
 
     return run
+
+
+def _require_gradient(game: AlignmentGame) -> None:
+    if game.objective.has_multipliers:
+        raise InvalidObjective(
+            f"{game.objective!r} has no gradient to follow; use method='auto' or 'convex'."
+        )
 
 
 def _closed(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult | None:
@@ -148,6 +153,7 @@ def _convex(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:
 
 def _newton(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:
     """Newton up the ladder of strengths, each rung from the optimum of the one below."""
+    _require_gradient(game)
     start, steps = None, 0
     for factor in strengths(game):
         last = factor == 1

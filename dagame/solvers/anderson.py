@@ -50,7 +50,7 @@ class Anderson:
         slack = 64 * xp.finfo(now.value.dtype).eps * (1 + xp.abs(now.value))
         kept = (now.value >= value - slack) | (now.gap < gap / 2)
         residual = now.log_best - now.log_policy
-        if history or bool(xp.any(now.log_policy is not x)):
+        if history or now.log_policy is not x:
             history = self._remember(history, now.log_policy - x, residual - r, kept)
         if self._share(game) is None:
             share = xp.where(
@@ -94,7 +94,7 @@ class Anderson:
         ridge = 1e-14 if x.dtype == xp.float64 else 1e-6
         eye = xp.eye(gram.shape[-1], dtype=x.dtype, device=x.device)
         unit = gram * scale[:, :, None] * scale[:, None, :] + ridge * eye
-        unit = unit + eye * xp.where(diagonal > 0, 0.0, 1.0)[:, :, None]
+        unit = unit + eye * xp.astype(diagonal <= 0, x.dtype)[:, :, None]
         g = xp.linalg.solve(unit, right * scale[..., None]) * scale[..., None]
         row = xp.matrix_transpose(g)
         moved = row @ dx + (share[:, None, None] * row) @ dr

@@ -1,0 +1,44 @@
+"""One worker, one thread; hypothesis without deadlines, derandomised, so that CI repeats itself."""
+
+import os
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
+    os.environ.setdefault(_name, "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "ci",
+    deadline=None,
+    derandomize=True,
+    max_examples=40,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("ci")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def _namespaces():
+    yield pytest.param("numpy", id="numpy")
+    yield pytest.param("torch", id="torch")
+    yield pytest.param("strict", id="array-api-strict")
+
+
+@pytest.fixture(params=list(_namespaces()))
+def xp(request):
+    """A function that makes arrays of one backend from nested lists or numpy arrays."""
+    if request.param == "numpy":
+        return np.asarray
+    if request.param == "torch":
+        torch = pytest.importorskip("torch")
+        torch.set_num_threads(1)
+        return lambda values: torch.as_tensor(np.asarray(values))
+    strict = pytest.importorskip("array_api_strict")
+    return lambda values: strict.asarray(np.asarray(values))

@@ -1,0 +1,50 @@
+"""The same source on numpy, torch and array-api-strict."""
+
+import numpy as np
+import pytest
+
+import dagame as dg
+from dagame.arrays import to_numpy
+from dagame.library import OBJECTIVES, random_game
+
+KINDS = sorted(OBJECTIVES)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("answers", ["identity", "index", "channel"])
+def test_solve_and_certify_agree_with_numpy(xp, kind, answers, rng):
+    objective = OBJECTIVES[kind](rng, 2, 4)
+    base = random_game(
+        rng,
+        batch=(3,),
+        contexts=2,
+        answers=4,
+        traces=None if answers == "identity" else 7,
+        channel=answers == "channel",
+        objective=objective,
+    )
+    table = base.answer_map.table
+    game = dg.AlignmentGame(
+        xp(base.reference),
+        objective,
+        beta=base.beta,
+        weights=xp(base.weights),
+        answers=None if table is None else xp(table),
+    )
+    one, other = dg.solve(base, tol=1e-12, throw=False), dg.solve(game, tol=1e-12, throw=False)
+    assert type(other.policy) is type(xp(base.reference))
+    np.testing.assert_allclose(to_numpy(other.value), one.value, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(to_numpy(other.marginals), one.marginals, atol=1e-6)
+    assert float(to_numpy(other.gap).max()) < 1e-10
+    policy = 0.5 * one.policy + 0.5 * base.reference
+    np.testing.assert_allclose(
+        to_numpy(dg.certify(game, xp(policy)).gap), dg.certify(base, policy).gap, rtol=1e-9
+    )
+
+
+def test_float32_stays_float32_and_is_certified_in_float64(xp, rng):
+    reference = rng.dirichlet(np.ones(5), (2,)).astype(np.float32)
+    solution = dg.solve(dg.AlignmentGame(xp(reference), dg.Coherence(1.0), beta=1.0), tol=1e-5)
+    assert str(solution.policy.dtype).endswith("float32")
+    assert str(solution.gap.dtype).endswith("float64")
+    assert float(to_numpy(solution.gap)) < 1e-5

@@ -1,0 +1,196 @@
+"""Solvers against each other, against cvxpy, against definitions."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import dagame as dg
+from dagame.library import OBJECTIVES, named, random_game, reference_games
+from dagame.simplex import kl, total_variation
+from tests.games import SEEDS, games
+
+REFERENCES = sorted(reference_games())
+
+
+@pytest.mark.parametrize("method", ["auto", "anderson", "mirror", "newton"])
+@pytest.mark.parametrize("name", REFERENCES)
+def test_reference_games(name, method):
+    known = named(name)
+    hard, channel = known.game.objective.has_multipliers, known.game.answer_map.kind == "channel"
+    if (hard and method != "auto") or (channel and method == "newton"):
+        with pytest.raises(dg.DagameError):
+            dg.solve(known.game, method)
+        return
+    solution = dg.solve(known.game, method, throw=False)
+    scale = max(1, abs(known.value))
+    assert float(solution.gap) <= 1e-9 * scale
+    assert abs(float(solution.value) - known.value) <= 1e-9 * scale
+    np.testing.assert_allclose(solution.policy, known.policy, atol=2e-5)
+    np.testing.assert_allclose(solution.marginals, known.marginals, atol=2e-5)
+    if known.rewards is not None and method == "auto":
+        seen = known.game.answer_support & (known.marginals > 1e-9)
+        free = np.where(seen, solution.rewards - known.rewards, np.nan)
+        assert np.nanmax(np.nanmax(free, -1) - np.nanmin(free, -1)) < 1e-4
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_a_known_equilibrium_is_a_fixed_point(name):
+    """One best-response step of the game leaves it, and its certificate is zero."""
+    known = named(name)
+    found = dg.certify(known.game, known.policy)
+    assert float(found.gap) <= 1e-9 * max(1, abs(known.value))
+    reply = known.game.best_response(known.game.rewards(known.marginals, known.marginals))
+    np.testing.assert_allclose(reply, known.policy, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", sorted(k for k in OBJECTIVES if k != "difference"))
+def test_cvxpy_agrees(kind, rng):
+    objective = OBJECTIVES[kind](rng, 3, 5)
+    game = random_game(rng, contexts=3, answers=5, objective=objective, floor=1e-6)
+    ours, theirs = dg.solve(game, tol=1e-12), dg.solve(game, "convex", throw=False)
+    np.testing.assert_allclose(theirs.value, ours.value, atol=1e-7)
+    assert total_variation(ours.marginals, theirs.marginals).max() < 1e-3
+
+
+def test_cvxpy_on_traces_and_channels(rng):
+    for channel in (False, True):
+        game = random_game(rng, contexts=2, answers=3, traces=6, channel=channel, floor=1e-6)
+        ours, theirs = dg.solve(game), dg.solve(game, "convex", throw=False)
+        np.testing.assert_allclose(theirs.value, ours.value, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", sorted(OBJECTIVES))
+@given(SEEDS)
+def test_a_batch_is_the_loop_of_its_games(kind, seed):
+    rng = np.random.default_rng(seed)
+    batch = random_game(
+        rng, batch=(2, 3), contexts=2, answers=4, traces=7, objective=OBJECTIVES[kind](rng, 2, 4)
+    )
+    whole = dg.solve(batch, tol=1e-12, throw=False)
+    assert whole.value.shape == (2, 3)
+    for i in range(2):
+        for j in range(3):
+            single = dg.AlignmentGame(
+                batch.reference[i, j],
+                batch.objective,
+                beta=batch.beta,
+                weights=batch.weights[i, j],
+                answers=batch.answer_map,
+            )
+            one = dg.solve(single, tol=1e-12, throw=False)
+            np.testing.assert_allclose(whole.value[i, j], one.value, rtol=1e-10, atol=1e-11)
+            np.testing.assert_allclose(whole.policy[i, j], one.policy, atol=1e-5)
+
+
+@given(games(batch=(3,)), SEEDS)
+def test_permuting_answers_permutes_the_equilibrium(game, seed):
+    order = np.random.default_rng(seed).permutation(game.n)
+    objective = game.objective._map_tables(lambda t: t[..., order])
+    parts = [f * o._map_tables(lambda t: t[..., order]) for f, o in game.objective.terms()]
+    objective = sum(parts[1:], start=parts[0])
+    other = dg.AlignmentGame(
+        game.reference[..., order], objective, beta=game.beta, weights=game.weights
+    )
+    one, two = (dg.solve(g, tol=1e-13, throw=False) for g in (game, other))
+    np.testing.assert_allclose(one.marginals[..., order], two.marginals, atol=1e-5)
+    np.testing.assert_allclose(one.value, two.value, rtol=1e-10, atol=1e-11)
+
+
+@given(games(zeros=0.5))
+def test_zero_mass_answers_stay_at_zero_and_nothing_is_nan(game):
+    solution = dg.solve(game, throw=False)
+    assert np.all(solution.marginals[~game.answer_support] == 0)
+    for array in (solution.policy, solution.rewards, solution.value, solution.gap):
+        assert not np.isnan(array).any()
+
+
+@given(games(kinds=("gini", "coherence", "sum", "target")))
+def test_mirror_keeps_its_rate_and_never_goes_down(game):
+    history = dg.run(game, "mirror", 15)
+    assert (np.diff(history.values) >= -1e-12 * np.abs(history.values[1:]) - 1e-13).all()
+    best = dg.solve(game, tol=1e-13, throw=False).marginals
+    distance = np.array([(kl(best, nu) * game.weights).sum() for nu in history.marginals])
+    smooth, mu = game.objective.smoothness, game.objective.curvature
+    rate = (smooth - mu) / (smooth + game.beta)
+    assert (distance <= distance[0] * rate ** np.arange(16) * (1 + 1e-6) + 1e-9).all()
+
+
+def test_undamped_best_response_diverges_above_beta_into_a_two_cycle():
+    reference = [[0.5, 0.3, 0.2]]
+    below = dg.AlignmentGame(reference, dg.ShannonDiversity(0.9), beta=1.0)
+    assert dg.solve(below, "best_response").solved
+    above = dg.AlignmentGame(reference, dg.ShannonDiversity(1.1), beta=1.0)
+    history = dg.run(above, "best_response", 200)
+    assert history.gaps[-1] > history.gaps[0]
+    late = history.marginals[-4:, 0]
+    np.testing.assert_allclose(late[0], late[2], atol=1e-3)
+    assert total_variation(late[0], late[1]) > 0.9
+    solution = dg.solve(above, "best_response", max_steps=50, throw=False)
+    assert solution.status in (dg.Status.MAX_STEPS, dg.Status.STALLED)
+
+
+@pytest.mark.parametrize("strength", [1e-2, 1.0, 1e2, 1e3])
+@pytest.mark.parametrize("m", [2, 8])
+def test_coherence_over_many_strengths(strength, m, rng):
+    game = random_game(rng, batch=(4,), contexts=m, answers=300, objective=dg.Coherence(strength))
+    solution = dg.solve(game)
+    assert (solution.gap <= 1e-10 * np.maximum(1, np.abs(solution.value))).all()
+
+
+def test_auto_decides_as_documented(rng):
+    def chosen(objective, **options):
+        game = random_game(rng, contexts=2, answers=4, floor=1e-3, objective=objective, **options)
+        return dg.solve(game, throw=False).method
+
+    assert chosen(dg.ShannonDiversity()) == "closed_form"
+    assert chosen(dg.GiniDiversity()) == "closed_form"
+    assert chosen(dg.Coherence()) == "anderson"
+    assert chosen(dg.Reward(np.zeros(4)) + dg.ShannonDiversity()) == "closed_form"
+    assert chosen(dg.ShannonDiversity(), channel=True, traces=5) == "anderson"
+    assert chosen(dg.HardCoherence() + dg.GiniDiversity()) == "convex"
+
+
+def test_infeasible_is_a_status_and_the_others_are_solved():
+    reference = [[[0.5, 0.5, 0], [0, 0.5, 0.5]], [[1, 0, 0], [0, 0, 1]]]
+    solution = dg.solve(dg.AlignmentGame(reference, dg.HardCoherence(), beta=1.0))
+    assert list(solution.statuses) == [dg.Status.SOLVED, dg.Status.INFEASIBLE]
+    assert solution.value[1] == -np.inf
+    assert solution.gap[1] == np.inf
+    np.testing.assert_allclose(solution.marginals[0], [[0, 1, 0], [0, 1, 0]])
+    assert not np.isnan(solution.rewards).any()
+
+
+def test_an_early_stop_raises_or_is_a_status():
+    game = dg.AlignmentGame([[0.8, 0.1, 0.1], [0.1, 0.2, 0.7]], dg.Coherence(1e3), beta=1.0)
+    with pytest.raises(dg.DagameError, match="raise max_steps"):
+        dg.solve(game, "mirror", max_steps=3)
+    solution = dg.solve(game, "mirror", max_steps=3, throw=False)
+    assert solution.status is dg.Status.MAX_STEPS
+    assert not solution.solved
+    assert solution.gap > 1e-6
+
+
+def test_not_finite_is_a_status():
+    class Broken(dg.Objective):
+        def value(self, marginals, weights=None):
+            return np.nan * marginals.sum((-1, -2))
+
+        def reward(self, marginals, weights=None):
+            return marginals
+
+    game = dg.AlignmentGame([[0.5, 0.5]], Broken(), beta=1.0)
+    assert dg.solve(game, throw=False).status is dg.Status.NOT_FINITE
+
+
+@given(st.integers(1, 4), SEEDS)
+def test_solution_shows_itself(m, seed):
+    game = random_game(np.random.default_rng(seed), contexts=m)
+    solution = dg.solve(game)
+    assert "solved" in str(solution)
+    assert "<table>" in solution._repr_html_()
+    np.testing.assert_allclose(solution.consensus.sum(), 1)
+    np.testing.assert_allclose(
+        solution.rewards, game.rewards(solution.marginals, solution.target), atol=1e-12
+    )
+    assert "rounds" in str(dg.run(game, steps=2))
