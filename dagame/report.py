@@ -87,11 +87,7 @@ class _View:
     def __init__(self, equilibria: SampleEquilibria) -> None:
         self.of, self.classes = equilibria, equilibria.classes
         self.partition = equilibria.samples.partition
-        names = self.partition.classes.columns
-        self.names = [
-            " / ".join(map(str, row)) for row in self.partition.classes.drop("class").rows()
-        ]
-        assert names
+        self.names = [" / ".join(map(str, row)) for row in self.partition.class_names]
         self.place = {
             int(c): (b, k)
             for b, bucket in enumerate(equilibria.buckets)
@@ -230,8 +226,4 @@ class _View:
 
     def _context_columns(self) -> list[str]:
         known = self.of.samples.frame.columns
-        return [
-            c
-            for c in self.partition.contexts.columns
-            if c in known and c not in ("class", "context")
-        ]
+        return [c for c in self.partition.contexts.columns if c in known]

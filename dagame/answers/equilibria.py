@@ -205,10 +205,11 @@ def _class_table(
     table = table.with_columns(
         pl.when(pl.col(pl.Float64).is_nan()).then(None).otherwise(pl.col(pl.Float64)).name.keep()
     )
-    names = partition.classes.drop("class")
+    table = table.drop("class")
+    names = partition.classes.drop("#class")
     clash = [c for c in names.columns if c in table.columns]
     names = names.rename({c: f"{c} (class)" for c in clash})
-    return pl.concat([names, table.drop("class")], how="horizontal")
+    return pl.concat([names, table], how="horizontal")
 
 
 def _summary(

@@ -38,7 +38,8 @@ class Bucket:
 class Partition:
     """Where every row belongs. Nothing depends on the order of the rows.
 
-    Classes, contexts of a class and answers of a class are sorted, "no answer" (null) last.
+    Classes, contexts of a class and answers of a class are sorted, "no answer" (null) last. The
+    tables `classes` and `contexts` have the file's own columns and the numbers #class, #context.
     row_class, row_context, row_answer (N,): the class, and the local context and answer; -1 where
     the row left the counts. `classes`, `contexts`, `answers` are the tables of names.
     """
@@ -67,7 +68,7 @@ class Partition:
 
         ids = classes.rename({c: f"class_{k}" for k, c in enumerate(classes.columns)})
         if contexts is None:
-            contexts = pl.DataFrame({"context": pl.repeat("", len(keys), eager=True)})
+            contexts = pl.DataFrame({"": pl.repeat("", len(keys), eager=True)})
         local = contexts.rename({c: f"context_{k}" for k, c in enumerate(contexts.columns)})
         frame = pl.concat([ids, local, keys.alias("answer").to_frame()], how="horizontal")
         live = frame if no_answer == "keep" else frame.filter(pl.col("answer").is_not_null())
@@ -84,8 +85,8 @@ class Partition:
         if no_answer != "keep":
             index[frame["answer"].is_null().to_numpy(), 2] = -1
         return cls(
-            class_table.rename(dict(zip(class_columns, classes.columns, strict=True))),
-            context_table.rename(dict(zip(context_columns, contexts.columns, strict=True))),
+            _named_back(class_table, class_columns, classes.columns),
+            _named_back(context_table, context_columns, contexts.columns),
             answer_table,
             np.ascontiguousarray(index[:, 0]),
             np.ascontiguousarray(index[:, 1]),
@@ -102,12 +103,12 @@ class Partition:
     @cached_property
     def class_names(self) -> list[tuple]:
         """The class columns' values, in order."""
-        return self.classes.drop("class").rows()
+        return self.classes.drop("#class").rows()
 
     @cached_property
     def contexts_per_class(self) -> np.ndarray:
         """(C,)."""
-        return np.bincount(self.contexts["class"].to_numpy(), minlength=len(self))
+        return np.bincount(self.contexts["#class"].to_numpy(), minlength=len(self))
 
     @cached_property
     def answers_per_class(self) -> np.ndarray:
@@ -128,7 +129,7 @@ class Partition:
         """The contexts of one class, in order."""
         import polars as pl
 
-        return self.contexts.filter(pl.col("class") == index).drop("class", "context").rows()
+        return self.contexts.filter(pl.col("#class") == index).drop("#class", "#context").rows()
 
     def answer_keys(self, index: int) -> list[str | None]:
         """The answers of one class, in order; None is "no answer"."""
@@ -223,6 +224,12 @@ def _numbered(
     table = frame.select(columns).unique().sort(columns, nulls_last=True)
     number = pl.int_range(pl.len(), dtype=pl.Int64)
     return table.with_columns((number.over(within) if within else number).alias(name))
+
+
+def _named_back(table: pl.DataFrame, columns: list[str], names: list[str]) -> pl.DataFrame:
+    """The file's column names again, the numbers marked so that they cannot clash."""
+    numbers = {c: f"#{c}" for c in ("class", "context") if c in table.columns}
+    return table.rename(numbers | dict(zip(columns, names, strict=True)))
 
 
 def _joined(frame: pl.DataFrame, table: pl.DataFrame, on: list[str]) -> pl.DataFrame:

@@ -1,0 +1,154 @@
+"""The command line as a user meets it: outputs, exit codes, one sentence for each error."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from dagame.sample_file import sample_file
+
+EXTRACT = r"Answer: (\S+)"
+
+
+def dagame(*arguments, cwd=None):
+    command = [sys.executable, "-m", "dagame", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=cwd, env={**os.environ, "COLUMNS": "120"}
+    )
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    return sample_file(tmp_path_factory.mktemp("samples") / "s.jsonl", 1, questions=8, samples=10)
+
+
+def solving(samples, *more):
+    return dagame(
+        "solve", samples, "--class", "question", "--context", "format", "--extract", EXTRACT, *more
+    )
+
+
+def test_solve_writes_what_it_says(samples, tmp_path):
+    out, summary = tmp_path / "new" / "out", tmp_path / "s.json"
+    done = solving(samples, "--correct", "correct", "--out", out, "--json", summary)
+    assert done.returncode == 0, done.stderr
+    assert "8 solved" in done.stdout
+    found = json.loads(summary.read_text())
+    assert set(found) == {"summary", "classes"}
+    assert len(found["classes"]) == 8
+    assert found["summary"]["max_gap"] <= 1e-11
+    rows = pl.read_parquet(out / "samples.parquet")
+    assert len(rows) == 240
+    assert {"answer", "reward", "weight", "weight_normalised", "completion"} <= set(rows.columns)
+    page = (out / "report.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert not re.search(r"(src|href)=[\"'](?!data:)", page)
+    assert "<script" not in page
+    assert sorted(p.name for p in out.iterdir()) == ["report.html", "samples.parquet"]
+
+
+def test_json_to_stdout_is_all_that_stdout_holds(samples, tmp_path):
+    done = solving(samples, "--json", "-", "--out", tmp_path, "--no-report")
+    assert json.loads(done.stdout)["summary"]["classes"] == 8
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("objective", ["shannon", "gini", "hard-coherence", "reward"])
+def test_every_objective(samples, objective):
+    done = solving(samples, "--objective", objective, "--correct", "correct", "--json", "-")
+    found = json.loads(done.stdout)["summary"]
+    assert done.returncode == 0
+    assert found["solved"] + len(found["infeasible"]) == 8
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--objective", "cohrence"], "did you mean 'coherence'"),
+        (["--objective", "reward"], "needs labels"),
+        (["--beta", "0"], "beta is 0"),
+        (["--strength", "-2"], "strength is -2"),
+        (["--completion", "text"], "no column 'text'"),
+        (["--extract", "Answer: .*"], "has no group"),
+        (["--extract", "("], "does not compile"),
+        (["--extract", r"(\d{90})"], "no sample has an answer"),
+        (["--canonical", "nospac"], "did you mean 'nospace'"),
+        (["--method", "newtn"], "did you mean 'newton'"),
+        (["--json", "/proc/nowhere/x.json"], "cannot be written"),
+        (["--json", "."], "is a folder"),
+        (["--out", "/proc/nowhere"], "cannot be made"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(samples, more, message):
+    done = solving(samples, *more)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("dagame: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_outputs_are_checked_before_the_work(samples, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("kept")
+    done = dagame("solve", "missing.jsonl", "--class", "q", "--out", blocked)
+    assert "is a file; name a folder" in done.stderr
+    assert blocked.read_text() == "kept"
+
+
+def test_missing_options_are_usage_errors(samples):
+    done = dagame("solve", samples)
+    assert done.returncode == 2
+    assert "--class" in done.stderr
+
+
+def test_verify_and_version(tmp_path):
+    done = dagame("verify", "--games", "20", "--json", tmp_path / "v.json")
+    assert done.returncode == 0, done.stdout
+    assert json.loads((tmp_path / "v.json").read_text())["passed"] is True
+    assert "T5 holds" in done.stdout
+    assert re.fullmatch(r"dagame \d+\.\d+\.\d+\n", dagame("--version").stdout)
+
+
+def test_a_violation_is_exit_code_1(monkeypatch, tmp_path):
+    code = (
+        "import sys, dagame as dg, dagame.cli\n"
+        "dg.ShannonDiversity.reward_log = lambda self, nu, w: -2 * self.strength * nu\n"
+        "sys.argv = ['dagame', 'verify', '--games', '20']\n"
+        "dagame.cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "VIOLATED" in done.stdout
+
+
+def test_demo(tmp_path):
+    done = dagame("demo", "--out", tmp_path / "d")
+    assert done.returncode == 0, done.stderr
+    assert "hard_coherence" in done.stdout
+    names = sorted(p.name for p in (tmp_path / "d").iterdir())
+    assert names == ["report.html", "sampled.jsonl", "samples.parquet"]
+
+
+GAME24 = Path(__file__).parents[1] / ".." / "shared" / "data" / "game24" / "gpt4_samples.jsonl"
+
+
+@pytest.mark.skipif(not GAME24.exists(), reason="the GPT-4 Game of 24 samples are not at hand")
+@pytest.mark.parametrize("objective", ["coherence", "shannon", "gini", "hard-coherence"])
+def test_game_of_24(objective):
+    done = dagame(
+        *("solve", GAME24, "--class", "problem", "--context", "prompt_format"),
+        *("--correct", "correct", "--extract", r"Answer:\s*([^=\n]*)", "--canonical", "nospace"),
+        *("--objective", objective, "--json", "-"),
+    )
+    found = json.loads(done.stdout)["summary"]
+    assert found["max_gap"] <= 1e-10
+    assert (found["classes"], found["contexts"], found["samples"]) == (100, 200, 20000)
+    infeasible = ["903", "907", "958", "999"] if objective == "hard-coherence" else []
+    assert found["infeasible"] == infeasible
+    assert found["solved"] == 100 - len(infeasible)

@@ -1,0 +1,77 @@
+"""The report and the pictures hold what they say, and hostile text stays text."""
+
+import base64
+import re
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import polars as pl
+import pytest
+
+import dagame as dg
+from dagame import plots
+from dagame.answers import Samples
+from dagame.output import replacing, write_json
+from dagame.report import samples_report
+
+EVIL = '<script>alert(1)</script> $x_1$ & "quoted"'
+
+
+def solved(objective, answers=("1", "2", EVIL)):
+    rows = [
+        {"q": EVIL, "f": f, "answer": answers[k % 3 if f == "x" else 0], "ok": k % 2}
+        for f in ("x", "y")
+        for k in range(6)
+    ]
+    frame = pl.DataFrame(rows)
+    return Samples.from_answers(frame, "q", "f", correct="ok").solve(objective, beta=1.0)
+
+
+@pytest.mark.parametrize(
+    "objective", [dg.Coherence(2.0), dg.HardCoherence(), dg.ShannonDiversity()]
+)
+def test_the_page_is_self_contained_and_escaped(objective):
+    page = samples_report(solved(objective))
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    images = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
+    assert len(images) >= 4
+    for image in images:
+        assert ET.fromstring(base64.b64decode(image)).tag.endswith("svg")
+    assert page == samples_report(solved(objective)) or "solved in" in page
+
+
+def test_an_all_infeasible_file_still_has_a_report():
+    frame = pl.DataFrame({"q": ["a", "a"], "f": ["x", "y"], "answer": ["1", "2"]})
+    found = Samples.from_answers(frame, "q", "f").solve(dg.HardCoherence(), beta=1.0)
+    page = samples_report(found)
+    assert "Infeasible, 1 of 1" in page
+
+
+def test_a_class_without_answers_or_contexts_still_draws():
+    frame = pl.DataFrame({"q": ["a", "a", "b"], "answer": ["1", None, "2"]})
+    page = samples_report(Samples.from_answers(frame, "q").solve(dg.ShannonDiversity(), beta=1.0))
+    assert "(no answer)" in page or "b" in page
+
+
+def test_history_plot_has_a_line_per_run(rng):
+    game = dg.AlignmentGame(rng.dirichlet(np.ones(4), 2), dg.Coherence(), beta=1.0)
+    figure = plots.history([dg.run(game, d, 5) for d in ("mirror", "best_response")])
+    lines = figure.axes[0].get_lines()
+    assert [len(line.get_xdata()) for line in lines] == [6, 6]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "x.json"
+    write_json(path, {"a": float("nan"), "b": np.float64(1.5)})
+    assert path.read_text() == '{\n  "a": null,\n  "b": 1.5\n}\n'
+
+    def failing():
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        failing()
+    assert path.read_text().startswith("{")
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
