@@ -59,7 +59,10 @@ def main() -> None:
             source, column = Path(sys.argv[1]), "problem"
             options = ["--context", "prompt_format", "--extract", r"Answer:\s*([^=\n]*)"]
         else:
-            source, column = sample_file(Path(folder) / "s.jsonl", questions=100, samples=60), "question"
+            source, column = (
+                sample_file(Path(folder) / "s.jsonl", questions=100, samples=60),
+                "question",
+            )
             options = ["--context", "format", "--extract", r"Answer: (\S+)"]
         options += ["--class", column, "--correct", "correct", "--canonical", "nospace"]
         for size in SIZES:

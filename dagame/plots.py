@@ -68,6 +68,7 @@ def distributions(
                 tick.set_color(RIGHT)
                 tick.set_fontweight("bold")
         axes.set_xlim(0, 1)
+        axes.set_ylim(min(-0.6, len(order) - 4.6), len(order) - 0.4)
         axes.set_title(shortened(title, 52), fontsize=10, loc="left")
         _clean(axes)
     for axes in list(grid.flat)[len(classes) :]:
@@ -132,8 +133,9 @@ def gaps(values: np.ndarray, tolerance: float | None = None) -> Figure:
         axes.axhline(tolerance, color=CYCLE[1], lw=1, ls="--")
         note = f"tolerance {tolerance:g}"
         axes.text(0.99, tolerance, note, transform=axes.get_yaxis_transform(), **_NOTE)
-    axes.text(0.99, 1e-18, "1e-18 or less", transform=axes.get_yaxis_transform(), **_NOTE)
-    axes.set_ylim(3e-19, max(1e-9, 3 * shown.max(initial=0), 5 * (tolerance or 0)))
+    low = {**_NOTE, "va": "top"}
+    axes.text(0.99, 6e-19, "1e-18 or less", transform=axes.get_yaxis_transform(), **low)
+    axes.set_ylim(2e-20, max(1e-9, 3 * shown.max(initial=0), 5 * (tolerance or 0)))
     axes.set_xlabel("classes, by gap", fontsize=9)
     axes.set_ylabel("duality gap", fontsize=9)
     _clean(axes)

@@ -50,7 +50,11 @@ def draw_gaps(axes) -> None:
     reference = np.random.default_rng(0).dirichlet(np.ones(1000), 4)
     game = dg.AlignmentGame(reference, dg.Coherence(10.0), beta=1.0)
     for k, (dynamic, steps, label) in enumerate(
-        (("best_response", 30, "best response"), ("mirror", 30, "mirror"), ("anderson", 11, "Anderson"))
+        (
+            ("best_response", 30, "best response"),
+            ("mirror", 30, "mirror"),
+            ("anderson", 11, "Anderson"),
+        )
     ):
         gaps = np.maximum(dg.run(game, dynamic, steps).gaps, 1e-20)
         axes.semilogy(gaps, color=CYCLE[(1, 0, 2)[k]], lw=2, label=label)
