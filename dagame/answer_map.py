@@ -170,7 +170,7 @@ class AnswerMap:
         return gather(table, self._answer_of())
 
     def condition(self, log_policy: Array) -> Array:
-        """Log pi(y | a(y)): (..., traces) -> (..., traces). Deterministic maps only."""
+        """log pi(y | a(y)): (..., traces) -> (..., traces). Deterministic maps only."""
         self.require_deterministic("conditioning on the answer")
         xp = namespace(log_policy)
         out = log_policy - self.pull_back(self.log_push_forward(log_policy))

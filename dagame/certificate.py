@@ -86,7 +86,8 @@ def certify(
 
     Raises:
         InvalidDistribution, InvalidGame: the policy does not fit the game.
-        NotConcave: the objective's curvature mu has beta + mu <= 0, T4 and T6 do not apply.
+        NotConcave: the objective's curvature mu has beta + mu <= 0, T4 and T6 do not apply, and its
+            optimum is not known otherwise.
     """
     log_pi = log(float64(game._probabilities(policy)))
     log_q = None if target is None else log(float64(as_floating(target)))
@@ -102,8 +103,9 @@ def certify_log(
     """`certify` on log-probabilities, for policies with masses below 1e-308."""
     game = game.in_float64()
     log_pi = float64(log_policy)
-    _check_curvature(game)
     violation, log_pi = _projected(game, log_pi)
+    if not game.provable:
+        return _explicit(game, log_pi, violation)
     log_nu = game.answer_map.log_push_forward(log_pi)
     value = game._value(log_pi, log_nu)
     policy_regret, target_regret = _regrets(game, log_pi, log_nu, log_target, multipliers)
@@ -125,13 +127,36 @@ def certify_log(
     )
 
 
-def _check_curvature(game: AlignmentGame) -> None:
-    objective = game.objective
-    if objective.concave is False and game.beta + objective.curvature <= 0:
-        raise NotConcave(
-            f"{objective!r} has curvature mu = {objective.curvature:g}, and beta = {game.beta:g} is "
-            f"not above {-objective.curvature:g}: the duality gap proves nothing (T6); raise beta."
-        )
+def not_provable(game: AlignmentGame) -> NotConcave:
+    """The error of a game that neither T4 nor T6 covers, with the way out."""
+    mu = game.objective.curvature_for(game.weights)
+    return NotConcave(
+        f"{game.objective!r} is not concave, its curvature is mu = {mu:g}, and beta = {game.beta:g} "
+        f"is not above {-mu:g}: neither theorem proves a gap (T6); raise beta or lower the strength."
+    )
+
+
+def _explicit(game: AlignmentGame, log_pi: Array, violation: Array) -> Certificate:
+    """Against the known optimum of the answer-level problem, which bounds that on traces (T3)."""
+    best = None
+    if game.answer_map.deterministic:
+        best = game.objective.optimum(game.log_reference_answers, game.weights, game.beta)
+    if best is None:
+        raise not_provable(game)
+    xp = namespace(log_pi)
+    value = game.value_log(log_pi)
+    gap = xp.maximum(best - value, 0 * value)
+    unknown = 0 * value + xp.inf
+    return Certificate(
+        value=infinities(value),
+        upper_bound=best,
+        gap=infinities(gap),
+        policy_regret=infinities(gap),
+        target_regret=0 * value,
+        distance_bound=unknown,
+        tv_bound=0 * value + 1,
+        violation=violation,
+    )
 
 
 def _projected(game: AlignmentGame, log_pi: Array) -> tuple[Array, Array]:
@@ -168,7 +193,11 @@ def _regrets(
     if log_q is None and multipliers is None:
         return policy_regret, 0 * policy_regret
     phi = game.objective.value_log(log_nu, game.weights)
-    target_regret = constant + pairing(u, log_nu, game.weights) - phi
+    paid, xp = pairing(u, log_nu, game.weights), namespace(phi)
+    target_regret = constant + paid - phi
+    size = pairing(xp.abs(u), log_nu, game.weights)
+    rounding = 1e-14 * (xp.abs(constant) + size + xp.abs(phi))
+    target_regret = xp.where(xp.abs(target_regret) <= rounding, 0 * phi, target_regret)
     if rho:
         target_regret = target_regret + rho * weighted(log_kl(log_pi, point), game.weights)
     return policy_regret, target_regret

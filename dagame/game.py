@@ -24,6 +24,15 @@ from .errors import InvalidDistribution, InvalidGame
 from .objectives.base import Objective, pairing, weighted
 from .simplex import check_distribution, check_weights, log_kl
 
+_CACHED = (
+    "log_reference_answers",
+    "support",
+    "answer_support",
+    "forbidden",
+    "transfer",
+    "_full_support",
+)
+
 
 class DistributionalGame(abc.ABC):
     """Policy against target, played in four moves a round; tables play it exactly, samplers roughly.
@@ -114,6 +123,11 @@ class AlignmentGame(DistributionalGame):
         self.log_reference = namespace(p).where(p > 0, self.log_reference, LOG_ZERO)
         self.answer_map = AnswerMap.of(answers, p.shape[-1]).bind(p)
         self.weights = check_weights(weights, tuple(p.shape), p)
+        if getattr(objective, "on_traces", False) and answers is not None:
+            raise InvalidGame(
+                f"{objective!r} acts on traces; leave answers=None and push the policy forward "
+                "with dagame.AnswerMap."
+            )
         self.objective = objective.bind(p)
         self.objective.check((*p.shape[:-1], self.answer_map.n))
 
@@ -146,7 +160,7 @@ class AlignmentGame(DistributionalGame):
 
     @cached_property
     def log_reference_answers(self) -> Array:
-        """Log nu0 (*batch, m, n)."""
+        """log nu0 (*batch, m, n)."""
         return self.answer_map.log_push_forward(self.log_reference)
 
     @cached_property
@@ -163,15 +177,26 @@ class AlignmentGame(DistributionalGame):
     def _full_support(self) -> bool:
         return bool(namespace(self.support).all(self.support))
 
-    @property
+    @cached_property
     def transfer(self) -> float:
-        """Rho = max(0, -mu), the share of the KL that makes Phi concave; 0 where beta <= rho (T6)."""
-        mu = self.objective.curvature
+        """rho = max(0, -mu), the share of the KL that makes Phi concave; 0 where beta <= rho (T6)."""
+        mu = self.objective.curvature_for(self.weights)
         return -mu if -self.beta < mu < 0 else 0.0
 
     @property
+    def provable(self) -> bool:
+        """Whether T4 or T6 bounds the optimum: Phi concave or of unknown sign, or beta + mu > 0."""
+        mu = self.objective.curvature_for(self.weights)
+        return self.objective.concave is not False or self.beta + mu > 0
+
+    @cached_property
+    def forbidden(self) -> Array | None:
+        """Answers that every policy of finite value avoids (*batch, m, n), or None."""
+        return self.objective.forbidden(self.log_reference_answers, self.weights)
+
+    @property
     def free_beta(self) -> float:
-        """Beta - rho, what is left of the KL (T6)."""
+        """beta - rho, what is left of the KL (T6)."""
         return self.beta - self.transfer
 
     def __repr__(self) -> str:
@@ -260,9 +285,13 @@ class AlignmentGame(DistributionalGame):
         return namespace(log_p).where(self.support, log_p, LOG_ZERO)
 
     def cost(self, log_policy: Array, beta: float | None = None) -> Array:
-        """Beta * sum_x w_x KL(pi_x || pi0_x), shape (*batch,)."""
+        """beta * sum_x w_x KL(pi_x || pi0_x), shape (*batch,)."""
         beta = self.beta if beta is None else beta
         return beta * pairing(log_policy - self.log_reference, log_policy, self.weights)
+
+    def value_log(self, log_policy: Array) -> Array:
+        """J from a log-policy, -1e30 and below standing for -infinity."""
+        return self._value(log_policy, self.answer_map.log_push_forward(log_policy))
 
     def _value(self, log_policy: Array, log_nu: Array) -> Array:
         return self.objective.value_log(log_nu, self.weights) - self.cost(log_policy)
@@ -283,9 +312,15 @@ class AlignmentGame(DistributionalGame):
         return Evaluation(log_policy, log_nu, phi - self.cost(log_policy), u, log_best, gap)
 
     def _linearise(self, log_q: Array, multipliers: Array | None) -> tuple[Array, Array]:
-        """The target's affine bound of Phi, its rewards set to 0 off the reference's support."""
+        """The target's affine bound of Phi; rewards 0 off the reference's support.
+
+        Answers that no finite policy gives are paid minus infinity.
+        """
         constant, u = self.objective.linearise(log_q, self.weights, multipliers)
-        return constant, namespace(u).where(self.answer_support, u, 0.0)
+        xp, shut = namespace(u), self.forbidden
+        if shut is not None:
+            u = xp.where(shut, LOG_ZERO, u)
+        return constant, xp.where(self.answer_support, u, 0.0)
 
     def _multipliers(self, log_q: Array) -> Array | None:
         if not self.objective.has_multipliers:
@@ -330,6 +365,18 @@ class AlignmentGame(DistributionalGame):
             weights=w if w.ndim == 1 else xp.take(w, index, axis=0),
         )
 
+    def without(self, forbidden: Array) -> AlignmentGame:
+        """The game without some of its answers (*batch, m, n), bool; identity maps only.
+
+        A context that loses all keeps its reference, as no policy is finite there.
+        """
+        xp = namespace(self.log_reference)
+        kept = xp.where(forbidden, LOG_ZERO, self.log_reference)
+        empty = xp.max(kept, axis=-1, keepdims=True) < LOG_ZERO / 2
+        kept = xp.where(empty, self.log_reference, kept)
+        kept = xp.where(kept > LOG_ZERO / 2, log_normalise(kept), LOG_ZERO)
+        return self._changed(log_reference=kept)
+
     def with_objective(self, objective: Objective, beta: float | None = None) -> AlignmentGame:
         """The same reference and weights with another objective (and beta)."""
         changed = self._changed(
@@ -353,7 +400,7 @@ class AlignmentGame(DistributionalGame):
     def _changed(self, **fields: Any) -> AlignmentGame:
         changed = copy.copy(self)
         state = vars(changed)
-        for name in ("log_reference_answers", "support", "answer_support", "_full_support"):
+        for name in _CACHED:
             state.pop(name, None)
         state.update(fields)
         return changed

@@ -171,7 +171,9 @@ class _View:
         bucket, solved = self.of.buckets[b], self.of.solutions[b].game
         if solved.objective.has_multipliers:
             return None
-        objective = solved.objective.rows(np.asarray([k])).columns(np.arange(3))
+        objective = solved.objective.rows(np.asarray([k])).columns(
+            np.arange(bucket.counts.shape[2]) < 3
+        )
         game = AlignmentGame(bucket.reference[[k], :, :3], objective, beta=solved.beta)
         rounds = run(game, Mirror(), steps=40)
         assert rounds.marginals is not None

@@ -85,7 +85,7 @@ class Solution:
 
     @cached_property
     def log_marginals(self) -> Array:
-        """Log nu(pi) (*batch, m, n)."""
+        """log nu(pi) (*batch, m, n)."""
         return self.game.answer_map.log_push_forward(self.log_policy)
 
     @property

@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from dagame.library import OBJECTIVES, random_game
+from dagame.library import OBJECTIVES, random_game_of
 
 
 @st.composite
@@ -12,15 +12,15 @@ def games(draw, kinds=tuple(OBJECTIVES), traces=False, channel=False, batch=(), 
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     m, n = draw(st.integers(1, 4)), draw(st.integers(2, 7))
     kind = draw(st.sampled_from(sorted(kinds)))
-    return random_game(
+    return random_game_of(
+        kind,
         rng,
+        m,
+        n,
         batch=batch,
-        contexts=m,
-        answers=n,
         traces=n + draw(st.integers(1, 6)) if traces or channel else None,
         channel=channel,
-        zeros=zeros,
-        objective=OBJECTIVES[kind](rng, m, n),
+        zeros=0.0 if traces or channel else zeros,
     )
 
 

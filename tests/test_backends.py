@@ -5,24 +5,25 @@ import pytest
 
 import dagame as dg
 from dagame.arrays import to_numpy
-from dagame.library import OBJECTIVES, random_game
+from dagame.library import KINKED, OBJECTIVES, random_game_of
 
-KINDS = sorted(OBJECTIVES)
+KINDS = sorted(OBJECTIVES | KINKED)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("answers", ["identity", "index", "channel"])
 def test_solve_and_certify_agree_with_numpy(xp, kind, answers, rng):
-    objective = OBJECTIVES[kind](rng, 2, 4)
-    base = random_game(
+    base = random_game_of(
+        kind,
         rng,
+        2,
+        4,
         batch=(3,),
-        contexts=2,
-        answers=4,
         traces=None if answers == "identity" else 7,
         channel=answers == "channel",
-        objective=objective,
+        zeros=0.1 if answers == "identity" else 0.0,
     )
+    objective = base.objective
     table = base.answer_map.table
     game = dg.AlignmentGame(
         xp(base.reference),
@@ -32,13 +33,19 @@ def test_solve_and_certify_agree_with_numpy(xp, kind, answers, rng):
         answers=None if table is None else xp(table),
     )
     one, other = dg.solve(base, tol=1e-12, throw=False), dg.solve(game, tol=1e-12, throw=False)
+    cvx = one.method == "convex"
     assert type(other.policy) is type(xp(base.reference))
-    np.testing.assert_allclose(to_numpy(other.value), one.value, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(to_numpy(other.marginals), one.marginals, atol=1e-6)
-    assert float(to_numpy(other.gap).max()) < 1e-10
+    np.testing.assert_allclose(
+        to_numpy(other.value), one.value, rtol=1e-12, atol=1e-9 if cvx else 1e-12
+    )
+    np.testing.assert_allclose(to_numpy(other.marginals), one.marginals, atol=1e-4 if cvx else 1e-6)
+    assert float(to_numpy(other.gap).max()) < (1e-7 if cvx else 1e-10)
     policy = 0.5 * one.policy + 0.5 * base.reference
     np.testing.assert_allclose(
-        to_numpy(dg.certify(game, xp(policy)).gap), dg.certify(base, policy).gap, rtol=1e-9
+        to_numpy(dg.certify(game, xp(policy)).gap),
+        dg.certify(base, policy).gap,
+        rtol=1e-8,
+        atol=1e-9 if cvx else 1e-13,
     )
 
 

@@ -14,6 +14,7 @@ LAYERS = [
     "errors",
     "arrays",
     "scalar",
+    "barrier",
     "simplex",
     "answer_map",
     "objectives",

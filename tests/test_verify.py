@@ -16,6 +16,7 @@ def test_every_theorem_holds():
     assert "<table>" in report._repr_html_()
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(
     ("wrong", "seen"),
     [

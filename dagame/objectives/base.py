@@ -52,6 +52,19 @@ class Hessian(NamedTuple):
     low_rank: Array | None = None
 
 
+class DualForm(NamedTuple):
+    """Phi(nu) = min_y [y . bound + <sum_i y_i rows_i, nu>] over y_i >= 0 where `positive`.
+
+    rows (*batch, r, m, n) are reward tables per unit of multiplier, bound (r,), positive (r,) bool;
+    with `simplex` also sum y = 1. So are kinks (worst case) and hard sets (rows = -G/w, bound = h).
+    """
+
+    rows: Array
+    bound: Array
+    positive: Array
+    simplex: bool = False
+
+
 class Objective:
     """An answer-level objective Phi(nu), to be maximised (theory, sections 1 and 3).
 
@@ -156,6 +169,18 @@ class Objective:
         """The consensus that belongs to the marginals, (*batch, n): the weighted mean."""
         return mean_log(log_nu, weights)
 
+    def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
+        """Answers of the reference (*batch, m, n) that every finite policy avoids; None: there are none."""
+        return None
+
+    def curvature_for(self, weights: Array) -> float:
+        """Mu at given context weights, where it depends on them; the least over a batch."""
+        return self.curvature
+
+    def optimum(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+        """J* (*batch,) where it is known although T4 and T6 do not apply, else None."""
+        return None
+
     # -- structure that solvers may use -----------------------------------------------------------
 
     def exponential_form(self) -> ExponentialForm | None:
@@ -163,15 +188,22 @@ class Objective:
         return None
 
     def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
-        """Log nu* (*batch, m, n), if it has an explicit formula or a scalar root."""
+        """log nu* (*batch, m, n), if it has an explicit formula or a scalar root."""
+        return None
+
+    def dual_form(self, log_nu0: Array, weights: Array) -> DualForm | None:
+        """Phi as a minimum over few multipliers, where it is one."""
         return None
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian | None:
         """The scaled Hessian of -Phi, for Newton's method; None where it is not known."""
         return None
 
-    def cvxpy(self, nu: Any, weights: np.ndarray) -> Any:
-        """Phi as a concave cvxpy expression of a variable (m, n); the independent referee's side."""
+    def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
+        """Phi as a concave cvxpy expression of a variable (m, n), for the independent referee.
+
+        Constraints that it needs besides are appended to `constraints`.
+        """
         raise InvalidObjective(f"{type(self).__name__} states no cvxpy expression.")
 
     def separable_derivative(self) -> Callable[[Any], Any]:
@@ -212,9 +244,16 @@ class Objective:
 
         return self._map_tables(pick)
 
+    def single(self, index: int) -> Objective:
+        """The objective of one game of a flat batch, its tables without the batch dimension."""
+        return self._map_tables(
+            lambda t: (t[index] if t.shape[0] > 1 else t[0]) if t.ndim > 2 else t
+        )
+
     def columns(self, keep: np.ndarray) -> Objective:
-        """The objective on the answers `keep` only (indices)."""
-        return self._map_tables(lambda table: namespace(table).take(table, keep, axis=-1))
+        """The objective on the answers where `keep` (n,), bool."""
+        index = np.flatnonzero(keep)
+        return self._map_tables(lambda table: namespace(table).take(table, index, axis=-1))
 
     def flat(self, lead: tuple[int, ...]) -> Objective:
         """The objective with its leading batch dimensions `lead` folded into one."""
@@ -279,6 +318,49 @@ def weighted(per_context: Array, weights: Array) -> Array:
 def mean_log(log_nu: Array, weights: Array) -> Array:
     """Log sum_x w_x nu_x, the arithmetic consensus: (*batch, m, n) -> (*batch, n)."""
     return logsumexp(log_nu + namespace(weights).log(weights)[..., None], axis=-2)
+
+
+def per_context(columns: Array) -> Array:
+    """One vector per context (*batch, m, n) as low-rank columns (*batch, m, n, m)."""
+    xp = namespace(columns)
+    eye = xp.eye(columns.shape[-2], dtype=columns.dtype, device=columns.device)
+    return columns[..., None] * eye[:, None, :]
+
+
+def fit_oracle(
+    form: DualForm, log_nu: Array, weights: Array, residual: Array, support: Array
+) -> Callable[[Array], tuple[Array, Array, Array]]:
+    """||residual - sum_i y_i rows_i - constant_x||^2 / 2 + y . slack, as an oracle of flat y.
+
+    The norm is that of w nu, slack_i = bound_i + <rows_i, nu> >= 0 what the target loses by y_i: to
+    second order this is what the two players can gain, so the least y gives the tightest bound.
+    """
+    xp, rows = namespace(log_nu), form.rows
+    r = rows.shape[-3]
+    mass = xp.where(support, xp.exp(log_nu), 0.0)
+    mass = mass / xp.sum(mass, axis=-1, keepdims=True)
+    norm = (mass * weights[..., None])[..., None, :, :]
+
+    def centred(table: Array) -> Array:
+        mean = xp.sum(table * mass[..., None, :, :], axis=-1, keepdims=True)
+        return xp.where(support[..., None, :, :], table - mean, 0.0)
+
+    a, b = centred(rows), centred(xp.where(support, residual, 0.0)[..., None, :, :])
+    a = xp.broadcast_to(a, (*log_nu.shape[:-2], *a.shape[-3:]))
+    left = xp.reshape(a * norm, (-1, r, math.prod(a.shape[-2:])))
+    gram = left @ xp.matrix_transpose(xp.reshape(a, left.shape))
+    right = xp.sum(left * xp.reshape(b, (left.shape[0], 1, -1)), axis=-1)
+    slack = form.bound + xp.sum(rows * norm, axis=(-2, -1))
+    if form.simplex:
+        slack = slack - xp.min(slack, axis=-1, keepdims=True)
+    slack = xp.where(form.positive, xp.maximum(slack, 0 * slack), 0 * slack)
+    right = right - xp.reshape(xp.broadcast_to(slack, (*log_nu.shape[:-2], r)), (-1, r))
+
+    def oracle(y: Array) -> tuple[Array, Array, Array]:
+        moved = (gram @ y[..., None])[..., 0]
+        return xp.sum(y * (moved / 2 - right), axis=-1), moved - right, gram
+
+    return oracle
 
 
 def check_strength(name: str, strength: float) -> None:

@@ -1,4 +1,4 @@
-"""Agreement of the contexts of one class: soft coherence with a consensus, and hard coherence."""
+"""Agreement of the contexts of one class: coherence with a consensus."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, log_normalise, namespace
+from ..arrays import LOG_ZERO, Array, log_normalise, logsumexp, namespace
 from ..errors import InvalidObjective
 from ..simplex import log_kl
-from .base import ExponentialForm, Hessian, Objective, check_strength, mean_log, pairing, weighted
+from .base import Hessian, Objective, check_strength, mean_log, pairing, weighted
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class ArithmeticCoherence(Objective):
         diagonal = weights[..., None, None, :] * eye
         return Hessian(self.strength * (diagonal - share[..., :, None] * share[..., None, :]))
 
-    def cvxpy(self, nu: Any, weights: np.ndarray) -> Any:
+    def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """Relative entropy to the mean, row by row."""
         import cvxpy as cp
 
@@ -74,86 +74,144 @@ class ArithmeticCoherence(Objective):
 
 
 @dataclass(frozen=True, eq=False)
-class HardCoherence(Objective):
-    """nu_x the same for every context x: Phi = 0 there, -inf elsewhere (theory, section 3).
+class GeometricCoherence(Objective):
+    """Phi(nu) = -strength * min_q sum_x w_x KL(q || nu_x) = strength * log sum_z prod_x nu_x(z)^{w_x}.
 
-    nu* ∝ prod_x nu0_x^{w_x} (with other terms of exponential form: their rewards enter the
-    exponent). The target's multipliers are reward tables u with sum_x w_x u_x = 0, shape (m, n).
-    Without an answer that every context can give the game is infeasible.
+    The minimiser is q ∝ prod_x nu_x^{w_x}; reward strength q(z) / nu_x(z); no finite L, mu = 0
+    (theory, section 3). Infeasible without an answer that every context can give.
     """
 
-    has_multipliers = True
-    tolerance = 1e-9
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_strength("Coherence", self.strength)
+
+    def __repr__(self) -> str:
+        return f"Coherence({self.strength:g}, consensus='geometric')"
 
     @property
     def concave(self) -> bool | None:
-        """The indicator of a convex set."""
+        """KL is jointly convex."""
         return True
 
-    def violation(self, log_nu: Array, weights: Array) -> Array | float:
-        """max_x TV(nu_x, consensus)."""
-        xp = namespace(log_nu)
-        nu, q = xp.exp(log_nu), xp.exp(mean_log(log_nu, weights))
-        return xp.max(xp.sum(xp.abs(nu - q[..., None, :]), axis=-1) / 2, axis=-1)
-
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """0 where the contexts agree within 1e-9 in total variation, else -inf."""
-        xp = namespace(log_nu)
-        off = self.violation(log_nu, weights)
-        return xp.where(off <= self.tolerance, 0 * off, LOG_ZERO)
-
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
-        """0, a valid supergradient at every coherent point; `game.rewards` gives the multipliers."""
-        return 0 * log_nu
-
-    def project(self, log_nu: Array, weights: Array) -> Array:
-        """Every context replaced by the geometric consensus."""
-        q = self.consensus_log(log_nu, weights)
-        return namespace(log_nu).broadcast_to(q[..., None, :], log_nu.shape)
+    def _mean(self, log_nu: Array, weights: Array) -> Array:
+        return namespace(log_nu).sum(log_nu * weights[..., None], axis=-2)
 
     def consensus_log(self, log_nu: Array, weights: Array) -> Array:
         """The normalised geometric mean of the marginals."""
+        return log_normalise(self._mean(log_nu, weights))
+
+    def value_log(self, log_nu: Array, weights: Array) -> Array:
+        """strength * log sum_z prod_x nu_x^{w_x}."""
+        return self.strength * logsumexp(self._mean(log_nu, weights))
+
+    def _log_ratio(self, log_nu: Array, weights: Array) -> Array:
+        """log(q / nu_x), LOG_ZERO where q is 0."""
         xp = namespace(log_nu)
-        return log_normalise(xp.sum(log_nu * weights[..., None], axis=-2))
+        q = self.consensus_log(log_nu, weights)[..., None, :]
+        possible = (q > LOG_ZERO * 1e-3) & (
+            self._mean(log_nu, weights)[..., None, :] > LOG_ZERO * 1e-3
+        )
+        return xp.where(possible, q - log_nu, LOG_ZERO)
 
-    def multipliers(
-        self, log_nu: Array, weights: Array, residual: Array, support: Array
-    ) -> Array | None:
-        """`residual` less its mean over contexts; minus infinity where another context lacks the
-        answer (that context, out of its support, takes up the balance).
-        """
-        xp = namespace(residual)
-        common = xp.all(support, axis=-2, keepdims=True)
-        finite = common & (log_nu > LOG_ZERO / 2)
-        residual = xp.where(finite, residual, 0.0)
-        centred = residual - xp.sum(residual * weights[..., None], axis=-2, keepdims=True)
-        return xp.where(common, centred, xp.where(support, LOG_ZERO, 0 * centred))
+    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+        """strength * q / nu."""
+        xp = namespace(log_nu)
+        return self.strength * xp.exp(xp.clip(self._log_ratio(log_nu, weights), None, 600.0))
 
-    def linearise(
-        self, log_target: Array, weights: Array, multipliers: Array | None = None
-    ) -> tuple[Array, Array]:
-        """C = 0, u the multipliers: <u, nu> = 0 for every coherent nu."""
-        u = self.reward_log(log_target, weights) if multipliers is None else multipliers
-        return 0 * weighted(u[..., 0], weights), u
+    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+        """Scaled blocks strength (w delta - w w') sqrt(q/nu) sqrt(q/nu'), rank one w q / sqrt(nu)."""
+        xp = namespace(log_nu)
+        log_ratio = self._log_ratio(log_nu, weights)
+        root = xp.matrix_transpose(xp.exp(xp.clip(log_ratio / 2, None, 300.0)))
+        low = weights[..., None] * xp.exp(xp.clip(log_ratio + log_nu / 2, LOG_ZERO, 600.0))
+        blocks = _spread(weights, log_nu) * root[..., :, None] * root[..., None, :]
+        return Hessian(self.strength * blocks, self.strength**0.5 * low[..., None])
 
-    def exponential_form(self) -> ExponentialForm:
-        """(0, 0, tied)."""
-        return ExponentialForm(0.0, 0.0, tied=True)
+    def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
+        """Relative entropies from a consensus that is a variable of its own."""
+        import cvxpy as cp
 
-    def cvxpy_constraints(self, nu: Any) -> list[Any]:
-        """Equal rows."""
-        return [nu[x] == nu[0] for x in range(1, nu.shape[0])]
+        q = cp.Variable(nu.shape[1], nonneg=True)
+        constraints.append(cp.sum(q) == 1)
+        return -self.strength * sum(
+            w * cp.sum(cp.rel_entr(q, nu[x])) for x, w in enumerate(weights)
+        )
 
-    def cvxpy(self, nu: Any, weights: np.ndarray) -> Any:
-        """0; the equality of the rows is a constraint."""
-        return 0.0
+
+@dataclass(frozen=True, eq=False)
+class EuclideanCoherence(Objective):
+    """Phi(nu) = -strength * sum_x w_x ||nu_x - mean||^2; reward -2 strength (nu_x - mean)(z).
+
+    L = strength by Pinsker's inequality, mu = 0 (theory, section 3).
+    """
+
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_strength("Coherence", self.strength)
+
+    def __repr__(self) -> str:
+        return f"Coherence({self.strength:g}, consensus='euclidean')"
+
+    @property
+    def concave(self) -> bool | None:
+        """A negative sum of squares."""
+        return True
+
+    @property
+    def smoothness(self) -> float | None:
+        """L = strength."""
+        return self.strength
+
+    def _off_mean(self, log_nu: Array, weights: Array) -> Array:
+        xp = namespace(log_nu)
+        nu = xp.exp(log_nu)
+        return nu - xp.sum(nu * weights[..., None], axis=-2, keepdims=True)
+
+    def value_log(self, log_nu: Array, weights: Array) -> Array:
+        """-strength * sum_x w_x ||nu_x - mean||^2."""
+        off = self._off_mean(log_nu, weights)
+        return -self.strength * weighted(namespace(off).sum(off**2, axis=-1), weights)
+
+    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+        """-2 strength (nu - mean)."""
+        return -2 * self.strength * self._off_mean(log_nu, weights)
+
+    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+        """Scaled blocks 2 strength (w delta - w w') sqrt(nu nu')."""
+        xp = namespace(log_nu)
+        root = xp.matrix_transpose(xp.exp(log_nu / 2))
+        blocks = _spread(weights, log_nu) * root[..., :, None] * root[..., None, :]
+        return Hessian(2 * self.strength * blocks)
+
+    def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
+        """Sum of squares."""
+        import cvxpy as cp
+
+        mean = weights @ nu
+        return -self.strength * sum(w * cp.sum_squares(nu[x] - mean) for x, w in enumerate(weights))
+
+
+def _spread(weights: Array, like_: Array) -> Array:
+    """diag(w) - w w' as (*batch, 1, m, m)."""
+    xp = namespace(like_)
+    eye = xp.eye(weights.shape[-1], dtype=like_.dtype, device=like_.device)
+    w = weights[..., None, :]
+    return w[..., :, None, :] * eye - w[..., :, None] * w[..., None, :]
 
 
 def Coherence(strength: float = 1.0, consensus: str = "arithmetic") -> Objective:
     """Pull the contexts of a class towards a consensus: -strength * min_q sum_x w_x D(nu_x, q).
 
-    consensus "arithmetic": D = KL(nu_x || q), q the weighted mean.
+    consensus "arithmetic": D = KL(nu_x || q), q the weighted mean; "geometric": D = KL(q || nu_x),
+    q ∝ prod nu_x^{w_x}; "euclidean": D = ||nu_x - q||^2, q the weighted mean.
     """
-    if consensus == "arithmetic":
-        return ArithmeticCoherence(strength)
-    raise InvalidObjective(f'consensus is {consensus!r}; choose "arithmetic".')
+    kinds = {
+        "arithmetic": ArithmeticCoherence,
+        "geometric": GeometricCoherence,
+        "euclidean": EuclideanCoherence,
+    }
+    if consensus not in kinds:
+        raise InvalidObjective(f"consensus is {consensus!r}; choose one of {', '.join(kinds)}.")
+    return kinds[consensus](strength)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -107,6 +109,29 @@ class Combination(Objective):
         """Sum of the parts' violations."""
         return _sum(o.violation(log_nu, weights) for _, o in self.parts)
 
+    def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
+        """Answers that one of the parts excludes."""
+        found = [o.forbidden(log_nu0, weights) for f, o in self.parts if f > 0]
+        masks = [m for m in found if m is not None]
+        return None if not masks else functools.reduce(operator.or_, masks)
+
+    def curvature_for(self, weights: Array) -> float:
+        """As `curvature`, with the parts' own at these weights."""
+        parts = [
+            _times(f, o.smoothness) if f < 0 else f * o.curvature_for(weights)
+            for f, o in self.parts
+            if f
+        ]
+        return float(sum(-np.inf if p is None else p for p in parts))
+
+    def optimum(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+        """That of a scaled single objective."""
+        (factor, only), *more = self.parts
+        if more or factor <= 0:
+            return None
+        found = only.optimum(log_nu0, weights, beta / factor)
+        return None if found is None else factor * found
+
     def consensus_log(self, log_nu: Array, weights: Array) -> Array:
         """The first part's own notion of consensus, else the mean."""
         for _, o in self.parts:
@@ -140,9 +165,9 @@ class Combination(Objective):
             total = _joined(total, Hessian(f * h.blocks, _scaled(f, h.low_rank)))  # type: ignore[union-attr]
         return total
 
-    def cvxpy(self, nu: Any, weights: np.ndarray) -> Any:
+    def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """Sum of the parts' expressions."""
-        return _sum(f * o.cvxpy(nu, weights) for f, o in self.parts)
+        return _sum(f * o.cvxpy(nu, weights, constraints) for f, o in self.parts)
 
     def separable_derivative(self) -> Callable[[Any], Any]:
         """Sum of the parts' derivatives."""
@@ -164,6 +189,10 @@ class Combination(Objective):
     def rows(self, index: Array) -> Objective:
         """Rows of every part."""
         return self._each(lambda o: o.rows(index))
+
+    def single(self, index: int) -> Objective:
+        """Every part's."""
+        return self._each(lambda o: o.single(index))
 
     def columns(self, keep: np.ndarray) -> Objective:
         """Columns of every part."""

@@ -1,14 +1,16 @@
-"""Diversity of answers: Shannon entropy and the Gini index."""
+"""Diversity of answers: Shannon entropy, the Gini index, Tsallis entropies."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, logsumexp, namespace
+from ..arrays import LOG_ZERO, Array, logsumexp, namespace
+from ..errors import InvalidObjective
 from ..scalar import increasing_root, wright_omega
 from ..simplex import log_entropy
 from .base import ExponentialForm, Hessian, Objective, check_strength, weighted
@@ -38,11 +40,11 @@ class ShannonDiversity(Objective):
 
     @property
     def curvature(self) -> float:
-        """Mu = strength: B(p, q) is strength * KL exactly."""
+        """mu = strength: B(p, q) is strength * KL exactly."""
         return self.strength
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """Strength * sum_x w_x H(nu_x)."""
+        """strength * sum_x w_x H(nu_x)."""
         return self.strength * weighted(log_entropy(log_nu), weights)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
@@ -54,10 +56,10 @@ class ShannonDiversity(Objective):
         return ExponentialForm(0.0, self.strength)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
-        """Strength * w / nu, scaled: strength * w."""
+        """strength * w / nu, scaled: strength * w."""
         return Hessian(0 * log_nu + self.strength * weights[..., None])
 
-    def cvxpy(self, nu: Any, weights: np.ndarray) -> Any:
+    def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """Entropy atoms."""
         import cvxpy as cp
 
@@ -92,7 +94,7 @@ class GiniDiversity(Objective):
         return self.strength
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """Strength * sum_x w_x (1 - ||nu_x||^2)."""
+        """strength * sum_x w_x (1 - ||nu_x||^2)."""
         xp = namespace(log_nu)
         return self.strength * weighted(1 - xp.sum(xp.exp(2 * log_nu), axis=-1), weights)
 
@@ -101,7 +103,7 @@ class GiniDiversity(Objective):
         return -2 * self.strength * namespace(log_nu).exp(log_nu)
 
     def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
-        """Log nu = t + log nu0 - a nu, the root t of sum nu = 1 lies in [0, a]."""
+        """log nu = t + log nu0 - a nu, the root t of sum nu = 1 lies in [0, a]."""
         if self.strength == 0:
             return log_nu0
         xp, a = namespace(log_nu0), 2 * self.strength / beta
@@ -124,7 +126,7 @@ class GiniDiversity(Objective):
         xp = namespace(log_nu)
         return Hessian(2 * self.strength * weights[..., None] * xp.exp(log_nu))
 
-    def cvxpy(self, nu: Any, weights: np.ndarray) -> Any:
+    def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """Sum of squares."""
         import cvxpy as cp
 
@@ -134,3 +136,72 @@ class GiniDiversity(Objective):
     def separable_derivative(self) -> Callable[[Any], Any]:
         """f'(p) = -2 strength p."""
         return lambda p: -2 * self.strength * p
+
+
+@dataclass(frozen=True, eq=False)
+class TsallisDiversity(Objective):
+    """Phi(nu) = strength * sum_x w_x (1 - sum_z nu_x(z)^t)/(t - 1), order t > 0, t != 1.
+
+    Reward -strength t nu^{t-1}/(t-1). t > 1: L = strength t (not tight), mu = 0; t < 1: no finite L,
+    mu = strength t (theory, section 3). t -> 1 is Shannon's entropy, t = 2 the Gini index.
+    """
+
+    strength: float = 1.0
+    order: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_strength("TsallisDiversity", self.strength)
+        if not (isinstance(self.order, Real) and 0 < self.order < np.inf and self.order != 1):
+            raise InvalidObjective(
+                f"TsallisDiversity: order is {self.order!r}; give a number > 0 other than 1 "
+                "(order 1 is ShannonDiversity)."
+            )
+
+    @property
+    def concave(self) -> bool | None:
+        """Each nu^t is convex for t > 1, concave for t < 1."""
+        return True
+
+    @property
+    def smoothness(self) -> float | None:
+        """Strength t for t > 1, else None."""
+        return self.strength * self.order if self.order > 1 else None
+
+    @property
+    def curvature(self) -> float:
+        """Strength t for t < 1, else 0."""
+        return self.strength * self.order if self.order < 1 else 0.0
+
+    def _power(self, log_nu: Array, exponent: float) -> Array:
+        """nu^exponent, large but finite where nu is 0 and the exponent negative."""
+        xp = namespace(log_nu)
+        return xp.exp(xp.clip(exponent * log_nu, None, 600.0))
+
+    def value_log(self, log_nu: Array, weights: Array) -> Array:
+        """strength * sum_x w_x (1 - sum nu^t)/(t - 1)."""
+        xp, t = namespace(log_nu), self.order
+        return self.strength / (t - 1) * weighted(1 - xp.sum(xp.exp(t * log_nu), axis=-1), weights)
+
+    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+        """-strength t nu^{t-1}/(t-1)."""
+        t = self.order
+        return -self.strength * t / (t - 1) * self._power(log_nu, t - 1)
+
+    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+        """Strength t w nu^{t-2}, scaled: strength t w nu^{t-1}."""
+        xp, t = namespace(log_nu), self.order
+        bend = xp.where(log_nu > LOG_ZERO / 2, self._power(log_nu, t - 1), 0.0)
+        return Hessian(self.strength * t * weights[..., None] * bend)
+
+    def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
+        """Power atoms."""
+        import cvxpy as cp
+
+        t = self.order
+        total = cp.sum(cp.multiply(weights[:, None], cp.power(nu, t)))
+        return self.strength / (t - 1) * (weights.sum() - total)
+
+    def separable_derivative(self) -> Callable[[Any], Any]:
+        """f'(p) = -strength t p^{t-1}/(t-1)."""
+        t = self.order
+        return lambda p: -self.strength * t / (t - 1) * np.asarray(p) ** (t - 1)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, like, log, namespace
+from ..arrays import LOG_ZERO, Array, like, log, logsumexp, namespace
 from ..errors import InvalidObjective
+from ..scalar import increasing_root, wright_omega
 from ..simplex import check_distribution, log_kl
 from .base import ExponentialForm, Hessian, Objective, check_strength, weighted
 
@@ -42,7 +43,7 @@ class ReverseMatching(Objective):
 
     @property
     def curvature(self) -> float:
-        """Mu = strength."""
+        """mu = strength."""
         return self.strength
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
@@ -57,15 +58,20 @@ class ReverseMatching(Objective):
         table = like(getattr(self, "log_target"), log_nu)  # noqa: B009 - set in __post_init__
         return namespace(log_nu).broadcast_to(table, log_nu.shape)
 
+    def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
+        """Answers that rho lacks."""
+        lacking = self._log_target(log_nu0) < LOG_ZERO / 2
+        return lacking if self.strength > 0 else None
+
     def exponential_form(self) -> ExponentialForm:
         """(strength log rho, strength)."""
         return ExponentialForm(self.strength * getattr(self, "log_target"), self.strength)  # noqa: B009
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
-        """Strength * w / nu, scaled: strength * w."""
+        """strength * w / nu, scaled: strength * w."""
         return Hessian(0 * log_nu + self.strength * weights[..., None])
 
-    def cvxpy(self, nu: Any, weights: np.ndarray) -> Any:
+    def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """Entropy plus a linear term (rel_entr fails in CLARABEL at n = 200)."""
         import cvxpy as cp
 
@@ -77,11 +83,93 @@ class ReverseMatching(Objective):
         )
 
 
+@dataclass(frozen=True, eq=False)
+class ForwardMatching(Objective):
+    """Phi(nu) = -strength * sum_x w_x KL(rho_x || nu_x), reward strength rho_x(z) / nu_x(z).
+
+    No finite L, mu = 0 (theory, section 3). nu = s / omega(log s - log nu0 - c), s = strength rho /
+    beta, Wright's omega, c the normalising root. Infeasible where rho has mass and nu0 has none.
+    """
+
+    target: Any
+    strength: float = 1.0
+    tables = ("target", "log_target")
+
+    def __post_init__(self) -> None:
+        check_strength("TargetMatching", self.strength)
+        object.__setattr__(self, "target", check_distribution(self.target, "target"))
+        object.__setattr__(self, "log_target", log(self.target))
+
+    def __repr__(self) -> str:
+        return f"TargetMatching({self.strength:g}, direction='forward')"
+
+    @property
+    def concave(self) -> bool | None:
+        """KL is convex in its second argument."""
+        return True
+
+    def _log_rho(self, log_nu: Array) -> Array:
+        table = like(getattr(self, "log_target"), log_nu)  # noqa: B009 - set in __post_init__
+        return namespace(log_nu).broadcast_to(table, log_nu.shape)
+
+    def value_log(self, log_nu: Array, weights: Array) -> Array:
+        """-strength * sum_x w_x KL(rho_x || nu_x)."""
+        return -self.strength * weighted(log_kl(self._log_rho(log_nu), log_nu), weights)
+
+    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+        """strength * rho / nu."""
+        xp = namespace(log_nu)
+        return self.strength * xp.exp(xp.clip(self._log_rho(log_nu) - log_nu, None, 600.0))
+
+    def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+        """log nu - s/nu = log nu0 + c per answer; the normalising c lies in [-strength/beta, 0]."""
+        xp = namespace(log_nu0)
+        if self.strength == 0:
+            return log_nu0
+        log_s = self._log_rho(log_nu0) + float(np.log(self.strength / beta))
+        paid = log_s > LOG_ZERO / 2
+
+        def at(c: Array) -> tuple[Array, Array]:
+            argument = xp.where(paid, log_s - log_nu0 - c, -c)
+            v = wright_omega(argument)
+            log_v = xp.where(argument < 1, argument - v, xp.log(v))
+            return xp.where(paid, log_s - log_v, log_nu0 + c), xp.where(paid, v, 0.0)
+
+        def excess(c: Array) -> tuple[Array, Array]:
+            log_nu, v = at(c)
+            nu = xp.exp(log_nu)
+            total = xp.sum(nu, axis=-1, keepdims=True)
+            slope = xp.sum(nu / (1 + v), axis=-1, keepdims=True) / total
+            return logsumexp(log_nu, keepdims=True), slope
+
+        zero = 0 * log_nu0[..., :1]
+        return at(increasing_root(excess, zero - self.strength / beta, zero))[0]
+
+    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+        """Strength w rho / nu^2, scaled: strength w rho / nu."""
+        xp = namespace(log_nu)
+        ratio = xp.exp(xp.clip(self._log_rho(log_nu) - log_nu, None, 600.0))
+        return Hessian(self.strength * weights[..., None] * ratio)
+
+    def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
+        """Logarithms of the entries where rho has mass."""
+        import cvxpy as cp
+
+        rho = np.broadcast_to(np.asarray(self.target), nu.shape)
+        live = np.nonzero(rho > 0)
+        paid = (weights[:, None] * rho)[live]
+        constant = (paid * np.log(rho[live])).sum()
+        return self.strength * (paid @ cp.log(nu[live]) - constant)
+
+
 def TargetMatching(target: Any, strength: float = 1.0, direction: str = "reverse") -> Objective:
     """Pull the answers towards a distribution rho: (n,), (m, n) or (*batch, m, n).
 
-    direction "reverse": -strength * sum_x w_x KL(nu_x || rho_x), avoids answers that rho lacks.
+    direction "reverse": -strength * sum_x w_x KL(nu_x || rho_x), avoids answers that rho lacks;
+    "forward": -strength * sum_x w_x KL(rho_x || nu_x), covers every answer that rho has.
     """
     if direction == "reverse":
         return ReverseMatching(target, strength)
-    raise InvalidObjective(f'direction is {direction!r}; choose "reverse".')
+    if direction == "forward":
+        return ForwardMatching(target, strength)
+    raise InvalidObjective(f'direction is {direction!r}; choose "reverse" or "forward".')

@@ -8,8 +8,9 @@ from typing import Any
 
 from ..errors import InvalidObjective
 from .base import Objective
-from .coherence import Coherence, HardCoherence
+from .coherence import Coherence
 from .diversity import GiniDiversity, ShannonDiversity
+from .hard_coherence import HardCoherence
 from .reward import Reward
 
 LABEL_FREE: dict[str, Callable[[float], Objective]] = {

@@ -51,7 +51,7 @@ class Reward(Objective):
         """0."""
         return Hessian(0 * log_nu)
 
-    def cvxpy(self, nu: Any, weights: np.ndarray) -> Any:
+    def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """<r, nu>."""
         import cvxpy as cp
 

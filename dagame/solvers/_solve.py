@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, like, namespace, to_numpy
+from ..certificate import not_provable
 from ..errors import InvalidObjective, NotConverged
 from ..game import AlignmentGame
 from ..solution import History, Solution, Status
@@ -18,6 +19,7 @@ from .base import Solver
 from .best_response import BestResponse
 from .closed_form import closed_form
 from .convex import convex_solve
+from .dual import dual_solve
 from .loop import LoopResult, index_like, iterate
 from .mirror import Mirror
 from .newton import Newton, strengths
@@ -39,11 +41,11 @@ def solve(
 
     Args:
         game: any batch shape; all games are solved at once.
-        method: "auto", "closed_form", "anderson", "newton", "mirror", "best_response", "convex"
+        method: "auto", "closed_form", "anderson", "newton", "mirror", "best_response", "dual", "convex"
             (cvxpy), or a solver object such as `Mirror(step_size=0.1)`. "auto" decides in this
-            order: the closed form if there is one; cvxpy for hard sets and kinks without one;
-            Newton where L is unknown and a Hessian known; else Anderson, and Newton for the games
-            that Anderson leaves.
+            order: the closed form if there is one; for hard sets and kinks the dual in few
+            multipliers, or cvxpy where other terms have no exponential form; Newton where L is
+            unknown and a Hessian known; else Anderson, and Newton for the games it leaves.
         tol: relative gap, gap <= tol * max(1, |J|).
         max_steps: rounds of the iterative methods.
         throw: raise `NotConverged` if a game misses the tolerance for another reason than being
@@ -54,7 +56,7 @@ def solve(
         InvalidObjective: an unknown method, or one that does not apply to the objective.
     """
     started = time.perf_counter()
-    inner = (game.on_answers() if game.answer_map.deterministic else game).flat()
+    inner = _inner(game)
     name, result = _run(inner, method, tol, max_steps)
     solution = _assembled(game, inner, name, result, time.perf_counter() - started)
     if throw:
@@ -62,9 +64,19 @@ def solve(
     return solution
 
 
+def _inner(game: AlignmentGame) -> AlignmentGame:
+    """The flat game that is solved: on answers where the map allows it, forbidden answers left out."""
+    inner = (game.on_answers() if game.answer_map.deterministic else game).flat()
+    if inner.answer_map.kind != "identity" or inner.forbidden is None:
+        return inner
+    return inner.without(inner.forbidden)
+
+
 def _run(
     game: AlignmentGame, method: str | Solver, tol: float, max_steps: int
 ) -> tuple[str, LoopResult]:
+    if not game.provable and method not in ("auto", "closed_form"):
+        raise not_provable(game)
     if not isinstance(method, str):
         _require_gradient(game)
         return method.name, iterate(game, method, tol=tol, max_steps=max_steps)
@@ -86,7 +98,12 @@ def _auto(game: AlignmentGame, tol: float, max_steps: int) -> tuple[str, LoopRes
     found = _closed(game, tol, max_steps)
     if found is not None:
         return "closed_form", found
+    if not game.provable:
+        raise not_provable(game)
     if game.objective.has_multipliers:
+        found = dual_solve(game, tol)
+        if found is not None:
+            return "dual", found
         return "convex", _convex(game, tol, max_steps)
     newton = game.answer_map.kind == "identity" and _has_hessian(game)
     if newton and game.objective.smoothness is None:
@@ -145,10 +162,18 @@ def _closed(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult | Non
 
 
 def _convex(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:
-    log_nu = like(convex_solve(game), game.log_reference)
-    total = log_nu.shape[0]
-    statuses = np.full(total, Status.SOLVED, dtype=object)
-    return LoopResult(log_nu, np.zeros(total, dtype=int), statuses, [], [])
+    table, feasible = convex_solve(game)
+    statuses = np.full(len(feasible), Status.INFEASIBLE, dtype=object)
+    statuses[feasible] = Status.SOLVED
+    log_nu = like(table, game.log_reference)
+    return LoopResult(log_nu, np.zeros(len(feasible), dtype=int), statuses, [], [])
+
+
+def _dual(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:
+    found = dual_solve(game, tol)
+    if found is None:
+        raise InvalidObjective(f"{game.objective!r} has no dual in few multipliers; use 'auto'.")
+    return found
 
 
 def _newton(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:
@@ -176,6 +201,7 @@ METHODS: dict[str, Method] = {
     "mirror": _iterative(Mirror()),
     "best_response": _iterative(BestResponse()),
     "newton": _newton,
+    "dual": _dual,
     "convex": _convex,
 }
 
@@ -195,8 +221,16 @@ def _assembled(
         method=name,
         steps=np.reshape(result.steps, batch),
         history=History(values, gaps, dynamic=name),
+        multipliers=_reshaped(result.multipliers, batch),
         seconds=seconds,
+        notes=result.notes,
     )
+
+
+def _reshaped(multipliers: Array | None, batch: tuple[int, ...]) -> Array | None:
+    if multipliers is None:
+        return None
+    return namespace(multipliers).reshape(multipliers, (*batch, *multipliers.shape[1:]))
 
 
 def _lifted(game: AlignmentGame, log_nu: Array) -> Array:

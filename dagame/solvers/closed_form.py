@@ -9,7 +9,7 @@ _MISSING = LOG_ZERO * 1e-3
 
 
 def closed_form(game: AlignmentGame) -> tuple[Array, Array] | None:
-    """Log nu* (B, m, n) and feasible (B,) of a flat game on answers, or None.
+    """log nu* (B, m, n) and feasible (B,) of a flat game on answers, or None.
 
     Exponential form (theory, section 3): nu* ∝ exp((beta log nu0 + r) / (beta + entropy)), tied over
     contexts by averaging the exponent; exact, one pass. Needs beta + entropy > 0 (T6). Other
@@ -18,14 +18,13 @@ def closed_form(game: AlignmentGame) -> tuple[Array, Array] | None:
     log_nu0, objective = game.log_reference, game.objective
     xp = namespace(log_nu0)
     form = objective.exponential_form()
-    if form is None:
+    total = game.beta + (0.0 if form is None else form.entropy)
+    if form is None or total <= 0:
         log_nu = objective.closed_form(log_nu0, game.weights, game.beta)
         if log_nu is None:
             return None
-        return game._masked(log_nu), xp.all(xp.max(log_nu0, axis=-1) > _MISSING, axis=-1)
-    total = game.beta + form.entropy
-    if total <= 0:
-        return None
+        log_nu = game._masked(log_nu)
+        return log_nu, objective.value_log(log_nu, game.weights) > _MISSING
     reward = form.reward if isinstance(form.reward, float) else like(form.reward, log_nu0)
     logits = (game.beta * log_nu0 + reward) / total
     if form.tied:

@@ -11,8 +11,10 @@ from ..errors import NotConcave, NotConverged
 from ..game import AlignmentGame
 
 
-def convex_solve(game: AlignmentGame, solver: str = "CLARABEL", **options: Any) -> np.ndarray:
-    """Log nu* (B, m, n), numpy, of a flat game on answers or of a channel game's traces.
+def convex_solve(
+    game: AlignmentGame, solver: str = "CLARABEL", **options: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """log nu* (B, m, n) and feasible (B,), numpy, of a flat game on answers or of a channel game's traces.
 
     Maximises Phi(nu) + beta * sum_x w_x [H(pi_x) + <log pi0_x, pi_x>] over the simplices. Entropy
     plus a linear term, as rel_entr(x, p0) made CLARABEL fail at n = 200. Interior point: a game a
@@ -20,14 +22,15 @@ def convex_solve(game: AlignmentGame, solver: str = "CLARABEL", **options: Any) 
 
     Raises:
         NotConcave: the objective is not concave.
-        NotConverged: cvxpy reports no optimum for some game.
+        NotConverged: cvxpy reports neither an optimum nor infeasibility for some game.
     """
     if game.objective.concave is False:
         raise NotConcave(f"{game.objective!r} is not concave, so it is no convex program.")
     total = game.log_reference.shape[0]
-    return np.stack(
-        [_one(game.rows(_row(game, b)), b, solver, options) for b in range(total)], axis=0
-    )
+    found = [_one(game.rows(_row(game, b)), b, solver, options) for b in range(total)]
+    start = to_numpy(game.log_reference).astype(np.float64)
+    tables = [start[b] if f is None else f for b, f in enumerate(found)]
+    return np.stack(tables), np.array([f is not None for f in found])
 
 
 def _row(game: AlignmentGame, b: int) -> Any:
@@ -36,23 +39,24 @@ def _row(game: AlignmentGame, b: int) -> Any:
     return index_like(game.log_reference, np.asarray([b]))
 
 
-def _one(game: AlignmentGame, b: int, solver: str, options: dict[str, Any]) -> np.ndarray:
+def _one(game: AlignmentGame, b: int, solver: str, options: dict[str, Any]) -> np.ndarray | None:
     import cvxpy as cp
 
     log_p0 = to_numpy(game.log_reference)[0].astype(np.float64)
-    keep = np.flatnonzero((log_p0 > LOG_ZERO / 2).any(axis=0))
+    keep = (log_p0 > LOG_ZERO / 2).any(axis=0)
     pi, constraints = _policy_variable(log_p0[:, keep])
     nu, objective = _marginals(game, pi, keep)
     w = np.reshape(to_numpy(game.weights), (-1, game.contexts))[0].astype(np.float64)
     finite = np.where(log_p0[:, keep] > LOG_ZERO / 2, log_p0[:, keep], 0.0)
     entropy = cp.sum(cp.multiply(w[:, None], cp.entr(pi) + cp.multiply(finite, pi)))
-    for _, part in objective.terms():
-        constraints += getattr(part, "cvxpy_constraints", lambda _: [])(nu)
-    problem = cp.Problem(cp.Maximize(objective.cvxpy(nu, w) + game.beta * entropy), constraints)
+    stated = objective.cvxpy(nu, w, constraints)
+    problem = cp.Problem(cp.Maximize(stated + game.beta * entropy), constraints)
     try:
         problem.solve(solver=solver, **options)
     except cp.SolverError as error:
         raise NotConverged(f"cvxpy with {solver} failed on game {b}: {error}") from error
+    if problem.status in ("infeasible", "infeasible_inaccurate"):
+        return None
     if pi.value is None:
         raise NotConverged(f"cvxpy with {solver} ended with status {problem.status} on game {b}.")
     out = np.zeros_like(log_p0)
@@ -74,6 +78,6 @@ def _policy_variable(log_p0: np.ndarray) -> tuple[Any, list[Any]]:
 def _marginals(game: AlignmentGame, pi: Any, keep: np.ndarray) -> tuple[Any, Any]:
     """The answer marginals as an expression, and the objective on the kept answers."""
     if game.answer_map.kind == "channel":
-        return pi @ to_numpy(game.answer_map.table)[keep], game.objective.bind(np.zeros(1))
-    objective = game.objective.bind(np.zeros(1)).columns(keep)
-    return pi, objective.rows(np.asarray([0])).flat((1,))
+        channel = to_numpy(game.answer_map.table)[keep]
+        return pi @ channel, game.objective.bind(np.zeros(1)).single(0)
+    return pi, game.objective.bind(np.zeros(1)).columns(keep).single(0)

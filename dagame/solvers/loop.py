@@ -11,6 +11,9 @@ from ..game import AlignmentGame, Evaluation
 from ..solution import Status
 from .base import Solver, pick
 
+_NO_VALUE = -1e20
+"""Values below stand for -infinity: no step has found a policy in the objective's domain."""
+
 
 class LoopResult(NamedTuple):
     """Best log-policy (B, m, traces) of each game, rounds and statuses (B,), and the record."""
@@ -20,6 +23,8 @@ class LoopResult(NamedTuple):
     statuses: np.ndarray
     values: list[np.ndarray]
     gaps: list[np.ndarray]
+    multipliers: Array | None = None
+    notes: tuple[str, ...] = ()
 
 
 def iterate(
@@ -49,6 +54,8 @@ def iterate(
     for round_ in range(max_steps + 1):
         if round_ % check_every == 0 or round_ == max_steps:
             done = _done(now, best_gap, best_at, tol, round_ - patience)
+            if round_ >= 2:
+                done = done | (to_numpy(now.value) < _NO_VALUE)
             record.add(alive, now)
             if done.all() or round_ == max_steps:
                 break
@@ -134,4 +141,5 @@ def _gathered(
     statuses[steps < stalled_at] = Status.STALLED
     statuses[gap <= tol * np.maximum(np.abs(record.value), 1)] = Status.SOLVED
     statuses[~np.isfinite(record.value) | np.isnan(gap)] = Status.NOT_FINITE
+    statuses[record.value < _NO_VALUE] = Status.INFEASIBLE
     return LoopResult(log_policy, steps.astype(int), statuses, record.values, record.gaps)

@@ -1,0 +1,111 @@
+"""Small convex problems in a few multipliers, for a whole batch at once: a log-barrier Newton method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .arrays import Array, namespace
+
+Oracle = Callable[[Array], tuple[Array, Array, Array]]
+"""y (B, r) -> value (B,), gradient (B, r), Hessian (B, r, r); value inf outside the domain."""
+
+
+def barrier_minimise(
+    oracle: Oracle,
+    start: Array,
+    positive: Array,
+    *,
+    simplex: bool = False,
+    accuracy: float = 1e-14,
+    rounds: int = 400,
+) -> Array:
+    """argmin F(y) over y_i >= 0 where `positive` (r,), for each game of a batch: (B, r) -> (B, r).
+
+    Damped Newton on F - t sum log y_i with t driven to `accuracy` * max(1, |F|): F is then within
+    r t of its least value and the gradient at rounding error, in about 40 to 80 Newton steps. With
+    `simplex` also sum y = 1, which the start must satisfy. Games whose minimum is not attained run
+    away and return large y; the caller looks at the primal residual.
+    """
+    xp = namespace(start)
+    y, r = start, start.shape[-1]
+    eye = xp.eye(r, dtype=y.dtype, device=y.device)
+    bounded = xp.astype(positive, y.dtype)
+    value, gradient, hessian = oracle(y)
+    size = xp.maximum(xp.abs(value), xp.ones_like(value))
+    t = size if bool(xp.any(positive)) else 0 * size
+    for _ in range(rounds):
+        inverse = bounded / xp.where(positive, y, 1.0)
+        slope = gradient - t[:, None, ...] * inverse
+        ridge = 1e-14 * (1 + xp.max(xp.abs(hessian), axis=(-2, -1)))
+        bend = hessian + (t[:, None, ...] * inverse**2 + ridge[:, None, ...])[:, None, :] * eye
+        move = _newton_step(bend, slope, y, simplex)
+        decrement = -xp.sum(slope * move, axis=-1)
+        limit = accuracy * xp.maximum(xp.abs(value), xp.ones_like(value))
+        centred = decrement <= xp.where(t > limit, 0.1 * t, 1e-8 * limit)
+        done = centred & (t <= limit)
+        if bool(xp.all(done)):
+            break
+        y, value, gradient, hessian = _line_search(
+            oracle, y, value, gradient, hessian, move, decrement, t, positive, done
+        )
+        t = xp.where(centred & (t > limit), xp.maximum(0.1 * t, 0.99 * limit), t)
+    return y / xp.sum(y, axis=-1, keepdims=True) if simplex else y
+
+
+def _newton_step(bend: Array, slope: Array, y: Array, simplex: bool) -> Array:
+    """-bend^-1 slope; on the simplex with its largest coordinate p eliminated, y_p = 1 - the others.
+
+    Eliminating p keeps the huge curvatures t / y_i^2 of vanishing coordinates on the diagonal, where
+    a linear solve is accurate; a common multiplier would mix them with the small ones.
+    """
+    xp = namespace(bend)
+    if not simplex:
+        return xp.linalg.solve(bend, -slope[..., None])[..., 0]
+    place = xp.arange(y.shape[-1], device=y.device)
+    pivot = place == xp.argmax(y, axis=-1)[:, None, ...]
+    chosen = xp.astype(pivot, y.dtype)
+    row = xp.sum(bend * chosen[:, :, None], axis=1)
+    corner = xp.sum(row * chosen, axis=-1)[:, None, None]
+    reduced = bend - row[:, :, None] - row[:, None, :] + corner
+    either = pivot[:, :, None] | pivot[:, None, :]
+    reduced = xp.where(either, chosen[:, :, None] * chosen[:, None, :], reduced)
+    right = xp.sum(slope * chosen, axis=-1, keepdims=True) - slope
+    right = xp.where(pivot, 0.0, right)
+    move = xp.linalg.solve(reduced, right[..., None])[..., 0]
+    return xp.where(pivot, -xp.sum(move, axis=-1, keepdims=True), move)
+
+
+def _line_search(
+    oracle: Oracle,
+    y: Array,
+    value: Array,
+    gradient: Array,
+    hessian: Array,
+    move: Array,
+    decrement: Array,
+    t: Array,
+    positive: Array,
+    done: Array,
+) -> tuple[Array, Array, Array, Array]:
+    """Halve each game's step until the barrier function falls by a tenth of what Newton promises."""
+    xp = namespace(y)
+    shrink = xp.where(positive & (move < 0), -move / xp.where(positive, y, 1.0), 0.0)
+    length = xp.minimum(0.99 / xp.maximum(xp.max(shrink, axis=-1), 0.99 + 0 * value), 1 + 0 * value)
+    length = xp.where(done, 0 * length, length)
+    slack = 1e-13 * xp.maximum(xp.abs(value), xp.ones_like(value))
+    for _ in range(40):
+        new = y + length[:, None, ...] * move
+        found = oracle(new)
+        ratio = xp.where(positive, new / xp.where(positive, y, 1.0), 1.0)
+        gain = value - found[0] + t * xp.sum(xp.log(xp.where(ratio > 0, ratio, 1.0)), axis=-1)
+        good = (gain >= 0.1 * length * decrement - slack) & xp.isfinite(found[0])
+        if bool(xp.all(good)):
+            break
+        length = xp.where(good, length, length / 2)
+    good = good[:, None, ...]
+    return (
+        xp.where(good, new, y),
+        xp.where(good[:, 0], found[0], value),
+        xp.where(good, found[1], gradient),
+        xp.where(good[..., None], found[2], hessian),
+    )

@@ -1,0 +1,178 @@
+"""Coherence in other geometries: the Jensen gap of a convex generator; consensus over traces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arrays import LOG_ZERO, Array, namespace
+from ..errors import InvalidObjective, NotConcave
+from .base import Hessian, Objective, check_strength, mean_log, weighted
+from .coherence import ArithmeticCoherence
+
+_GRID = np.concatenate([np.geomspace(1e-6, 1e-2, 40), np.linspace(1e-2, 1, 400)[1:]])
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A separable convex phi on [0, 1]: phi, phi', phi'' as array functions of p, and a name."""
+
+    phi: Callable[[Array], Array]
+    first: Callable[[Array], Array]
+    second: Callable[[Array], Array]
+    name: str = "phi"
+
+    @classmethod
+    def power(cls, order: float) -> Generator:
+        """Phi'' = p^{t-2}: order 1 is p log p (KL), order 2 half the square (Euclid)."""
+        t = float(order)
+        if t == 1:
+            return cls(_p_log_p, lambda p: _log(p) + 1, lambda p: 1 / p, "p log p")
+        if t == 0:
+            return cls(lambda p: -_log(p), lambda p: -1 / p, lambda p: p**-2, "-log p")
+        return cls(
+            lambda p: p**t / (t * (t - 1)),
+            lambda p: p ** (t - 1) / (t - 1),
+            lambda p: p ** (t - 2),
+            f"p^{t:g}",
+        )
+
+    @classmethod
+    def symbolic(cls, expression: Any) -> Generator:
+        """From a sympy expression in one symbol."""
+        import sympy
+
+        symbols = sorted(expression.free_symbols, key=str)
+        if len(symbols) != 1:
+            raise InvalidObjective(
+                f"the generator {expression} has {len(symbols)} symbols; give one, p."
+            )
+        (p,) = symbols
+        made = [
+            sympy.lambdify(p, sympy.diff(expression, p, k), "numpy", cse=True) for k in range(3)
+        ]
+        phi, first, second = (_broadcast(f) for f in made)
+        return cls(phi, first, second, str(expression))
+
+
+def _log(p: Array) -> Array:
+    xp = namespace(p)
+    return xp.log(xp.where(p > 0, p, 1.0))
+
+
+def _p_log_p(p: Array) -> Array:
+    return p * _log(p)
+
+
+def _broadcast(function: Callable[[Array], Any]) -> Callable[[Array], Array]:
+    return lambda p: function(p) + 0 * p
+
+
+@dataclass(frozen=True, eq=False)
+class BregmanCoherence(Objective):
+    """Phi(nu) = -strength * sum_z (sum_x w_x phi(nu_x) - phi(q)), the Jensen gap of phi; q the mean.
+
+    The mean is the best consensus for every Bregman divergence, and Phi is minus the least
+    sum_x w_x B_phi(nu_x, q). Reward -strength (phi'(nu_x) - phi'(q)). Jointly concave iff 1/phi'' is
+    concave (Burbea-Rao; theory, section 10): checked on a grid of [1e-6, 1], `NotConcave` otherwise.
+
+    Args:
+        generator: an order t (phi'' = p^{t-2}, t in [1, 2]; 1 is arithmetic coherence, 2 half the
+            Euclidean), a sympy expression in one symbol, or a `Generator`.
+        strength: lambda.
+    """
+
+    generator: Any = 1.0
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_strength("BregmanCoherence", self.strength)
+        given = self.generator
+        if isinstance(given, int | float | np.number):
+            made = Generator.power(float(given))
+        elif isinstance(given, Generator):
+            made = given
+        elif hasattr(given, "free_symbols"):
+            made = Generator.symbolic(given)
+        else:
+            raise InvalidObjective(
+                f"generator is {given!r}; give an order t, a sympy expression or a Generator."
+            )
+        object.__setattr__(self, "generator", made)
+        self._check_burbea_rao()
+
+    def __repr__(self) -> str:
+        return f"BregmanCoherence({self.generator.name}, {self.strength:g})"
+
+    def _check_burbea_rao(self) -> None:
+        with np.errstate(all="ignore"):
+            second = np.asarray(self.generator.second(_GRID), dtype=float)
+        if not (np.isfinite(second).all() and (second > 0).all()):
+            raise NotConcave(f"{self.generator.name} is not strictly convex on (0, 1].")
+        inverse = 1 / second
+        slopes = np.diff(inverse) / np.diff(_GRID)
+        worst = np.max(np.diff(slopes) / (np.abs(slopes[1:]) + np.abs(slopes[:-1]) + 1e-300))
+        if worst > 1e-7:
+            raise NotConcave(
+                f"1/phi'' is not concave for the generator {self.generator.name}, so its Jensen gap "
+                "is not jointly convex (Burbea-Rao) and the theorems do not apply; for powers take "
+                "an order in [1, 2]."
+            )
+
+    @property
+    def concave(self) -> bool | None:
+        """By the Burbea-Rao criterion."""
+        return True
+
+    @property
+    def smoothness(self) -> float | None:
+        """L = strength where phi'' <= 1/p on (0, 1], else unknown."""
+        bounded = self.generator.second(_GRID) * _GRID <= 1 + 1e-12
+        return self.strength if bool(np.all(bounded)) else None
+
+    def _points(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
+        xp = namespace(log_nu)
+        floor = -690.0
+        nu = xp.exp(xp.clip(log_nu, floor, None))
+        q = xp.exp(xp.clip(mean_log(log_nu, weights)[..., None, :], floor, None))
+        return nu, q
+
+    def value_log(self, log_nu: Array, weights: Array) -> Array:
+        """-strength * sum_x w_x sum_z (phi(nu_x) - phi(q))."""
+        nu, q = self._points(log_nu, weights)
+        apart = self.generator.phi(nu) - self.generator.phi(q)
+        return -self.strength * weighted(namespace(nu).sum(apart, axis=-1), weights)
+
+    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+        """-strength * (phi'(nu) - phi'(q))."""
+        nu, q = self._points(log_nu, weights)
+        return -self.strength * (self.generator.first(nu) - self.generator.first(q))
+
+    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+        """Blocks strength (w delta phi''(nu) - w w' phi''(q)), scaled by sqrt(nu nu')."""
+        xp = namespace(log_nu)
+        nu, q = self._points(log_nu, weights)
+        live = xp.where(log_nu > LOG_ZERO / 2, xp.exp(log_nu / 2), 0.0)
+        eye = xp.eye(weights.shape[-1], dtype=log_nu.dtype, device=log_nu.device)
+        bend = weights[..., None] * self.generator.second(nu) * live**2
+        half = weights[..., None] * live * xp.sqrt(self.generator.second(q))
+        half = xp.matrix_transpose(half)
+        diagonal = xp.matrix_transpose(bend)[..., None] * eye
+        return Hessian(self.strength * (diagonal - half[..., :, None] * half[..., None, :]))
+
+
+class TraceCoherence(ArithmeticCoherence):
+    """Arithmetic coherence over *traces*: -strength * min_q sum_x w_x KL(pi_x || q), q over traces.
+
+    For comparison with answer-level coherence, where contexts share the trace space: it also pulls
+    the reasoning together. Use it with `answers=None` and push the policy forward afterwards; a game
+    with an answer map refuses it.
+    """
+
+    on_traces = True
+
+    def __repr__(self) -> str:
+        return f"TraceCoherence({self.strength:g})"

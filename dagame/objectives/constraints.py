@@ -1,0 +1,299 @@
+"""Constraint sets as objectives: hard (the target's move is the multipliers) and soft (a projection)."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arrays import LOG_ZERO, Array, like, log, log_normalise, logsumexp, namespace
+from ..barrier import barrier_minimise
+from ..errors import InvalidObjective
+from ..scalar import increasing_root
+from .base import DualForm, Objective, check_strength, fit_oracle, weighted
+from .dual import dual_log_policy, solve_dual
+from .sets import ConstraintSet, Groups, Restricted, Rows
+
+_TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True, eq=False)
+class _OnSet(Objective):
+    set: ConstraintSet
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.set, ConstraintSet):
+            raise InvalidObjective(
+                f"{type(self).__name__}: {self.set!r} is not a set; use Cap, Floor, Quota, Moment, "
+                "Parity or Polytope, joined by &."
+            )
+
+    @property
+    def concave(self) -> bool | None:
+        """The set is convex."""
+        return True
+
+    def columns(self, keep: np.ndarray) -> Objective:
+        """On a set whose rows are those of the answers `keep`."""
+        return dataclasses.replace(self, set=Restricted(self.set, keep))
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Build the rows once, so that sets that do not fit the game say so at once."""
+        self.set.rows(shape[-2], shape[-1], np.full(shape[-2], 1 / shape[-2]))
+
+    def _rows(self, log_nu: Array) -> Rows:
+        """The rows at weights 0: bounds, equalities and names, which weights do not change."""
+        m, n = log_nu.shape[-2:]
+        return self.set.rows(m, n, np.zeros(m))
+
+    def _matrix(self, log_nu: Array, weights: Array) -> Array:
+        """G (r, m, n), or (B, r, m, n) for weights (B, m): affine in the weights of each context."""
+        m, n = log_nu.shape[-2:]
+        fixed, one = self._rows(log_nu).matrix, self.set.rows(m, n, np.ones(m)).matrix
+        per_weight = like(one - fixed, log_nu) * weights[..., None, :, None]
+        return like(fixed, log_nu) + per_weight
+
+
+@dataclass(frozen=True, eq=False)
+class HardConstraint(_OnSet):
+    """Phi = 0 on the set C = {G nu <= h}, -infinity off it (theory, section 3).
+
+    The target's move is the multipliers y >= 0 (free for equalities): reward u_x(z) =
+    -(G_x' y)(z) / w_x and nu* ∝ nu0 e^{u/beta}. `Solution.multipliers` reports them in the order of
+    `set.rows(...)`. Answers that a cap of 0 forbids leave the reference. An empty intersection with
+    the reference's support is a status that names the rows that clash.
+    """
+
+    has_multipliers = True
+
+    def __repr__(self) -> str:
+        return f"HardConstraint({' & '.join(type(s).__name__ for s in self.set.parts())})"
+
+    def _slack(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
+        """G nu - h (*batch, r), and which rows are equalities."""
+        rows, xp = self._rows(log_nu), namespace(log_nu)
+        nu = xp.exp(log_nu)[..., None, :, :]
+        total = xp.sum(self._matrix(log_nu, weights) * nu, axis=(-2, -1))
+        return total - like(rows.bound, log_nu), xp.asarray(rows.equal, device=log_nu.device)
+
+    def violation(self, log_nu: Array, weights: Array) -> Array | float:
+        """The largest excess of a row of G nu <= h."""
+        slack, equal = self._slack(log_nu, weights)
+        xp = namespace(slack)
+        excess = xp.where(equal, xp.abs(slack), xp.maximum(slack, 0 * slack))
+        return xp.max(excess, axis=-1)
+
+    def value_log(self, log_nu: Array, weights: Array) -> Array:
+        """0 where no row is exceeded by more than 1e-8, else -inf."""
+        off = self.violation(log_nu, weights)
+        return namespace(log_nu).where(off <= _TOLERANCE, 0 * off, LOG_ZERO)
+
+    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+        """0, a valid supergradient inside; `game.rewards` gives the multipliers' rewards."""
+        return 0 * log_nu
+
+    def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
+        """Answers with a positive entry in a row of entries >= 0 and bound 0."""
+        m, n = log_nu0.shape[-2:]
+        rows = self.set.rows(m, n, np.ones(m))
+        shut = (rows.matrix >= 0).all(axis=(1, 2)) & (rows.bound == 0)
+        if not shut.any():
+            return None
+        mask = (rows.matrix[shut] > 0).any(axis=0)
+        xp = namespace(log_nu0)
+        return xp.broadcast_to(xp.asarray(mask, device=log_nu0.device), log_nu0.shape)
+
+    def dual_form(self, log_nu0: Array, weights: Array) -> DualForm:
+        """u = -sum_i y_i G_i / w."""
+        rows, xp = self._rows(log_nu0), namespace(log_nu0)
+        table = -self._matrix(log_nu0, weights) / weights[..., None, :, None]
+        table = xp.broadcast_to(table, (*log_nu0.shape[:-2], *table.shape[-3:]))
+        positive = xp.asarray(~rows.equal, device=log_nu0.device)
+        return DualForm(table, like(rows.bound, log_nu0), positive)
+
+    def project(self, log_nu: Array, weights: Array) -> Array:
+        """argmin_{q in C} sum_x w_x KL(q_x || nu_x), by its dual; nu itself where it is in C."""
+        xp = namespace(log_nu)
+        inside: Any = self.violation(log_nu, weights) <= _TOLERANCE
+        if bool(xp.all(inside)):
+            return log_nu
+        flat = xp.reshape(log_nu, (-1, *log_nu.shape[-2:]))
+        form = self.dual_form(flat, weights)
+        shut = self.forbidden(flat, weights)
+        start = flat if shut is None else xp.where(shut, LOG_ZERO, flat)
+        w = xp.broadcast_to(weights, flat.shape[:-1])
+        y = solve_dual(form, start, w, 1.0)
+        moved = xp.reshape(dual_log_policy(form, start, y, 1.0), log_nu.shape)
+        return xp.where(inside[..., None, None], log_nu, moved)
+
+    def multipliers(
+        self, log_nu: Array, weights: Array, residual: Array, support: Array
+    ) -> Array | None:
+        """y of the least squares fit to the residual, y >= 0 on inequalities."""
+        form, xp = self.dual_form(log_nu, weights), namespace(log_nu)
+        oracle = fit_oracle(form, log_nu, weights, residual, support)
+        start = 0 * form.rows[..., 0, 0] + xp.astype(form.positive, log_nu.dtype)
+        y = barrier_minimise(oracle, xp.reshape(start, (-1, start.shape[-1])), form.positive)
+        return xp.reshape(y, start.shape)
+
+    def linearise(
+        self, log_target: Array, weights: Array, multipliers: Array | None = None
+    ) -> tuple[Array, Array]:
+        """c = y . h, u = -G'y / w: 0 <= c + <u, nu> on C."""
+        if multipliers is None:
+            return 0 * weighted(log_target[..., 0], weights), 0 * log_target
+        form, xp = self.dual_form(log_target, weights), namespace(log_target)
+        u = xp.sum(multipliers[..., None, None] * form.rows, axis=-3)
+        return xp.sum(multipliers * form.bound, axis=-1), u
+
+    def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
+        """0; the rows are constraints."""
+        import cvxpy as cp
+
+        rows = self.set.rows(nu.shape[0], nu.shape[1], weights)
+        total = cp.hstack([cp.sum(cp.multiply(g, nu)) for g in rows.matrix])
+        for chosen, kind in ((~rows.equal, "<="), (rows.equal, "==")):
+            index = np.flatnonzero(chosen)
+            if index.size:
+                left, right = total[index], rows.bound[index]
+                constraints.append(left <= right if kind == "<=" else left == right)
+        return 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class SoftConstraint(_OnSet):
+    """Phi = -strength * min_{q in C} sum_x w_x KL(nu_x || q_x), reward -strength log(nu / q).
+
+    L = strength (theory, section 3). Bounds on disjoint groups of answers (caps, floors, quotas) are
+    projected on by a scalar root per context: q = nu * mass_k / nu(S_k); other sets by a dual in one
+    number per row and context.
+    """
+
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_strength("SoftConstraint", self.strength)
+
+    def __repr__(self) -> str:
+        names = " & ".join(type(s).__name__ for s in self.set.parts())
+        return f"SoftConstraint({names}, {self.strength:g})"
+
+    @property
+    def smoothness(self) -> float | None:
+        """L = strength."""
+        return self.strength
+
+    def projection_log(self, log_nu: Array, weights: Array) -> Array:
+        """log q, the point of C that nu is charged against (*batch, m, n)."""
+        groups = self.set.groups(log_nu.shape[-1])
+        if groups is not None:
+            return _grouped(log_nu, groups)
+        return _dual_projection(log_nu, weights, self._matrix(log_nu, weights), self._rows(log_nu))
+
+    def consensus_log(self, log_nu: Array, weights: Array) -> Array:
+        """The mean of the projections."""
+        return super().consensus_log(self.projection_log(log_nu, weights), weights)
+
+    def value_and_reward_log(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
+        """-strength * sum_x w_x KL(nu_x || q_x), and -strength log(nu / q)."""
+        xp = namespace(log_nu)
+        log_q = self.projection_log(log_nu, weights)
+        u = -self.strength * (log_nu - log_q)
+        return weighted(xp.sum(xp.exp(log_nu) * u, axis=-1), weights), u
+
+    def value_log(self, log_nu: Array, weights: Array) -> Array:
+        """-strength * sum_x w_x KL(nu_x || q_x)."""
+        return self.value_and_reward_log(log_nu, weights)[0]
+
+    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+        """-strength * log(nu / q)."""
+        return self.value_and_reward_log(log_nu, weights)[1]
+
+    def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
+        """Relative entropies to a point of the set that is a variable of its own."""
+        import cvxpy as cp
+
+        q = cp.Variable(nu.shape, nonneg=True)
+        constraints.append(cp.sum(q, axis=1) == 1)
+        HardConstraint(self.set).cvxpy(q, weights, constraints)
+        return -self.strength * sum(
+            w * cp.sum(cp.rel_entr(nu[x], q[x])) for x, w in enumerate(weights)
+        )
+
+
+def _grouped(log_nu: Array, groups: Groups) -> Array:
+    """q(S_k) = clip(nu(S_k) / theta, low, high), the rest nu / theta; theta from sum q = 1."""
+    xp = namespace(log_nu)
+    member = like(groups.member.astype(float), log_nu)
+    rest = 1 - xp.sum(member, axis=0)
+    low, high = like(groups.low, log_nu), like(groups.high, log_nu)
+    mass = logsumexp(log_nu[..., None, :] + log(member))
+    free = logsumexp(log_nu + log(rest))
+    log_low, log_high = log(low), log(high)
+
+    def bounded(shift: Array) -> Array:
+        return xp.minimum(xp.maximum(mass + shift, log_low), log_high)
+
+    def excess(shift: Array) -> tuple[Array, Array]:
+        """log of the total mass at 1/theta = e^shift, increasing in shift."""
+        inside = bounded(shift)
+        parts = xp.concat([inside, free[..., None] + shift], axis=-1)
+        total = logsumexp(parts, keepdims=True)
+        moving = xp.concat([(mass + shift == inside), free[..., None] == free[..., None]], axis=-1)
+        slope = xp.sum(xp.where(moving, xp.exp(parts - total), 0.0), axis=-1, keepdims=True)
+        return total, slope
+
+    zero = 0 * free[..., None]
+    shift = increasing_root(excess, zero - 720.0, zero + 720.0, 200)
+    change = xp.sum(member * (bounded(shift) - mass)[..., None], axis=-2)
+    change = change + rest * shift
+    return xp.where(log_nu > LOG_ZERO / 2, log_nu + change, LOG_ZERO)
+
+
+def _dual_projection(log_nu: Array, weights: Array, matrix: Array, rows: Rows) -> Array:
+    """argmin_{q in C} sum w KL(nu || q): q = nu / (theta_x + (G_x'y)(z) / w_x), theta and y from the dual."""
+    xp = namespace(log_nu)
+    lead, (m, n) = log_nu.shape[:-2], log_nu.shape[-2:]
+    flat = xp.reshape(log_nu, (-1, m, n))
+    nu = xp.maximum(xp.exp(flat), 1e-16 + 0 * flat)
+    w = xp.broadcast_to(weights, flat.shape[:-1])
+    eye = xp.eye(m, dtype=flat.dtype, device=flat.device)
+    g = matrix / w[:, None, :, None]
+    ones = xp.broadcast_to(eye[None, :, :, None], (flat.shape[0], m, m, n)) / 1.0
+    table = xp.concat([ones, xp.broadcast_to(g, (flat.shape[0], *g.shape[1:]))], axis=1)
+    bound = xp.concat(
+        [w, xp.broadcast_to(like(rows.bound, flat), (flat.shape[0], len(rows.bound)))], axis=1
+    )
+    norm = (nu * w[..., None])[:, None, ...]
+
+    def oracle(y: Array) -> tuple[Array, Array, Array]:
+        below = xp.sum(y[:, :, None, None] * table, axis=1)
+        inside = xp.all(xp.reshape(below, (below.shape[0], -1)) > 0, axis=-1)
+        safe = xp.where(below > 0, below, 1.0)[:, None, ...]
+        value = xp.sum(y * bound, axis=-1) - xp.sum(norm[:, 0] * xp.log(safe[:, 0]), axis=(-2, -1))
+        left = xp.reshape(norm * table / safe, (*y.shape, -1))
+        gradient = bound - xp.sum(left, axis=-1)
+        right = xp.reshape(table / safe, (*y.shape, -1))
+        hessian = left @ xp.matrix_transpose(right)
+        return xp.where(inside, value, xp.inf), gradient, hessian
+
+    start = xp.concat([xp.ones_like(w), xp.zeros_like(bound[:, m:])], axis=1)
+    positive = xp.asarray(np.concatenate([np.zeros(m, bool), ~rows.equal]), device=flat.device)
+    start = start + xp.astype(positive, flat.dtype) * 1e-3
+    start = start + 2e-3 * xp.max(xp.abs(g)) * (1 - xp.astype(positive, flat.dtype)) * _first(
+        xp, start, m
+    )
+    y = barrier_minimise(oracle, start, positive)
+    below = xp.sum(y[:, :, None, None] * table, axis=1)
+    log_q = log_normalise(log(nu) - xp.log(below))
+    log_q = xp.where(flat > LOG_ZERO / 2, log_q, LOG_ZERO)
+    return xp.reshape(log_q, (*lead, m, n))
+
+
+def _first(xp: Any, start: Array, m: int) -> Array:
+    """1 on the first m columns, 0 after."""
+    place = xp.arange(start.shape[-1], device=start.device)
+    return xp.astype(place < m, start.dtype)

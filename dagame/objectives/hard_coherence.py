@@ -1,0 +1,84 @@
+"""Hard coherence: every context has the same answer distribution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arrays import LOG_ZERO, Array, log_normalise, namespace
+from .base import ExponentialForm, Objective, mean_log, weighted
+
+
+@dataclass(frozen=True, eq=False)
+class HardCoherence(Objective):
+    """nu_x the same for every context x: Phi = 0 there, -inf elsewhere (theory, section 3).
+
+    nu* ∝ prod_x nu0_x^{w_x} (with other terms of exponential form: their rewards enter the
+    exponent). The target's multipliers are reward tables u with sum_x w_x u_x = 0, shape (m, n).
+    Without an answer that every context can give the game is infeasible.
+    """
+
+    has_multipliers = True
+    tolerance = 1e-9
+
+    @property
+    def concave(self) -> bool | None:
+        """The indicator of a convex set."""
+        return True
+
+    def violation(self, log_nu: Array, weights: Array) -> Array | float:
+        """max_x TV(nu_x, consensus)."""
+        xp = namespace(log_nu)
+        nu, q = xp.exp(log_nu), xp.exp(mean_log(log_nu, weights))
+        return xp.max(xp.sum(xp.abs(nu - q[..., None, :]), axis=-1) / 2, axis=-1)
+
+    def value_log(self, log_nu: Array, weights: Array) -> Array:
+        """0 where the contexts agree within 1e-9 in total variation, else -inf."""
+        xp = namespace(log_nu)
+        off = self.violation(log_nu, weights)
+        return xp.where(off <= self.tolerance, 0 * off, LOG_ZERO)
+
+    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+        """0, a valid supergradient at every coherent point; `game.rewards` gives the multipliers."""
+        return 0 * log_nu
+
+    def project(self, log_nu: Array, weights: Array) -> Array:
+        """Every context replaced by the geometric consensus."""
+        q = self.consensus_log(log_nu, weights)
+        return namespace(log_nu).broadcast_to(q[..., None, :], log_nu.shape)
+
+    def consensus_log(self, log_nu: Array, weights: Array) -> Array:
+        """The normalised geometric mean of the marginals."""
+        xp = namespace(log_nu)
+        return log_normalise(xp.sum(log_nu * weights[..., None], axis=-2))
+
+    def multipliers(
+        self, log_nu: Array, weights: Array, residual: Array, support: Array
+    ) -> Array | None:
+        """`residual` less its mean over contexts; minus infinity where another context lacks the
+        answer (that context, out of its support, takes up the balance).
+        """
+        xp = namespace(residual)
+        common = xp.all(support, axis=-2, keepdims=True)
+        finite = common & (log_nu > LOG_ZERO / 2)
+        residual = xp.where(finite, residual, 0.0)
+        centred = residual - xp.sum(residual * weights[..., None], axis=-2, keepdims=True)
+        return xp.where(common, centred, xp.where(support, LOG_ZERO, 0 * centred))
+
+    def linearise(
+        self, log_target: Array, weights: Array, multipliers: Array | None = None
+    ) -> tuple[Array, Array]:
+        """c = 0, u the multipliers: <u, nu> = 0 for every coherent nu."""
+        u = self.reward_log(log_target, weights) if multipliers is None else multipliers
+        return 0 * weighted(u[..., 0], weights), u
+
+    def exponential_form(self) -> ExponentialForm:
+        """(0, 0, tied)."""
+        return ExponentialForm(0.0, 0.0, tied=True)
+
+    def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
+        """0; the rows are equal."""
+        constraints += [nu[x] == nu[0] for x in range(1, nu.shape[0])]
+        return 0.0

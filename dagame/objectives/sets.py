@@ -1,0 +1,322 @@
+"""Convex sets of answer distributions: caps, floors, quotas, moments, parity, polytopes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..arrays import to_numpy
+from ..errors import InvalidGame, InvalidObjective
+
+
+class Rows(NamedTuple):
+    """sum_x <matrix[i, x], nu_x> <= bound[i], or = where `equal`: matrix (r, m, n), names of the rows."""
+
+    matrix: np.ndarray
+    bound: np.ndarray
+    equal: np.ndarray
+    names: tuple[str, ...]
+
+
+class Groups(NamedTuple):
+    """Disjoint groups of answers, member (k, n) bool, with low[k] <= nu_x(group) <= high[k]."""
+
+    member: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+class ConstraintSet:
+    """A polytope of marginals (m, n); `&` intersects. Sets act on every context unless they say across."""
+
+    def rows(self, m: int, n: int, weights: np.ndarray) -> Rows:
+        """The linear rows for m contexts and n answers."""
+        raise NotImplementedError
+
+    def groups(self, n: int) -> Groups | None:
+        """The set as bounds on disjoint groups in every context, where it is that."""
+        return None
+
+    def parts(self) -> tuple[ConstraintSet, ...]:
+        """What it is the intersection of."""
+        return (self,)
+
+    def __and__(self, other: ConstraintSet) -> ConstraintSet:
+        return Intersection((*self.parts(), *other.parts()))
+
+
+def _indicator(answers: Any, n: int, name: str) -> np.ndarray:
+    chosen = np.asarray(to_numpy(answers) if hasattr(answers, "dtype") else answers)
+    out = np.zeros(n)
+    if chosen.dtype == bool:
+        if chosen.shape != (n,):
+            raise InvalidGame(f"{name}: the mask has shape {chosen.shape}, the game {n} answers.")
+        return chosen.astype(float)
+    chosen = np.atleast_1d(chosen)
+    if chosen.dtype.kind not in "iu" or chosen.size == 0:
+        raise InvalidObjective(f"{name}: answers are indices or a boolean mask, not {answers!r}.")
+    if chosen.min() < 0 or chosen.max() >= n:
+        raise InvalidGame(f"{name}: answers {chosen.tolist()} are outside 0..{n - 1}.")
+    out[chosen] = 1
+    return out
+
+
+def _each_context(
+    table: np.ndarray,
+    bound: float,
+    equal: bool,
+    m: int,
+    weights: np.ndarray,
+    across: bool,
+    name: str,
+) -> Rows:
+    """One row for every context, or one for their weighted mean; table (n,) or (m, n)."""
+    table = np.broadcast_to(table, (m, table.shape[-1]))
+    if across:
+        matrix, names = (table * weights[:, None])[None], (f"{name} across contexts",)
+    else:
+        matrix = np.eye(m)[:, :, None] * table
+        names = tuple(f"{name} in context {x}" for x in range(m))
+    r = len(names)
+    return Rows(matrix, np.full(r, float(bound)), np.full(r, equal), names)
+
+
+def _check_share(name: str, share: float) -> None:
+    if not 0 <= share <= 1:
+        raise InvalidObjective(f"{name} is {share!r}; give a probability in [0, 1].")
+
+
+@dataclass(frozen=True, eq=False)
+class Cap(ConstraintSet):
+    """nu_x(S) <= limit (safety): `answers` S as indices or a mask; across: of the weighted mean."""
+
+    answers: Any
+    limit: float
+    across: bool = False
+
+    def __post_init__(self) -> None:
+        _check_share("Cap: limit", self.limit)
+
+    def rows(self, m: int, n: int, weights: np.ndarray) -> Rows:
+        """The indicator of S."""
+        s, name = _indicator(self.answers, n, "Cap"), f"cap {self.limit:g}"
+        return _each_context(s, self.limit, False, m, weights, self.across, name)
+
+    def groups(self, n: int) -> Groups | None:
+        """One group of at most `limit`."""
+        if self.across:
+            return None
+        member = _indicator(self.answers, n, "Cap")[None] > 0
+        return Groups(member, np.zeros(1), np.array([float(self.limit)]))
+
+
+@dataclass(frozen=True, eq=False)
+class Floor(ConstraintSet):
+    """nu_x(S) >= limit: `answers` S as indices or a mask; across: of the weighted mean."""
+
+    answers: Any
+    limit: float
+    across: bool = False
+
+    def __post_init__(self) -> None:
+        _check_share("Floor: limit", self.limit)
+
+    def rows(self, m: int, n: int, weights: np.ndarray) -> Rows:
+        """Minus the indicator of S."""
+        s, name = _indicator(self.answers, n, "Floor"), f"floor {self.limit:g}"
+        return _each_context(-s, -self.limit, False, m, weights, self.across, name)
+
+    def groups(self, n: int) -> Groups | None:
+        """One group of at least `limit`."""
+        if self.across:
+            return None
+        member = _indicator(self.answers, n, "Floor")[None] > 0
+        return Groups(member, np.array([float(self.limit)]), np.ones(1))
+
+
+@dataclass(frozen=True, eq=False)
+class Quota(ConstraintSet):
+    """nu_x(S_k) = share_k for disjoint S_k: `answers` one set or a list of sets, `shares` likewise."""
+
+    answers: Any
+    shares: Any
+    across: bool = False
+
+    def _pairs(self) -> list[tuple[Any, float]]:
+        if np.ndim(self.shares) == 0:
+            return [(self.answers, float(self.shares))]
+        if len(self.answers) != len(self.shares):
+            raise InvalidObjective(
+                f"Quota: {len(self.answers)} sets but {len(self.shares)} shares; give one for each."
+            )
+        return [(s, float(t)) for s, t in zip(self.answers, self.shares, strict=True)]
+
+    def __post_init__(self) -> None:
+        for _, share in self._pairs():
+            _check_share("Quota: share", share)
+
+    def rows(self, m: int, n: int, weights: np.ndarray) -> Rows:
+        """Indicators as equalities."""
+        return _stacked(
+            [
+                _each_context(
+                    _indicator(s, n, "Quota"), t, True, m, weights, self.across, f"quota {t:g}"
+                )
+                for s, t in self._pairs()
+            ]
+        )
+
+    def groups(self, n: int) -> Groups | None:
+        """One group for each quota."""
+        if self.across:
+            return None
+        member = np.stack([_indicator(s, n, "Quota") > 0 for s, _ in self._pairs()])
+        shares = np.array([t for _, t in self._pairs()])
+        return Groups(member, shares, shares)
+
+
+@dataclass(frozen=True, eq=False)
+class Moment(ConstraintSet):
+    """E_{nu_x}[f(z)] <= bound: `values` f (n,) or (m, n); across: of the weighted mean."""
+
+    values: Any
+    bound: float
+    across: bool = False
+
+    def rows(self, m: int, n: int, weights: np.ndarray) -> Rows:
+        """The values."""
+        f = np.asarray(
+            to_numpy(self.values) if hasattr(self.values, "dtype") else self.values, float
+        )
+        if f.shape not in ((n,), (m, n)) or not np.isfinite(f).all():
+            raise InvalidGame(
+                f"Moment: values have shape {f.shape}; give {n} (or {m} x {n}) finite numbers."
+            )
+        return _each_context(
+            f, self.bound, False, m, weights, self.across, f"moment {self.bound:g}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Parity(ConstraintSet):
+    """|nu_x(z) - nu_x'(z)| <= delta for all contexts x, x' (fairness: contexts are groups).
+
+    `answers` restricts z; `together=True` bounds the mass of that whole set instead of each answer.
+    """
+
+    delta: float
+    answers: Any = None
+    together: bool = False
+
+    def __post_init__(self) -> None:
+        _check_share("Parity: delta", self.delta)
+
+    def rows(self, m: int, n: int, weights: np.ndarray) -> Rows:
+        """Differences of pairs of contexts, both ways; for delta = 0 equalities of neighbours."""
+        if m == 1:
+            name = ("parity of one context",)
+            return Rows(np.zeros((1, m, n)), np.array([self.delta]), np.zeros(1, bool), name)
+        chosen = np.ones(n) if self.answers is None else _indicator(self.answers, n, "Parity")
+        tables = chosen[None] if self.together else np.eye(n)[chosen > 0]
+        exact = self.delta == 0
+        if exact and not self.together and self.answers is None:
+            tables = tables[:-1]
+        pairs = (
+            [(x, x + 1) for x in range(m - 1)]
+            if exact
+            else [(x, y) for x in range(m) for y in range(m) if x != y]
+        )
+        matrix = np.zeros((len(pairs), len(tables), m, n))
+        for k, (x, y) in enumerate(pairs):
+            matrix[k, :, x] += tables
+            matrix[k, :, y] -= tables
+        r = len(pairs) * len(tables)
+        names = tuple(
+            f"parity {self.delta:g} of contexts {x} and {y}" for x, y in pairs for _ in tables
+        )
+        return Rows(matrix.reshape(r, m, n), np.full(r, self.delta), np.full(r, exact), names)
+
+
+@dataclass(frozen=True, eq=False)
+class Polytope(ConstraintSet):
+    """G nu <= h: `matrix` (r, n) for every context, or (r, m, n) across them; `equal` (r,) marks =."""
+
+    matrix: Any
+    bound: Any
+    equal: Any = False
+
+    def rows(self, m: int, n: int, weights: np.ndarray) -> Rows:
+        """The rows as they are given."""
+        g, h = np.asarray(self.matrix, float), np.atleast_1d(np.asarray(self.bound, float))
+        if g.ndim not in (2, 3) or g.shape[-1] != n or (g.ndim == 3 and g.shape[1] != m):
+            raise InvalidGame(
+                f"Polytope: matrix has shape {g.shape}; give (r, {n}) or (r, {m}, {n})."
+            )
+        if h.shape != g.shape[:1] or not (np.isfinite(g).all() and np.isfinite(h).all()):
+            raise InvalidGame(f"Polytope: bound has shape {h.shape}; give {len(g)} finite numbers.")
+        equal = np.broadcast_to(np.asarray(self.equal, bool), h.shape)
+        if g.ndim == 3:
+            return Rows(g, h, equal, tuple(f"row {i}" for i in range(len(g))))
+        made = [
+            _each_context(g[i], h[i], bool(equal[i]), m, weights, False, f"row {i}")
+            for i in range(len(g))
+        ]
+        return _stacked(made)
+
+
+@dataclass(frozen=True, eq=False)
+class Intersection(ConstraintSet):
+    """All of several sets."""
+
+    sets: tuple[ConstraintSet, ...]
+
+    def parts(self) -> tuple[ConstraintSet, ...]:
+        """The sets."""
+        return self.sets
+
+    def rows(self, m: int, n: int, weights: np.ndarray) -> Rows:
+        """All rows."""
+        return _stacked([s.rows(m, n, weights) for s in self.sets])
+
+    def groups(self, n: int) -> Groups | None:
+        """The groups of all, if they are disjoint or the same."""
+        found = [s.groups(n) for s in self.sets]
+        known = [g for g in found if g is not None]
+        if len(known) < len(found):
+            return None
+        merged: dict[bytes, list[Any]] = {}
+        for g in known:
+            for member, low, high in zip(*g, strict=True):
+                old = merged.setdefault(member.tobytes(), [member, 0.0, math.inf])
+                merged[member.tobytes()] = [member, max(old[1], low), min(old[2], high)]
+        member = np.stack([v[0] for v in merged.values()])
+        if (member.sum(axis=0) > 1).any():
+            return None
+        low, high = (np.array([v[k] for v in merged.values()]) for k in (1, 2))
+        return Groups(member, low, np.minimum(high, 1.0)) if (low <= high).all() else None
+
+
+@dataclass(frozen=True, eq=False)
+class Restricted(ConstraintSet):
+    """A set on the answers where `keep` (n,), the others having no mass."""
+
+    set: ConstraintSet
+    keep: np.ndarray
+
+    def rows(self, m: int, n: int, weights: np.ndarray) -> Rows:
+        """The columns kept."""
+        full = self.set.rows(m, len(self.keep), weights)
+        return full._replace(matrix=full.matrix[..., self.keep])
+
+
+def _stacked(found: Sequence[Rows]) -> Rows:
+    return Rows(
+        np.concatenate([f.matrix for f in found]),
+        np.concatenate([f.bound for f in found]),
+        np.concatenate([f.equal for f in found]),
+        tuple(name for f in found for name in f.names),
+    )

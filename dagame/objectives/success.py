@@ -1,0 +1,171 @@
+"""Objectives of the probability of success p_x = sum_z c_x(z) nu_x(z), with c in [0, 1]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..arrays import Array, like, log, log_normalise, logsumexp, namespace
+from ..errors import InvalidObjective
+from ..scalar import increasing_root
+from .base import Hessian, Objective, as_table, check_strength, per_context, weighted
+
+
+@dataclass(frozen=True, eq=False)
+class _Success(Objective):
+    """A concave function of p_x per context; nu* ∝ nu0 e^{s c} with a scalar root s per context."""
+
+    success: Any
+    strength: float = 1.0
+    tables = ("success",)
+    _name: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        check_strength(type(self).__name__, self.strength)
+        table = as_table(self.success, "success")
+        xp = namespace(table)
+        if bool(xp.any((table < 0) | (table > 1))):
+            raise InvalidObjective(f"{type(self).__name__}: success must lie in [0, 1].")
+        object.__setattr__(self, "success", table)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.strength:g})"
+
+    @property
+    def concave(self) -> bool | None:
+        """A concave function of a linear one."""
+        return True
+
+    def _log_mass(self, log_nu: Array, table: Array) -> Array:
+        """Log sum_z table * nu, (*batch, m)."""
+        return logsumexp(log_nu + log(like(table, log_nu)))
+
+    def _tilt(self, log_nu0: Array, s: Array) -> Array:
+        return log_normalise(log_nu0 + s * like(self.success, log_nu0))
+
+    def _moments(self, log_nu: Array) -> tuple[Array, Array, Array]:
+        """Log p, log(1 - p), Var(c), each (*batch, m, 1)."""
+        xp, c = namespace(log_nu), like(self.success, log_nu)
+        nu, log_p = xp.exp(log_nu), self._log_mass(log_nu, c)[..., None]
+        rest = self._log_mass(log_nu, 1 - c)[..., None]
+        centred = c - xp.exp(log_p)
+        return log_p, rest, xp.sum(nu * centred**2, axis=-1, keepdims=True)
+
+    def _rank_one(self, log_nu: Array, factor: Array) -> Hessian:
+        """factor_x c c' per context, (*batch, m) -> scaled low rank, one column per context."""
+        xp = namespace(log_nu)
+        column = xp.sqrt(factor)[..., None] * like(self.success, log_nu) * xp.exp(log_nu / 2)
+        return Hessian(0 * log_nu, per_context(column))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LogSuccess(_Success):
+    """Phi(nu) = strength * sum_x w_x log p_x; reward strength c(z) / p_x (theory, section 3).
+
+    `success` c has shape (n,), (m, n) or (*batch, m, n), in [0, 1]. No finite L; nu* ∝ nu0 e^{s c}
+    with s = strength / (beta p(s)). Infeasible where no answer of the reference can succeed.
+    """
+
+    def value_log(self, log_nu: Array, weights: Array) -> Array:
+        """strength * sum_x w_x log p_x."""
+        return self.strength * weighted(self._log_mass(log_nu, self.success), weights)
+
+    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+        """strength * c / p."""
+        xp, c = namespace(log_nu), like(self.success, log_nu)
+        log_p = xp.clip(self._log_mass(log_nu, c), -690.0, None)
+        return self.strength * c * xp.exp(-log_p)[..., None]
+
+    def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+        """Root of t + log p(e^t) = log(strength / beta), t = log s, increasing in t."""
+        if self.strength == 0:
+            return log_nu0
+        xp, aim = namespace(log_nu0), float(np.log(self.strength / beta))
+
+        def excess(t: Array) -> tuple[Array, Array]:
+            log_p, _, variance = self._moments(self._tilt(log_nu0, xp.exp(t)))
+            return t + log_p - aim, 1 + xp.exp(xp.clip(t - log_p, None, 600.0)) * variance
+
+        log_p0 = xp.clip(self._log_mass(log_nu0, self.success)[..., None], -690.0, 0.0)
+        return self._tilt(log_nu0, xp.exp(increasing_root(excess, 0 * log_p0 + aim, aim - log_p0)))
+
+    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+        """strength * w_x c c' / p_x^2 per context."""
+        log_p = self._log_mass(log_nu, self.success)
+        return self._rank_one(log_nu, self.strength * weights * namespace(log_nu).exp(-2 * log_p))
+
+    def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
+        """Logarithms of linear expressions."""
+        import cvxpy as cp
+
+        c = np.broadcast_to(np.asarray(self.success), nu.shape)
+        return self.strength * (weights @ cp.log(cp.sum(cp.multiply(c, nu), axis=1)))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PassAtK(_Success):
+    """Phi(nu) = strength * sum_x w_x (1 - (1 - p_x)^k): success of the best of k samples.
+
+    Reward strength k (1 - p)^{k-1} c(z); L = strength (k - 1)(1 - 1/k)^{k-1} (theory, section 3);
+    nu* ∝ nu0 e^{s c} with s = strength k (1 - p(s))^{k-1} / beta.
+    """
+
+    k: int = 1
+
+    def __init__(self, success: Any, k: int, strength: float = 1.0) -> None:
+        """See the class."""
+        if not isinstance(k, int | np.integer) or k < 1:
+            raise InvalidObjective(f"PassAtK: k is {k!r}; give an integer >= 1.")
+        for name, value in (("success", success), ("strength", strength), ("k", int(k))):
+            object.__setattr__(self, name, value)
+        self.__post_init__()
+
+    def __repr__(self) -> str:
+        return f"PassAtK(k={self.k}, {self.strength:g})"
+
+    @property
+    def smoothness(self) -> float | None:
+        """L = strength (k - 1)(1 - 1/k)^{k-1}."""
+        return self.strength * (self.k - 1) * (1 - 1 / self.k) ** (self.k - 1)
+
+    def value_log(self, log_nu: Array, weights: Array) -> Array:
+        """strength * sum_x w_x (1 - (1 - p_x)^k)."""
+        rest = self._log_mass(log_nu, 1 - like(self.success, log_nu))
+        return -self.strength * weighted(namespace(log_nu).expm1(self.k * rest), weights)
+
+    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+        """Strength k (1 - p)^{k-1} c."""
+        xp, c = namespace(log_nu), like(self.success, log_nu)
+        rest = self._log_mass(log_nu, 1 - c)[..., None]
+        return self.strength * self.k * xp.exp((self.k - 1) * rest) * c
+
+    def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+        """Root of s - (strength k / beta)(1 - p(s))^{k-1}, increasing in s."""
+        xp, top = namespace(log_nu0), self.strength * self.k / beta
+        k = self.k
+
+        def excess(s: Array) -> tuple[Array, Array]:
+            _, rest, variance = self._moments(self._tilt(log_nu0, s))
+            bend = (k - 1) * xp.exp(max(k - 2, 0) * rest) * variance if k > 1 else 0.0
+            return s - top * xp.exp((k - 1) * rest), 1 + top * bend
+
+        zero = 0 * log_nu0[..., :1]
+        return self._tilt(log_nu0, increasing_root(excess, zero, zero + top))
+
+    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+        """Strength k (k - 1)(1 - p)^{k-2} w_x c c' per context."""
+        if self.k == 1:
+            return Hessian(0 * log_nu)
+        rest = self._log_mass(log_nu, 1 - like(self.success, log_nu))
+        bend = namespace(log_nu).exp((self.k - 2) * rest)
+        return self._rank_one(log_nu, self.strength * self.k * (self.k - 1) * weights * bend)
+
+    def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
+        """Powers of the probability of failure."""
+        import cvxpy as cp
+
+        c = np.broadcast_to(np.asarray(self.success), nu.shape)
+        rest = cp.sum(cp.multiply(1 - c, nu), axis=1)
+        return self.strength * (weights.sum() - weights @ cp.power(rest, self.k))

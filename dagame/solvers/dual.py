@@ -1,0 +1,133 @@
+"""Games whose target moves few multipliers: worst case and hard sets, with rewards and entropies besides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..arrays import LOG_ZERO, Array, float64, like, log_normalise, namespace, to_numpy
+from ..game import AlignmentGame
+from ..objectives.base import DualForm, Objective
+from ..objectives.dual import dual_log_policy, solve_dual
+from ..solution import Status
+from .base import pick
+from .loop import LoopResult
+
+_FEASIBLE = 1e-7
+
+
+def dual_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
+    """Newton on the dual over the multipliers, or None where the objective has no such dual.
+
+    One term with a `DualForm`, all others of exponential form (rewards, Shannon diversity, reverse
+    matching): with these folded into the reference and beta, J* = min_y y . bound + beta' sum_x w_x
+    log sum_z nu0' e^{u/beta'}. The primal policy is the best response to the multipliers; for sets
+    it is strictly inside, within 1e-14 of the bound. No Slater point (a set that only just meets the
+    reference's support): y runs away and the game is reported as infeasible or unsolved.
+    """
+    parts = _split(game)
+    if parts is None:
+        return None
+    form, log_reference, beta = parts
+    work = float64(log_reference)
+    form = form._replace(rows=float64(form.rows), bound=float64(form.bound))
+    y = solve_dual(form, work, float64(game.weights), beta)
+    log_nu = game._masked(like(dual_log_policy(form, work, y, beta), game.log_reference))
+    off, clashes = _residual(game, form, log_nu)
+    statuses = np.full(log_nu.shape[0], Status.SOLVED, dtype=object)
+    notes: list[str] = []
+    for b in np.flatnonzero(~(off <= _FEASIBLE)):
+        names = clashes(int(b))
+        statuses[b] = Status.INFEASIBLE if names else Status.STALLED
+        if names:
+            notes.append(f"game {b}: clash of {', '.join(names)}")
+    lost = like((statuses == Status.INFEASIBLE).astype(float), game.log_reference) > 0
+    log_nu = pick(lost, game.log_reference, log_nu)
+    steps = np.zeros(len(statuses), dtype=int)
+    return LoopResult(log_nu, steps, statuses, [], [], like(y, game.log_reference), tuple(notes))
+
+
+def _split(game: AlignmentGame) -> tuple[DualForm, Array, float] | None:
+    """The dual form on traces, and the reference and beta with the other terms folded in."""
+    found: list[tuple[float, Objective]] = []
+    reward: Any = 0.0
+    entropy = 0.0
+    for factor, part in game.objective.terms():
+        form = part.exponential_form()
+        if part.has_multipliers:
+            found.append((factor, part))
+        elif form is None:
+            return None
+        else:
+            reward, entropy = reward + factor * form.reward, entropy + factor * form.entropy
+    channel = game.answer_map.kind == "channel"
+    beta = game.beta + entropy
+    if len(found) != 1 or beta <= 0 or (channel and entropy):
+        return None
+    (factor, part), xp = found[0], namespace(game.log_reference)
+    form = part.dual_form(game.log_reference_answers, game.weights)
+    if form is None:
+        return None
+    rows = factor * form.rows
+    extra = 0.0 if isinstance(reward, float) else like(reward, game.log_reference_answers)
+    if channel:
+        rows = game.answer_map.pull_back(rows)
+        extra = extra if isinstance(extra, float) else game.answer_map.pull_back(extra)
+    logits = (game.beta * game.log_reference + extra) / beta
+    logits = xp.where(game.log_reference > LOG_ZERO / 2, logits, LOG_ZERO)
+    bound = factor * form.bound
+    return form._replace(rows=rows, bound=bound), game._masked(log_normalise(logits)), beta
+
+
+def _residual(game: AlignmentGame, form: DualForm, log_nu: Array) -> tuple[np.ndarray, Any]:
+    """How far each game is from feasible, and a function that names its clashing rows."""
+    log_answers = game.answer_map.log_push_forward(log_nu)
+    off = np.broadcast_to(
+        to_numpy(0.0 + game.objective.violation(log_answers, game.weights)), log_nu.shape[:1]
+    )
+    sets = [part for _, part in game.objective.terms() if hasattr(part, "set")]
+
+    def clashes(b: int) -> list[str]:
+        rows: Any = sets[0]
+        w = np.reshape(to_numpy(game.weights), (-1, game.contexts))
+        found = rows.set.rows(game.contexts, game.n, w[b % len(w)])
+        live = to_numpy(game.answer_support)[b]
+        return _clashing(found.matrix, found.bound, found.equal, found.names, live)
+
+    return off, clashes
+
+
+def _clashing(
+    matrix: np.ndarray,
+    bound: np.ndarray,
+    equal: np.ndarray,
+    names: tuple[str, ...],
+    live: np.ndarray,
+) -> list[str]:
+    """Rows with a positive Farkas multiplier in the least total violation, [] if that is 0."""
+    from scipy.optimize import linprog
+
+    r, m, n = matrix.shape
+    flat = matrix.reshape(r, m * n)
+    slack = np.concatenate([-np.eye(r), np.diag(equal.astype(float))], axis=1)
+    inequality = np.concatenate([flat, slack], axis=1)[~equal]
+    equality = np.concatenate([flat, slack], axis=1)[equal]
+    sums = np.concatenate([np.kron(np.eye(m), np.ones(n)), np.zeros((m, 2 * r))], axis=1)
+    cost = np.concatenate([np.zeros(m * n), np.ones(2 * r)])
+    bounds = [(0, None if v else 0) for v in live.ravel()] + [(0, None)] * (2 * r)
+    found = linprog(
+        cost,
+        A_ub=inequality if len(inequality) else None,
+        b_ub=bound[~equal] if len(inequality) else None,
+        A_eq=np.concatenate([equality, sums]),
+        b_eq=np.concatenate([bound[equal], np.ones(m)]),
+        bounds=bounds,
+    )
+    if found.fun is None or found.fun <= 1e-9:
+        return []
+    priced = np.zeros(r)
+    if len(inequality):
+        priced[~equal] = np.abs(found.ineqlin.marginals)
+    priced[equal] = np.abs(found.eqlin.marginals[: int(equal.sum())])
+    return [name for name, price in zip(names, priced, strict=True) if price > 1e-9]
