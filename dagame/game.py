@@ -128,6 +128,13 @@ class AlignmentGame(DistributionalGame):
                 f"{objective!r} acts on traces; leave answers=None and push the policy forward "
                 "with dagame.AnswerMap."
             )
+        if self.answer_map.kind == "channel" and any(
+            getattr(part, "deterministic_only", False) for _, part in objective.terms()
+        ):
+            raise InvalidGame(
+                f"{objective!r} needs a deterministic answer map; for a channel use "
+                "HardConstraint(Parity(0.0))."
+            )
         self.objective = objective.bind(p)
         self.objective.check((*p.shape[:-1], self.answer_map.n))
 

@@ -13,6 +13,8 @@ KINDS = sorted(OBJECTIVES | KINKED)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("answers", ["identity", "index", "channel"])
 def test_solve_and_certify_agree_with_numpy(xp, kind, answers, rng):
+    if answers == "channel" and kind == "hard-coherence":
+        pytest.skip("hard coherence is for deterministic answer maps")
     base = random_game_of(
         kind,
         rng,

@@ -17,10 +17,12 @@ class HardCoherence(Objective):
 
     nu* ∝ prod_x nu0_x^{w_x} (with other terms of exponential form: their rewards enter the
     exponent). The target's multipliers are reward tables u with sum_x w_x u_x = 0, shape (m, n).
-    Without an answer that every context can give the game is infeasible.
+    Without an answer that every context can give the game is infeasible. For a stochastic channel
+    use HardConstraint(Parity(0.0)).
     """
 
     has_multipliers = True
+    deterministic_only = True
     tolerance = 1e-9
 
     @property

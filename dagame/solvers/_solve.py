@@ -15,7 +15,7 @@ from ..errors import InvalidObjective, NotConverged
 from ..game import AlignmentGame
 from ..solution import History, Solution, Status
 from .anderson import Anderson
-from .base import Solver
+from .base import Solver, require_gradient
 from .best_response import BestResponse
 from .closed_form import closed_form
 from .convex import convex_solve
@@ -78,7 +78,7 @@ def _run(
     if not game.provable and method not in ("auto", "closed_form"):
         raise not_provable(game)
     if not isinstance(method, str):
-        _require_gradient(game)
+        require_gradient(game)
         return method.name, iterate(game, method, tol=tol, max_steps=max_steps)
     if method == "auto":
         return _auto(game, tol, max_steps)
@@ -138,17 +138,10 @@ def _repaired(
 
 def _iterative(solver: Solver) -> Method:
     def run(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:
-        _require_gradient(game)
+        require_gradient(game)
         return iterate(game, solver, tol=tol, max_steps=max_steps)
 
     return run
-
-
-def _require_gradient(game: AlignmentGame) -> None:
-    if game.objective.has_multipliers:
-        raise InvalidObjective(
-            f"{game.objective!r} has no gradient to follow; use method='auto' or 'convex'."
-        )
 
 
 def _closed(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult | None:
@@ -178,7 +171,7 @@ def _dual(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:
 
 def _newton(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:
     """Newton up the ladder of strengths, each rung from the optimum of the one below."""
-    _require_gradient(game)
+    require_gradient(game)
     start, steps = None, 0
     for factor in strengths(game):
         last = factor == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Protocol
 
 from ..arrays import Array, namespace
+from ..errors import InvalidObjective
 from ..game import AlignmentGame, Evaluation
 
 
@@ -39,3 +40,11 @@ def pick(condition: Array, yes: Any, no: Any) -> Array:
     xp = namespace(yes, no)
     shape = (condition.shape[0],) + (1,) * (max(yes.ndim, no.ndim) - 1)
     return xp.where(xp.reshape(condition, shape), yes, no)
+
+
+def require_gradient(game: AlignmentGame) -> None:
+    """Raise `InvalidObjective` for kinks and hard sets, whose target moves multipliers."""
+    if game.objective.has_multipliers:
+        raise InvalidObjective(
+            f"{game.objective!r} has no gradient to follow; use method='auto' or 'convex'."
+        )

@@ -11,12 +11,29 @@ from ..errors import InvalidObjective
 from ..game import AlignmentGame
 from ..solution import History
 from .anderson import Anderson
-from .base import Solver
+from .base import Solver, require_gradient
 from .best_response import BestResponse
+from .fictitious_play import Extragradient, FictitiousPlay, FrankWolfe
 from .mirror import Mirror
 from .newton import Newton
+from .no_regret import FTRL, MultiplicativeWeights, OptimisticMultiplicativeWeights
 
-DYNAMICS: dict[str, Solver] = {d.name: d for d in (Mirror(), BestResponse(), Anderson(), Newton())}
+DYNAMICS: dict[str, Solver] = {
+    d.name: d
+    for d in (
+        Mirror(),
+        BestResponse(),
+        MultiplicativeWeights(),
+        OptimisticMultiplicativeWeights(),
+        FTRL(),
+        FictitiousPlay(),
+        FrankWolfe(),
+        Extragradient(),
+        Anderson(),
+        Newton(),
+    )
+}
+"""Every dynamic by name, with its default parameters."""
 
 
 def run(game: AlignmentGame, dynamic: str | Solver = "mirror", steps: int = 100) -> History:
@@ -31,18 +48,26 @@ def run(game: AlignmentGame, dynamic: str | Solver = "mirror", steps: int = 100)
         dynamic: a name ("mirror", "best_response", ...) or an object such as `Mirror(0.1)`.
         steps: rounds after the reference.
 
+    Objectives with kinks or hard sets have no gradient to follow (`solve` them). The no-regret dynamics
+    record their averaged play, which is what their certificate is about.
+
     Returns:
         History with values and gaps (steps + 1, *batch) and marginals (steps + 1, *batch, m, n).
     """
     dynamic = _named(dynamic)
+    require_gradient(game)
     flat, batch = game.flat(), game.batch_shape
+    report = getattr(dynamic, "report", None)
     now = flat.evaluate(flat.log_reference)
     state = dynamic.init(flat, now)
     values, gaps, marginals = [], [], []
     for round_ in range(steps + 1):
-        values.append(to_numpy(now.value))
-        gaps.append(to_numpy(now.gap))
-        marginals.append(np.exp(to_numpy(now.log_marginals)))
+        shown = now.value, now.gap, now.log_marginals
+        if report is not None:
+            shown = report(flat, now, state)
+        values.append(to_numpy(shown[0]))
+        gaps.append(to_numpy(shown[1]))
+        marginals.append(np.exp(to_numpy(shown[2])))
         if round_ < steps:
             proposal, state = dynamic.step(flat, now, state)
             now = flat.evaluate(proposal)

@@ -1,0 +1,93 @@
+"""Dynamics that average or look ahead: fictitious play, Frank-Wolfe, extragradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ..arrays import LOG_ZERO, Array, log_normalise, namespace
+from ..game import AlignmentGame, Evaluation
+
+
+def _mixed(log_p: Array, log_q: Array, share: Any) -> Array:
+    """log((1 - share) p + share q)."""
+    xp = namespace(log_p)
+    top = xp.maximum(log_p, log_q)
+    total = (1 - share) * xp.exp(log_p - top) + share * xp.exp(log_q - top)
+    return xp.where(top > LOG_ZERO / 2, top + xp.log(total), LOG_ZERO)
+
+
+@dataclass(frozen=True)
+class FrankWolfe:
+    """Generalised Frank-Wolfe: pi_{t+1} = (1 - g) pi_t + g best response to u_t, g = 2/(t + 2).
+
+    Phi is linearised, the KL kept, so a step is a mixture of policies and commutes with
+    marginalisation (T5). J* - J(pi_t) <= 2 C / (t + 2), C the curvature of Phi along mixtures:
+    C <= 4 strength for Gini and Euclidean coherence; no finite C for rewards that are unbounded
+    at 0, where it still converges on references with a floor. Sublinear: prefer `Mirror`.
+    """
+
+    name: ClassVar[str] = "frank_wolfe"
+
+    def init(self, game: AlignmentGame, start: Evaluation) -> tuple[Array, ...]:
+        """The round."""
+        return (0 * start.value,)
+
+    def _share(self, count: Array) -> Array:
+        return 2 / (count + 2)
+
+    def step(
+        self, game: AlignmentGame, now: Evaluation, state: tuple[Array, ...]
+    ) -> tuple[Array, tuple[Array, ...]]:
+        """Mix the best response in."""
+        (count,) = state
+        share = self._share(count)[:, None, None]
+        return game._masked(_mixed(now.log_policy, now.log_best, share)), (count + 1,)
+
+
+@dataclass(frozen=True)
+class FictitiousPlay(FrankWolfe):
+    """The target averages the marginals of the policy's best responses so far; the policy replies to it.
+
+    q_{t+1} = q_t + (nu(best response to q_t) - q_t)/(t + 1): Frank-Wolfe with g = 1/(t + 1), kept in
+    terms of the averaged policy, whose gap is recorded. J* - J = O(log t / t) under the same C.
+    """
+
+    name: ClassVar[str] = "fictitious_play"
+
+    def _share(self, count: Array) -> Array:
+        return 1 / (count + 2)
+
+
+@dataclass(frozen=True)
+class Extragradient:
+    """Entropic extragradient: a trial mirror step, then the real one with the rewards found there.
+
+    pi' = mirror(pi_t, u(pi_t)), pi_{t+1} = mirror(pi_t, u(pi')), step 1/(L + beta) by default (1/(2
+    beta) where L is unknown). Linear near the equilibrium at mirror's rate; for a concave Phi it gains
+    nothing over mirror but tolerates twice the step.
+    """
+
+    step_size: float | None = None
+    name: ClassVar[str] = "extragradient"
+
+    def init(self, game: AlignmentGame, start: Evaluation) -> tuple[Array, ...]:
+        """No state."""
+        return ()
+
+    def step(
+        self, game: AlignmentGame, now: Evaluation, state: tuple[Array, ...]
+    ) -> tuple[Array, tuple[Array, ...]]:
+        """Look ahead, then move."""
+        smooth = game.objective.smoothness
+        eta = self.step_size
+        if eta is None:
+            eta = 1 / (game.beta + (game.beta if smooth is None else max(smooth, 0.0)))
+        share = min(1.0, eta * game.free_beta)
+
+        def toward(log_best: Array) -> Array:
+            moved = now.log_policy + share * (log_best - now.log_policy)
+            return game._masked(log_normalise(moved))
+
+        ahead = game.evaluate(toward(now.log_best))
+        return toward(ahead.log_best), state
