@@ -6,6 +6,8 @@ numpy and array-api-compat only; torch, cvxpy, matplotlib, polars and transforme
 
 from __future__ import annotations
 
+from ._classify import Classification, classify
+from ._methods import methods
 from ._verify import VerificationReport, verify
 from .answer_map import AnswerMap
 from .answers import Samples
@@ -52,6 +54,7 @@ __all__ = [
     "BregmanCoherence",
     "Cap",
     "Certificate",
+    "Classification",
     "Coherence",
     "DagameError",
     "DistributionalGame",
@@ -83,6 +86,8 @@ __all__ = [
     "VerificationReport",
     "WorstCase",
     "certify",
+    "classify",
+    "methods",
     "run",
     "solve",
     "verify",

@@ -23,6 +23,8 @@ LAYERS = [
     "solution",
     "solvers",
     "library",
+    "_classify",
+    "_methods",
     "_verify",
     "sample_file",
     "answers",

@@ -34,8 +34,8 @@ class Generator:
         if t == 0:
             return cls(lambda p: -_log(p), lambda p: -1 / p, lambda p: p**-2, "-log p")
         return cls(
-            lambda p: p**t / (t * (t - 1)),
-            lambda p: p ** (t - 1) / (t - 1),
+            lambda p: p * _power_excess(p, t) / t,
+            lambda p: _power_excess(p, t) + 1 / t,
             lambda p: p ** (t - 2),
             f"p^{t:g}",
         )
@@ -61,6 +61,11 @@ class Generator:
 def _log(p: Array) -> Array:
     xp = namespace(p)
     return xp.log(xp.where(p > 0, p, 1.0))
+
+
+def _power_excess(p: Array, t: float) -> Array:
+    """(p^{t-1} - 1)/(t - 1), which tends to log p as t tends to 1."""
+    return namespace(p).expm1((t - 1) * _log(p)) / (t - 1)
 
 
 def _p_log_p(p: Array) -> Array:
@@ -113,9 +118,11 @@ class BregmanCoherence(Objective):
         if not (np.isfinite(second).all() and (second > 0).all()):
             raise NotConcave(f"{self.generator.name} is not strictly convex on (0, 1].")
         inverse = 1 / second
-        slopes = np.diff(inverse) / np.diff(_GRID)
-        worst = np.max(np.diff(slopes) / (np.abs(slopes[1:]) + np.abs(slopes[:-1]) + 1e-300))
-        if worst > 1e-7:
+        step = np.diff(_GRID)
+        slopes = np.diff(inverse) / step
+        size = np.abs(slopes[1:]) + np.abs(slopes[:-1])
+        noise = 8e-16 * inverse[1:-1] * (1 / step[1:] + 1 / step[:-1])
+        if (np.diff(slopes) > 1e-7 * size + noise).any():
             raise NotConcave(
                 f"1/phi'' is not concave for the generator {self.generator.name}, so its Jensen gap "
                 "is not jointly convex (Burbea-Rao) and the theorems do not apply; for powers take "
