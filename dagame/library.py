@@ -275,6 +275,30 @@ def _shannon_channel() -> _Parts:
     return game, log(50 / 33), nu, -np.log(nu), [[1 / 10, 2 / 10, 7 / 10]]
 
 
+# -- examples of constraints ------------------------------------------------------------------------
+
+
+def safety(limit: float = 0.1) -> AlignmentGame:
+    """A model that is paid most for the answer that must stay rare: Reward under a Cap (beta 1).
+
+    Answers: helpful, evasive, unsafe; two prompts. The multipliers price the cap in each of them.
+    """
+    reward = Reward([1.0, 0.0, 1.5])
+    reference = [[0.5, 0.3, 0.2], [0.3, 0.6, 0.1]]
+    return _game(reference, reward + HardConstraint(Cap([2], limit)))
+
+
+def fairness(delta: float = 0.05) -> AlignmentGame:
+    """Two groups (contexts) whose acceptance may differ by delta: Reward under Parity (beta 1).
+
+    Answers: accept, refer, reject; the reference accepts the first group more often.
+    """
+    reward = Reward([0.3, 0.0, 0.2])
+    reference = [[0.7, 0.2, 0.1], [0.25, 0.35, 0.4]]
+    parity = Parity(delta, answers=[0])
+    return _game(reference, reward + HardConstraint(parity), weights=[0.6, 0.4])
+
+
 # -- random families ------------------------------------------------------------------------------
 
 

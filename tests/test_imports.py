@@ -25,6 +25,7 @@ LAYERS = [
     "library",
     "_classify",
     "_methods",
+    "checks",
     "_verify",
     "sample_file",
     "answers",

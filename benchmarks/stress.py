@@ -1,0 +1,151 @@
+"""Every concave objective over conditionings, strengths and sizes: rounds, time, relative gap, cvxpy's time.
+
+    python benchmarks/stress.py            # all, about a quarter of an hour on two cores
+    python benchmarks/stress.py --quick    # n = 20 only
+
+References: Dirichlet(1/2) rows; "tiny" has a fifth of the entries at 1e-12; "zeros" removes a tenth of
+the entries besides (where the row allows zeros). Eight games for each cell, seed = cell number. cvxpy +
+CLARABEL is timed on one game of the cells with n = 20 (its failures are kept as such). `solved` counts
+games with a certified relative gap <= 1e-10; whatever is less than 8 of 8 is a failure and stays here.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from common import keep
+
+import dagame as dg
+from dagame.library import random_reference
+
+Make = Callable[[float, np.random.Generator, int, int], dg.Objective]
+
+
+def _success(rng: np.random.Generator, n: int) -> np.ndarray:
+    c = rng.random(n) * (rng.random(n) < 0.3)
+    c[0] = 0.5
+    return c
+
+
+ROWS: dict[str, tuple[Make, bool]] = {
+    "reward": (lambda s, rng, m, n: s * dg.Reward(rng.normal(size=(m, n))), True),
+    "log success": (lambda s, rng, m, n: dg.LogSuccess(_success(rng, n), s), True),
+    "pass@4": (lambda s, rng, m, n: dg.PassAtK(_success(rng, n), 4, s), True),
+    "worst case (4)": (lambda s, rng, m, n: dg.WorstCase(rng.normal(size=(4, n)), s), True),
+    "Shannon": (lambda s, rng, m, n: dg.ShannonDiversity(s), True),
+    "Gini": (lambda s, rng, m, n: dg.GiniDiversity(s), True),
+    "Tsallis 1/2": (lambda s, rng, m, n: dg.TsallisDiversity(s, 0.5), True),
+    "Tsallis 3": (lambda s, rng, m, n: dg.TsallisDiversity(s, 3.0), True),
+    "reverse matching": (
+        lambda s, rng, m, n: dg.TargetMatching(rng.dirichlet(np.ones(n)), s),
+        True,
+    ),
+    "forward matching": (
+        lambda s, rng, m, n: dg.TargetMatching(rng.dirichlet(np.ones(n)), s, "forward"),
+        False,
+    ),
+    "coherence, arithmetic": (lambda s, rng, m, n: dg.Coherence(s), True),
+    "coherence, geometric": (lambda s, rng, m, n: dg.Coherence(s, "geometric"), True),
+    "coherence, Euclidean": (lambda s, rng, m, n: dg.Coherence(s, "euclidean"), True),
+    "hard coherence": (lambda s, rng, m, n: dg.HardCoherence(), True),
+    "pairwise KL": (lambda s, rng, m, n: dg.PairwiseCoherence(s, "kl"), True),
+    "pairwise Jeffreys": (lambda s, rng, m, n: dg.PairwiseCoherence(s, "jeffreys"), True),
+    "pairwise Hellinger": (lambda s, rng, m, n: dg.PairwiseCoherence(s, "hellinger"), True),
+    "pairwise Jensen-Shannon": (lambda s, rng, m, n: dg.PairwiseCoherence(s), True),
+    "pairwise Euclidean": (lambda s, rng, m, n: dg.PairwiseCoherence(s, "euclidean"), True),
+    "Bregman 3/2": (lambda s, rng, m, n: dg.BregmanCoherence(1.5, s), True),
+    "soft cap": (lambda s, rng, m, n: dg.SoftConstraint(dg.Cap([0, 1], 0.2), s), True),
+    "soft moment": (
+        lambda s, rng, m, n: dg.SoftConstraint(dg.Moment(np.arange(n) / n, 0.3, across=True), s),
+        True,
+    ),
+    "hard cap": (lambda s, rng, m, n: dg.HardConstraint(dg.Cap([0, 1], 0.2)), True),
+    "hard moment": (
+        lambda s, rng, m, n: dg.HardConstraint(dg.Moment(np.arange(n) / n, 0.3, across=True)),
+        True,
+    ),
+}
+SIZES = ((3, 20), (8, 200), (8, 2000))
+STRENGTHS = (1e-2, 1.0, 1e3)
+GAMES = 8
+
+
+def _reference(kind: str, rng: np.random.Generator, m: int, n: int) -> np.ndarray:
+    options = {"plain": {}, "tiny": {"floor": 1e-12}, "zeros": {"floor": 1e-12, "zeros": 0.1}}[kind]
+    return random_reference(rng, (GAMES, m, n), **options)
+
+
+def _cvxpy(objective: dg.Objective, reference: np.ndarray) -> tuple[float | str, float | str]:
+    game = dg.AlignmentGame(reference[:1], objective, beta=1.0)
+    started = time.perf_counter()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = dg.solve(game, "convex", throw=False)
+            gap = float(found.certificate.relative_gap[0])
+    except dg.DagameError as error:
+        return type(error).__name__, "-"
+    return 1e3 * (time.perf_counter() - started), gap
+
+
+def main() -> None:
+    """Fill the table, failures included."""
+    sizes = SIZES[:1] if "--quick" in sys.argv else SIZES
+    rows, cell = [], 0
+    for name, (make, zeros_allowed) in ROWS.items():
+        for kind in ("plain", "tiny", "zeros"):
+            if kind == "zeros" and not zeros_allowed:
+                continue
+            for m, n in sizes:
+                for strength in STRENGTHS:
+                    cell += 1
+                    rng = np.random.default_rng(cell)
+                    reference = _reference(kind, rng, m, n)
+                    objective = make(strength, rng, m, n)
+                    started = time.perf_counter()
+                    solution = dg.solve(
+                        dg.AlignmentGame(reference, objective, beta=1.0), throw=False
+                    )
+                    seconds = time.perf_counter() - started
+                    relative = solution.certificate.relative_gap
+                    infeasible = solution.statuses == dg.Status.INFEASIBLE
+                    cvx = _cvxpy(objective, reference) if n == 20 else ("-", "-")
+                    rows.append(
+                        {
+                            "objective": name,
+                            "reference": kind,
+                            "m x n": f"{m} x {n}",
+                            "strength": strength,
+                            "method": solution.method,
+                            "rounds": int(solution.steps.max()),
+                            "ms per game": 1e3 * seconds / GAMES,
+                            "solved": f"{int((relative <= 1e-10).sum())} of {GAMES}",
+                            "infeasible": int(infeasible.sum()),
+                            "worst relative gap": float(relative[~infeasible].max(initial=0)),
+                            "cvxpy ms": cvx[0],
+                            "cvxpy gap": cvx[1],
+                        }
+                    )
+                    print(
+                        name,
+                        kind,
+                        m,
+                        n,
+                        strength,
+                        rows[-1]["solved"],
+                        f"{seconds:.2f} s",
+                        file=sys.stderr,
+                    )
+    keep("stress", rows, seed="cell number", beta=1.0, games_per_cell=GAMES)
+    failed = [r for r in rows if int(r["solved"].split()[0]) + r["infeasible"] < GAMES]
+    print(f"\n{len(rows)} cells, {len(failed)} with a game that missed a relative gap of 1e-10.")
+    for r in failed:
+        print("missed:", r["objective"], r["reference"], r["m x n"], r["strength"], r["solved"])
+
+
+if __name__ == "__main__":
+    main()

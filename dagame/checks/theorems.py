@@ -1,0 +1,251 @@
+"""T1 to T6, gradients, curvature, closed forms, rates: theory, sections 2 to 4."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..certificate import certify
+from ..errors import InvalidObjective
+from ..game import AlignmentGame
+from ..objectives import HardCoherence, Objective, ShannonDiversity
+from ..simplex import kl, total_variation
+from ..solvers import BestResponse, Mirror, run, solve
+from ..solvers.closed_form import closed_form
+from .base import (
+    Violations,
+    a_policy,
+    bregman,
+    check,
+    mean_kl,
+    random_pairs,
+    relative,
+    with_traces,
+)
+
+
+@check("gradient", "reward = gradient of Phi, against central differences", 1e-6)
+def _gradient(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+    if game.objective.has_multipliers:
+        return None
+    inside = 0.5 / game.n + 0.5 * rng.dirichlet(np.ones(game.n), (*game.batch_shape, game.contexts))
+    direction = rng.normal(size=inside.shape)
+    direction = 1e-2 * (direction - direction.mean(-1, keepdims=True)) / game.n
+    phi, w, h = game.objective, game.weights, 1e-3
+    rise = phi.value(inside + h * direction, w) - phi.value(inside - h * direction, w)
+    slope = ((phi.reward(inside, w) * direction).sum(-1) * w).sum(-1)
+    scale = np.abs(phi.value(inside, w)) * 1e-16 / h
+    return relative(np.abs(rise / (2 * h) - slope), slope, 1e6 * scale)
+
+
+@check("concavity", "Phi + mu KL lies above its chords", 1e-10)
+def _concave(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+    if game.objective.has_multipliers:
+        return None
+    phi, w = game.objective, game.weights
+    p, q = (rng.dirichlet(np.ones(game.n), (*game.batch_shape, game.contexts)) for _ in range(2))
+    rho, base = game.transfer, np.full(game.n, 1 / game.n)
+
+    def value(nu: Any) -> Any:
+        return phi.value(nu, w) - rho * (kl(nu, base) * w).sum(-1)
+
+    chord = (value(p) + value(q)) / 2
+    return relative(chord - value((p + q) / 2), chord)
+
+
+@check("curvature", "mu KL <= B(p, q) <= L KL", 1e-10)
+def _curvature(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+    if game.objective.has_multipliers:
+        return None
+    p, q = random_pairs(game, rng)
+    b, distance = bregman(game, p, q), mean_kl(game, p, q)
+    mu = game.objective.curvature_for(game.weights)
+    smooth = game.objective.smoothness
+    excess = mu * distance - b
+    if smooth is not None:
+        excess = np.maximum(excess, b - smooth * distance)
+    return relative(excess, b)
+
+
+@check("T1", "V(pi, q) = J(pi) + B(nu(pi), q), and V(pi, nu(pi)) = J(pi)", 1e-10)
+def _payoff(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+    if game.objective.has_multipliers:
+        return None
+    game = with_traces(game, rng, channel=bool(rng.integers(2)))
+    policy = a_policy(game, rng)
+    nu, q = game.marginals(policy), game.marginals(a_policy(game, rng))
+    value = game.value(policy)
+    first = np.abs(game.payoff(policy, q) - value - bregman(game, nu, q))
+    second = np.abs(game.payoff(policy, game.target_reply(nu)) - value)
+    return relative(np.maximum(first, second), value, game.payoff(policy, q))
+
+
+@check("T2", "no random policy beats the solved one, which is a best response", 1e-9)
+def _equilibrium(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+    solution = solve(game, throw=False)
+    others = [a_policy(game, rng, like) for like in [None, solution.policy] * 50]
+    best = np.max([game.value(p) for p in others], axis=0)
+    better = relative(best - solution.value, solution.value)
+    if game.transfer or game.objective.has_multipliers:
+        return better
+    reply = game.best_response(game.rewards(solution.marginals, solution.target))
+    apart = (total_variation(reply, solution.policy) * game.weights).sum(-1)
+    away = apart - np.sqrt(solution.gap / (2 * game.beta))
+    return np.maximum(better, away)
+
+
+@check("T2 cvxpy", "cvxpy's optimum is not above the solved one", 1e-6)
+def _referee(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+    if game.objective.concave is not True or game.n > 4:
+        return None
+    first = game.rows(np.asarray([0]))
+    try:
+        theirs = solve(first, "convex", throw=False)
+    except InvalidObjective:
+        return None
+    ours = solve(first, throw=False)
+    return relative(np.abs(theirs.value - ours.value), ours.value)
+
+
+@check("T3", "KL over traces = KL over answers + KL given the answer", 1e-10)
+def _lifting(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+    game = with_traces(game, rng, channel=False)
+    policy = a_policy(game, rng)
+    log_policy = np.log(np.where(policy > 0, policy, 1))
+    amap = game.answer_map
+    given = np.where(
+        policy > 0,
+        amap.condition(np.where(policy > 0, log_policy, -1e30))
+        - amap.condition(game.log_reference),
+        0,
+    )
+    whole = kl(policy, game.reference)
+    parts = kl(game.marginals(policy), game.marginals(game.reference)) + (policy * given).sum(-1)
+    return relative(np.abs(whole - parts), whole)
+
+
+@check("T3", "the optimum on traces is the lifted optimum on answers", 1e-8)
+def _lifted(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+    if isinstance(game.objective, HardCoherence):
+        return None
+    game = with_traces(game, rng, channel=False)
+    lifted, answers = solve(game, throw=False), solve(game.on_answers(), throw=False)
+    apart = np.abs(lifted.value - answers.value)
+    return relative(np.maximum(certify(game, lifted.policy).gap, apart), lifted.value)
+
+
+@check("T4", "D(q) >= J* >= J(pi), and KL(pi || pi*) <= gap / (beta + min(mu, 0))", 1e-9)
+def _certificate(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+    kinked = game.objective.has_multipliers
+    if not kinked:
+        game = with_traces(game, rng, channel=bool(rng.integers(2)))
+    solution = solve(game, throw=False)
+    policy, best = a_policy(game, rng, solution.policy), solution.value
+    target = (
+        game.marginals(a_policy(game, rng))
+        if game.answer_map.deterministic and not kinked
+        else None
+    )
+    found = certify(game, policy, target)
+    distance = mean_kl(game, policy, solution.policy)
+    worst = np.maximum(best - found.upper_bound, found.value - best)
+    slack = np.sqrt(solution.gap / game.free_beta)
+    far = distance - found.distance_bound - 10 * slack * np.maximum(1, distance)
+    return np.maximum(relative(worst, best), relative(far, distance))
+
+
+@check("T5", "mirror and best response on traces, then marginalised, run on the answers", 1e-9)
+def _commute(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+    if game.objective.has_multipliers:
+        return None
+    if game.objective.smoothness is None:
+        return None
+    game = with_traces(game, rng, channel=False)
+    answers = game.on_answers()
+    worst = 0.0
+    for dynamic, steps in ((Mirror(), 6), (BestResponse(), 1)):
+        one, other = run(game, dynamic, steps).marginals, run(answers, dynamic, steps).marginals
+        assert one is not None
+        assert other is not None
+        worst = np.maximum(worst, total_variation(one, other).max((0, -1)))
+    return worst
+
+
+@check("T6", "sharpening: the power distribution below beta, the mode's value at beta", 1e-9)
+def _sharpening(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+    strength = float(rng.uniform(0.1, 0.9))
+    sharp = game.with_objective(-strength * ShannonDiversity(), beta=1.0)
+    power = np.where(game.support, game.reference, 1) ** (1 / (1 - strength)) * game.support
+    power = power / power.sum(-1, keepdims=True)
+    iterated = solve(sharp, "mirror", throw=False).marginals
+    at_beta = game.with_objective(-1.0 * ShannonDiversity(), beta=1.0)
+    linear = at_beta.value(a_policy(game, rng)) - (
+        np.log(game.reference.max(-1)) * game.weights
+    ).sum(-1)
+    return np.maximum(total_variation(iterated, power).max(-1) ** 2, linear)
+
+
+@check("closed form", "closed forms = the iterative solvers' equilibria", 1e-8)
+def _closed_forms(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+    if closed_form(game) is None or game.objective.has_multipliers:
+        return None
+    one, other = solve(game, "closed_form"), solve(game, "newton", throw=False)
+    return np.maximum(relative(np.abs(one.value - other.value), one.value), one.gap)
+
+
+@check("mirror", "J never falls; KL(pi* || pi_t) <= ((L - mu)/(L + beta))^t KL(pi* || pi0)", 1e-9)
+def _mirror_rate(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+    if game.objective.has_multipliers:
+        return None
+    smooth, mu = game.objective.smoothness, game.objective.curvature_for(game.weights)
+    if smooth is None or game.transfer:
+        return None
+    history = run(game, Mirror(), 12)
+    falls = np.max(-np.diff(history.values, axis=0), axis=0)
+    solution = solve(game, tol=1e-12, throw=False)
+    assert history.marginals is not None
+    distance = np.stack([mean_kl(game, solution.marginals, nu) for nu in history.marginals])
+    bound = distance[0] * ((smooth - mu) / (smooth + game.beta)) ** np.arange(13)[:, None]
+    return np.maximum(relative(falls, history.values[0]), (distance - bound).max(0))
+
+
+@check("threshold", "undamped best response on Shannon: converges below beta, diverges above", 0.0)
+def _divergence(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+    reference = 0.5 / game.n + 0.5 * rng.dirichlet(np.ones(game.n), (8, 1))
+
+    def last_gaps(strength: float) -> Any:
+        one = AlignmentGame(reference, ShannonDiversity(strength), beta=1.0)
+        return run(one, BestResponse(), 150).gaps[[0, -1]]
+
+    below, above = last_gaps(0.9), last_gaps(1.1)
+    return np.concatenate([below[1] > 1e-6 * below[0], above[1] < above[0]]).astype(float)
+
+
+@check("symmetry", "permuting answers or contexts permutes the equilibrium", 1e-7)
+def _permuted(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+    if any(hasattr(part, "set") for _, part in game.objective.terms()):
+        return None
+    answers, contexts = rng.permutation(game.n), rng.permutation(game.contexts)
+    objective = _reordered(game.objective, contexts, answers)
+    other = AlignmentGame(
+        game.reference[:, contexts][:, :, answers],
+        objective,
+        beta=game.beta,
+        weights=game.weights[:, contexts],
+    )
+    one = solve(game, tol=1e-13, throw=False).marginals[:, contexts][:, :, answers]
+    return total_variation(one, solve(other, tol=1e-13, throw=False).marginals).max(-1)
+
+
+def _reordered(objective: Objective, contexts: np.ndarray, answers: np.ndarray) -> Objective:
+    def change(table: Any) -> Any:
+        table = table[..., answers]
+        per_context = table.ndim > 1 and table.shape[-2] == len(contexts)
+        return table[..., contexts, :] if per_context else table
+
+    parts = [f * o._map_tables(change) for f, o in objective.terms()]
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
