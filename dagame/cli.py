@@ -78,7 +78,10 @@ def solve(
         str | None, typer.Option(help="Pattern of answers that mean no answer.")
     ] = None,
     objective: Annotated[
-        str, typer.Option(help="coherence | hard-coherence | shannon | gini | reward.")
+        str,
+        typer.Option(
+            help="coherence | hard-coherence | shannon | gini | reward | ... (all in README)."
+        ),
     ] = "coherence",
     strength: Annotated[float, typer.Option(help="Strength of the objective (lambda).")] = 1.0,
     beta: Annotated[float, typer.Option(help="Strength of the KL to the reference.")] = 1.0,

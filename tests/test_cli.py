@@ -58,7 +58,10 @@ def test_json_to_stdout_is_all_that_stdout_holds(samples, tmp_path):
     assert not (tmp_path / "report.html").exists()
 
 
-@pytest.mark.parametrize("objective", ["shannon", "gini", "hard-coherence", "reward"])
+@pytest.mark.parametrize(
+    "objective",
+    ["shannon", "gini", "hard-coherence", "geometric-coherence", "majority-vote", "log-success"],
+)
 def test_every_objective(samples, objective):
     done = solving(samples, "--objective", objective, "--correct", "correct", "--json", "-")
     found = json.loads(done.stdout)["summary"]

@@ -22,6 +22,7 @@ LAYERS = [
     "certificate",
     "solution",
     "solvers",
+    "random_games",
     "library",
     "_classify",
     "_methods",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import theorems  # isort: split
+
 from . import identities
 from .base import CHECKS, Check, Theorem, VerificationReport
 

@@ -11,18 +11,30 @@ from .base import Objective
 from .coherence import Coherence
 from .diversity import GiniDiversity, ShannonDiversity
 from .hard_coherence import HardCoherence
+from .nonconcave import Agreement, MajorityVote, SelfConsistency, Sharpening
+from .pairwise import PairwiseCoherence
 from .reward import Reward
+from .success import LogSuccess, PassAtK
 
 LABEL_FREE: dict[str, Callable[[float], Objective]] = {
     "coherence": lambda strength: Coherence(strength),
     "hard-coherence": lambda strength: HardCoherence(),
     "shannon": lambda strength: ShannonDiversity(strength),
     "gini": lambda strength: GiniDiversity(strength),
+    "geometric-coherence": lambda strength: Coherence(strength, "geometric"),
+    "euclidean-coherence": lambda strength: Coherence(strength, "euclidean"),
+    "pairwise-coherence": lambda strength: PairwiseCoherence(strength),
+    "sharpening": lambda strength: Sharpening(strength),
+    "self-consistency": lambda strength: SelfConsistency(strength),
+    "majority-vote": lambda strength: MajorityVote(strength),
+    "agreement": lambda strength: Agreement(strength),
 }
 """Objectives that need nothing but a strength."""
 
 LABELLED: dict[str, Callable[[float, Any], Objective]] = {
     "reward": lambda strength, correct: strength * Reward(correct),
+    "log-success": lambda strength, correct: LogSuccess(correct, strength),
+    "pass-at-4": lambda strength, correct: PassAtK(correct, 4, strength),
 }
 """Objectives that need the correctness (*batch, 1, n) of each answer."""
 
