@@ -29,6 +29,7 @@ LAYERS = [
     "checks",
     "_verify",
     "sample_file",
+    "gpu",
     "answers",
     "plots",
     "report",

@@ -75,6 +75,19 @@ SYMBOLIC = {
             for x, y in PAIRS
         ),
     ),
+    "pairwise jeffreys": (
+        dg.PairwiseCoherence(2.0, "jeffreys"),
+        -4 * sum(W[x] * W[y] * divergence(ROWS[x], ROWS[y]) for x, y in PAIRS),
+    ),
+    "jensen-shannon": (
+        dg.PairwiseCoherence(2.0),
+        -2
+        * sum(
+            W[x] * W[y] * divergence(ROWS[x], [(p + q) / 2 for p, q in zip(*pair, strict=True)])
+            for x, y in PAIRS
+            for pair in [(ROWS[x], ROWS[y])]
+        ),
+    ),
     "sharpening": (dg.Sharpening(2.0), -2 * over(entropy)),
     "self-consistency": (dg.SelfConsistency(2.0), 2 * over(lambda p: sum(x**2 for x in p))),
     "agreement": (

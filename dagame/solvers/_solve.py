@@ -17,6 +17,7 @@ from ..solution import History, Solution, Status
 from .anderson import Anderson
 from .base import Solver, require_gradient
 from .best_response import BestResponse
+from .chunks import in_pieces, piece_size
 from .closed_form import closed_form
 from .convex import convex_solve
 from .dual import dual_solve
@@ -34,6 +35,8 @@ def solve(
     tol: float = 1e-10,
     max_steps: int = 10_000,
     throw: bool = True,
+    max_bytes: int | None = None,
+    check_every: int = 1,
 ) -> Solution:
     """The Nash equilibrium of a game, which is the ALFT optimum (T2), with its certificate.
 
@@ -50,6 +53,9 @@ def solve(
         max_steps: rounds of the iterative methods.
         throw: raise `NotConverged` if a game misses the tolerance for another reason than being
             infeasible; with False look at `Solution.status`.
+        max_bytes: memory of the solver; larger batches are solved in pieces, on the CPU in one thread
+            per core. Default: pieces that stay in cache, on CUDA half of the free memory.
+        check_every: rounds between tests of convergence; each is one transfer from a device.
 
     Raises:
         NotConverged: see `throw`; the message is the status.
@@ -57,7 +63,15 @@ def solve(
     """
     started = time.perf_counter()
     inner = _inner(game)
-    name, result = _run(inner, method, tol, max_steps)
+    size = piece_size(inner, max_bytes)
+
+    def solve_one(piece: AlignmentGame) -> tuple[str, LoopResult]:
+        return _run(piece, method, tol, max_steps, check_every)
+
+    if inner.log_reference.shape[0] > size:
+        name, result = in_pieces(inner, solve_one, size)
+    else:
+        name, result = solve_one(inner)
     solution = _assembled(game, inner, name, result, time.perf_counter() - started)
     if throw:
         _raise_unless_solved(solution, tol)
@@ -73,15 +87,17 @@ def _inner(game: AlignmentGame) -> AlignmentGame:
 
 
 def _run(
-    game: AlignmentGame, method: str | Solver, tol: float, max_steps: int
+    game: AlignmentGame, method: str | Solver, tol: float, max_steps: int, check_every: int
 ) -> tuple[str, LoopResult]:
     if not game.provable and method not in ("auto", "closed_form"):
         raise not_provable(game)
     if not isinstance(method, str):
         require_gradient(game)
-        return method.name, iterate(game, method, tol=tol, max_steps=max_steps)
+        return method.name, iterate(
+            game, method, tol=tol, max_steps=max_steps, check_every=check_every
+        )
     if method == "auto":
-        return _auto(game, tol, max_steps)
+        return _auto(game, tol, max_steps, check_every)
     if method not in METHODS:
         near = get_close_matches(method, METHODS, 1) or sorted(METHODS)
         raise InvalidObjective(f"method {method!r} is unknown; did you mean {near[0]!r}?")
@@ -93,7 +109,9 @@ def _run(
     return method, result
 
 
-def _auto(game: AlignmentGame, tol: float, max_steps: int) -> tuple[str, LoopResult]:
+def _auto(
+    game: AlignmentGame, tol: float, max_steps: int, check_every: int
+) -> tuple[str, LoopResult]:
     """Closed form; else Anderson where L is finite or there is no Hessian; else, and after, Newton."""
     found = _closed(game, tol, max_steps)
     if found is not None:
@@ -109,7 +127,7 @@ def _auto(game: AlignmentGame, tol: float, max_steps: int) -> tuple[str, LoopRes
     if newton and game.objective.smoothness is None:
         return "newton", _newton(game, tol, max_steps)
     limit = min(max_steps, 100) if newton else max_steps
-    result = iterate(game, Anderson(), tol=tol, max_steps=limit)
+    result = iterate(game, Anderson(), tol=tol, max_steps=limit, check_every=check_every)
     failed = np.flatnonzero(result.statuses != Status.SOLVED)
     if not newton or not failed.size:
         return "anderson", result
@@ -117,7 +135,8 @@ def _auto(game: AlignmentGame, tol: float, max_steps: int) -> tuple[str, LoopRes
 
 
 def _has_hessian(game: AlignmentGame) -> bool:
-    return game.objective.hessian_log(game.log_reference, game.weights) is not None
+    first = game.rows(index_like(game.log_reference, np.asarray([0])))
+    return first.objective.hessian_log(first.log_reference, first.weights) is not None
 
 
 def _repaired(

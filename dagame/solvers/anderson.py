@@ -84,8 +84,8 @@ class Anderson:
         xp = namespace(x)
         size = x.shape[0]
         norm = xp.reshape(xp.exp(x) * game.weights[..., None], (size, 1, -1))
-        dx = xp.reshape(xp.stack(history[0::2], axis=1), (size, len(history) // 2, -1))
-        dr = xp.reshape(xp.stack(history[1::2], axis=1), (size, len(history) // 2, -1))
+        steps, residuals = history[0::2], history[1::2]
+        dr = xp.reshape(xp.stack(residuals, axis=1), (size, len(residuals), -1))
         scaled = dr * norm
         gram = scaled @ xp.matrix_transpose(dr)
         right = scaled @ xp.reshape(r, (size, -1, 1))
@@ -96,6 +96,7 @@ class Anderson:
         unit = gram * scale[:, :, None] * scale[:, None, :] + ridge * eye
         unit = unit + eye * xp.astype(diagonal <= 0, x.dtype)[:, :, None]
         g = xp.linalg.solve(unit, right * scale[..., None]) * scale[..., None]
-        row = xp.matrix_transpose(g)
-        moved = row @ dx + (share[:, None, None] * row) @ dr
-        return xp.reshape(moved, x.shape)
+        moved = 0 * x
+        for k, (dx_k, dr_k) in enumerate(zip(steps, residuals, strict=True)):
+            moved = moved + column(g[:, k, 0]) * (dx_k + column(share) * dr_k)
+        return moved

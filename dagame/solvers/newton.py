@@ -69,20 +69,31 @@ def strengths(game: AlignmentGame) -> list[float]:
 
 
 def newton_direction(game: AlignmentGame, now: Evaluation) -> Array:
-    """D nu / nu (B, m, n) of the Newton step at an evaluation, with sum_z d nu_x(z) = 0."""
-    xp = namespace(now.value)
-    log_nu, w = now.log_marginals, game.weights
+    """d nu / nu (B, m, n) of the Newton step at an evaluation."""
+    apart = now.log_marginals - game.log_reference
+    gradient = game.weights[..., None] * (now.rewards - game.free_beta * apart)
+    return kkt_solve(game, now.log_marginals, gradient)
+
+
+def kkt_solve(game: AlignmentGame, log_nu: Array, gradient: Array) -> Array:
+    """d nu / nu (B, m, n) with -J''(nu) d nu = gradient + constants and sum_z d nu_x(z) = 0.
+
+    `gradient` holds plain derivatives by nu_x(z). The matrix beta diag(w/nu) + blocks + U U' is solved in
+    coordinates scaled by sqrt(nu): blocks, Woodbury, a Schur complement of size m; O(n m^3) a game.
+
+    Raises:
+        InvalidObjective: the objective states no Hessian.
+    """
+    xp, w = namespace(log_nu), game.weights
     hessian = game.objective.hessian_log(log_nu, w)
     if hessian is None:
         raise InvalidObjective(f"{game.objective!r} gives no Hessian; use method='anderson'.")
     live = log_nu > LOG_ZERO / 2
     root = xp.where(live, xp.exp(log_nu / 2), 0.0)
-    gradient = w[..., None] * (now.rewards - game.free_beta * (log_nu - game.log_reference))
     gradient = xp.where(live, gradient, 0.0)
     gradient = gradient - xp.sum(gradient * root**2, axis=-1, keepdims=True)
     solve = _block_solver(game.beta * w, hessian.blocks, root)
-    constraint = _constraint_columns(root)
-    u = hessian.low_rank
+    constraint, u = per_context(root), hessian.low_rank
     columns = [(root * gradient)[..., None], constraint] + ([] if u is None else [u])
     solved = solve(xp.concat(columns, axis=-1))
     if u is not None:
@@ -90,16 +101,11 @@ def newton_direction(game: AlignmentGame, now: Evaluation) -> Array:
     m = constraint.shape[-1]
     step, slack = solved[..., :1], solved[..., 1 : 1 + m]
     flat = constraint.shape[0], -1, m
-    schur = xp.matrix_transpose(xp.reshape(constraint, flat)) @ xp.reshape(slack, flat)
-    right = xp.matrix_transpose(xp.reshape(constraint, flat)) @ xp.reshape(step, (*flat[:2], 1))
-    multiplier = xp.linalg.solve(schur, right)
+    rows = xp.matrix_transpose(xp.reshape(constraint, flat))
+    schur = rows @ xp.reshape(slack, flat)
+    multiplier = xp.linalg.solve(schur, rows @ xp.reshape(step, (*flat[:2], 1)))
     scaled = (step - slack @ multiplier[:, None, ...])[..., 0]
     return xp.where(live, scaled / xp.where(live, root, 1.0), 0.0)
-
-
-def _constraint_columns(root: Array) -> Array:
-    """The m constraints sum_z d nu_x(z) = 0 in scaled coordinates: (B, m, n, m)."""
-    return per_context(root)
 
 
 def _block_solver(diagonal: Array, blocks: Array, root: Array) -> Callable[[Array], Array]:
