@@ -23,6 +23,7 @@ LAYERS = [
     "solution",
     "solvers",
     "random_games",
+    "output",
     "library",
     "_classify",
     "_methods",
@@ -30,10 +31,10 @@ LAYERS = [
     "_verify",
     "sample_file",
     "gpu",
+    "streaming",
     "answers",
     "plots",
     "report",
-    "output",
     "cli",
 ]
 
