@@ -88,6 +88,10 @@ def solve(
     method: Annotated[
         str, typer.Option(help="auto | closed_form | anderson | newton | mirror | convex | ...")
     ] = "auto",
+    device: Annotated[
+        str | None,
+        typer.Option(help="Solve with torch on auto | cpu | cuda; default numpy, no torch needed."),
+    ] = None,
     on_error: Annotated[
         str, typer.Option(help="What a malformed line does: stop | skip.")
     ] = "stop",
@@ -106,6 +110,8 @@ def solve(
     from .output import check_file, check_folder, write_json
 
     check_name(objective)
+    if device is not None:
+        check_device(device)
     by_class = objective in LABELLED
     made: Any = None if by_class else by_name(objective, strength)
     if by_class and correct is None:
@@ -129,7 +135,7 @@ def solve(
             on_error=on_error,
             progress=say,
         )
-        found = read.solve(made, beta=beta, method=method, progress=say)
+        found = read.solve(made, beta=beta, method=method, progress=say, device=device)
         written = [] if folder is None else _write_folder(found, folder, report, say)
     _console(stderr=json_file == "-").print(_summary_table(found))
     if json_file is not None:
@@ -213,6 +219,17 @@ def verify(
         write_json(json_file, report.as_dict())
     if not report.passed:
         raise typer.Exit(1)
+
+
+def check_device(name: str) -> None:
+    """Refuse a device before the work; torch is needed from here on."""
+    try:
+        from .gpu import resolve_device
+    except ImportError:
+        raise DagameError(
+            "--device needs torch: install dagame[torch], or leave it out for numpy."
+        ) from None
+    resolve_device(name)
 
 
 # -- output ---------------------------------------------------------------------------------------

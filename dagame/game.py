@@ -404,6 +404,14 @@ class AlignmentGame(DistributionalGame):
             answer_map=self.answer_map.bind(reference),
         )
 
+    def detached(self, objective: Objective) -> AlignmentGame:
+        """The game of torch tensors out of their autograd graph, with `objective` out of its own."""
+        return self._changed(
+            log_reference=self.log_reference.detach(),
+            weights=self.weights.detach(),
+            objective=objective,
+        )
+
     def _changed(self, **fields: Any) -> AlignmentGame:
         changed = copy.copy(self)
         state = vars(changed)

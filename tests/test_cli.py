@@ -84,6 +84,7 @@ def test_every_objective(samples, objective):
         (["--method", "newtn"], "did you mean 'newton'"),
         (["--json", "/proc/nowhere/x.json"], "cannot be written"),
         (["--json", "."], "is a folder"),
+        (["--device", "tpu"], "choose auto, cpu or cuda"),
         (["--out", "/proc/nowhere"], "cannot be made"),
     ],
 )
@@ -94,6 +95,14 @@ def test_bad_input_is_one_sentence_and_exit_code_2(samples, more, message):
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("dagame: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_torch_gives_what_numpy_gives(samples, tmp_path):
+    one, other = (solving(samples, "--json", "-", *more) for more in ([], ["--device", "cpu"]))
+    a, b = (json.loads(done.stdout)["summary"] for done in (one, other))
+    assert b["mean_value"] == pytest.approx(a["mean_value"], abs=1e-10)
+    assert b["max_gap"] < 1e-11
+    assert solving(samples, "--device", "auto", "--out", tmp_path).returncode == 0
 
 
 def test_outputs_are_checked_before_the_work(samples, tmp_path):

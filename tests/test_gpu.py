@@ -73,6 +73,25 @@ def test_gradients_through_the_equilibrium_against_finite_differences(kind, rng)
         np.testing.assert_allclose(float((slope * direction).sum()), numeric, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("answers", [None, [0, 0, 1, 2]])
+def test_solve_itself_is_differentiable(rng, answers):
+    probe = torch.as_tensor(rng.normal(size=(2, 4)))
+    base = torch.tensor(0.1 + rng.dirichlet(np.ones(4), 2), requires_grad=True)
+
+    def loss(base):
+        p = base / base.sum(-1, keepdim=True)
+        game = dg.AlignmentGame(p, dg.Coherence(2.0), beta=1.0, answers=answers)
+        return (probe * dg.solve(game, tol=1e-13).policy).sum()
+
+    (slope,) = torch.autograd.grad(loss(base), base)
+    direction = torch.as_tensor(rng.normal(size=(2, 4)))
+    h = 1e-4
+    ends = [float(loss(base.detach() + s * h * direction)) for s in (1, -1)]
+    np.testing.assert_allclose(
+        float((slope * direction).sum()), (ends[0] - ends[1]) / (2 * h), rtol=1e-4, atol=1e-7
+    )
+
+
 def test_gradients_reach_the_objectives_tables(rng):
     r = torch.tensor(rng.normal(size=(2, 4)), requires_grad=True)
     reference = torch.as_tensor(rng.dirichlet(np.ones(4), 2))

@@ -105,6 +105,7 @@ def solve_samples(
     method: str = "auto",
     tol: float = 1e-12,
     progress: Callable[[str], None] | None = None,
+    device: str | None = None,
 ) -> SampleEquilibria:
     """Solve every class on its empirical reference (theory, sections 1 and 3); see `Samples.solve`.
 
@@ -118,12 +119,20 @@ def solve_samples(
     for k, bucket in enumerate(buckets):
         say(f"solving {len(bucket.classes)} classes ({k + 1}/{len(buckets)})")
         made = objective if isinstance(objective, Objective) else objective(bucket)
-        game = AlignmentGame(bucket.reference, made, beta=beta)
+        game = AlignmentGame(_placed(bucket.reference, device), made, beta=beta)
         solutions.append(solve(game, method, tol=tol, throw=False))
     table = _class_table(samples.partition, buckets, solutions)
     seconds = time.perf_counter() - started
     summary = _summary(samples, table, solutions, beta, seconds)
     return SampleEquilibria(samples, buckets, solutions, table, summary)
+
+
+def _placed(reference: np.ndarray, device: str | None) -> Any:
+    if device is None:
+        return reference
+    from ..gpu import resolve_device, to_device
+
+    return to_device(reference, resolve_device(device))
 
 
 def labelled_table(bucket: Bucket) -> np.ndarray:

@@ -129,11 +129,15 @@ class Samples:
         method: str = "auto",
         tol: float = 1e-12,
         progress: Progress | None = None,
+        device: str | None = None,
     ) -> SampleEquilibria:
-        """The equilibrium of every class with its certificate, and what each sample is worth."""
+        """The equilibrium of every class with its certificate, and what each sample is worth.
+
+        `device` "auto", "cpu" or "cuda" solves with torch there; None with numpy.
+        """
         from .equilibria import solve_samples
 
-        return solve_samples(self, objective, beta, method, tol, progress)
+        return solve_samples(self, objective, beta, method, tol, progress, device)
 
 
 def _partition(

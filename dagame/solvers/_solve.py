@@ -40,7 +40,9 @@ def solve(
 ) -> Solution:
     """The Nash equilibrium of a game, which is the ALFT optimum (T2), with its certificate.
 
-    A deterministic answer map is solved on the answers and lifted (T3); a channel on the traces.
+    A deterministic answer map is solved on the answers and lifted (T3); a channel on the traces. For a
+    torch reference in an autograd graph, policy and marginals carry the gradient of the equilibrium by
+    the implicit function theorem (`dagame.gpu.equilibrium` adds those by beta and strength).
 
     Args:
         game: any batch shape; all games are solved at once.
@@ -61,6 +63,11 @@ def solve(
         NotConverged: see `throw`; the message is the status.
         InvalidObjective: an unknown method, or one that does not apply to the objective.
     """
+    if getattr(game.log_reference, "requires_grad", False):
+        from .implicit import solve_with_gradient
+
+        options = {"tol": tol, "max_steps": max_steps, "throw": throw, "max_bytes": max_bytes}
+        return solve_with_gradient(game, method=method, check_every=check_every, **options)
     started = time.perf_counter()
     inner = _inner(game)
     size = piece_size(inner, max_bytes)

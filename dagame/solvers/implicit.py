@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -10,8 +11,9 @@ from ..answer_map import AnswerMap
 from ..arrays import LOG_ZERO, log, log_normalise
 from ..game import AlignmentGame
 from ..objectives import Objective
-from ..solvers import solve
-from ..solvers.newton import kkt_solve
+from ..solution import Solution
+from ._solve import solve
+from .newton import kkt_solve
 
 
 class _Stationary(torch.autograd.Function):
@@ -59,28 +61,50 @@ def equilibrium(
     table = torch.as_tensor(reference)
     amap = AnswerMap.of(answers, table.shape[-1]).bind(table)
     amap.require_deterministic("differentiating an equilibrium")
-    log_nu0 = amap.log_push_forward(log_normalise(log(table)))
-    log_nu0 = torch.where(log_nu0 > LOG_ZERO / 2, log_nu0, LOG_ZERO)
     scale, kl = float(torch.as_tensor(strength).detach()), float(torch.as_tensor(beta).detach())
     with torch.no_grad():
-        fixed = torch.exp(log_nu0.detach())
         game = AlignmentGame(
-            fixed / fixed.sum(-1, keepdim=True),
-            scale * _detached(objective),
-            beta=kl,
-            weights=weights,
-        )
+            table.detach(), scale * _detached(objective), beta=kl, weights=weights, answers=amap
+        ).on_answers()
         log_nu = solve(game, tol=tol).log_marginals
-        flat = game.flat()
-    w = game.weights[..., None]
+    log_nu0 = amap.log_push_forward(log_normalise(log(table)))
+    return torch.exp(attached(game, log_nu, log_nu0, objective.bind(table), strength, beta))
+
+
+def attached(
+    game: AlignmentGame,
+    log_nu: torch.Tensor,
+    log_nu0: torch.Tensor,
+    objective: Objective,
+    strength: Any,
+    beta: Any,
+) -> torch.Tensor:
+    """The solved log nu* of a detached game on answers, with the gradient by what the rest depends on."""
     live = log_nu > LOG_ZERO / 2
-    reward = objective.bind(table).reward_log(log_nu, game.weights)
+    reward = objective.reward_log(log_nu, game.weights)
     pull = torch.where(live, log_nu - log_nu0, 0.0)
-    residual = torch.where(live, w * (strength * reward - beta * pull), 0.0)
-    shape = log_nu.shape
-    flat_residual = residual.reshape(-1, *shape[-2:])
-    out = _Stationary.apply(flat_residual, log_nu.reshape(-1, *shape[-2:]), flat)
-    return torch.exp(out).reshape(shape)  # type: ignore[union-attr]
+    residual = game.weights[..., None] * (strength * reward - beta * pull)
+    residual = torch.where(live, residual, 0.0)
+    flat = (-1, *log_nu.shape[-2:])
+    out: Any = _Stationary.apply(residual.reshape(flat), log_nu.reshape(flat), game.flat())
+    return out.reshape(log_nu.shape)
+
+
+def solve_with_gradient(game: AlignmentGame, **options: Any) -> Solution:
+    """`solve` for a game whose reference is in an autograd graph; policy and marginals carry gradients."""
+    game.answer_map.require_deterministic("differentiating an equilibrium")
+    with torch.no_grad():
+        fixed = game.detached(_detached(game.objective))
+        solution = solve(fixed, **options)
+        on_answers = fixed.on_answers()
+        log_nu = solution.log_marginals
+    log_nu0 = game.log_reference_answers
+    moved = attached(on_answers, log_nu, log_nu0, game.objective, 1.0, game.beta)
+    ratio = torch.where(on_answers.support, moved - log_nu0, 0.0)
+    log_policy = moved
+    if game.answer_map.kind != "identity":
+        log_policy = game.answer_map.lift(game.log_reference, ratio)
+    return dataclasses.replace(solution, game=game, log_policy=log_policy)
 
 
 def _detached(objective: Objective) -> Objective:

@@ -1,0 +1,253 @@
+"""Games per second against batch size and shape, and against other ways to solve the same games.
+
+    python benchmarks/batches.py           # CPU; CUDA too where there is a device
+    pip install jax jaxopt                 # optional: adds jaxopt's MirrorDescent to the peers
+
+Arithmetic coherence, strength 10, beta 1, Dirichlet(1) references, seed 0, numpy float64 unless said. Peers
+solve one game each: a Python loop of single solves, cvxpy + CLARABEL, scipy SLSQP and trust-constr (given
+J and its gradient, in the probabilities), jaxopt MirrorDescent with the KL prox (jitted, compilation
+outside the timing, 2,000 steps). A peer's gap is certified like ours; certificates are not timed.
+Roofline: the bytes of one read of the reference and one write of the policy, over the bandwidth of a
+copy measured in the same run.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from common import RESULTS, keep, median_seconds
+
+import dagame as dg
+from dagame.arrays import to_numpy
+
+PHI = dg.Coherence(10.0)
+
+
+def references(count: int, m: int, n: int) -> np.ndarray:
+    """Random games."""
+    return np.random.default_rng(0).dirichlet(np.ones(n), (count, m))
+
+
+def ours(table: Any, **options: Any) -> dg.Solution:
+    """One call for all games."""
+    return dg.solve(dg.AlignmentGame(table, PHI, beta=1.0), throw=False, **options)
+
+
+def copy_bandwidth() -> float:
+    """Bytes per second of a copy, read and write counted, of 256 MiB."""
+    source = np.ones(32 << 20)
+    target = np.empty_like(source)
+    seconds = median_seconds(lambda: np.copyto(target, source), 7)
+    return 2 * source.nbytes / seconds
+
+
+def batches() -> list[dict[str, Any]]:
+    """Rate against the batch size, and against a loop of single solves of the same shape."""
+    rows, bandwidth = [], copy_bandwidth()
+    for m, n in ((4, 64), (2, 16), (8, 256)):
+        table = references(400, m, n)
+        started = time.perf_counter()
+        for one in table:
+            ours(one)
+        single = len(table) / (time.perf_counter() - started)
+        for count in (1, 10, 100, 1_000, 10_000, 100_000):
+            if count * m * n > 30_000_000:
+                continue
+            table = references(count, m, n)
+            ours(table[: min(count, 1000)])
+            started = time.perf_counter()
+            solution = ours(table)
+            seconds = time.perf_counter() - started
+            roof = bandwidth / (2 * m * n * 8)
+            rows.append(
+                {
+                    "m x n": f"{m} x {n}",
+                    "games": count,
+                    "games/s": count / seconds,
+                    "over single solves": count / seconds / single,
+                    "fraction of the copy roof": count / seconds / roof,
+                    "largest gap": float(solution.gap.max()),
+                    "solved": int(solution.solved.sum()),
+                }
+            )
+    return rows
+
+
+def cuda_batches() -> list[dict[str, Any]]:
+    """The same on a CUDA device, float32 and float64; empty where there is none."""
+    try:
+        import torch
+    except ImportError:
+        return []
+    if not torch.cuda.is_available():
+        return []
+    rows = []
+    for dtype, tol in ((torch.float32, 1e-6), (torch.float64, 1e-10)):
+        for count in (10_000, 100_000, 1_000_000):
+            table = torch.as_tensor(references(count, 4, 64), dtype=dtype).cuda()
+            table = table / table.sum(-1, keepdim=True)
+            ours(table[:1000], tol=tol, check_every=2)
+            torch.cuda.synchronize()
+            started = time.perf_counter()
+            solution = ours(table, tol=tol, check_every=2)
+            torch.cuda.synchronize()
+            seconds = time.perf_counter() - started
+            rows.append(
+                {
+                    "dtype": str(dtype),
+                    "games": count,
+                    "games/s": count / seconds,
+                    "largest gap": float(to_numpy(solution.gap).max()),
+                }
+            )
+    return rows
+
+
+def _scipy(method: str) -> Callable[[np.ndarray], np.ndarray]:
+    from scipy.optimize import Bounds, LinearConstraint, minimize
+
+    def run(reference: np.ndarray) -> np.ndarray:
+        m, n = reference.shape
+        w, log0 = np.full(m, 1 / m), np.log(reference)
+
+        def cost(v: np.ndarray) -> tuple[float, np.ndarray]:
+            nu = np.maximum(v.reshape(m, n), 1e-300)
+            value = PHI.value(nu, w) - (w * (nu * (np.log(nu) - log0)).sum(-1)).sum()
+            slope = w[:, None] * (PHI.reward(nu, w) - (np.log(nu) - log0) - 1)
+            return -float(value), -slope.ravel()
+
+        rows = np.kron(np.eye(m), np.ones(n))
+        found = minimize(
+            cost,
+            reference.ravel(),
+            jac=True,
+            method=method,
+            bounds=Bounds(1e-12, 1),
+            constraints=LinearConstraint(rows, 1, 1),
+            options={"maxiter": 1000},
+        )
+        nu = np.maximum(found.x.reshape(m, n), 1e-300)
+        return nu / nu.sum(-1, keepdims=True)
+
+    return run
+
+
+def _jaxopt() -> Callable[[np.ndarray], np.ndarray] | None:
+    try:
+        import jax
+        import jax.numpy as jnp
+        from jaxopt import MirrorDescent
+        from jaxopt.projection import projection_simplex
+    except ImportError:
+        return None
+    jax.config.update("jax_enable_x64", True)
+
+    def objective(nu: Any, log0: Any) -> Any:
+        q = nu.mean(0)
+        m = nu.shape[0]
+        pull = 10.0 * (nu * (jnp.log(nu) - jnp.log(q))).sum() / m
+        return pull + (nu * (jnp.log(nu) - log0)).sum() / m
+
+    def prox(nu: Any, grad: Any, step: float, _: Any) -> Any:
+        return jax.nn.softmax(jnp.log(nu) - step * nu.shape[0] * grad, axis=-1)
+
+    assert projection_simplex is not None
+    solver = MirrorDescent(
+        fun=objective, projection_grad=prox, stepsize=1 / 11, maxiter=2000, tol=1e-12, jit=True
+    )
+
+    def run(reference: np.ndarray) -> np.ndarray:
+        start = jnp.asarray(reference)
+        return np.asarray(solver.run(start, None, jnp.log(start)).params)
+
+    return run
+
+
+def peers() -> list[dict[str, Any]]:
+    """One game each, m = 4, n = 64: seconds and certified gap, as multiples of ours alone and batched."""
+    table = references(20, 4, 64)
+    game = [dg.AlignmentGame(t, PHI, beta=1.0) for t in table]
+    ways: dict[str, Callable[[np.ndarray], np.ndarray] | None] = {
+        "dagame, single solves": lambda t: ours(t).marginals,
+        "cvxpy + CLARABEL": lambda t: ours(t, method="convex").marginals,
+        "scipy SLSQP": _scipy("SLSQP"),
+        "scipy trust-constr": _scipy("trust-constr"),
+        "jaxopt MirrorDescent": _jaxopt(),
+    }
+    big = references(20_000, 4, 64)
+    ours(big[:1000])
+    started = time.perf_counter()
+    ours(big)
+    batch = (time.perf_counter() - started) / len(big)
+    first = float(ours(table).gap.max())
+    rows = [_row("dagame, one batch", 1e3 * batch, 1.0, first)]
+    for name, way in ways.items():
+        if way is None:
+            rows.append(_row(name, "not installed", "-", "-"))
+            continue
+        count = 2 if name.startswith("scipy") else 10
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                if not name.startswith("scipy"):
+                    way(table[0])
+                started = time.perf_counter()
+                found = [way(t) for t in table[:count]]
+                seconds = (time.perf_counter() - started) / count
+                gaps = [float(dg.certify(g, f).gap) for g, f in zip(game, found, strict=False)]
+            rows.append(_row(name, 1e3 * seconds, seconds / batch, max(gaps)))
+        except Exception as error:
+            rows.append(_row(name, "failed", type(error).__name__, "-"))
+    return rows
+
+
+def _row(way: str, milliseconds: Any, times: Any, gap: Any) -> dict[str, Any]:
+    return {"way": way, "ms per game": milliseconds, "times ours": times, "gap": gap}
+
+
+def draw(rows: list[dict[str, Any]]) -> None:
+    """Rate against batch size, one line per shape."""
+    from matplotlib.figure import Figure
+
+    from dagame.plots import CYCLE
+
+    made = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = made.subplots()
+    for k, shape in enumerate(dict.fromkeys(r["m x n"] for r in rows)):
+        mine = [r for r in rows if r["m x n"] == shape]
+        axes.loglog(
+            [r["games"] for r in mine],
+            [r["games/s"] for r in mine],
+            "o-",
+            color=CYCLE[k],
+            label=shape,
+        )
+    axes.set_xlabel("games in one call")
+    axes.set_ylabel("games per second")
+    axes.legend(title="contexts x answers", frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    made.savefig(RESULTS / "batches.png", dpi=120)
+
+
+def main() -> None:
+    """All tables."""
+    rows = batches()
+    draw(rows)
+    device = cuda_batches()
+    keep(
+        "batches",
+        rows,
+        seed=0,
+        strength=10.0,
+        cuda=device or "no CUDA device on this machine",
+    )
+    print()
+    keep("batch_peers", peers(), seed=0, contexts=4, answers=64)
+
+
+if __name__ == "__main__":
+    main()
