@@ -1,5 +1,7 @@
 """Torch: autograd through values and equilibria, deterministic sums, devices; CUDA where there is one."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -193,3 +195,16 @@ def test_cuda_agrees_with_numpy(kind, rng):
     one, other = dg.solve(base, tol=1e-12, throw=False), dg.solve(game, tol=1e-12, throw=False)
     assert other.policy.device.type == "cuda"
     np.testing.assert_allclose(to_numpy(other.value), one.value, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_evaluation_solves_the_same(rng):
+    if shutil.which("g++") is None and not torch.cuda.is_available():
+        pytest.skip("torch.compile needs a C++ compiler on the CPU, and there is none")
+    table = torch.as_tensor(rng.dirichlet(np.ones(6), (4, 2)))
+    game = dg.AlignmentGame(table, dg.Coherence(2.0), beta=1.0)
+    plain, fast = dg.solve(game), dg.solve(game, compile=True)
+    np.testing.assert_allclose(to_numpy(fast.value), to_numpy(plain.value), atol=1e-10)
+    assert fast.solved.all()
+    with pytest.raises(dg.DagameError, match="needs torch tensors"):
+        dg.solve(random_game(rng), compile=True)

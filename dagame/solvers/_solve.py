@@ -21,7 +21,7 @@ from .chunks import in_pieces, piece_size
 from .closed_form import closed_form
 from .convex import convex_solve
 from .dual import dual_solve
-from .loop import LoopResult, index_like, iterate
+from .loop import LoopResult, Pace, index_like, iterate
 from .mirror import Mirror
 from .newton import Newton, strengths
 
@@ -37,6 +37,7 @@ def solve(
     throw: bool = True,
     max_bytes: int | None = None,
     check_every: int = 1,
+    compile: bool = False,
 ) -> Solution:
     """The Nash equilibrium of a game, which is the ALFT optimum (T2), with its certificate.
 
@@ -58,6 +59,8 @@ def solve(
         max_bytes: memory of the solver; larger batches are solved in pieces, on the CPU in one thread
             per core. Default: pieces that stay in cache, on CUDA half of the free memory.
         check_every: rounds between tests of convergence; each is one transfer from a device.
+        compile: torch only: compile the evaluation of Anderson, Mirror and the like for this shape (on
+            CUDA as a captured graph). Worth it for many solves of one shape.
 
     Raises:
         NotConverged: see `throw`; the message is the status.
@@ -67,16 +70,18 @@ def solve(
         from .implicit import solve_with_gradient
 
         options = {"tol": tol, "max_steps": max_steps, "throw": throw, "max_bytes": max_bytes}
-        return solve_with_gradient(game, method=method, check_every=check_every, **options)
+        return solve_with_gradient(
+            game, method=method, check_every=check_every, compile=compile, **options
+        )
     started = time.perf_counter()
     inner = _inner(game)
     size = piece_size(inner, max_bytes)
 
     def solve_one(piece: AlignmentGame) -> tuple[str, LoopResult]:
-        return _run(piece, method, tol, max_steps, check_every)
+        return _run(piece, method, tol, max_steps, Pace(check_every, compile))
 
     if inner.log_reference.shape[0] > size:
-        name, result = in_pieces(inner, solve_one, size)
+        name, result = in_pieces(inner, solve_one, size, threads=not compile)
     else:
         name, result = solve_one(inner)
     solution = _assembled(game, inner, name, result, time.perf_counter() - started)
@@ -94,17 +99,15 @@ def _inner(game: AlignmentGame) -> AlignmentGame:
 
 
 def _run(
-    game: AlignmentGame, method: str | Solver, tol: float, max_steps: int, check_every: int
+    game: AlignmentGame, method: str | Solver, tol: float, max_steps: int, pace: Pace
 ) -> tuple[str, LoopResult]:
     if not game.provable and method not in ("auto", "closed_form"):
         raise not_provable(game)
     if not isinstance(method, str):
         require_gradient(game)
-        return method.name, iterate(
-            game, method, tol=tol, max_steps=max_steps, check_every=check_every
-        )
+        return method.name, iterate(game, method, tol=tol, max_steps=max_steps, pace=pace)
     if method == "auto":
-        return _auto(game, tol, max_steps, check_every)
+        return _auto(game, tol, max_steps, pace)
     if method not in METHODS:
         near = get_close_matches(method, METHODS, 1) or sorted(METHODS)
         raise InvalidObjective(f"method {method!r} is unknown; did you mean {near[0]!r}?")
@@ -116,9 +119,7 @@ def _run(
     return method, result
 
 
-def _auto(
-    game: AlignmentGame, tol: float, max_steps: int, check_every: int
-) -> tuple[str, LoopResult]:
+def _auto(game: AlignmentGame, tol: float, max_steps: int, pace: Pace) -> tuple[str, LoopResult]:
     """Closed form; else Anderson where L is finite or there is no Hessian; else, and after, Newton."""
     found = _closed(game, tol, max_steps)
     if found is not None:
@@ -134,7 +135,7 @@ def _auto(
     if newton and game.objective.smoothness is None:
         return "newton", _newton(game, tol, max_steps)
     limit = min(max_steps, 100) if newton else max_steps
-    result = iterate(game, Anderson(), tol=tol, max_steps=limit, check_every=check_every)
+    result = iterate(game, Anderson(), tol=tol, max_steps=limit, pace=pace)
     failed = np.flatnonzero(result.statuses != Status.SOLVED)
     if not newton or not failed.size:
         return "anderson", result

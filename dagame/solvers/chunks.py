@@ -42,7 +42,11 @@ def _item_size(table: Array) -> int:
 
 
 def in_pieces(
-    game: AlignmentGame, solve_one: Callable[[AlignmentGame], tuple[str, LoopResult]], size: int
+    game: AlignmentGame,
+    solve_one: Callable[[AlignmentGame], tuple[str, LoopResult]],
+    size: int,
+    *,
+    threads: bool = True,
 ) -> tuple[str, LoopResult]:
     """`solve_one` on consecutive rows of a flat game, joined; on the CPU one thread per core.
 
@@ -55,7 +59,9 @@ def in_pieces(
         rows = np.arange(start, min(start + size, total))
         return solve_one(game.rows(index_like(game.log_reference, rows)))
 
-    workers = 1 if _on_device(game.log_reference) else min(os.cpu_count() or 1, len(starts))
+    workers = min(os.cpu_count() or 1, len(starts))
+    if not threads or _on_device(game.log_reference):
+        workers = 1
     if workers == 1:
         found = [run(s) for s in starts]
     else:

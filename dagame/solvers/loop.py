@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,24 @@ class LoopResult(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+class Pace(NamedTuple):
+    """Rounds between tests of convergence, and whether the evaluation is compiled (torch)."""
+
+    check_every: int = 1
+    compile: bool = False
+
+
+_PACE = Pace()
+
+
+def _evaluation(game: AlignmentGame, pace: Pace) -> Callable[[Array], Evaluation]:
+    if not pace.compile:
+        return game.evaluate
+    from .compiled import compiled_evaluate
+
+    return compiled_evaluate(game)
+
+
 def iterate(
     game: AlignmentGame,
     solver: Solver,
@@ -34,41 +53,42 @@ def iterate(
     tol: float,
     max_steps: int,
     start: Array | None = None,
-    check_every: int = 1,
+    pace: Pace = _PACE,
     patience: int = 500,
 ) -> LoopResult:
     """Run `solver` on a flat batch until every gap is <= tol * max(1, |J|), or `max_steps` rounds.
 
     Each game keeps the iterate of least gap; one whose least gap is `patience` rounds old has stalled
-    and is given up. A test of convergence reads one number per game from
-    the device, every `check_every` rounds; games that are done are then taken out of the batch once
-    they are at least a quarter of it.
+    and is given up. A test of convergence reads one number per game from the device, every
+    `pace.check_every` rounds; games that are done are then taken out of the batch once they are at
+    least a quarter of it, unless the evaluation is compiled for its shape.
     """
-    total = game.log_reference.shape[0]
-    now = game.evaluate(game.log_reference if start is None else start)
+    total, evaluate = game.log_reference.shape[0], _evaluation(game, pace)
+    now = evaluate(game.log_reference if start is None else start)
     state = solver.init(game, now)
     best, best_gap, best_at = now.log_policy, now.gap, 0 * now.gap
     record = _Record(total)
     alive = np.arange(total)
     finished: list[tuple[np.ndarray, Array, Array, Array]] = []
     for round_ in range(max_steps + 1):
-        if round_ % check_every == 0 or round_ == max_steps:
+        if round_ % pace.check_every == 0 or round_ == max_steps:
             done = _done(now, best_gap, best_at, tol, round_ - patience)
             if round_ >= 2:
                 done = done | (to_numpy(now.value) < _NO_VALUE)
             record.add(alive, now)
             if done.all() or round_ == max_steps:
                 break
-            if done.mean() >= 0.25 and len(done) > 1:
+            if done.mean() >= 0.25 and len(done) > 1 and not pace.compile:
                 out, rest = np.flatnonzero(done), np.flatnonzero(~done)
                 finished.append((alive[out], *_take((best, best_gap, best_at), out)))
                 alive = alive[rest]
                 game = game.rows(index_like(now.gap, rest))
+                evaluate = game.evaluate
                 now = Evaluation(*_take(now, rest))
                 state = _take(state, rest)
                 best, best_gap, best_at = _take((best, best_gap, best_at), rest)
         proposal, state = solver.step(game, now, state)
-        now = game.evaluate(proposal)
+        now = evaluate(proposal)
         best, best_gap, best_at = _improved(now, best, best_gap, best_at, round_ + 1, tol)
     finished.append((alive, best, best_gap, best_at))
     return _gathered(finished, record, tol, max_steps - patience)
