@@ -6,6 +6,7 @@ numpy and array-api-compat only; torch, cvxpy, matplotlib, polars and transforme
 
 from __future__ import annotations
 
+from . import estimators, library
 from ._classify import Classification, classify
 from ._methods import methods
 from ._verify import VerificationReport, verify
@@ -87,6 +88,8 @@ __all__ = [
     "WorstCase",
     "certify",
     "classify",
+    "estimators",
+    "library",
     "methods",
     "run",
     "solve",

@@ -76,6 +76,34 @@ class RewardTable:
         return float(self.rmse(_grid(len(self), 40)).max())
 
 
+def rewards(answers: Any, table: RewardTable) -> np.ndarray:
+    """g(N_i) for each sample: answers (groups, K) integers -> (groups, K)."""
+    answers = _groups(answers, len(table))
+    same = answers[:, :, None] == answers[:, None, :]
+    return table.entries[same.sum(-1) - 1]
+
+
+def leave_two_out(answers: Any, smaller: RewardTable) -> np.ndarray:
+    """b_i = mean over j != i of the reward of sample j counted without i, an exactly unbiased baseline.
+
+    `smaller` is the table of group size K - 1; answers (groups, K) -> (groups, K). b_i does not depend
+    on y_i, so that subtracting it leaves the expected update as it is (theory, section 7).
+    """
+    answers = _groups(answers, len(smaller) + 1)
+    same = answers[:, :, None] == answers[:, None, :]
+    others = (same.sum(-1) - 1)[:, None, :] - same
+    own = np.eye(answers.shape[1], dtype=bool)
+    paid = np.where(own, 0.0, smaller.entries[np.where(own, 0, others)])
+    return paid.sum(-1) / (answers.shape[1] - 1)
+
+
+def _groups(answers: Any, k: int) -> np.ndarray:
+    answers = np.asarray(answers)
+    if answers.ndim != 2 or answers.shape[1] != k:
+        raise InvalidObjective(f"answers have shape {answers.shape}; give (groups, {k}).")
+    return answers
+
+
 def reward_table(
     objective: Objective,
     group_size: int,
@@ -232,7 +260,10 @@ def _from_chebyshev(coefficients: np.ndarray, k: int) -> np.ndarray:
                 before, now = now, double
         monomials = total[1:]
         entries = [
-            sum(mpmath.mpf(math.comb(j, i)) / math.comb(k - 1, i) * monomials[i] for i in range(j + 1))
+            sum(
+                mpmath.mpf(math.comb(j, i)) / math.comb(k - 1, i) * monomials[i]
+                for i in range(j + 1)
+            )
             for j in range(k)
         ]
         return np.array([float(e) for e in entries])
@@ -246,7 +277,7 @@ def _variance_optimal(slope: Derivative, k: int, rmse_factor: float) -> np.ndarr
         raise InvalidObjective(f"rmse_factor is {rmse_factor!r}; give a number >= 1.")
     plug_in = RewardTable(_direct(slope, k, "plug_in"), slope, "plug_in")
     limit = rmse_factor * plug_in.worst_rmse
-    p = _grid(k, 6 if k <= 64 else 3)
+    p = _grid(k, 6 if k <= 64 else 2 if k <= 128 else 1)
     chance, aim = _binomial(p, k), np.asarray(slope(p), float)
     g, bias = cp.Variable(k), cp.Variable()
     root = p[:, None] * np.sqrt(chance)

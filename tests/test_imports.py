@@ -23,6 +23,7 @@ LAYERS = [
     "solution",
     "solvers",
     "random_games",
+    "estimators",
     "output",
     "library",
     "_classify",
