@@ -51,7 +51,7 @@ def main() -> None:
     made = Figure(figsize=(10, 3.8), layout="constrained")
     for axes, quantity in zip(made.subplots(1, 2), ("sup-bias", "rmse"), strict=True):
         for c, method in enumerate(dict.fromkeys(r["method"] for r in rows)):
-            mine = [r for r in rows if r["method"] == method and r["rmse"] < 1e3]
+            mine = [r for r in rows if r["method"] == method and r[quantity] < 1e3]
             axes.loglog(
                 [r["K"] for r in mine],
                 [r[quantity] for r in mine],

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
@@ -302,6 +303,22 @@ class Objective:
 
     def __neg__(self) -> Objective:
         return self * -1.0
+
+
+@dataclass(frozen=True, eq=False)
+class ConcaveObjective(Objective):
+    """A concave objective of one strength >= 0."""
+
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the strength."""
+        check_strength(type(self).__name__, self.strength)
+
+    @property
+    def concave(self) -> bool | None:
+        """True."""
+        return True
 
 
 def pairing(u: Array, log_nu: Array, weights: Array) -> Array:

@@ -10,29 +10,19 @@ import numpy as np
 from ..arrays import LOG_ZERO, Array, log_normalise, logsumexp, namespace
 from ..errors import InvalidObjective
 from ..simplex import log_kl
-from .base import Hessian, Objective, check_strength, mean_log, pairing, weighted
+from .base import ConcaveObjective, Hessian, Objective, mean_log, pairing, weighted
 
 
 @dataclass(frozen=True, eq=False)
-class ArithmeticCoherence(Objective):
+class ArithmeticCoherence(ConcaveObjective):
     """Phi(nu) = -strength * min_q sum_x w_x KL(nu_x || q), the generalised Jensen-Shannon divergence.
 
     The minimiser is q = sum_x w_x nu_x; reward -strength log(nu_x(z) / q(z)); L = strength, mu = 0
     (theory, sections 3 and 4).
     """
 
-    strength: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_strength("Coherence", self.strength)
-
     def __repr__(self) -> str:
         return f"Coherence({self.strength:g})"
-
-    @property
-    def concave(self) -> bool | None:
-        """KL is jointly convex."""
-        return True
 
     @property
     def smoothness(self) -> float | None:
@@ -74,25 +64,15 @@ class ArithmeticCoherence(Objective):
 
 
 @dataclass(frozen=True, eq=False)
-class GeometricCoherence(Objective):
+class GeometricCoherence(ConcaveObjective):
     """Phi(nu) = -strength * min_q sum_x w_x KL(q || nu_x) = strength * log sum_z prod_x nu_x(z)^{w_x}.
 
     The minimiser is q ∝ prod_x nu_x^{w_x}; reward strength q(z) / nu_x(z); no finite L, mu = 0
     (theory, section 3). Infeasible without an answer that every context can give.
     """
 
-    strength: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_strength("Coherence", self.strength)
-
     def __repr__(self) -> str:
         return f"Coherence({self.strength:g}, consensus='geometric')"
-
-    @property
-    def concave(self) -> bool | None:
-        """KL is jointly convex."""
-        return True
 
     def _mean(self, log_nu: Array, weights: Array) -> Array:
         return namespace(log_nu).sum(log_nu * weights[..., None], axis=-2)
@@ -140,24 +120,14 @@ class GeometricCoherence(Objective):
 
 
 @dataclass(frozen=True, eq=False)
-class EuclideanCoherence(Objective):
+class EuclideanCoherence(ConcaveObjective):
     """Phi(nu) = -strength * sum_x w_x ||nu_x - mean||^2; reward -2 strength (nu_x - mean)(z).
 
     L = strength by Pinsker's inequality, mu = 0 (theory, section 3).
     """
 
-    strength: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_strength("Coherence", self.strength)
-
     def __repr__(self) -> str:
         return f"Coherence({self.strength:g}, consensus='euclidean')"
-
-    @property
-    def concave(self) -> bool | None:
-        """A negative sum of squares."""
-        return True
 
     @property
     def smoothness(self) -> float | None:

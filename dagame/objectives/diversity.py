@@ -13,25 +13,15 @@ from ..arrays import LOG_ZERO, Array, logsumexp, namespace
 from ..errors import InvalidObjective
 from ..scalar import increasing_root, wright_omega
 from ..simplex import log_entropy
-from .base import ExponentialForm, Hessian, Objective, check_strength, weighted
+from .base import ConcaveObjective, ExponentialForm, Hessian, weighted
 
 
 @dataclass(frozen=True, eq=False)
-class ShannonDiversity(Objective):
+class ShannonDiversity(ConcaveObjective):
     """Phi(nu) = strength * sum_x w_x H(nu_x), reward -strength log nu_x(z) (theory, section 3).
 
     L = mu = strength; nu* ∝ nu0^{beta/(beta+strength)}.
     """
-
-    strength: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_strength("ShannonDiversity", self.strength)
-
-    @property
-    def concave(self) -> bool | None:
-        """Entropy is concave."""
-        return True
 
     @property
     def smoothness(self) -> float | None:
@@ -71,22 +61,12 @@ class ShannonDiversity(Objective):
 
 
 @dataclass(frozen=True, eq=False)
-class GiniDiversity(Objective):
+class GiniDiversity(ConcaveObjective):
     """Phi(nu) = strength * sum_x w_x (1 - sum_z nu_x(z)^2), reward -2 strength nu_x(z).
 
     L = strength by Pinsker's inequality, mu = 0 (theory, section 3). Closed form by Wright's omega:
     nu = omega(t + log(a nu0)) / a with a = 2 strength / beta and t the normalising root.
     """
-
-    strength: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_strength("GiniDiversity", self.strength)
-
-    @property
-    def concave(self) -> bool | None:
-        """A negative sum of squares is concave."""
-        return True
 
     @property
     def smoothness(self) -> float | None:
@@ -139,28 +119,22 @@ class GiniDiversity(Objective):
 
 
 @dataclass(frozen=True, eq=False)
-class TsallisDiversity(Objective):
+class TsallisDiversity(ConcaveObjective):
     """Phi(nu) = strength * sum_x w_x (1 - sum_z nu_x(z)^t)/(t - 1), order t > 0, t != 1.
 
     Reward -strength t nu^{t-1}/(t-1). t > 1: L = strength t (not tight), mu = 0; t < 1: no finite L,
     mu = strength t (theory, section 3). t -> 1 is Shannon's entropy, t = 2 the Gini index.
     """
 
-    strength: float = 1.0
     order: float = 2.0
 
     def __post_init__(self) -> None:
-        check_strength("TsallisDiversity", self.strength)
+        super().__post_init__()
         if not (isinstance(self.order, Real) and 0 < self.order < np.inf and self.order != 1):
             raise InvalidObjective(
                 f"TsallisDiversity: order is {self.order!r}; give a number > 0 other than 1 "
                 "(order 1 is ShannonDiversity)."
             )
-
-    @property
-    def concave(self) -> bool | None:
-        """Each nu^t is convex for t > 1, concave for t < 1."""
-        return True
 
     @property
     def smoothness(self) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,10 @@ from .base import ExponentialForm, Hessian, Objective, check_strength, weighted
 
 
 @dataclass(frozen=True, eq=False)
-class ReverseMatching(Objective):
-    """Phi(nu) = -strength * sum_x w_x KL(nu_x || rho_x), reward -strength log(nu_x / rho_x).
-
-    L = mu = strength; nu* ∝ nu0^{beta/(beta+strength)} rho^{strength/(beta+strength)} (theory,
-    section 3). Where rho is 0, nu* is 0.
-    """
-
+class _Matching(Objective):
     target: Any
     strength: float = 1.0
+    log_target: Any = field(init=False, repr=False)
     tables = ("target", "log_target")
 
     def __post_init__(self) -> None:
@@ -33,8 +28,21 @@ class ReverseMatching(Objective):
 
     @property
     def concave(self) -> bool | None:
-        """KL is convex in its first argument."""
+        """KL is convex in either argument."""
         return True
+
+    def _log_rho(self, log_nu: Array) -> Array:
+        table = like(self.log_target, log_nu)
+        return namespace(log_nu).broadcast_to(table, log_nu.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class ReverseMatching(_Matching):
+    """Phi(nu) = -strength * sum_x w_x KL(nu_x || rho_x), reward -strength log(nu_x / rho_x).
+
+    L = mu = strength; nu* ∝ nu0^{beta/(beta+strength)} rho^{strength/(beta+strength)} (theory,
+    section 3). Where rho is 0, nu* is 0.
+    """
 
     @property
     def smoothness(self) -> float | None:
@@ -48,24 +56,20 @@ class ReverseMatching(Objective):
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
         """-strength * sum_x w_x KL(nu_x || rho_x)."""
-        return -self.strength * weighted(log_kl(log_nu, self._log_target(log_nu)), weights)
+        return -self.strength * weighted(log_kl(log_nu, self._log_rho(log_nu)), weights)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """-strength * log(nu / rho)."""
-        return -self.strength * (log_nu - self._log_target(log_nu))
-
-    def _log_target(self, log_nu: Array) -> Array:
-        table = like(getattr(self, "log_target"), log_nu)  # noqa: B009 - set in __post_init__
-        return namespace(log_nu).broadcast_to(table, log_nu.shape)
+        return -self.strength * (log_nu - self._log_rho(log_nu))
 
     def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
         """Answers that rho lacks."""
-        lacking = self._log_target(log_nu0) < LOG_ZERO / 2
+        lacking = self._log_rho(log_nu0) < LOG_ZERO / 2
         return lacking if self.strength > 0 else None
 
     def exponential_form(self) -> ExponentialForm:
         """(strength log rho, strength)."""
-        return ExponentialForm(self.strength * getattr(self, "log_target"), self.strength)  # noqa: B009
+        return ExponentialForm(self.strength * self.log_target, self.strength)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
         """strength * w / nu, scaled: strength * w."""
@@ -75,7 +79,7 @@ class ReverseMatching(Objective):
         """Entropy plus a linear term (rel_entr fails in CLARABEL at n = 200)."""
         import cvxpy as cp
 
-        table = np.broadcast_to(np.asarray(self._log_target(np.zeros(nu.shape))), nu.shape)
+        table = np.broadcast_to(np.asarray(self._log_rho(np.zeros(nu.shape))), nu.shape)
         finite = np.where(table > LOG_ZERO / 2, table, -1e3)
         w = weights[:, None]
         return self.strength * (
@@ -84,33 +88,15 @@ class ReverseMatching(Objective):
 
 
 @dataclass(frozen=True, eq=False)
-class ForwardMatching(Objective):
+class ForwardMatching(_Matching):
     """Phi(nu) = -strength * sum_x w_x KL(rho_x || nu_x), reward strength rho_x(z) / nu_x(z).
 
     No finite L, mu = 0 (theory, section 3). nu = s / omega(log s - log nu0 - c), s = strength rho /
     beta, Wright's omega, c the normalising root. Infeasible where rho has mass and nu0 has none.
     """
 
-    target: Any
-    strength: float = 1.0
-    tables = ("target", "log_target")
-
-    def __post_init__(self) -> None:
-        check_strength("TargetMatching", self.strength)
-        object.__setattr__(self, "target", check_distribution(self.target, "target"))
-        object.__setattr__(self, "log_target", log(self.target))
-
     def __repr__(self) -> str:
         return f"TargetMatching({self.strength:g}, direction='forward')"
-
-    @property
-    def concave(self) -> bool | None:
-        """KL is convex in its second argument."""
-        return True
-
-    def _log_rho(self, log_nu: Array) -> Array:
-        table = like(getattr(self, "log_target"), log_nu)  # noqa: B009 - set in __post_init__
-        return namespace(log_nu).broadcast_to(table, log_nu.shape)
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
         """-strength * sum_x w_x KL(rho_x || nu_x)."""

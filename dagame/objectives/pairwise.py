@@ -10,21 +10,8 @@ import numpy as np
 from ..arrays import LOG_ZERO, Array, namespace
 from ..errors import InvalidObjective
 from ..simplex import log_kl
-from .base import Hessian, Objective, check_strength, mean_log, weighted
+from .base import ConcaveObjective, Hessian, Objective, mean_log, weighted
 from .coherence import EuclideanCoherence
-
-
-@dataclass(frozen=True, eq=False)
-class _Pairwise(Objective):
-    strength: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_strength("PairwiseCoherence", self.strength)
-
-    @property
-    def concave(self) -> bool | None:
-        """The divergences are jointly convex."""
-        return True
 
 
 def _roots(log_nu: Array) -> Array:
@@ -47,7 +34,7 @@ def _outer(weights: Array) -> Array:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PairwiseKL(_Pairwise):
+class PairwiseKL(ConcaveObjective):
     """Phi = -strength * sum_{x,x'} w_x w_x' KL(nu_x || nu_x'), in O(m) by the mean of the logs l.
 
     = -strength * sum_x w_x sum_z nu_x (log nu_x - l), reward -strength (log nu_x - l - q / nu_x) with
@@ -107,7 +94,7 @@ class PairwiseKL(_Pairwise):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PairwiseHellinger(_Pairwise):
+class PairwiseHellinger(ConcaveObjective):
     """Phi = -strength * sum_{x,x'} w_x w_x' (1 - sum_z sqrt(nu_x nu_x')) = -strength (1 - sum_z s^2).
 
     s = sum_x w_x sqrt(nu_x), in O(m); reward strength s(z) / sqrt(nu_x(z)). No finite L (theory,
@@ -157,7 +144,7 @@ class PairwiseHellinger(_Pairwise):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PairwiseJensenShannon(_Pairwise):
+class PairwiseJensenShannon(ConcaveObjective):
     """Phi = -strength * sum_{x,x'} w_x w_x' JS(nu_x, nu_x'), pair by pair: O(m^2 n).
 
     Reward -strength sum_x' w_x' log(2 nu_x / (nu_x + nu_x')); L = strength (theory, section 3).

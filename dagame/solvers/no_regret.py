@@ -66,25 +66,20 @@ class _Learners:
             _, u_now = _played(game, now.log_marginals)
         else:
             u_now = u
-        log_new = self._policy(game, now, u_now, last, rewards, count)
+        best = game.log_best_response(self._heading(u_now, last, rewards, count[:, None, None]))
+        share = self._share(game, count)[:, None, None]
+        log_new = game._masked(log_normalise(now.log_policy + share * (best - now.log_policy)))
         return log_new, (new_q, u_now, policies, rewards, constants, count)
 
-    def _policy(
-        self,
-        game: AlignmentGame,
-        now: Evaluation,
-        u: Array,
-        last: Array,
-        rewards: Array,
-        count: Array,
-    ) -> Array:
-        raise NotImplementedError
+    def _heading(self, u: Array, last: Array, rewards: Array, count: Array) -> Array:
+        """The rewards that the policy moves along, from the latest, those before and the sum."""
+        return u
 
-    def _eta(self, game: AlignmentGame, count: Array) -> Array:
-        """The step, by default 1/(beta t), at most 1/beta."""
+    def _share(self, game: AlignmentGame, count: Array) -> Array:
+        """eta beta in (0, 1], by default 1/t."""
         if self.step_size is not None:
-            return 0 * count + min(self.step_size, 1 / game.beta)
-        return 1 / (game.beta * count)
+            return 0 * count + min(self.step_size * game.beta, 1.0)
+        return 1 / count
 
     def report(
         self, game: AlignmentGame, now: Evaluation, state: tuple[Array, ...]
@@ -115,47 +110,25 @@ class MultiplicativeWeights(_Learners):
 
     name: ClassVar[str] = "multiplicative_weights"
 
-    def _policy(
-        self,
-        game: AlignmentGame,
-        now: Evaluation,
-        u: Array,
-        last: Array,
-        rewards: Array,
-        count: Array,
-    ) -> Array:
-        best = game.log_best_response(u)
-        share = (self._eta(game, count) * game.beta)[:, None, None]
-        return game._masked(log_normalise(now.log_policy + share * (best - now.log_policy)))
-
 
 @dataclass(frozen=True)
 class OptimisticMultiplicativeWeights(_Learners):
     """Multiplicative weights on 2 u_t - u_{t-1}: the last rewards predict the next.
 
     Where rewards change slowly the regret is that of the changes, and a constant step (default
-    1/(2 beta)) gives a gap of order 1/T on average. May diverge for steps far above 1/L.
+    1/(2 (beta + L))) gives a gap of order 1/T on average. May diverge for steps far above 1/L.
     """
 
     name: ClassVar[str] = "optimistic_multiplicative_weights"
 
-    def _eta(self, game: AlignmentGame, count: Array) -> Array:
-        smooth = game.objective.smoothness
-        default = 1 / (2 * (game.beta + (game.beta if smooth is None else max(smooth, 0.0))))
-        return 0 * count + (default if self.step_size is None else self.step_size)
+    def _heading(self, u: Array, last: Array, rewards: Array, count: Array) -> Array:
+        return 2 * u - last
 
-    def _policy(
-        self,
-        game: AlignmentGame,
-        now: Evaluation,
-        u: Array,
-        last: Array,
-        rewards: Array,
-        count: Array,
-    ) -> Array:
-        best = game.log_best_response(2 * u - last)
-        share = (self._eta(game, count) * game.beta)[:, None, None]
-        return game._masked(log_normalise(now.log_policy + share * (best - now.log_policy)))
+    def _share(self, game: AlignmentGame, count: Array) -> Array:
+        smooth = game.objective.smoothness
+        pull = game.beta if smooth is None else max(smooth, 0.0)
+        step = 1 / (2 * (game.beta + pull)) if self.step_size is None else self.step_size
+        return 0 * count + min(step * game.beta, 1.0)
 
 
 @dataclass(frozen=True)
@@ -168,18 +141,11 @@ class FTRL(_Learners):
 
     name: ClassVar[str] = "ftrl"
 
-    def _policy(
-        self,
-        game: AlignmentGame,
-        now: Evaluation,
-        u: Array,
-        last: Array,
-        rewards: Array,
-        count: Array,
-    ) -> Array:
-        xp = namespace(u)
-        seen = rewards + xp.where(count[:, None, None] > 0, u, 0 * u)
-        return game.log_best_response(seen / (count + 1)[:, None, None])
+    def _heading(self, u: Array, last: Array, rewards: Array, count: Array) -> Array:
+        return (rewards + u) / (count + 1)
+
+    def _share(self, game: AlignmentGame, count: Array) -> Array:
+        return 0 * count + 1
 
 
 def average_gap_bound(span: float, beta: float, rounds: int) -> float:
