@@ -203,3 +203,11 @@ def test_solution_shows_itself(m, seed):
         solution.rewards, game.rewards(solution.marginals, solution.target), atol=1e-12
     )
     assert "rounds" in str(dg.run(game, steps=2))
+
+
+def test_cvxpys_accuracy_is_certified_not_assumed(rng, monkeypatch):
+    game = random_game(rng, contexts=2, answers=4, zeros=0.0, objective=dg.Coherence(1.0))
+    assert dg.solve(game, "convex").solved
+    far = np.log(game.reference)[None]
+    monkeypatch.setattr("dagame.solvers._solve.convex_solve", lambda g: (far, np.array([True])))
+    assert dg.solve(game, "convex", throw=False).status is dg.Status.STALLED

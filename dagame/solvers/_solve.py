@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, like, namespace, to_numpy
-from ..certificate import not_provable
+from ..certificate import certify_log, not_provable
 from ..errors import InvalidObjective, NotConverged
 from ..game import AlignmentGame
 from ..solution import History, Solution, Status
@@ -24,6 +24,8 @@ from .dual import dual_solve
 from .loop import LoopResult, Pace, index_like, iterate
 from .mirror import Mirror
 from .newton import Newton, strengths
+
+_CVXPY_GAP = 1e-6
 
 Method = Callable[[AlignmentGame, float, int], "LoopResult | None"]
 
@@ -52,7 +54,7 @@ def solve(
             order: the closed form if there is one; for hard sets and kinks the dual in few
             multipliers, or cvxpy where other terms have no exponential form; Newton where L is
             unknown and a Hessian known; else Anderson, and Newton for the games it leaves.
-        tol: relative gap, gap <= tol * max(1, |J|).
+        tol: relative gap, gap <= tol * max(1, |J|); max(tol, 1e-6) where cvxpy solves.
         max_steps: rounds of the iterative methods.
         throw: raise `NotConverged` if a game misses the tolerance for another reason than being
             infeasible; with False look at `Solution.status`.
@@ -182,10 +184,13 @@ def _closed(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult | Non
 
 
 def _convex(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:
+    """cvxpy's optima, called solved at a certified relative gap of max(tol, 1e-6), its own accuracy."""
     table, feasible = convex_solve(game)
-    statuses = np.full(len(feasible), Status.INFEASIBLE, dtype=object)
-    statuses[feasible] = Status.SOLVED
     log_nu = like(table, game.log_reference)
+    gap = to_numpy(certify_log(game, log_nu).relative_gap)
+    statuses = np.full(len(feasible), Status.INFEASIBLE, dtype=object)
+    statuses[feasible] = Status.STALLED
+    statuses[feasible & (gap <= max(tol, _CVXPY_GAP))] = Status.SOLVED
     return LoopResult(log_nu, np.zeros(len(feasible), dtype=int), statuses, [], [])
 
 
