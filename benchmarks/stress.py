@@ -1,6 +1,6 @@
 """Every concave objective over conditionings, strengths and sizes: rounds, time, relative gap, cvxpy's time.
 
-    python benchmarks/stress.py            # all, about a quarter of an hour on two cores
+    python benchmarks/stress.py            # all, about three minutes on two cores
     python benchmarks/stress.py --quick    # n = 20 only
 
 References: Dirichlet(1/2) rows; "tiny" has a fifth of the entries at 1e-12; "zeros" removes a tenth of

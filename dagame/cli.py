@@ -15,6 +15,7 @@ import typer
 
 from . import __version__
 from .errors import DagameError
+from .objectives.names import NAMES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,9 +80,7 @@ def solve(
     ] = None,
     objective: Annotated[
         str,
-        typer.Option(
-            help="coherence | hard-coherence | shannon | gini | reward | ... (all in README)."
-        ),
+        typer.Option(help=" | ".join(NAMES) + "."),
     ] = "coherence",
     strength: Annotated[float, typer.Option(help="Strength of the objective (lambda).")] = 1.0,
     beta: Annotated[float, typer.Option(help="Strength of the KL to the reference.")] = 1.0,

@@ -17,11 +17,11 @@ _ARRAYS = 40
 """Tables of the size of the reference that a solver holds at once, Anderson's history included."""
 
 _CACHE_BYTES = 48 << 20
-"""Default for the CPU: measured best between 8 and 96 MiB, where it is flat (benchmarks/batches.py)."""
+"""Default for the CPU: tables of a piece that mostly stay in cache."""
 
 
 def free_bytes(table: Array) -> int:
-    """Memory that a piece may take by default: half of what is free on a CUDA device, else the cache."""
+    """Memory that a piece may take by default: half of what is free on a CUDA device, else 48 MiB."""
     if array_api_compat.is_torch_array(table) and table.device.type == "cuda":
         import torch
 
