@@ -1,10 +1,12 @@
 """One worker, one thread; hypothesis without deadlines, derandomised, so that CI repeats itself."""
 
 import os
+import tempfile
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"):
     os.environ.setdefault(_name, "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("DAGAME_CACHE_DIR", tempfile.mkdtemp(prefix="dagame-cache-"))
 
 import numpy as np
 import pytest

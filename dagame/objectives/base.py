@@ -82,6 +82,9 @@ class Objective:
     has_multipliers: ClassVar[bool] = False
     """Whether the target's move is a multiplier vector rather than a point (kinks, hard sets)."""
 
+    answerwise: ClassVar[bool] = False
+    """Whether u_x(z) depends on (nu_x'(z))_x' alone, so that samples estimate it answer by answer."""
+
     @property
     def concave(self) -> bool | None:
         """True, False, or None when unknown."""
@@ -166,6 +169,10 @@ class Objective:
         """How far nu is outside Phi's domain (0 unless Phi is a hard set), shape (*batch,)."""
         return 0.0
 
+    def slack(self, log_nu: Array, weights: Array) -> Array | None:
+        """G nu - h (*batch, r) of a hard set {G nu <= h}; None: Phi is none."""
+        return None
+
     def consensus_log(self, log_nu: Array, weights: Array) -> Array:
         """The consensus that belongs to the marginals, (*batch, n): the weighted mean."""
         return mean_log(log_nu, weights)
@@ -213,6 +220,14 @@ class Objective:
             f"{type(self).__name__} is not a sum of one function of each answer's probability, so "
             "it has no reward table over counts; use the group rewards instead."
         )
+
+    def separated(self) -> tuple[Objective, Objective] | None:
+        """Phi as a sum over answers plus a rest that needs the other contexts; None: no such sum."""
+        return None
+
+    def success_derivative(self) -> Callable[[Any], Any] | None:
+        """F' with Phi(nu) = sum_x w_x F(p_x), p_x = sum_z success(z) nu_x(z); None: Phi is no such sum."""
+        return None
 
     # -- parameters with one table per game -------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -89,6 +89,8 @@ class BregmanCoherence(Objective):
             Euclidean), a sympy expression in one symbol, or a `Generator`.
         strength: lambda.
     """
+
+    answerwise: ClassVar[bool] = True
 
     generator: Any = 1.0
     strength: float = 1.0

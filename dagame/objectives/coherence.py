@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..arrays import LOG_ZERO, Array, log_normalise, logsumexp, namespace
 from ..errors import InvalidObjective
-from ..simplex import log_kl
+from ..simplex import log_entropy, log_kl
 from .base import ConcaveObjective, Hessian, Objective, mean_log, pairing, weighted
+from .diversity import ShannonDiversity
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +21,8 @@ class ArithmeticCoherence(ConcaveObjective):
     The minimiser is q = sum_x w_x nu_x; reward -strength log(nu_x(z) / q(z)); L = strength, mu = 0
     (theory, sections 3 and 4).
     """
+
+    answerwise: ClassVar[bool] = True
 
     def __repr__(self) -> str:
         return f"Coherence({self.strength:g})"
@@ -43,6 +46,10 @@ class ArithmeticCoherence(ConcaveObjective):
         u = self.reward_log(log_nu, weights)
         return pairing(u, log_nu, weights), u
 
+    def separated(self) -> tuple[Objective, Objective]:
+        """-KL to the mean = entropy of the contexts - entropy of the mean."""
+        return ShannonDiversity(self.strength), _MeanCertainty(self.strength)
+
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
         """Per answer strength * (w_x delta_xx' / nu_x - w_x w_x' / q), scaled by sqrt(nu nu')."""
         xp = namespace(log_nu)
@@ -61,6 +68,27 @@ class ArithmeticCoherence(ConcaveObjective):
         return -self.strength * sum(
             w * cp.sum(cp.rel_entr(nu[x], q)) for x, w in enumerate(weights)
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _MeanCertainty(Objective):
+    """Phi(nu) = -strength * H(sum_x w_x nu_x), reward strength log q: half of arithmetic coherence."""
+
+    strength: float = 1.0
+    answerwise: ClassVar[bool] = True
+
+    @property
+    def concave(self) -> bool | None:
+        """False: it is convex."""
+        return False
+
+    def value_log(self, log_nu: Array, weights: Array) -> Array:
+        """-strength H(q)."""
+        return -self.strength * log_entropy(mean_log(log_nu, weights))
+
+    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+        """strength log q."""
+        return self.strength * mean_log(log_nu, weights)[..., None, :] + 0 * log_nu
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +153,8 @@ class EuclideanCoherence(ConcaveObjective):
 
     L = strength by Pinsker's inequality, mu = 0 (theory, section 3).
     """
+
+    answerwise: ClassVar[bool] = True
 
     def __repr__(self) -> str:
         return f"Coherence({self.strength:g}, consensus='euclidean')"

@@ -109,6 +109,11 @@ class Combination(Objective):
         """Sum of the parts' violations."""
         return _sum(o.violation(log_nu, weights) for _, o in self.parts)
 
+    def slack(self, log_nu: Array, weights: Array) -> Array | None:
+        """That of the one part that is a hard set."""
+        found = [o.slack(log_nu, weights) for _, o in self.parts]
+        return next((s for s in found if s is not None), None)
+
     def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
         """Answers that one of the parts excludes."""
         found = [o.forbidden(log_nu0, weights) for f, o in self.parts if f > 0]

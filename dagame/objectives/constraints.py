@@ -71,17 +71,28 @@ class HardConstraint(_OnSet):
     def __repr__(self) -> str:
         return f"HardConstraint({' & '.join(type(s).__name__ for s in self.set.parts())})"
 
-    def _slack(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
-        """G nu - h (*batch, r), and which rows are equalities."""
-        rows, xp = self._rows(log_nu), namespace(log_nu)
+    def slack(self, log_nu: Array, weights: Array) -> Array:
+        """G nu - h (*batch, r), positive where a row is exceeded."""
+        xp = namespace(log_nu)
         nu = xp.exp(log_nu)[..., None, :, :]
         total = xp.sum(self._matrix(log_nu, weights) * nu, axis=(-2, -1))
-        return total - like(rows.bound, log_nu), xp.asarray(rows.equal, device=log_nu.device)
+        return total - like(self._rows(log_nu).bound, log_nu)
+
+    def ascent(self, multipliers: Any, slack: Any, m: int, n: int, rate: float) -> np.ndarray:
+        """The target's step from samples: y + rate (G nu - h), kept >= 0 on inequalities.
+
+        `slack` (r,) is that of estimated marginals, without bias as it is linear in them. With steps
+        of the policy between, y converges to the multipliers of the equilibrium for rates that fall
+        like 1/sqrt(t); a constant rate circles around them.
+        """
+        equal = self.set.rows(m, n, np.full(m, 1 / m)).equal
+        y = np.asarray(multipliers, float) + rate * np.asarray(slack, float)
+        return np.where(equal, y, np.maximum(y, 0.0))
 
     def violation(self, log_nu: Array, weights: Array) -> Array | float:
         """The largest excess of a row of G nu <= h."""
-        slack, equal = self._slack(log_nu, weights)
-        xp = namespace(slack)
+        slack, xp = self.slack(log_nu, weights), namespace(log_nu)
+        equal = xp.asarray(self._rows(log_nu).equal, device=log_nu.device)
         excess = xp.where(equal, xp.abs(slack), xp.maximum(slack, 0 * slack))
         return xp.max(excess, axis=-1)
 

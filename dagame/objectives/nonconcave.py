@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -57,6 +59,10 @@ class Sharpening(_NonConcave):
         """(0, -strength)."""
         return ExponentialForm(0.0, -self.strength)
 
+    def separable_derivative(self) -> Callable[[Any], Any]:
+        """F'(p) = strength log p, up to a constant."""
+        return lambda p: self.strength * np.log(p)
+
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
         """-strength w / nu, scaled: -strength w."""
         return Hessian(0 * log_nu - self.strength * weights[..., None])
@@ -93,6 +99,10 @@ class SelfConsistency(_NonConcave):
         """2 strength nu."""
         return 2 * self.strength * namespace(log_nu).exp(log_nu)
 
+    def separable_derivative(self) -> Callable[[Any], Any]:
+        """F'(p) = 2 strength p."""
+        return lambda p: 2 * self.strength * p
+
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
         """-2 strength w, scaled: -2 strength w nu."""
         return Hessian(-2 * self.strength * weights[..., None] * namespace(log_nu).exp(log_nu))
@@ -105,6 +115,8 @@ class Agreement(_NonConcave):
     Reward 2 strength sum_{x' != x} w_x' nu_x'(z); L = strength max w,
     mu = -strength eigmax(sqrt(w) sqrt(w)' - diag w), for uniform weights -strength (1 - 1/m).
     """
+
+    answerwise: ClassVar[bool] = True
 
     @property
     def smoothness(self) -> float | None:

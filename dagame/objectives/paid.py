@@ -146,3 +146,7 @@ class PaidBySuccess(_Paid):
         factor = xp.sqrt(xp.maximum(self.strength * weights * bend, 0 * bend))
         column = factor[..., None] * like(self.success, log_nu) * xp.exp(log_nu / 2)
         return Hessian(0 * log_nu, per_context(column))
+
+    def success_derivative(self) -> Callable[[Any], Any]:
+        """F' = strength * g."""
+        return lambda p: self.strength * np.asarray(self.payment.paid(np.asarray(p, dtype=float)))

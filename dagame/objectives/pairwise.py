@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -40,6 +40,8 @@ class PairwiseKL(ConcaveObjective):
     = -strength * sum_x w_x sum_z nu_x (log nu_x - l), reward -strength (log nu_x - l - q / nu_x) with
     q the mean (theory, section 3). No finite L. An answer that some context lacks is avoided by all.
     """
+
+    answerwise: ClassVar[bool] = True
 
     jeffreys: bool = False
 
@@ -101,6 +103,8 @@ class PairwiseHellinger(ConcaveObjective):
     section 3).
     """
 
+    answerwise: ClassVar[bool] = True
+
     def __repr__(self) -> str:
         return f"PairwiseCoherence({self.strength:g}, 'hellinger')"
 
@@ -149,6 +153,8 @@ class PairwiseJensenShannon(ConcaveObjective):
 
     Reward -strength sum_x' w_x' log(2 nu_x / (nu_x + nu_x')); L = strength (theory, section 3).
     """
+
+    answerwise: ClassVar[bool] = True
 
     def __repr__(self) -> str:
         return f"PairwiseCoherence({self.strength:g}, 'jensen_shannon')"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -78,6 +79,10 @@ class LogSuccess(_Success):
         log_p = xp.clip(self._log_mass(log_nu, c), -690.0, None)
         return self.strength * c * xp.exp(-log_p)[..., None]
 
+    def success_derivative(self) -> Callable[[Any], Any]:
+        """F'(p) = strength / p."""
+        return lambda p: self.strength / np.asarray(p, float)
+
     def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
         """Root of t + log p(e^t) = log(strength / beta), t = log s, increasing in t."""
         if self.strength == 0:
@@ -140,6 +145,10 @@ class PassAtK(_Success):
         xp, c = namespace(log_nu), like(self.success, log_nu)
         rest = self._log_mass(log_nu, 1 - c)[..., None]
         return self.strength * self.k * xp.exp((self.k - 1) * rest) * c
+
+    def success_derivative(self) -> Callable[[Any], Any]:
+        """F'(p) = strength k (1 - p)^{k-1}."""
+        return lambda p: self.strength * self.k * (1 - np.asarray(p, float)) ** (self.k - 1)
 
     def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
         """Root of s - (strength k / beta)(1 - p(s))^{k-1}, increasing in s."""

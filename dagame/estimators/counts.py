@@ -1,0 +1,404 @@
+"""Rewards and advantages of sampled answers from their counts (B, m, n), any objective (theory, 6 and 7).
+
+A sample is paid what grad Phi says of its answer where its own count is left out: `others` of the `of`
+other samples of its context gave the same answer. Each term of the objective has one way to say that:
+
+========  =========================================================  =====================
+way       objectives                                                 expected reward
+========  =========================================================  =====================
+constant  `Reward`, constraints at given multipliers                 exact
+table     sums over answers; functions of a success in {0, 1}        sup-bias of the table
+answer    u_x(z) a function of (nu_x'(z))_x': coherence, pairwise,   exact where affine, else
+          agreement                                                  biased by O(1/K)
+split     arithmetic coherence: a table for the entropy of nu_x, an  table's; O(1/(m K)) for the
+          answer term for that of the consensus                      consensus
+row       everything else: the whole marginal without the sample     biased by O(1/K)
+========  =========================================================  =====================
+
+Other contexts enter by their plug-in shares, which are independent of the sample.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from ..arrays import LOG_ZERO, like, log
+from ..errors import InvalidGame, InvalidObjective, NotSeparable
+from ..objectives import Objective
+from .tables import CENTRED, METHODS, counted_derivative, lookup_table
+
+ESTIMATORS = ("auto", *METHODS)
+ADVANTAGES = (None, "leave_two_out", "leave_one_out", "group_mean", "std")
+TABLES_ONLY = ("jackknife", "minimax", "variance_optimal")
+_ADDED = {"plug_in": 1.0, "krichevsky_trofimov": 0.5, "laplace": 1.0}
+
+Own = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Observed (game, context, answer) cells of counts (B, m, n): where they are, count, group size."""
+
+    counts: np.ndarray
+    weights: np.ndarray
+    b: np.ndarray
+    x: np.ndarray
+    z: np.ndarray
+    count: np.ndarray
+    size: np.ndarray
+
+    @classmethod
+    def of(cls, counts: np.ndarray, weights: np.ndarray) -> Cells:
+        """The cells with a count."""
+        b, x, z = np.nonzero(counts)
+        return cls(counts, weights, b, x, z, counts[b, x, z], counts.sum(-1)[b, x])
+
+    def dense(self, values: np.ndarray) -> np.ndarray:
+        """Values (C,) as a table (B, m, n), 0 elsewhere."""
+        out = np.zeros(self.counts.shape)
+        out[self.b, self.x, self.z] = values
+        return out
+
+    def per_group(self, values: np.ndarray) -> np.ndarray:
+        """Sums over the answers of each group, at each cell: (C,) -> (C,)."""
+        group = self.b * self.counts.shape[1] + self.x
+        return np.bincount(group, values, self.counts.shape[0] * self.counts.shape[1])[group]
+
+
+@dataclass(frozen=True, eq=False)
+class CountRewards:
+    """What each answer's samples are paid: rewards (B, m, n), 0 where the count is 0.
+
+    `expected_by_others` (B, m, n) is the leave-two-out baseline of each answer's samples, else None.
+    """
+
+    counts: np.ndarray
+    rewards: np.ndarray
+    baseline: str | None
+    expected_by_others: np.ndarray | None = None
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean reward of each group (B, m, 1)."""
+        size = self.counts.sum(-1, keepdims=True)
+        return (self.counts * self.rewards).sum(-1, keepdims=True) / size
+
+    @property
+    def advantages(self) -> np.ndarray:
+        """Rewards less their baseline (B, m, n), 0 where the count is 0."""
+        seen, size = self.counts > 0, self.counts.sum(-1, keepdims=True)
+        if self.baseline is None:
+            off = self.rewards
+        elif self.baseline == "leave_two_out":
+            off = self.rewards - self.expected_by_others
+        else:
+            off = self.rewards - self.mean
+        if self.baseline == "leave_one_out":
+            off = off * size / np.maximum(size - 1, 1)
+        if self.baseline == "std":
+            square = (self.counts * off**2).sum(-1, keepdims=True) / np.maximum(size - 1, 1)
+            off = np.divide(off, np.sqrt(square), out=np.zeros_like(off), where=square > 1e-24)
+        return np.where(seen, off, 0.0)
+
+
+def count_rewards(
+    counts: Any,
+    objective: Objective,
+    estimator: str = "auto",
+    *,
+    baseline: str | None = "leave_two_out",
+    weights: Any = None,
+    multipliers: Any = None,
+) -> CountRewards:
+    """Rewards of the samples behind counts, and their advantages under a baseline.
+
+    Args:
+        counts: (B, m, n), how often context x of game b gave answer z; every context has samples.
+        objective: Phi; tables are (n,), (m, n) or (B, m, n). Terms with multipliers (hard sets) take
+            them from `multipliers` (r,) or (B, r), so that sums with them are exact given those.
+        estimator: a method of `reward_table`, or "auto": exact where that is possible, else
+            "variance_optimal" for tables (and split terms) and "krichevsky_trofimov" elsewhere. Own
+            probabilities are (N+1)/K, max(N, 1/2)/(K-1), (N+1/2)/K, (N+1)/(K+1) by "plug_in",
+            "leave_one_out", "krichevsky_trofimov", "laplace", and N/(K-1) by "u_statistic".
+        baseline: what `advantages` subtracts; each is a mean of rewards of the group.
+            "leave_two_out": of the others, each counted without i; changes no expected update.
+            "leave_one_out" and "group_mean": of the others, and of all K as GRPO engines do; the
+            rewards are corrected for them (theory, section 7), exactly but for "row" terms.
+            "std": the group's mean, divided by its standard deviation: another game, with a warning.
+            None: nothing.
+
+    Groups of one sample, and of two under a corrected centring, hold no information about themselves:
+    what they estimate from their own counts is paid 0.
+
+    Raises:
+        InvalidObjective: the estimator cannot estimate a term, or the baseline needs single counts.
+        InvalidGame: counts are no (B, m, n) table of counts, or a context has none.
+    """
+    if estimator not in ESTIMATORS:
+        raise InvalidObjective(
+            f"estimator is {estimator!r}; choose one of {', '.join(ESTIMATORS)}."
+        )
+    if baseline not in ADVANTAGES:
+        raise InvalidObjective(f"baseline is {baseline!r}; choose one of {ADVANTAGES}.")
+    if baseline == "std":
+        warnings.warn(
+            "dividing by the group's standard deviation changes the game: any group with two "
+            "answers gets the same advantages from every monotone reward; take "
+            "baseline='leave_two_out'.",
+            stacklevel=2,
+        )
+    cells = _cells(counts, objective, weights)
+    corrected = baseline in CENTRED
+    of = np.maximum(cells.size - (2 if corrected else 1), 0)
+    left = np.minimum(cells.count - 1, of)
+    parts = [
+        (f, part)
+        for f, o in objective.terms()
+        if f != 0.0
+        for part in _parts(o, cells, estimator, multipliers)
+    ]
+    total = np.zeros(len(cells.b))
+    for factor, part in parts:
+        total = total + factor * part.paid(cells, left, of)
+    if not np.isfinite(total).all() or (np.abs(total) > -LOG_ZERO / 2).any():
+        raise InvalidObjective(
+            f"estimator {estimator!r} pays an answer that another context lacks minus infinity "
+            f"under {objective!r}; take 'krichevsky_trofimov' or 'auto'."
+        )
+    if baseline == "group_mean":
+        total = total * cells.size / np.maximum(cells.size - 1, 1)
+    others = None
+    if baseline == "leave_two_out":
+        mean = np.zeros(len(cells.b))
+        for factor, part in parts:
+            mean = mean + factor * part.mean_of_others(cells)
+        others = cells.dense(mean)
+    return CountRewards(cells.counts, cells.dense(total), baseline, others)
+
+
+def _cells(counts: Any, objective: Objective, weights: Any) -> Cells:
+    counts = np.asarray(counts)
+    if counts.ndim != 3 or (counts < 0).any() or not (counts.sum(-1) > 0).all():
+        raise InvalidGame(
+            f"counts of shape {counts.shape} are no (B, contexts, answers) table in which every "
+            "context has a sample; leave out contexts without one."
+        )
+    if not np.issubdtype(counts.dtype, np.integer):
+        if (counts != np.round(counts)).any():
+            raise InvalidGame("counts must be whole numbers.")
+        counts = counts.astype(np.int64)
+    m = counts.shape[1]
+    w = np.full(m, 1 / m) if weights is None else np.asarray(weights, float)
+    objective.check(counts.shape)
+    return Cells.of(counts, np.broadcast_to(w, counts.shape[:2]))
+
+
+# -- the four ways ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    """own(others, of) pays a sample that `others` of `of` other samples agree with."""
+
+    own: Own
+
+    def paid(self, cells: Cells, others: np.ndarray, of: np.ndarray) -> np.ndarray:
+        return np.where(of > 0, self.own(others, np.maximum(of, 1)), 0.0)
+
+    def mean_of_others(self, cells: Cells) -> np.ndarray:
+        """Mean over the other samples j of what j is paid without i, at each cell of i."""
+        of = np.maximum(cells.size - 2, 0)
+        apart = self.paid(cells, np.minimum(cells.count - 1, of), of)
+        same = self.paid(cells, np.maximum(cells.count - 2, 0), of)
+        total = cells.per_group(cells.count * apart) - cells.count * apart
+        total = total + (cells.count - 1) * same
+        return total / np.maximum(cells.size - 1, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Constant(_Answer):
+    """Paid whatever the others say, also in a group of one."""
+
+    def paid(self, cells: Cells, others: np.ndarray, of: np.ndarray) -> np.ndarray:
+        return self.own(others, of)
+
+
+@dataclass(frozen=True, eq=False)
+class _Success:
+    """Successes (C,) in {0, 1} are paid table(other successes); failures 0."""
+
+    table: Own
+    success: np.ndarray
+
+    def _of(self, others: np.ndarray, of: np.ndarray) -> np.ndarray:
+        inside = np.clip(others, 0, of)
+        return np.where(of > 0, self.table(inside, np.maximum(of, 1)), 0.0)
+
+    def paid(self, cells: Cells, others: np.ndarray, of: np.ndarray) -> np.ndarray:
+        total = cells.per_group(cells.count * self.success)
+        return self.success * self._of((total - 1).astype(int), of)
+
+    def mean_of_others(self, cells: Cells) -> np.ndarray:
+        left = (cells.per_group(cells.count * self.success) - self.success).astype(int)
+        paid = left * self._of(left - 1, np.maximum(cells.size - 2, 0))
+        return paid / np.maximum(cells.size - 1, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """The reward at the group's marginal without the sample, add-c over the class's answers."""
+
+    objective: Objective
+    added: float
+    chunk: int = 2_000_000
+
+    def paid(self, cells: Cells, others: np.ndarray, of: np.ndarray) -> np.ndarray:
+        out = np.empty(len(cells.b))
+        step = max(1, self.chunk // (cells.counts.shape[1] * cells.counts.shape[2]))
+        for start in range(0, len(out), step):
+            part = slice(start, start + step)
+            b, x, z = cells.b[part], cells.x[part], cells.z[part]
+            tables = cells.counts[b].astype(float)
+            rows = np.arange(len(b))
+            tables[rows, x, z] -= 1
+            tables += self.added * (cells.counts[b].sum(1, keepdims=True) > 0)
+            size = tables.sum(-1, keepdims=True)
+            nu = np.divide(tables, size, out=np.zeros_like(tables), where=size > 0)
+            u = self.objective.rows(b).reward_log(log(nu), cells.weights[b])
+            out[part] = u[rows, x, z]
+        return np.where(cells.size > 1, out, 0.0)
+
+    def mean_of_others(self, cells: Cells) -> np.ndarray:
+        raise InvalidObjective(
+            f"{self.objective!r} is estimated from whole marginals, for which there is no "
+            "leave-two-out baseline; take baseline='leave_one_out', 'group_mean' or None."
+        )
+
+
+Part = _Answer | _Success | _Row
+
+
+def _parts(
+    objective: Objective, cells: Cells, estimator: str, multipliers: Any
+) -> tuple[Part, ...]:
+    if getattr(objective, "on_traces", False):
+        raise InvalidObjective(f"{objective!r} acts on traces, of which no two samples agree.")
+    table = _constant_table(objective, cells, multipliers)
+    if table is not None:
+        paid = np.broadcast_to(table, cells.counts.shape)[cells.b, cells.x, cells.z]
+        return (_Constant(lambda others, of: paid),)
+    try:
+        of = counted_derivative(objective)[1]
+    except NotSeparable:
+        return _from_marginals(objective, cells, estimator)
+    if of == "answer":
+        return (_Answer(_table_lookup(objective, estimator)),)
+    table = np.broadcast_to(np.asarray(objective.success), cells.counts.shape)  # type: ignore[attr-defined]
+    success = table[cells.b, cells.x, cells.z]
+    if np.isin(success, (0.0, 1.0)).all():
+        return (_Success(_table_lookup(objective, estimator), success),)
+    return _from_marginals(objective, cells, estimator)
+
+
+def _constant_table(objective: Objective, cells: Cells, multipliers: Any) -> np.ndarray | None:
+    """The rewards of an objective that pays the same whatever the marginals are."""
+    if objective.has_multipliers and multipliers is not None:
+        shape = cells.counts.shape
+        y = np.asarray(multipliers, float)
+        y = np.broadcast_to(y, (shape[0], y.shape[-1]))
+        here = np.zeros(shape)
+        return objective.linearise(here, cells.weights, like(y, here))[1]
+    form = objective.exponential_form()
+    if form is None or form.entropy != 0 or form.tied:
+        return None
+    return np.asarray(form.reward, float)
+
+
+def _table_lookup(objective: Objective, estimator: str) -> Own:
+    def own(others: np.ndarray, of: np.ndarray) -> np.ndarray:
+        out = np.empty(len(others))
+        for size in np.unique(of).tolist():
+            rows = of == size
+            table = lookup_table(objective, size + 1, estimator, None)
+            out[rows] = table.entries[others[rows]]
+        return out
+
+    return own
+
+
+@lru_cache(maxsize=256)
+def _split(objective: Objective) -> tuple[Objective, Objective] | None:
+    return objective.separated()
+
+
+def _from_marginals(objective: Objective, cells: Cells, estimator: str) -> tuple[Part, ...]:
+    if type(objective).violation is not Objective.violation:
+        raise InvalidObjective(
+            f"{objective!r} is a hard set: its rewards are the target's multipliers, which samples "
+            "do not tell; give multipliers=, or use a soft objective."
+        )
+    split = _split(objective)
+    if split is not None and estimator in ("auto", *TABLES_ONLY):
+        own, rest = split
+        table = _Answer(_table_lookup(own, estimator))
+        return table, _Answer(_columns(rest, cells, "krichevsky_trofimov"))
+    affine = objective.answerwise and _is_affine(objective, cells.counts.shape[1])
+    if estimator == "auto":
+        estimator = "u_statistic" if affine else "krichevsky_trofimov"
+    if estimator == "u_statistic" and not affine:
+        raise InvalidObjective(
+            f"the reward of {objective!r} is not affine in the marginals, so no U-statistic is exact; "
+            "take 'krichevsky_trofimov' or 'auto'."
+        )
+    if estimator in TABLES_ONLY:
+        raise NotSeparable(
+            f"{estimator!r} makes tables over counts of one answer, which {objective!r} has not; "
+            "take 'krichevsky_trofimov', 'leave_one_out', 'plug_in' or 'auto'."
+        )
+    if not objective.answerwise:
+        added = _ADDED.get(estimator, 0.5)
+        return (_Row(objective, added),)
+    return (_Answer(_columns(objective, cells, estimator)),)
+
+
+def own_share(others: np.ndarray, of: np.ndarray, estimator: str) -> np.ndarray:
+    """The estimated probability of an answer that `others` of `of` other samples gave."""
+    if estimator == "u_statistic":
+        return others / of
+    if estimator == "leave_one_out":
+        return np.maximum(others, 0.5) / of
+    added = _ADDED[estimator]
+    return (others + added) / (of + (1 if estimator == "plug_in" else 2 * added))
+
+
+def _columns(objective: Objective, cells: Cells, estimator: str) -> Own:
+    """The reward at the column (nu_x'(z))_x', the sample's own context without it."""
+    b, x = cells.b, cells.x
+    counts = cells.counts[b, :, cells.z].astype(float)
+    weights, rows = cells.weights[b], np.arange(len(b))
+    sizes = cells.counts.sum(-1)[b]
+    if objective.forbidden(np.zeros((1, *counts.shape[1:], 1)), weights[:1]) is not None:
+        counts = np.maximum(counts, 0.5)
+    shares = counts / sizes
+
+    def own(others: np.ndarray, of: np.ndarray) -> np.ndarray:
+        column = shares.copy()
+        column[rows, x] = own_share(others, of, estimator)
+        return objective.reward_log(log(column[..., None]), weights)[rows, x, 0]
+
+    return own
+
+
+def _is_affine(objective: Objective, m: int) -> bool:
+    """Whether u of a column is affine in it, tried on 8 chords."""
+    columns = np.random.default_rng(0).uniform(0.05, 0.95, (2, 8, m, 1))
+    weights = np.full((8, m), 1 / m)
+    ends = [objective.reward_log(np.log(c), weights) for c in columns]
+    middle = objective.reward_log(np.log(columns.mean(0)), weights)
+    return bool(np.allclose(middle, (ends[0] + ends[1]) / 2, rtol=1e-10, atol=1e-12))

@@ -1,0 +1,40 @@
+"""The KL to the reference in a sampled update: which estimators follow its gradient and which do not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import InvalidObjective
+
+KL_KINDS = ("reward", "k1", "k2", "k3", "k3_corrected")
+
+
+def kl_weight(log_ratio: Any, kind: str = "reward") -> np.ndarray:
+    """The factor c_i of grad log pi(y_i) that a KL term contributes, from log(pi/pi0)(y_i).
+
+    On-policy and for whole completions, E[c_i grad log pi(y_i)] is
+
+    ===============  ==========================  =========================================
+    kind             c_i                         expectation
+    ===============  ==========================  =========================================
+    "reward"         log(pi/pi0)                 grad KL(pi || pi0), exact
+    "k1"             1                           0: as a loss it does nothing
+    "k2"             log(pi/pi0)                 grad KL(pi || pi0), exact
+    "k3"             1 - pi0/pi                  grad KL(pi0 || pi): another equilibrium
+    "k3_corrected"   log(pi/pi0)                 grad KL(pi || pi0), exact
+    ===============  ==========================  =========================================
+
+    "k3_corrected" is the gradient of the importance-weighted loss (pi/pi_old) k3, k3 = pi0/pi - 1 -
+    log(pi0/pi). Summed token by token in a loss, k2, k3 and k3_corrected miss the credit of later
+    tokens; "reward" does not (theory, section 6).
+    """
+    log_ratio = np.asarray(log_ratio, float)
+    if kind in ("reward", "k2", "k3_corrected"):
+        return log_ratio
+    if kind == "k1":
+        return np.ones_like(log_ratio)
+    if kind == "k3":
+        return -np.expm1(-log_ratio)
+    raise InvalidObjective(f"kl is {kind!r}; choose one of {', '.join(KL_KINDS)}.")

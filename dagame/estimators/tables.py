@@ -1,0 +1,249 @@
+"""Reward tables: a sample is paid g(N), N the number of the other K - 1 samples that agree with it.
+
+For a sum of one function f of each answer's probability, N counts the same answer and N ~
+Binomial(K-1, nu(z)) whatever y_i is; for an objective of the probability of success, N counts the
+other successes. Without a baseline the expected update is the gradient of Phi iff E g(N) = f'(p) +
+constant. Under a baseline made of the other samples' rewards it is not, as their counts hold y_i: then
+the *effective* reward is sum_{j<K-1} g(j) Bin(j; K-2, p), times 1 - 1/K under the mean of all K (so
+e - p e'/(K-1) and (1-1/K) e - p e'/K, theory, section 7). Hence a table made for K - 1 samples without
+a baseline is the table for K samples under a centring, and every method has its corrected form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+
+from ..errors import InvalidObjective, NotSeparable
+from ..objectives import Objective
+from .binomial import binomial, grid
+from .cache import cached
+from .programs import minimax, variance_optimal
+
+METHODS = (
+    "plug_in",
+    "leave_one_out",
+    "krichevsky_trofimov",
+    "laplace",
+    "jackknife",
+    "u_statistic",
+    "minimax",
+    "variance_optimal",
+)
+BASELINES = (None, "leave_two_out", "leave_one_out", "group_mean")
+CENTRED = ("leave_one_out", "group_mean")
+_PROGRAMS = ("minimax", "variance_optimal")
+_HIGHEST_DEGREE = 20
+
+Derivative = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class RewardTable:
+    """Entries g(0..K-1), and what they do under a baseline: bias and noise as functions of p.
+
+    `of`: what N counts, samples with the same "answer" or with "success". Under a baseline in
+    `CENTRED` a unanimous group is worth nothing, and the last entry is arbitrary.
+    """
+
+    entries: np.ndarray
+    derivative: Derivative
+    method: str
+    baseline: str | None = None
+    of: str = "answer"
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.array(self.entries, dtype=dtype)
+
+    @property
+    def scale(self) -> float:
+        """What the baseline leaves of a reward that depends on its own sample only: 1 or 1 - 1/K."""
+        return 1 - 1 / len(self) if self.baseline == "group_mean" else 1.0
+
+    def expected(self, p: Any) -> np.ndarray:
+        """E g(N) at probabilities p (...,)."""
+        return binomial(np.asarray(p, float), len(self)) @ self.entries
+
+    def effective(self, p: Any) -> np.ndarray:
+        """What the expected update pays an answer of probability p under the baseline."""
+        if self.baseline not in CENTRED:
+            return self.expected(p)
+        return self.scale * (binomial(np.asarray(p, float), len(self) - 1) @ self.entries[:-1])
+
+    def bias(self, p: Any) -> np.ndarray:
+        """p (effective reward - f'(p))."""
+        p = np.asarray(p, float)
+        return p * (self.effective(p) - self.derivative(p))
+
+    def rmse(self, p: Any) -> np.ndarray:
+        """p times the root mean square of scale g(N) - f'(p)."""
+        p = np.asarray(p, float)
+        apart = (self.scale * self.entries - np.asarray(self.derivative(p))[..., None]) ** 2
+        return p * np.sqrt((binomial(p, len(self)) * apart).sum(-1))
+
+    def variance(self, p: Any) -> np.ndarray:
+        """Var g(N) at probabilities p (...,)."""
+        p = np.asarray(p, float)
+        apart = (self.entries - self.expected(p)[..., None]) ** 2
+        return (binomial(p, len(self)) * apart).sum(-1)
+
+    @cached_property
+    def sup_bias(self) -> float:
+        """sup_p |bias(p)| on a grid that is dense where binomials change."""
+        return float(np.abs(self.bias(grid(len(self), 40))).max())
+
+    @cached_property
+    def worst_rmse(self) -> float:
+        """sup_p rmse(p)."""
+        return float(self.rmse(grid(len(self), 40)).max())
+
+
+def reward_table(
+    objective: Objective,
+    group_size: int,
+    method: str = "variance_optimal",
+    baseline: str | None = None,
+    *,
+    rmse_factor: float | None = None,
+    bias_factor: float | None = None,
+) -> RewardTable:
+    """The table g(0..K-1) for a group of K samples; `np.asarray` of it has shape (K,).
+
+    Args:
+        objective: a sum of one function of each answer's probability (Shannon, Gini, Tsallis and
+            sums), whose N counts the same answer; or of the probability of success (`LogSuccess`,
+            `PassAtK`), whose N counts successes and which pays failures 0.
+        group_size: K >= 2 (3 under a centring).
+        method: "plug_in" f'((N+1)/K); "leave_one_out" f'(max(N, 1/2)/(K-1)); "krichevsky_trofimov" and
+            "laplace" f'((N+c)/(K-1+2c)), c = 1/2, 1; "jackknife" of the plug-in; "u_statistic", exact
+            for polynomial f' of degree <= K-1 (K-2 under a centring; up to 20, recognised to 1e-11);
+            "minimax", the least sup-bias (K <= 32: its entries explode); "variance_optimal", a cone
+            program: the least sup-bias at `rmse_factor` (default 1.1) times the plug-in's worst rmse,
+            or the least rmse at `bias_factor` times the least sup-bias. The two programs are kept on
+            disk (`dagame.estimators.cache`).
+        baseline: what the update subtracts. None and "leave_two_out" (the mean of the others' rewards,
+            each counted without i) change no expectation. "leave_one_out" (mean of the others' rewards)
+            and "group_mean" (of all K, as GRPO engines do) do: the table is then the one of K - 1
+            samples, times K/(K-1) under "group_mean", whose effective reward is that of K - 1 samples
+            without a baseline.
+
+    Raises:
+        NotSeparable: the objective has no reward table.
+        InvalidObjective: unknown method or baseline, K too small or too large, f' not polynomial.
+    """
+    if baseline not in BASELINES:
+        raise InvalidObjective(f"baseline is {baseline!r}; choose one of {BASELINES}.")
+    if method not in METHODS:
+        near = get_close_matches(str(method), METHODS, 1, 0.3) or [METHODS[0]]
+        raise InvalidObjective(f"method {method!r} is unknown; did you mean {near[0]!r}?")
+    least = 3 if baseline in CENTRED else 2
+    if not isinstance(group_size, int | np.integer) or group_size < least:
+        under = f" under baseline {baseline!r}" if least == 3 else ""
+        raise InvalidObjective(f"group_size is {group_size!r}; give an integer >= {least}{under}.")
+    if (rmse_factor is not None or bias_factor is not None) and method != "variance_optimal":
+        raise InvalidObjective(f"rmse_factor and bias_factor do not apply to method {method!r}.")
+    if rmse_factor is not None and bias_factor is not None:
+        raise InvalidObjective("give rmse_factor or bias_factor, not both.")
+    slope, of = counted_derivative(objective)
+    k = int(group_size) - (baseline in CENTRED)
+    factors = (rmse_factor, bias_factor)
+    if factors == (None, None):
+        factors = (1.1, None)
+    entries = _entries(slope, k, method, *factors)
+    if baseline in CENTRED:
+        entries = np.append(entries, entries[-1])
+    if baseline == "group_mean":
+        entries = entries * group_size / (group_size - 1)
+    return RewardTable(entries, slope, method, baseline, of)
+
+
+def counted_derivative(objective: Objective) -> tuple[Derivative, str]:
+    """f' and whether its probability is that of the "answer" or of "success"; else `NotSeparable`."""
+    try:
+        return objective.separable_derivative(), "answer"
+    except NotSeparable as error:
+        slope = objective.success_derivative()
+        if slope is None:
+            raise error from None
+        return slope, "success"
+
+
+def automatic_method(objective: Objective, group_size: int, baseline: str | None) -> str:
+    """The exact "u_statistic" where there is one, else "variance_optimal"."""
+    highest = int(group_size) - (2 if baseline in CENTRED else 1)
+    exact = polynomial(counted_derivative(objective)[0], highest) is not None
+    return "u_statistic" if exact else "variance_optimal"
+
+
+def _entries(
+    slope: Derivative, k: int, method: str, rmse_factor: float | None, bias_factor: float | None
+) -> np.ndarray:
+    if method == "u_statistic":
+        return _u_statistic(slope, k)
+    if method == "minimax":
+        return cached(slope, k, "minimax", {}, minimax)
+    if method == "variance_optimal":
+        options = {"rmse_factor": rmse_factor, "bias_factor": bias_factor}
+        if k == 1:
+            return np.array([float(slope(1.0))])
+        return cached(slope, k, "variance_optimal", options, variance_optimal)
+    return np.asarray(_direct(slope, k, method), float)
+
+
+def _direct(slope: Derivative, k: int, method: str) -> np.ndarray:
+    n, others = np.arange(k), max(k - 1, 1)
+    if method == "plug_in":
+        return np.asarray(slope((n + 1) / k))
+    if method == "leave_one_out":
+        return np.asarray(slope(np.maximum(n, 0.5) / others))
+    if method == "jackknife":
+        without_equal = np.asarray(slope(np.maximum(n, 1) / others))
+        without_other = np.asarray(slope(np.minimum(n + 1, others) / others))
+        mean = (n * without_equal + (k - 1 - n) * without_other) / others
+        return k * np.asarray(slope((n + 1) / k)) - (k - 1) * mean
+    c = {"krichevsky_trofimov": 0.5, "laplace": 1.0}[method]
+    return np.asarray(slope((n + c) / (k - 1 + 2 * c)))
+
+
+def polynomial(slope: Derivative, degree: int) -> np.ndarray | None:
+    """Bernstein coefficients of f' at its own degree d <= `degree` (d <= 20), or None: no polynomial."""
+    probe = np.linspace(0.01, 0.99, 37)
+    exact = np.asarray(slope(probe), float) + 0 * probe
+    for d in range(min(degree, _HIGHEST_DEGREE) + 1):
+        nodes = (1 - np.cos((2 * np.arange(d + 1) + 1) * np.pi / (2 * d + 2))) / 2
+        values = np.asarray(slope(nodes), float) + 0 * nodes
+        fitted = np.linalg.solve(binomial(nodes, d + 1), values)
+        if np.abs(binomial(probe, d + 1) @ fitted - exact).max() <= 1e-11 * np.abs(exact).max():
+            return fitted
+    return None
+
+
+def _u_statistic(slope: Derivative, k: int) -> np.ndarray:
+    """The Bernstein coefficients at degree K-1, that is p^j <- C(N, j) / C(K-1, j)."""
+    entries = polynomial(slope, k - 1)
+    if entries is None:
+        raise InvalidObjective(
+            f"f' is no polynomial of degree <= {min(k - 1, _HIGHEST_DEGREE)}, so no table is exact "
+            f"from {k - 1} other samples; take method='variance_optimal'."
+        )
+    for d in range(len(entries), k):
+        share = np.arange(d + 1) / d
+        padded = np.concatenate([[0.0], entries, [0.0]])
+        entries = share * padded[:-1] + (1 - share) * padded[1:]
+    return entries
+
+
+@lru_cache(maxsize=4096)
+def lookup_table(objective: Objective, size: int, method: str, baseline: str | None) -> RewardTable:
+    """`reward_table`, remembered; `method` may be "auto"."""
+    if method == "auto":
+        method = automatic_method(objective, size, baseline)
+    return reward_table(objective, size, method, baseline)

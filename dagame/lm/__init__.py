@@ -1,0 +1,1 @@
+"""Games played by language models; every heavy package loads with the module that needs it."""

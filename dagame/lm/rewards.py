@@ -1,0 +1,346 @@
+"""Rewards of a batch of completions from their class, context and answer: what every trainer plugs in.
+
+Rules, each the answer to a case that a real batch has:
+
+* **No answer** (key None, or -1 among integers) is an answer of its own in the marginals. `no_answer=`
+  "lowest" (default): it is never a consensus; its reward is at most the least reward of an answer in
+  its group, and a group without answers pays 0. The rule is no gradient of Phi, so exactness is claimed
+  for "keep" only, where it is an answer like any other. "drop": such completions leave the counts and
+  are unscorable (reward NaN, advantage 0).
+* **A group of one sample** says nothing about itself: what is estimated from own counts is paid 0.
+* **A unanimous group** pays all its samples alike: advantages 0.
+* **A class with a missing member** is played among the members present, their weights divided by
+  their sum. A class with one member has nothing to agree with: coherence pays 0.
+* **Answers unseen in a context**: the own count is smoothed by the estimator; other contexts enter by
+  their plain shares, floored at half a count where an objective needs common support (pairwise KL), and
+  whole marginals (geometric coherence) add c to every answer that the class gave.
+* **Ties** among modes (`MajorityVote`) go to the answer that sorts first.
+
+Rows may come in any order, groups and classes may be uneven.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..answers.equilibria import agreement
+from ..answers.partition import Bucket, Partition
+from ..arrays import log
+from ..errors import InvalidGame, InvalidObjective
+from ..estimators.counts import CountRewards, count_rewards
+from ..objectives import Objective
+from ..simplex import log_entropy, log_kl
+
+NO_ANSWER_RULES = ("lowest", "keep", "drop")
+ZERO_SIGNAL = ("single", "no_answer", "unanimous", "one_context", "equal")
+"""Why a group has no signal: one sample; no answers; one answer; no other context; equal rewards."""
+
+ObjectiveOf = Objective | Callable[[Bucket], Objective]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassTables:
+    """Classes of one shape: bucket (sizes, counts, answers), plug-in marginals, target and metrics.
+
+    marginals (B, m, n); consensus (B, n), the target's; value Phi, divergence sum_x w_x KL(nu_x || mean),
+    entropy (mean over contexts, nats; plug-ins), agreement (NaN for one context), each (B,);
+    zero_signal (B, m) with 0 for a signal, else 1 + the index in `ZERO_SIGNAL`.
+    """
+
+    bucket: Bucket
+    paid: CountRewards
+    marginals: np.ndarray
+    consensus: np.ndarray
+    value: np.ndarray
+    divergence: np.ndarray
+    entropy: np.ndarray
+    agreement: np.ndarray
+    zero_signal: np.ndarray
+    slack: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class GroupRewards:
+    """Rewards and advantages (N,) in the order of the rows; tables of the classes; means over them.
+
+    `rewards` are finite, NaN where a completion is unscorable ("drop"). They are corrected for the
+    baseline, so that a term of one's own that depends on its own completion only (a KL, a length
+    penalty) must be multiplied by `scale` before it is added. `violation` (r,): mean over classes of
+    G nu - h where multipliers were given.
+    """
+
+    rewards: np.ndarray
+    advantages: np.ndarray
+    partition: Partition
+    classes: list[ClassTables]
+    diagnostics: dict[str, float]
+    scale: np.ndarray | float = 1.0
+    violation: np.ndarray | None = None
+
+
+def group_rewards(
+    class_ids: Any,
+    context_ids: Any,
+    answer_keys: Any,
+    objective: ObjectiveOf,
+    estimator: str = "auto",
+    *,
+    baseline: str | None = "leave_two_out",
+    no_answer: str = "lowest",
+    weights: Any = None,
+    correct: Any = None,
+    vocabulary: Sequence[Any] | None = None,
+    multipliers: Any = None,
+) -> GroupRewards:
+    """Pay N completions by the game of their class (theory, sections 6 and 7).
+
+    Args:
+        class_ids, context_ids: (N,) integers or strings: the question, and which phrasing of it.
+        answer_keys: (N,) canonical answers: strings with None, or integers with -1, for no answer.
+        objective: Phi, or a function of a `Bucket` of classes that returns one with tables (B, 1, n).
+        estimator, baseline: see `dagame.estimators.count_rewards`; name the centring that the trainer
+            does ("group_mean" for GRPO engines), and the rewards are corrected for it.
+        no_answer: "lowest", "keep" or "drop"; see the module.
+        weights: of the contexts in sorted order, (m,), for classes with all members; default uniform.
+        correct: (N,) correctness in [0, 1], NaN where unknown, for objectives that read `bucket.correct`.
+        vocabulary: answer keys that are the columns of the objective's tables and sets, None among
+            them if completions may lack an answer; default: the answers of each class, sorted.
+        multipliers: (r,) of the hard sets in the objective; see `HardConstraint.ascent`.
+
+    Raises:
+        InvalidGame: lengths differ, a key is outside the vocabulary, weights do not fit.
+        InvalidObjective: the estimator or the baseline cannot serve the objective.
+    """
+    if no_answer not in NO_ANSWER_RULES:
+        raise InvalidObjective(f"no_answer is {no_answer!r}; choose one of {NO_ANSWER_RULES}.")
+    partition = _partition(class_ids, context_ids, answer_keys, correct, no_answer)
+    tables = [
+        _solve_bucket(
+            partition, bucket, objective, estimator, baseline, no_answer, weights, vocabulary,
+            multipliers,
+        )
+        for bucket in partition.buckets()
+    ]  # fmt: skip
+    rewards = partition.lookup([t.paid.rewards for t in tables])
+    advantages = np.nan_to_num(partition.lookup([t.paid.advantages for t in tables]), nan=0.0)
+    scale: np.ndarray | float = 1.0
+    if baseline == "group_mean":
+        sizes = [t.bucket.counts.sum(-1, keepdims=True) for t in tables]
+        full = [
+            np.broadcast_to(s / np.maximum(s - 1, 1), t.bucket.counts.shape)
+            for s, t in zip(sizes, tables, strict=True)
+        ]
+        scale = np.nan_to_num(partition.lookup(full), nan=1.0)
+    return GroupRewards(
+        rewards,
+        advantages,
+        partition,
+        tables,
+        _diagnostics(partition, tables, rewards),
+        scale,
+        _mean_slack(tables),
+    )
+
+
+def _partition(
+    class_ids: Any, context_ids: Any, answer_keys: Any, correct: Any, no_answer: str
+) -> Partition:
+    import polars as pl
+
+    keys = pl.Series("answer", answer_keys)
+    if keys.dtype.is_integer():
+        keys = keys.set(keys < 0, None)
+    elif keys.dtype == pl.Null:
+        keys = keys.cast(pl.String)
+    lengths = {len(class_ids), len(context_ids), len(keys)}
+    lengths |= set() if correct is None else {len(correct)}
+    if len(lengths) > 1 or not len(keys):
+        raise InvalidGame(
+            f"class_ids, context_ids, answer_keys and correct have lengths {sorted(lengths)}; give one "
+            "of each per completion."
+        )
+    return Partition.build(
+        pl.DataFrame({"class": class_ids}),
+        pl.DataFrame({"context": context_ids}),
+        keys,
+        None if correct is None else pl.Series("correct", np.asarray(correct, float)),
+        no_answer="drop" if no_answer == "drop" else "keep",
+    )
+
+
+def _solve_bucket(
+    partition: Partition,
+    bucket: Bucket,
+    objective: ObjectiveOf,
+    estimator: str,
+    baseline: str | None,
+    no_answer: str,
+    weights: Any,
+    vocabulary: Sequence[Any] | None,
+    multipliers: Any,
+) -> ClassTables:
+    w = _weights(weights, bucket.counts.shape[1])
+    columns = None if vocabulary is None else _columns(partition, bucket, vocabulary)
+    played = bucket if columns is None else _on_vocabulary(bucket, columns, len(vocabulary or ()))
+    made = objective if isinstance(objective, Objective) else objective(played)
+    paid = count_rewards(
+        played.counts, made, estimator, baseline=baseline, weights=w, multipliers=multipliers
+    )
+    log_nu = log(played.reference)
+    value = np.asarray(made.value(played.reference, w))
+    consensus = np.exp(made.consensus_log(log_nu, w))
+    slack = None if multipliers is None else made.slack(log_nu, w)
+    if columns is not None:
+        paid, consensus = _back(paid, bucket, columns), np.take_along_axis(consensus, columns, -1)
+    if no_answer == "lowest":
+        paid = _never_consensus(paid, bucket.no_answer)
+    nu = bucket.reference
+    mean = (w[:, None] * nu).sum(-2, keepdims=True)
+    return ClassTables(
+        bucket,
+        paid,
+        nu,
+        consensus,
+        value,
+        (w * log_kl(log(nu), log(mean))).sum(-1),
+        log_entropy(log(nu)).mean(-1),
+        agreement(nu),
+        _zero_signal(paid, bucket),
+        slack,
+    )
+
+
+def _weights(weights: Any, m: int) -> np.ndarray:
+    if weights is None:
+        return np.full(m, 1 / m)
+    w = np.asarray(weights, float)
+    if w.shape != (m,) or (w <= 0).any():
+        raise InvalidGame(
+            f"weights have shape {w.shape}, but some classes have {m} members; give positive weights "
+            "(m,) to classes with all members, or leave them out."
+        )
+    return w / w.sum()
+
+
+# -- a fixed vocabulary -----------------------------------------------------------------------------
+
+
+def _columns(partition: Partition, bucket: Bucket, vocabulary: Sequence[Any]) -> np.ndarray:
+    """The vocabulary's column of each local answer (B, n), 0 on padding."""
+    import polars as pl
+
+    place = {key: k for k, key in enumerate(vocabulary)}
+    known = partition.answers.filter(pl.col("class").is_in(bucket.classes.tolist()))
+    keys = known["answer"].to_list()
+    lacking = [key for key in keys if key not in place]
+    if lacking:
+        raise InvalidGame(
+            f"answer {lacking[0]!r} is not in the vocabulary; add it (None is no answer), or map such "
+            "answers to one of its keys."
+        )
+    local = np.zeros(len(partition), dtype=int)
+    local[bucket.classes] = np.arange(len(bucket.classes))
+    columns = np.zeros((len(bucket.classes), bucket.counts.shape[2]), dtype=int)
+    columns[local[known["class"].to_numpy()], known["index"].to_numpy()] = [place[k] for k in keys]
+    return columns
+
+
+def _on_vocabulary(bucket: Bucket, columns: np.ndarray, n: int) -> Bucket:
+    """The bucket with the vocabulary's columns; every one is an answer."""
+    size = len(bucket.classes)
+    rows, (b, z) = np.arange(size)[:, None], np.nonzero(bucket.answer_mask)
+    counts = np.zeros((size, bucket.counts.shape[1], n))
+    counts[b, :, columns[b, z]] = bucket.counts[b, :, z]
+    none = np.zeros((size, n), dtype=bool)
+    none[np.broadcast_to(rows, columns.shape)[bucket.no_answer], columns[bucket.no_answer]] = True
+    correct = None
+    if bucket.correct is not None:
+        correct = np.full((size, n), np.nan)
+        correct[b, columns[b, z]] = bucket.correct[b, z]
+    return Bucket(bucket.classes, counts, np.ones((size, n), dtype=bool), none, correct)
+
+
+def _back(paid: CountRewards, bucket: Bucket, columns: np.ndarray) -> CountRewards:
+    seen = bucket.counts > 0
+
+    def local(table: np.ndarray | None) -> np.ndarray | None:
+        if table is None:
+            return None
+        picked = np.take_along_axis(table, columns[:, None, :], -1)
+        return np.where(seen, picked, 0.0)
+
+    return CountRewards(
+        bucket.counts,
+        local(paid.rewards),  # type: ignore[arg-type]
+        paid.baseline,
+        local(paid.expected_by_others),
+    )
+
+
+# -- rules and what they leave --------------------------------------------------------------------
+
+
+def _never_consensus(paid: CountRewards, no_answer: np.ndarray) -> CountRewards:
+    """No answer is paid at most the least of its group's answers; 0 in a group without answers."""
+    if not no_answer.any():
+        return paid
+    none = no_answer[:, None, :] & (paid.counts > 0)
+    answered = (paid.counts > 0) & ~none
+    least = np.where(answered, paid.rewards, np.inf).min(-1, keepdims=True)
+    silent = ~answered.any(-1, keepdims=True)
+    capped = np.where(none, np.minimum(paid.rewards, least), paid.rewards)
+    others = paid.expected_by_others
+    return dataclasses.replace(
+        paid,
+        rewards=np.where(silent, 0.0, capped),
+        expected_by_others=None if others is None else np.where(silent, 0.0, others),
+    )
+
+
+def _zero_signal(paid: CountRewards, bucket: Bucket) -> np.ndarray:
+    seen = paid.counts > 0
+    flat = np.abs(np.where(seen, paid.rewards - paid.mean, 0.0)).max(-1) <= 1e-12
+    answers = seen.sum(-1)
+    silent = (seen & ~bucket.no_answer[:, None, :]).sum(-1) == 0
+    alone = np.full(flat.shape, seen.shape[1] == 1)
+    reasons = [paid.counts.sum(-1) == 1, silent, answers == 1, alone]
+    return np.where(flat, np.select(reasons, [1, 2, 3, 4], 5), 0)
+
+
+def _mean_slack(tables: list[ClassTables]) -> np.ndarray | None:
+    found = [t.slack for t in tables if t.slack is not None]
+    if not found:
+        return None
+    if len({f.shape[-1] for f in found}) > 1:
+        raise InvalidGame(
+            "classes with different numbers of members have different constraint rows; give every "
+            "class all its members, or use sets that act across contexts."
+        )
+    return np.concatenate(found).mean(0)
+
+
+def _diagnostics(
+    partition: Partition, tables: list[ClassTables], rewards: np.ndarray
+) -> dict[str, float]:
+    def mean(name: str) -> float:
+        values = np.concatenate([getattr(t, name) for t in tables]) if tables else np.zeros(0)
+        finite = values[np.isfinite(values)]
+        return float(finite.mean()) if finite.size else float("nan")
+
+    names = ("value", "divergence", "entropy", "agreement")
+    out = {name: mean(name) for name in names}
+    none = partition.row_answer == partition.no_answer_index[partition.row_class]
+    out["no_answer"] = float((none | ~partition.counted).mean())
+    out["unscorable"] = float(np.isnan(rewards).mean())
+    full = partition.contexts_per_class
+    out["incomplete_classes"] = float((full < full.max(initial=0)).mean()) if len(full) else 0.0
+    codes = np.concatenate([t.zero_signal.ravel() for t in tables]) if tables else np.zeros(0)
+    out["zero_signal"] = float((codes > 0).mean()) if codes.size else 0.0
+    for k, name in enumerate(ZERO_SIGNAL, start=1):
+        out[f"zero_signal_{name}"] = float((codes == k).mean()) if codes.size else 0.0
+    return out

@@ -1,0 +1,304 @@
+"""Sampled updates against the gradient of J: full enumeration of all K-samples of a tabular policy."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import sympy
+
+import dagame as dg
+from dagame.arrays import log
+from dagame.estimators import count_rewards, kl_weight, reward_table
+from dagame.sampled import Draw, SampledGame
+
+TRACES = np.array([0, 0, 1, 2])
+REFERENCE = np.array([[0.1, 0.3, 0.4, 0.2], [0.35, 0.05, 0.2, 0.4]])
+LOGITS = np.array([[0.3, -0.4, 0.1, 0.6], [-0.2, 0.5, 0.0, -0.7]])
+SUCCESS = np.array([1.0, 0.0, 1.0])
+CAP = dg.HardConstraint(dg.Cap([1], 0.2))
+MULTIPLIERS = np.array([0.7, 0.2])
+
+EXACT = {
+    "gini": dg.GiniDiversity(1.3),
+    "reward": dg.Reward([1.0, 0.0, 0.4]),
+    "pass@2": dg.PassAtK(SUCCESS, 2, 0.8),
+    "euclidean": dg.Coherence(1.7, "euclidean"),
+    "pairwise euclidean": dg.PairwiseCoherence(0.6, "euclidean"),
+    "agreement": dg.Agreement(0.9),
+    "self-consistency": dg.SelfConsistency(0.5),
+    "sum": dg.Reward([1.0, 0.0, 0.0]) + 0.5 * dg.GiniDiversity() + dg.Coherence(0.4, "euclidean"),
+}
+
+
+def softmax(logits):
+    p = np.exp(logits)
+    return p / p.sum(-1, keepdims=True)
+
+
+def every_draw(policy, k):
+    """All trace counts of K samples in each of the contexts (R, m, T) and their probabilities (R,)."""
+    m, t = policy.shape
+    one = [c for c in itertools.product(range(k + 1), repeat=t) if sum(c) == k]
+    orders = [math.factorial(k) / math.prod(map(math.factorial, count)) for count in one]
+    chance = np.array(orders) * np.prod(policy[:, None, :] ** np.array(one), axis=-1)
+    picks = np.array(list(itertools.product(range(len(one)), repeat=m)))
+    weights = np.prod([chance[x][picks[:, x]] for x in range(m)], axis=0)
+    return np.array(one)[picks], weights
+
+
+def expected_update(objective, k, *, beta=0.3, kl="reward", logits=LOGITS, multipliers=None, **how):
+    """E of the sampled step on the logits, over every possible draw."""
+    game = dg.AlignmentGame(REFERENCE, objective, beta=beta, answers=TRACES)
+    sampled = SampledGame(game, k, kl=kl, **how)
+    log_policy = np.log(softmax(logits))
+    traces, chance = every_draw(np.exp(log_policy), k)
+    answers = np.stack([traces[..., z == TRACES].sum(-1) for z in range(3)], -1)
+    many = np.broadcast_to(log_policy, traces.shape)
+    y = None if multipliers is None else np.broadcast_to(multipliers, (len(traces), 2))
+    credit = sampled.rewards(Draw(many, traces, answers), y)
+    step = credit - np.exp(many) * credit.sum(-1, keepdims=True)
+    return (chance[:, None, None] * step).sum(0)
+
+
+def gradient(value, logits=LOGITS):
+    """Central differences of a function of the policy by the logits, per unit of context weight."""
+    out, h = np.zeros_like(logits), 1e-5
+    for at in np.ndindex(logits.shape):
+        up, down = logits.copy(), logits.copy()
+        up[at] += h
+        down[at] -= h
+        out[at] = (value(softmax(up)) - value(softmax(down))) / (2 * h)
+    return out * logits.shape[0]
+
+
+def true_gradient(objective, beta=0.3, logits=LOGITS):
+    """grad J by the chain rule through the exact game: pi (u(a(y)) - beta log(pi/pi0)), centred."""
+    game = dg.AlignmentGame(REFERENCE, objective, beta=beta, answers=TRACES)
+    pi = softmax(logits)
+    nu = game.marginals(pi)
+    credit = pi * (objective.reward(nu)[:, TRACES] - beta * np.log(pi / REFERENCE))
+    return credit - pi * credit.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_the_reference_gradient_is_that_of_the_value(name):
+    game = dg.AlignmentGame(REFERENCE, EXACT[name], beta=0.3, answers=TRACES)
+    np.testing.assert_allclose(gradient(game.value), true_gradient(EXACT[name]), atol=1e-8)
+
+
+@pytest.mark.parametrize("baseline", [None, "leave_two_out", "leave_one_out", "group_mean"])
+@pytest.mark.parametrize("name", EXACT)
+def test_the_expected_update_is_the_gradient(name, baseline):
+    """To 1e-12, without a baseline, with both exact ones, and corrected under the engines' group mean."""
+    found = expected_update(EXACT[name], 4, baseline=baseline)
+    np.testing.assert_allclose(found, true_gradient(EXACT[name]), atol=1e-12)
+
+
+@pytest.mark.parametrize("baseline", [None, "leave_two_out", "group_mean"])
+def test_constraints_are_exact_at_given_multipliers(baseline):
+    """The Lagrangian's gradient: -y (G nu - h) has the rewards -G'y / w."""
+    objective = CAP + dg.GiniDiversity()
+    paid = dg.GiniDiversity() + dg.Reward(-2 * MULTIPLIERS[:, None] * np.array([0.0, 1.0, 0.0]))
+    found = expected_update(objective, 4, baseline=baseline, multipliers=MULTIPLIERS)
+    np.testing.assert_allclose(found, true_gradient(paid), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "k", "factor"),
+    [("leave_one_out", 4, 1 - 1 / 3), ("group_mean", 4, 1 - 2 / 4), ("group_mean", 3, 1 - 2 / 3)],
+)
+def test_naive_centring_biases_even_the_exact_rewards(baseline, k, factor):
+    """Uncorrected U-statistics of Gini shrink by 1 - 1/(K-1) and 1 - 2/K."""
+    phi = dg.GiniDiversity()
+    game = dg.AlignmentGame(REFERENCE, phi, beta=0.3, answers=TRACES)
+    policy = softmax(LOGITS)
+    traces, chance = every_draw(policy, k)
+    answers = np.stack([traces[..., z == TRACES].sum(-1) for z in range(3)], -1)
+    paid = count_rewards(answers, phi, "u_statistic", baseline=None)
+    off = np.where(answers > 0, paid.rewards - paid.mean, 0)
+    if baseline == "leave_one_out":
+        off = off * k / (k - 1)
+    credit = traces * off[..., TRACES] / k
+    step = credit - policy * credit.sum(-1, keepdims=True)
+    found = (chance[:, None, None] * step).sum(0)
+    credit = policy * phi.reward(game.marginals(policy))[:, TRACES]
+    true = credit - policy * credit.sum(-1, keepdims=True)
+    np.testing.assert_allclose(found, factor * true, atol=1e-12)
+
+
+@pytest.mark.parametrize("estimator", ["plug_in", "laplace", "variance_optimal", "jackknife"])
+@pytest.mark.parametrize("name", ["shannon", "coherence"])
+def test_leave_two_out_changes_no_expected_update(name, estimator):
+    phi = {"shannon": dg.ShannonDiversity(), "coherence": dg.Coherence()}[name]
+    plain = expected_update(phi, 4, estimator=estimator, baseline=None)
+    np.testing.assert_allclose(
+        expected_update(phi, 4, estimator=estimator, baseline="leave_two_out"), plain, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("baseline", ["leave_one_out", "group_mean"])
+@pytest.mark.parametrize("name", ["shannon", "coherence", "pairwise", "pass@2"])
+def test_a_corrected_centring_pays_what_one_sample_less_pays_without(name, baseline):
+    """The mechanism of the correction, also for rewards that no table holds."""
+    phi = {
+        "shannon": dg.ShannonDiversity(),
+        "coherence": dg.Coherence(),
+        "pairwise": dg.PairwiseCoherence(1.0, "hellinger"),
+        "pass@2": dg.PassAtK(SUCCESS, 2),
+    }[name]
+    counts = np.array([[[3, 1, 0], [1, 1, 2]], [[2, 2, 0], [4, 0, 0]]])
+    paid = count_rewards(counts, phi, baseline=baseline).rewards
+    scale = 4 / 3 if baseline == "group_mean" else 1.0
+    if name == "shannon":
+        smaller = reward_table(phi, 3).entries
+        expected = np.where(counts > 0, scale * smaller[np.minimum(counts - 1, 2)], 0)
+        np.testing.assert_allclose(paid, expected, atol=1e-12)
+    if name == "coherence":
+        q = (counts / 4).sum(1, keepdims=True) - counts / 4
+        q = (q + (np.minimum(counts - 1, 2) + 0.5) / 3) / 2
+        own = reward_table(dg.ShannonDiversity(), 3).entries[np.clip(counts - 1, 0, 2)]
+        expected = np.where(counts > 0, scale * (log(q) + own), 0)
+        np.testing.assert_allclose(paid, expected, atol=1e-12)
+    np.testing.assert_allclose(
+        expected_update(phi, 5, baseline="group_mean", kl="k2"),
+        expected_update(phi, 5, baseline="leave_one_out", kl="k2"),
+        atol=1e-12,
+    )
+
+
+def test_coherence_bias_falls_with_the_group_size():
+    """Measured by enumeration: both leave-one-out estimators beat the plug-in and improve with K."""
+    true = true_gradient(dg.Coherence())
+
+    def error(k, estimator):
+        return np.abs(expected_update(dg.Coherence(), k, estimator=estimator) - true).max()
+
+    for estimator in ("auto", "krichevsky_trofimov"):
+        assert error(6, estimator) < error(3, estimator)
+        assert error(6, estimator) < error(6, "plug_in")
+
+
+# -- the KL term ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("baseline", [None, "leave_two_out", "group_mean"])
+@pytest.mark.parametrize("kind", ["reward", "k1", "k2", "k3", "k3_corrected"])
+def test_each_kl_term_has_the_gradient_that_it_states(kind, baseline):
+    zero = dg.Reward([0.0, 0.0, 0.0])
+
+    def reverse(pi):
+        return -0.3 * (pi * np.log(pi / REFERENCE)).sum(-1).mean()
+
+    def forward(pi):
+        return -0.3 * (REFERENCE * np.log(REFERENCE / pi)).sum(-1).mean()
+
+    stated = {"k1": lambda pi: 0.0, "k3": forward}.get(kind, reverse)
+    found = expected_update(zero, 4, kl=kind, baseline=baseline)
+    np.testing.assert_allclose(found, gradient(stated), atol=1e-8)
+
+
+def test_the_corrected_k3_is_the_gradient_of_its_loss():
+    """d/d log pi of (pi/pi_old) k3(pi0/pi) at pi = pi_old, symbolically."""
+    log_pi, log_old, log_0 = sympy.symbols("a b c", real=True)
+    ratio = sympy.exp(log_0 - log_pi)
+    loss = sympy.exp(log_pi - log_old) * (ratio - 1 - (log_0 - log_pi))
+    slope = sympy.diff(loss, log_pi).subs(log_old, log_pi)
+    assert sympy.simplify(slope - (log_pi - log_0)) == 0
+    with pytest.raises(dg.DagameError, match="k3_corrected"):
+        kl_weight([0.0], "k4")
+
+
+# -- what division by the deviation does, and what an update integrates to ----------------------------
+
+
+def test_division_by_the_deviation_forgets_the_objective():
+    """Any group with exactly two distinct answers gets the same advantages from three rewards."""
+    counts = np.array([[[c, 5 - c, 0]] for c in range(1, 5)])
+    inverse = dg.classify(1 / sympy.Symbol("p")).as_objective()
+    with pytest.warns(UserWarning, match="changes the game"):
+        seen = [
+            count_rewards(counts, phi, "plug_in", baseline="std").advantages
+            for phi in (dg.ShannonDiversity(), dg.GiniDiversity(3.0), inverse)
+        ]
+    assert np.abs(seen[0]).max() > 0.4
+    np.testing.assert_allclose(seen[0], seen[1], atol=1e-9)
+    np.testing.assert_allclose(seen[0], seen[2], atol=1e-9)
+
+
+@pytest.mark.parametrize("expression", ["1 - p", "p", "p**2 - 3*p", "1 - p**3"])
+def test_the_classifier_says_what_the_update_integrates_to(expression):
+    """Phi(end) - Phi(start) = integral of the expected sampled update along a path of logits."""
+    phi = dg.classify(sympy.sympify(expression)).as_objective(0.8)
+    nodes, weights = np.polynomial.legendre.leggauss(12)
+    start, path = LOGITS, np.array([[0.4, 0.9, -0.8, 0.2], [1.0, -0.3, 0.4, 0.5]])
+    total = 0.0
+    for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
+        update = expected_update(phi, 4, logits=start + node * path, kl="k1")
+        total += weight * (update * path).sum() / 2
+    game = dg.AlignmentGame(REFERENCE, phi, beta=1.0, answers=TRACES)
+    ends = [phi.value(game.marginals(softmax(start + t * path))) for t in (0.0, 1.0)]
+    assert total == pytest.approx(float(ends[1] - ends[0]), abs=1e-9)
+
+
+# -- cases ------------------------------------------------------------------------------------------
+
+
+def test_rows_leave_the_own_sample_out():
+    """Geometric coherence: the marginal of the context without the sample, by hand."""
+    counts, phi = np.array([[[2, 1, 0], [1, 0, 3]]]), dg.Coherence(1.0, "geometric")
+    paid = count_rewards(counts, phi, "krichevsky_trofimov", baseline=None).rewards
+    nu = counts[0] - np.array([[1, 0, 0], [0, 0, 0]]) + 0.5
+    nu = nu / nu.sum(-1, keepdims=True)
+    assert paid[0, 0, 0] == pytest.approx(phi.reward(nu)[0, 0], rel=1e-12)
+
+
+def test_groups_of_one_are_paid_for_what_they_need_no_others_for():
+    counts = np.array([[[1, 0], [2, 3]]])
+    phi = dg.ShannonDiversity() + dg.Reward([0.5, 0.0])
+    paid = count_rewards(counts, phi, "plug_in", baseline=None)
+    assert paid.rewards[0, 0, 0] == 0.5
+    coherent = count_rewards(counts, dg.Coherence(), baseline="leave_two_out")
+    assert coherent.rewards[0, 0, 0] == 0
+
+
+def test_batches_equal_the_loop_and_tables_may_differ():
+    rng = np.random.default_rng(0)
+    counts = rng.multinomial(6, [0.5, 0.3, 0.2], (5, 2))
+    success = rng.integers(0, 2, (5, 1, 3)).astype(float)
+    whole = count_rewards(counts, dg.PassAtK(success, 3)).advantages
+    each = [
+        count_rewards(c[None], dg.PassAtK(s, 3)).advantages[0]
+        for c, s in zip(counts, success, strict=True)
+    ]
+    np.testing.assert_allclose(whole, each, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda c: count_rewards(c, dg.ShannonDiversity(), "plugin"), "choose one of auto"),
+        (lambda c: count_rewards(c, dg.ShannonDiversity(), baseline="mean"), "choose one of"),
+        (lambda c: count_rewards(c, dg.Coherence(), "u_statistic"), "not affine"),
+        (lambda c: count_rewards(c, dg.Coherence(1.0, "geometric")), "no leave-two-out baseline"),
+        (lambda c: count_rewards(c, dg.PairwiseCoherence(), "minimax"), "tables over counts"),
+        (lambda c: count_rewards(c, CAP), "give multipliers="),
+        (lambda c: count_rewards(c, dg.HardCoherence()), "is a hard set"),
+        (lambda c: count_rewards(c, dg.TraceCoherence()), "acts on traces"),
+        (lambda c: count_rewards(c[0], dg.Coherence()), r"no \(B, contexts, answers\)"),
+        (lambda c: count_rewards(0 * c, dg.Coherence()), "every context has a sample"),
+        (lambda c: count_rewards(c / 3, dg.Coherence()), "whole numbers"),
+        (lambda c: count_rewards(c, dg.Reward([1.0, 0.0])), "does not fit"),
+    ],
+)
+def test_what_cannot_be_paid(call, message):
+    with pytest.raises(dg.DagameError, match=message):
+        call(np.array([[[2, 1, 1], [0, 3, 1]]]))
+
+
+def test_unseen_answers_of_others_are_floored_where_support_must_be_common():
+    counts = np.array([[[3, 1], [4, 0]]])
+    paid = count_rewards(counts, dg.PairwiseCoherence(1.0, "kl"), "plug_in", baseline=None).rewards
+    floored = np.array([[1 / 4], [0.5 / 4]])
+    u = dg.PairwiseCoherence(1.0, "kl").reward_log(log(floored), np.array([0.5, 0.5]))
+    assert paid[0, 0, 1] == pytest.approx(u[0, 0], rel=1e-12)
