@@ -28,7 +28,7 @@ from common import RESULTS, keep, median_seconds
 
 import dagame as dg
 from dagame.estimators import METHODS, MINIMAX_LIMIT, count_rewards, frontier, reward_table
-from dagame.sampled import SampledGame, SampledRun, train
+from dagame.sampled import SampledGame, train
 
 SIZES = (4, 8, 16, 32, 64, 128, 256)
 SEEDS = 10
@@ -142,30 +142,18 @@ class _Naive(SampledGame):
         return dataclasses.replace(made, baseline="group_mean")
 
 
-def naive_run(game: dg.AlignmentGame, k: int, steps: int, rate: float, **how: Any) -> SampledRun:
-    """`train` with the naive rewards."""
-    import dagame.sampled as module
-
-    exact, module.SampledGame = module.SampledGame, _Naive
-    try:
-        return train(game, k, steps, learning_rate=rate, label="naive", **how)
-    finally:
-        module.SampledGame = exact
-
-
 def gaps(k: int = 8, steps: int = 20_000) -> None:
     """Which estimator reaches a given gap first, at equal samples."""
     how = {"decay": 400.0, "replicas": SEEDS}
     made, panels = axes_of(13, 3)
     rows = []
     for axes, (name, (game, estimators, rate)) in zip(panels, games().items(), strict=True):
+        sampled = {e: SampledGame(game, k, estimator=e) for e in estimators}
+        sampled["naive"] = _Naive(game, k, baseline="group_mean")
         runs = {
-            e: train(
-                game, k, steps, learning_rate=rate, estimator=e, label=e.replace("_", " "), **how
-            )
-            for e in estimators
+            e: train(s, steps, learning_rate=rate, label=e.replace("_", " "), **how)
+            for e, s in sampled.items()
         }
-        runs["naive"] = naive_run(game, k, steps, rate, **how)
         for estimator, run in runs.items():
             run.plot(axes)
             low, middle, high = np.quantile(run.gaps[-6:].mean(0), [0.1, 0.5, 0.9]).tolist()

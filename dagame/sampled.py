@@ -191,8 +191,7 @@ class SampledRun:
 
 
 def train(
-    game: AlignmentGame,
-    group_size: int,
+    sampled: SampledGame,
     steps: int,
     *,
     learning_rate: float = 0.5,
@@ -201,15 +200,13 @@ def train(
     records: int = 60,
     label: str = "",
     progress: Callable[[int], None] | None = None,
-    **sampling: Any,
 ) -> SampledRun:
     """Train a softmax policy by sampled updates and certify it along the way.
 
     The step at round t is learning_rate / sqrt(1 + t / decay), constant without `decay`. Records are
-    spaced geometrically, the reference among them. `sampling` goes to `SampledGame`.
+    spaced geometrically, the reference among them.
     """
-    sampled = SampledGame(game, group_size, **sampling)
-    policy = sampled.start(replicas)
+    game, policy = sampled.game, sampled.start(replicas)
     wanted = np.unique(np.r_[0, np.geomspace(1, steps, records).astype(int)])
     kept = [policy]
     for t in range(1, steps + 1):
@@ -229,7 +226,7 @@ def train(
     violation = np.broadcast_to(to_numpy(certificate.violation), flat.shape[:1])
     return SampledRun(
         game,
-        wanted * group_size * game.contexts,
+        wanted * sampled.group_size * game.contexts,
         np.reshape(certificate.value, lead),
         np.reshape(certificate.gap, lead),
         np.reshape(violation, lead),

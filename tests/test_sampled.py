@@ -25,7 +25,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_sampled_training_reaches_the_equilibrium(name):
     played, k, close = CASES[name]
-    run = train(played, k, 2500, learning_rate=0.4, decay=150, replicas=4)
+    run = train(SampledGame(played, k), 2500, learning_rate=0.4, decay=150, replicas=4)
     solution = dg.solve(played)
     gap = np.median(run.gaps[-1])
     assert gap < close < run.gaps[0, 0] / 5
@@ -39,7 +39,13 @@ def test_a_cap_is_kept_by_multipliers_that_are_learned_from_samples():
     cap = dg.HardConstraint(dg.Cap([0], 0.1))
     played = game(0.5 * dg.ShannonDiversity() + cap, 1)
     assert played.reference[0, 0] > 0.15
-    run = train(played, 16, 6000, learning_rate=0.4, decay=300, replicas=6, multiplier_rate=0.05)
+    run = train(
+        SampledGame(played, 16, multiplier_rate=0.05),
+        6000,
+        learning_rate=0.4,
+        decay=300,
+        replicas=6,
+    )
     solution = dg.solve(played)
     assert run.multipliers.mean(0) == pytest.approx(solution.multipliers, rel=0.25)
     assert np.median(run.violations[-1]) < 0.02
@@ -53,9 +59,12 @@ def test_more_samples_and_less_bias_end_closer():
 
     def floor(k, estimator):
         run = train(
-            played, k, 3000, learning_rate=0.2, decay=100, replicas=8, estimator=estimator,
-            baseline="leave_two_out",
-        )  # fmt: skip
+            SampledGame(played, k, estimator=estimator),
+            3000,
+            learning_rate=0.2,
+            decay=100,
+            replicas=8,
+        )
         return np.median(run.gaps[-8:])
 
     assert floor(32, "plug_in") < floor(8, "plug_in")
@@ -67,7 +76,9 @@ def test_k3_as_a_loss_goes_elsewhere():
     played = game(dg.Reward([1.0, 0.0, 0.5, 0.0]), 1, beta=0.5)
     gaps = {
         kl: np.median(
-            train(played, 16, 2500, learning_rate=0.4, decay=150, replicas=4, kl=kl).gaps[-1]
+            train(
+                SampledGame(played, 16, kl=kl), 2500, learning_rate=0.4, decay=150, replicas=4
+            ).gaps[-1]
         )
         for kl in ("reward", "k2", "k3", "k3_corrected")
     }
@@ -76,7 +87,7 @@ def test_k3_as_a_loss_goes_elsewhere():
 
 def test_seeds_repeat_and_replicas_differ():
     played = CASES["coherence"][0]
-    first, again = (train(played, 4, 20, replicas=2, seed=7) for _ in range(2))
+    first, again = (train(SampledGame(played, 4, seed=7), 20, replicas=2) for _ in range(2))
     np.testing.assert_array_equal(first.log_policies, again.log_policies)
     assert (first.log_policies[-1, 0] != first.log_policies[-1, 1]).any()
     assert first.samples[-1] == 20 * 4 * 3
