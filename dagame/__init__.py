@@ -6,7 +6,7 @@ numpy and array-api-compat only; torch, cvxpy, matplotlib, polars and transforme
 
 from __future__ import annotations
 
-from . import estimators, library
+from . import estimators, library, lm
 from ._classify import Classification, classify
 from ._methods import methods
 from ._verify import VerificationReport, verify
@@ -90,6 +90,7 @@ __all__ = [
     "classify",
     "estimators",
     "library",
+    "lm",
     "methods",
     "run",
     "solve",

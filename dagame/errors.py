@@ -45,3 +45,19 @@ class SamplesError(DagameError):
 
 class OutputError(DagameError):
     """A result cannot be written where it was asked to go."""
+
+
+class SettingsError(DagameError):
+    """A trainer's settings would play another game, or none."""
+
+
+class ScheduleError(DagameError):
+    """Prompts cannot be arranged into generation batches of whole classes."""
+
+
+class ConfigError(DagameError):
+    """A fine-tuning file cannot be read, or says something that cannot be run."""
+
+
+class GenerationError(DagameError):
+    """A language model, its tokenizer or its prompts cannot be used for sampling."""

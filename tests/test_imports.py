@@ -35,9 +35,11 @@ LAYERS = [
     "gpu",
     "streaming",
     "answers",
-    "lm",
     "plots",
+    "lm",
     "report",
+    "demo_report",
+    "demo",
     "cli",
 ]
 

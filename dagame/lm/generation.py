@@ -16,16 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..errors import DagameError
+from ..errors import GenerationError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Progress = Callable[[str], None]
-
-
-class GenerationError(DagameError):
-    """A language model, its tokenizer or its prompts cannot be used for sampling."""
 
 
 @dataclass(frozen=True, eq=False)

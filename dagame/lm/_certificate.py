@@ -1,0 +1,379 @@
+"""An estimate of how much any policy could still gain over a language model, from samples."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..answers.canonical import make_canonicaliser
+from ..answers.equilibria import ObjectiveOf, _described
+from ..answers.extract import make_extractor
+from ..answers.partition import Bucket, Partition
+from ..errors import InvalidGame, SamplesError
+from ..objectives import Objective
+from .gap import Parts, SampleTables, check_objective, estimate, intervals
+from .gap_samples import columns, sample_tables
+
+if TYPE_CHECKING:
+    import polars as pl
+    from transformers import PreTrainedTokenizerBase
+
+    from .generation import Generations
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class GapEstimate:
+    """How much any policy could still gain, estimated from samples (theory, section 5); no proof.
+
+    All numbers are means over classes. value: J of the policy; upper_bound: D(q), an upper bound of
+    every policy's J at a target q solved on other samples than those that evaluate it; gap:
+    upper_bound - value; standard_error of gap as an estimate of D(q) - J. interval (lower, upper):
+    each end holds with probability `confidence` for the largest gain of a policy whose answers are
+    among those seen. Its upper end assumes nothing of the reference's answers, but normality of the
+    mean of the policy's log-ratios, and has plug-in Phi uncorrected, hence low; its lower end is
+    asymptotic throughout. `classes`: the same per class, each interval for itself.
+    """
+
+    gap: float
+    interval: tuple[float, float]
+    value: float
+    upper_bound: float
+    standard_error: float
+    kl: float
+    confidence: float
+    classes: pl.DataFrame
+    objective: str
+    beta: float
+    smoothing: float
+    unseen: int
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers and texts, the classes as a list of rows."""
+        own = {name: value for name, value in vars(self).items() if name != "classes"}
+        own |= {"interval": list(self.interval), "notes": list(self.notes)}
+        return {**own, "classes": self.classes.to_dicts()}
+
+    def _rows(self) -> list[tuple[str, str]]:
+        low, high = self.interval
+        sizes = self.classes.select("policy_samples", "reference_samples").sum().row(0)
+        return [
+            ("estimate of the gap", f"{self.gap:.4g} (standard error {self.standard_error:.2g})"),
+            (f"{self.confidence:.0%} interval", f"{low:.4g} to {high:.4g}, each end for itself"),
+            ("value J(pi)", f"{self.value:.4g} (estimate)"),
+            ("upper bound D(q)", f"{self.upper_bound:.4g} (estimate)"),
+            ("KL to the reference", f"{self.kl:.4g} nats (estimate)"),
+            ("game", f"{len(self.classes)} classes, {self.objective}, beta={self.beta:g}"),
+            ("samples", f"{sizes[0]:,} of the policy, {sizes[1]:,} of the reference"),
+            *(("note", note) for note in self.notes),
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:<20} {text}" for name, text in self._rows())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(a)}</th>"
+            f"<td style='text-align:left'>{html.escape(b)}</td></tr>"
+            for a, b in self._rows()
+        )
+        return f"<table>{rows}</table>"
+
+
+def certificate(
+    policy: Any,
+    reference: Any,
+    prompts: Sequence[Any],
+    objective: ObjectiveOf,
+    beta: float,
+    samples: int = 64,
+    *,
+    tokenizer: PreTrainedTokenizerBase,
+    extract: str | Callable[[str], str | None],
+    max_new_tokens: int,
+    class_ids: Sequence[Any] | None = None,
+    canonical: str = "exact",
+    reference_samples: int | None = None,
+    smoothing: float = 0.5,
+    unseen: int = 0,
+    confidence: float = 0.95,
+    seed: int = 0,
+    batch_size: int = 256,
+    progress: Progress | None = None,
+) -> GapEstimate:
+    """Estimate from samples how much any policy could still gain over `policy` (theory, section 5).
+
+    Draws completions of both models at temperature 1, scores the policy's under the reference, and
+    hands them to `certificate_from_samples`, which states formula and guarantees.
+
+    Args:
+        policy: a causal language model of transformers.
+        reference: pi0, of the same tokenizer; None for the policy with its peft adapter disabled.
+        prompts: rows with class_id, member_id and prompt; or one list of prompts per class; or
+            texts, with `class_ids` beside them or each a class of its own.
+        objective: Phi for all classes, or a function of a `Bucket` where it has tables.
+        beta: coefficient of KL(pi || pi0).
+        samples: completions of the policy for each prompt, at least 4.
+        tokenizer: of both models.
+        extract: how to find the answer in a completion, see `dagame.Samples.read`.
+        max_new_tokens: where a completion is cut; the policy is the model cut there.
+        class_ids: the class of each of `prompts` given as texts.
+        canonical: how answers become keys, see `dagame.Samples.read`.
+        reference_samples: completions of the reference for each prompt; default `samples`.
+        smoothing, unseen, confidence: see `certificate_from_samples`.
+        seed: of the samples and of the halves.
+        batch_size: completions generated side by side.
+        progress: called with the name of each stage.
+
+    Raises:
+        SamplesError, InvalidGame, NotConcave, GenerationError: one sentence that says what to change.
+    """
+    from .generation import generate, log_probability
+
+    _check(smoothing, unseen, confidence)
+    if isinstance(objective, Objective):
+        check_objective(objective)
+    count = samples if reference_samples is None else reference_samples
+    if min(samples, count) < 4:
+        raise InvalidGame("draw at least 4 samples of each model for each prompt.")
+    rows = _prompt_rows(prompts, class_ids)
+    texts = [row["prompt"] for row in rows]
+    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(2)]
+    say = progress or (lambda stage: None)
+    common: dict[str, Any] = {
+        "max_new_tokens": max_new_tokens,
+        "batch_size": batch_size,
+        "progress": progress,
+    }
+    say("sampling the policy")
+    ours = generate(policy, tokenizer, texts, samples, seed=seeds[0], **common)
+    with _reference_of(policy, reference) as pi0:
+        say("scoring under the reference")
+        scored = log_probability(pi0, tokenizer, texts, ours, batch_size=batch_size)
+        say("sampling the reference")
+        theirs = generate(pi0, tokenizer, texts, count, seed=seeds[1], **common)
+    say("solving the games")
+    policy_rows = _answer_frame(rows, ours, extract, canonical, scored)
+    return certificate_from_samples(
+        policy_rows,
+        _answer_frame(rows, theirs, extract, canonical, None),
+        objective,
+        beta,
+        smoothing=smoothing,
+        unseen=unseen,
+        confidence=confidence,
+        seed=seed,
+    )
+
+
+def certificate_from_samples(
+    policy: Any,
+    reference: Any | None,
+    objective: ObjectiveOf,
+    beta: float,
+    *,
+    class_by: str = "class_id",
+    context_by: str = "member_id",
+    answer: str = "answer",
+    log_policy: str = "log_policy",
+    log_reference: str = "log_reference",
+    correct: str | None = None,
+    smoothing: float = 0.5,
+    unseen: int = 0,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> GapEstimate:
+    """The estimate from samples that are there already, such as those of a training run.
+
+    gap = D(q) - J(pi): q is the equilibrium of a random half of the reference samples with
+    `smoothing` added to each answer's count, D(q) = Phi(q) - <u, q> + beta sum_x w_x log E_{pi0_x}
+    exp(u_x/beta) is estimated on the other half without the bias of the logarithm (see
+    `dagame.lm.gap`), the halves change places, and the two are averaged. J(pi) = Phi(nu_hat) - beta
+    sum_x w_x mean log(pi/pi0); `gap` corrects Phi(nu_hat) by halving, the interval's upper end does
+    not. Contexts weigh alike. Rows without an answer (null) count as the answer "none".
+
+    Args:
+        policy: samples of the policy, one row each (frame, dictionary of columns, or list of rows),
+            with class, context, answer key and log-probabilities of the sequence under both models.
+        reference: samples of the reference with class, context and answer. None: they are made from
+            the policy's with weights pi0/pi, cheap and asymptotic only: nothing bounds the weights.
+        objective: Phi for all classes, or a function of a `Bucket` where it has tables.
+        beta: coefficient of KL(pi || pi0).
+        class_by, context_by, answer, log_policy, log_reference, correct: names of columns;
+            `correct` fills `Bucket.correct` for objectives that are functions of buckets.
+        smoothing: > 0; more lowers the noise of the bound and moves q away from the equilibrium.
+        unseen: answers that no sample shows and that the gain is to cover, per class. They matter for
+            diversity at strengths above beta: an answer of probability 0.001 is worth as much as
+            any other to it, and 500 samples do not show it.
+        confidence: of either end of each interval.
+        seed: of the halves.
+
+    Raises:
+        SamplesError: a missing column, log-probabilities that are not finite, a context with fewer
+            than 4 samples of either model.
+        InvalidGame: a parameter outside its range.
+        NotConcave: objectives for which samples give no bound, see `dagame.lm.gap`.
+    """
+    _check(smoothing, unseen, confidence)
+    names = {class_by: "class", context_by: "context", answer: "answer"}
+    if correct is not None:
+        names[correct] = "correct"
+    ours = columns(policy, names | {log_policy: "log_policy", log_reference: "log_reference"})
+    theirs = None if reference is None else columns(reference, names)
+    partition, made = sample_tables(ours, theirs, seed)
+    objectives = [objective if isinstance(objective, Objective) else objective(b) for b, _ in made]
+    if unseen and any(o.tables for _, o in objectives[0].terms()):
+        raise InvalidGame(f"{objectives[0]!r} has a table of answers, so `unseen` must be 0.")
+    parts = [
+        estimate(tables, phi, beta, smoothing=smoothing, unseen=unseen)
+        for (_, tables), phi in zip(made, objectives, strict=True)
+    ]
+    joined = Parts(
+        *(np.concatenate([getattr(p, f.name) for p in parts], axis=-1) for f in fields(Parts))
+    )
+    weighted = reference is None
+    whole = intervals(joined.mean(), beta, confidence, weighted)
+    classes = _class_table(partition, made, intervals(joined, beta, confidence, weighted))
+    numbers = {name: float(value[0]) for name, value in whole.items()}
+    interval = numbers.pop("lower"), numbers.pop("upper")
+    numbers.pop("phi")
+    return GapEstimate(
+        **numbers,
+        interval=interval,
+        confidence=confidence,
+        classes=classes,
+        objective=_described(objectives[0]),
+        beta=beta,
+        smoothing=smoothing,
+        unseen=unseen,
+        notes=_notes(classes, objectives[0], weighted),
+    )
+
+
+def _class_table(
+    partition: Partition,
+    made: list[tuple[Bucket, SampleTables]],
+    numbers: dict[str, np.ndarray],
+) -> pl.DataFrame:
+    import polars as pl
+
+    sizes: list[dict[str, np.ndarray]] = []
+    for bucket, tables in made:
+        theirs = tables.reference_sizes.sum((0, 2)).astype(int)
+        sizes.append(
+            {
+                "contexts": np.full(len(bucket.classes), bucket.counts.shape[1]),
+                "answers": bucket.answer_mask.sum(-1),
+                "policy_samples": tables.policy.sum((0, 2, 3)).astype(int),
+                "reference_samples": 0 * theirs if tables.weighted else theirs,
+            }
+        )
+    order = np.argsort(np.concatenate([bucket.classes for bucket, _ in made]))
+    columns = {name: np.concatenate([s[name] for s in sizes])[order] for name in sizes[0]}
+    columns |= {name: value[order] for name, value in numbers.items()}
+    names = partition.classes.drop("#class").rename({"class": "class_id"})
+    return pl.concat([names, pl.DataFrame(columns)], how="horizontal")
+
+
+def _notes(classes: pl.DataFrame, objective: Objective, weighted: bool) -> tuple[str, ...]:
+    unbounded = int(classes["gap"].is_infinite().sum())
+    notes = []
+    if unbounded:
+        notes.append(
+            f"{unbounded} classes have no finite value at their sampled marginals; draw more samples"
+        )
+    if objective.concave is None:
+        notes.append("an upper bound only if the objective is concave, which it does not state")
+    if weighted:
+        notes.append("the reference was weighted from the policy's samples: asymptotic only")
+    return tuple(notes)
+
+
+def _check(smoothing: float, unseen: int, confidence: float) -> None:
+    if not 0 < smoothing < math.inf:
+        raise InvalidGame(f"smoothing is {smoothing!r}; give a number > 0, so that u is finite.")
+    if not 0 < confidence < 1:
+        raise InvalidGame(f"confidence is {confidence!r}; give a number between 0 and 1.")
+    if unseen < 0:
+        raise InvalidGame(f"unseen is {unseen!r}; give a number of answers >= 0.")
+
+
+# -- models ---------------------------------------------------------------------------------------
+
+
+def _prompt_rows(prompts: Sequence[Any], class_ids: Sequence[Any] | None) -> list[dict[str, Any]]:
+    """Rows of class_id, member_id and prompt from each of the three forms."""
+    rows: list[dict[str, Any]] = []
+    if class_ids is not None and len(class_ids) != len(prompts):
+        raise SamplesError(f"{len(class_ids)} class ids for {len(prompts)} prompts.")
+    for k, entry in enumerate(prompts):
+        if isinstance(entry, dict):
+            missing = [c for c in ("class_id", "member_id", "prompt") if c not in entry]
+            if missing:
+                raise SamplesError(
+                    f"prompt {k} has no {missing[0]!r}; give class_id, member_id, prompt."
+                )
+            rows.append({c: entry[c] for c in ("class_id", "member_id", "prompt")})
+        elif isinstance(entry, str):
+            rows.append({"class_id": k if class_ids is None else class_ids[k], "prompt": entry})
+        else:
+            rows += [{"class_id": k, "prompt": text} for text in entry]
+    seen: dict[Any, int] = {}
+    for row in rows:
+        number = seen[row["class_id"]] = seen.get(row["class_id"], -1) + 1
+        row.setdefault("member_id", number)
+    keys = [(row["class_id"], row["member_id"]) for row in rows]
+    if len(set(keys)) < len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise SamplesError(f"class {twice[0]!r} has two prompts with member_id {twice[1]!r}.")
+    if not rows:
+        raise SamplesError("there are no prompts to certify.")
+    return rows
+
+
+@contextmanager
+def _reference_of(policy: Any, reference: Any | None) -> Iterator[Any]:
+    """The reference, or the policy while its adapter is disabled."""
+    if reference is not None:
+        yield reference
+    elif hasattr(policy, "disable_adapter"):
+        with policy.disable_adapter():
+            yield policy
+    else:
+        raise InvalidGame(
+            "reference is None, but the policy has no peft adapter to disable; give one."
+        )
+
+
+def _answer_frame(
+    rows: list[dict[str, Any]],
+    generations: Generations,
+    extract: str | Callable[[str], str | None],
+    canonical: str,
+    log_reference: np.ndarray | None,
+) -> pl.DataFrame:
+    """One row per completion: class, context, answer key, and the log-probabilities if known."""
+    import polars as pl
+
+    samples = generations.log_prob.shape[1]
+    text = pl.Series("text", [t for row in generations.texts for t in row], dtype=pl.String)
+    answers = make_canonicaliser(canonical)(make_extractor(extract)(text).answers)
+    columns: dict[str, Any] = {
+        name: [row[name] for row in rows for _ in range(samples)]
+        for name in ("class_id", "member_id")
+    }
+    columns["answer"] = answers
+    if log_reference is not None:
+        columns["log_policy"] = generations.log_prob.ravel()
+        columns["log_reference"] = log_reference.ravel()
+    return pl.DataFrame(columns)
