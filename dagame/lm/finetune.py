@@ -1,0 +1,208 @@
+"""`dagame finetune`: a fine-tuning run from a YAML file, checked first, resumable, documented on disk.
+
+Under `torchrun` or `accelerate launch` every process calls `run_finetune`; the main one writes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..errors import ConfigError, DagameError
+from ..output import check_folder
+from ._schedule import schedule
+from .finetune_config import FinetuneConfig, read_config
+from .finetune_data import Row, read_rows
+from .settings import check_sampling, grpo_config
+
+Made = TypeVar("Made")
+
+
+def run_finetune(
+    config_path: str | Path,
+    *,
+    resume: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Run the file from start to end, or go on with it, and write its folder (see `run_folder`).
+
+    Everything that can be is checked before a model is loaded: names and types, the data and its
+    columns, the arithmetic of batches, the settings of the trainer, the length of prompts, the
+    folder. A run that was killed goes on from its last complete checkpoint with `resume` and
+    reaches the same weights as one that was not.
+
+    Returns:
+        `output`, `model` (its folder), `steps`, `seconds`, `resumed_from` (a step or None),
+        `processes`, `main` (whether this process wrote), `first` and `last` (logged metrics).
+
+    Raises:
+        DagameError: in one sentence, what to change.
+    """
+    from accelerate import PartialState
+
+    from .run_folder import prepare, read_metrics
+
+    say, started = progress or (lambda stage: None), time.perf_counter()
+    say("checking the configuration")
+    config = read_config(config_path)
+    folder = check_folder(config.output)
+    say("reading data")
+    rows = read_rows(config.data)
+    data = _schedule(config, rows)
+    settings = _trainer_settings(config, folder)
+    made = grpo_config(
+        config.make_objective(),
+        beta=config.beta,
+        kl=config.kl,
+        contexts=int(data[0]["class_size"]),
+        group_size=config.batch.group_size,
+        classes_per_step=config.batch.classes_per_step,
+        **settings,
+    )
+    tokenizer = _tokenizer(config, rows, int(made.max_completion_length or 0))
+    state = PartialState()
+    checkpoint = agreed(lambda: prepare(folder, config, state.num_processes, resume))
+    trainer = _trainer(config, folder, data, tokenizer, settings, say)
+    trainer.train(resume_from_checkpoint=checkpoint)
+    say("saving the model")
+    trainer.save_model(str(folder / "model"))
+    result = {
+        "output": str(folder),
+        "model": str(folder / "model"),
+        "steps": trainer.state.global_step,
+        "seconds": time.perf_counter() - started,
+        "resumed_from": None if checkpoint is None else int(checkpoint.rpartition("-")[2]),
+        "processes": state.num_processes,
+        "main": state.is_main_process,
+    }
+    if state.is_main_process:
+        from .model_card import write_card
+
+        (folder / "model" / "training_args.bin").unlink(missing_ok=True)  # a pickle nobody needs
+        metrics = read_metrics(folder / "metrics.jsonl")
+        result |= {"first": metrics[0], "last": metrics[-1]} if metrics else {}
+        write_card(folder, config, metrics, result)
+    state.wait_for_everyone()
+    return result
+
+
+def agreed(make: Callable[[], Made]) -> Made:
+    """What the main process makes, on every process; an error of the user's is raised on all."""
+    from accelerate import PartialState
+    from accelerate.utils import broadcast_object_list
+
+    box: list[Any] = [None, None]
+    if PartialState().is_main_process:
+        try:
+            box[0] = make()
+        except DagameError as error:
+            box[1] = error
+    broadcast_object_list(box)
+    if box[1] is not None:
+        raise box[1]
+    return box[0]
+
+
+def _schedule(config: FinetuneConfig, rows: list[Row]) -> Any:
+    return schedule(
+        rows,
+        classes_per_step=config.batch.classes_per_step,
+        contexts=config.data.contexts,
+        epochs=config.batch.epochs,
+        steps=config.batch.steps,
+        seed=config.seed,
+    )
+
+
+def _trainer_settings(config: FinetuneConfig, folder: Path) -> dict[str, Any]:
+    """Fields of the trainer's configuration: defaults of a run, the file's, and the fixed ones."""
+    defaults = {
+        "logging_steps": 1,
+        "save_strategy": "steps",
+        "save_steps": 50 * int(config.training.get("num_iterations", 1)),
+        "disable_tqdm": True,
+    }
+    fixed = {"output_dir": str(folder / "checkpoints"), "seed": config.seed, "save_total_limit": 3}
+    return defaults | config.training | fixed
+
+
+def _tokenizer(config: FinetuneConfig, rows: list[Row], room: int) -> Any:
+    """The model's tokenizer, once model and tokenizer are known to exist and prompts to fit."""
+    from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+
+    where = Path(config.model).expanduser()
+    if where.is_dir() and not (where / "config.json").is_file():
+        raise ConfigError(f"model {config.model!r} is a folder without a config.json.")
+    if not where.is_dir() and (config.model.startswith((".", "/", "~")) or where.is_file()):
+        raise ConfigError(f"model {config.model!r} is no folder; save_pretrained makes one.")
+    try:
+        shape = AutoConfig.from_pretrained(config.model).get_text_config()
+        tokenizer = AutoTokenizer.from_pretrained(config.model, padding_side="left")
+    except Exception as error:  # files, network and hub raise anything
+        reason = " ".join(str(error).split())[:300]
+        raise ConfigError(f"model {config.model!r} cannot be read: {reason}") from None
+    if (where / "generation_config.json").is_file() or not where.is_dir():
+        own = GenerationConfig.from_pretrained(config.model)
+        check_sampling(own, config.training.get("generation_kwargs"))
+    if tokenizer.eos_token is None:
+        raise ConfigError(f"the tokenizer of {config.model!r} has no end-of-sequence token.")
+    chats = not isinstance(rows[0]["prompt"], str)
+    if chats and not tokenizer.chat_template:
+        raise ConfigError(
+            f"the tokenizer of {config.model!r} has no chat template; leave data.chat out, or give "
+            "prompts as text."
+        )
+    limit = getattr(shape, "max_position_embeddings", None)
+    longest = sorted(rows, key=lambda row: -len(str(row["prompt"])))[:32]
+    template = config.training.get("chat_template_kwargs") or {}
+    from .trl import prompt_ids
+
+    used = max(map(len, prompt_ids(tokenizer, [r["prompt"] for r in longest], template)))
+    if limit is not None and used + room > limit:
+        raise ConfigError(
+            f"a prompt of {used} tokens and training.max_completion_length {room} pass the model's "
+            f"{limit} positions; shorten one of them."
+        )
+    return tokenizer
+
+
+def _trainer(
+    config: FinetuneConfig,
+    folder: Path,
+    data: Any,
+    tokenizer: Any,
+    settings: dict[str, Any],
+    say: Callable[[str], None],
+) -> Any:
+    from transformers.trainer_callback import PrinterCallback
+
+    from .grpo import coherence_grpo
+    from .run_folder import RunFiles
+
+    lora = None
+    if config.lora is not None:
+        from peft import LoraConfig
+
+        options: dict[str, Any] = {"task_type": "CAUSAL_LM"} | config.lora
+        lora = LoraConfig(**options)
+    say("loading the model")
+    trainer = coherence_grpo(
+        config.model,
+        data,
+        config.make_objective(),
+        beta=config.beta,
+        kl=config.kl,
+        extract=config.answers.extract,
+        canonical=config.answers.canonical,
+        tokenizer=tokenizer,
+        group_size=config.batch.group_size,
+        classes_per_step=config.batch.classes_per_step,
+        peft_config=lora,
+        callbacks=[RunFiles(folder, say)],
+        reward_options={"estimator": config.estimator, "no_answer": config.answers.no_answer},
+        **settings,
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer

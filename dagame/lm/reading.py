@@ -1,0 +1,151 @@
+"""Completions -> answer keys during training: one partition for counting, rewards and metrics.
+
+The package's own extraction and canonical keys, made safe for a training loop: nothing a completion
+holds can raise, and canonical keys are remembered, so that only new answers cost anything.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..answers.canonical import make_canonicaliser
+from ..answers.extract import make_extractor
+
+_REMEMBERED = 100_000
+_PLAIN = (str, int, float)
+
+
+class AnswerReader:
+    """Texts or chats -> canonical answer keys, None where there is no answer.
+
+    `extract` is a preset, a pattern or a function of one completion, `canonical` a canonical form
+    (see `dagame.answers`). Patterns run in linear time and `math` in processes that are killed after
+    `row_seconds` on one completion; a function of the caller's cannot be interrupted, but what it
+    raises counts as no answer, with one warning.
+    """
+
+    def __init__(
+        self,
+        extract: str | Callable[[str], str | None] = "boxed",
+        canonical: str = "exact",
+        *,
+        row_seconds: float = 5.0,
+    ) -> None:
+        """See the class; a pattern or a name that cannot be used raises `ExtractionError`."""
+        guarded = self._guarded(extract) if callable(extract) else extract
+        self._extract = make_extractor(guarded, row_seconds=row_seconds)
+        self._canonical = make_canonicaliser(canonical, row_seconds=row_seconds)
+        self._keys: dict[str, str | None] = {}
+        self._warned = False
+
+    def __call__(self, completions: Sequence[Any]) -> list[str | None]:
+        """The key of each completion's answer."""
+        import polars as pl
+
+        texts = pl.Series("completion", [text_of(c) for c in completions], dtype=pl.String)
+        return self.keys(self._extract(texts).answers.to_list())
+
+    def keys(self, answers: Sequence[str | None]) -> list[str | None]:
+        """The canonical key of each answer that is already extracted."""
+        import polars as pl
+
+        new = list(dict.fromkeys(a for a in answers if a is not None and a not in self._keys))
+        if len(self._keys) + len(new) > _REMEMBERED:
+            self._keys.clear()
+            new = list(dict.fromkeys(a for a in answers if a is not None))
+        if new:
+            found = self._canonical(pl.Series("answer", new, dtype=pl.String)).to_list()
+            self._keys.update(zip(new, found, strict=True))
+        return [None if a is None else self._keys[a] for a in answers]
+
+    def known(self, answer: Any, aliases: Any = None) -> Known:
+        """What a dataset says of one prompt's answers.
+
+        `answer` is the correct one, or a list of its aliases; `aliases` is one list of answers that
+        count as one, or several lists. Groups with a common key are one.
+        """
+        right = [[k for k in self.keys(g) if k is not None] for g in _groups(answer)]
+        groups = right + [[k for k in self.keys(g) if k is not None] for g in _groups(aliases)]
+        same = _joined([g for g in groups if g])
+        correct = None if not right else frozenset(same[k] for g in right for k in g)
+        return Known(correct, same)
+
+    def _guarded(self, function: Callable[[str], str | None]) -> Callable[[str], str | None]:
+        def run(text: str) -> str | None:
+            try:
+                found = function(text)
+            except Exception as error:  # whatever it throws at a strange text is "no answer"
+                if not self._warned:
+                    self._warned = True
+                    warnings.warn(
+                        f"the extract function raised {error!r} on {text[-80:]!r}; such completions "
+                        "count as having no answer.",
+                        stacklevel=2,
+                    )
+                return None
+            return None if found is None else clean(str(found))
+
+        return run
+
+
+def text_of(completion: Any) -> str:
+    """The text of a completion: a string, or the content of a chat's messages."""
+    if isinstance(completion, str):
+        return clean(completion)
+    if isinstance(completion, Mapping):
+        return text_of(completion.get("content"))
+    if isinstance(completion, Iterable):
+        return "\n".join(
+            clean(str(part["text"]))
+            if isinstance(part, Mapping) and "text" in part
+            else text_of(part)
+            for part in completion
+        )
+    return ""
+
+
+def clean(text: str) -> str:
+    """The text without lone surrogates, which no column of strings can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a prompt's answers: the keys that are correct (None: unlabelled), and of each
+    key with aliases the one that stands for all of them.
+    """
+
+    correct: frozenset[str] | None
+    same: Mapping[str, str]
+
+    def judge(self, key: str | None) -> tuple[str | None, float]:
+        """The key that counts, and its correctness (NaN where unknown)."""
+        key = None if key is None else self.same.get(key, key)
+        return key, math.nan if self.correct is None else float(key in self.correct)
+
+
+def _groups(value: Any) -> list[list[str]]:
+    """Groups of answers that count as one: of None, an answer, a list of aliases, or several lists."""
+    if value is None:
+        return []
+    if isinstance(value, _PLAIN):
+        return [[str(value)]]
+    listed = [v for v in value if v is not None]
+    if any(not isinstance(v, _PLAIN) for v in listed):
+        return [[str(a) for a in group] for group in listed]
+    return [[str(a) for a in listed]] if listed else []
+
+
+def _joined(groups: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Each key -> the first key of the groups that it is connected with."""
+    same: dict[str, str] = {}
+    for group in groups:
+        met = [same[key] for key in group if key in same]
+        first = met[0] if met else group[0]
+        same = {key: first if rep in met else rep for key, rep in same.items()}
+        same |= dict.fromkeys(group, first)
+    return same

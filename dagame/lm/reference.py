@@ -1,0 +1,63 @@
+"""The frozen reference pi0 and the log-probabilities of token sequences under it and the policy."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .generation import Generations, log_probability
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def frozen_copy(model: Any) -> PreTrainedModel:
+    """A model of the same class, weights, dtype and device that no trainer changes.
+
+    It is built anew from the configuration, so that it shares nothing with the original, not even
+    forward methods that a trainer replaced on it.
+    """
+    new = type(model)(copy.deepcopy(model.config))
+    new.to(device=model.device, dtype=model.dtype)
+    new.load_state_dict(model.state_dict())
+    new.generation_config = copy.deepcopy(model.generation_config)
+    return _frozen(new)
+
+
+def load_reference(name: str, like: Any) -> PreTrainedModel:
+    """The model of a folder or hub name, frozen, with the dtype and device of `like`."""
+    from transformers import AutoModelForCausalLM
+
+    return _frozen(AutoModelForCausalLM.from_pretrained(name, dtype=like.dtype).to(like.device))
+
+
+def _frozen(model: Any) -> Any:
+    model.eval()
+    model.requires_grad_(False)
+    return model
+
+
+def sequence_log_probability(
+    model: Any,
+    prompt_ids: Sequence[Sequence[int]],
+    completion_ids: Sequence[Sequence[int]],
+    *,
+    batch_size: int = 64,
+) -> np.ndarray:
+    """log pi(completion | prompt) (N,), float64, of token sequences without padding."""
+    width = max(1, max(map(len, completion_ids)))
+    tokens = np.zeros((len(completion_ids), 1, width), dtype=np.int64)
+    mask = np.zeros(tokens.shape, dtype=bool)
+    for i, row in enumerate(completion_ids):
+        tokens[i, 0, : len(row)] = row
+        mask[i, 0, : len(row)] = True
+    empty = np.zeros((len(completion_ids), 1))
+    given = Generations(
+        tokens, mask, empty, [[""]] * len(tokens), np.zeros(empty.shape, dtype=bool)
+    )
+    ready: Any = lambda rows, **_: {"input_ids": rows}  # noqa: E731
+    found = log_probability(model, ready, prompt_ids, given, batch_size=batch_size)  # type: ignore[arg-type]
+    return found[:, 0]

@@ -1,0 +1,139 @@
+"""What a fine-tuning run leaves on disk, and from where it goes on after it was killed.
+
+    OUTPUT/run.json               configuration, versions, number of processes
+    OUTPUT/metrics.jsonl          one line per logged step
+    OUTPUT/checkpoints/checkpoint-N/, complete.json written last in each
+    OUTPUT/model/                 the final weights (safetensors) with their card
+    OUTPUT/curves.png, README.md
+
+Only the main process writes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from transformers.trainer_callback import TrainerCallback
+
+from ..errors import OutputError
+from ..output import write_json
+from .finetune_config import FinetuneConfig
+
+PACKAGES = ("dagame", "trl", "transformers", "accelerate", "datasets", "peft", "torch", "numpy")
+COMPLETE = "complete.json"
+
+
+def prepare(folder: Path, config: FinetuneConfig, processes: int, resume: bool) -> str | None:
+    """The checkpoint to go on from, None for a new run; writes run.json (main process only).
+
+    Raises:
+        OutputError: there is a run already and `resume` is off; or it is on, and the run there has
+            another configuration or number of processes.
+    """
+    record, wanted = folder / "run.json", _plain(config)
+    if record.exists() and not resume:
+        raise OutputError(
+            f"{folder} holds a run already; resume it with --resume, or name a new output."
+        )
+    if not record.exists():
+        versions = {name: _version(name) for name in PACKAGES}
+        versions |= {"python": platform.python_version(), "platform": platform.platform()}
+        command = [Path(sys.argv[0]).name, *sys.argv[1:]]
+        facts = {"processes": processes, "versions": versions, "command": command}
+        write_json(record, {"config": wanted, **facts})
+        return None
+    known = json.loads(record.read_text(encoding="utf-8"))
+    changed = sorted(k for k in wanted if known["config"].get(k) != wanted[k])
+    if changed:
+        raise OutputError(
+            f"{folder} was begun with other settings of {', '.join(changed)}; restore them (they are "
+            "in run.json), or name a new output."
+        )
+    if known["processes"] != processes:
+        raise OutputError(
+            f"{folder} was begun with {known['processes']} processes, now there are {processes}; "
+            "their random numbers differ, so launch as many as then."
+        )
+    return last_complete(folder / "checkpoints")
+
+
+def last_complete(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end."""
+    found = [p.parent for p in folder.glob(f"checkpoint-*/{COMPLETE}")]
+    return str(max(found, key=_step)) if found else None
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def _plain(config: FinetuneConfig) -> dict[str, Any]:
+    return json.loads(json.dumps(asdict(config), default=str))
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+class RunFiles(TrainerCallback):
+    """metrics.jsonl, the marks of complete checkpoints, and progress, while a run goes on."""
+
+    def __init__(self, folder: Path, progress: Callable[[str], None]) -> None:
+        """`progress` is told of each logged step."""
+        from accelerate import PartialState
+
+        self.metrics, self.progress = folder / "metrics.jsonl", progress
+        self.main = PartialState().is_main_process
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Lines of steps after the checkpoint go: they will be written again."""
+        if not self.main:
+            return
+        kept = [row for row in read_metrics(self.metrics) if row["step"] <= state.global_step]
+        text = "".join(json.dumps(row) + "\n" for row in kept)
+        self.metrics.write_text(text, encoding="utf-8")
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """One line of finite numbers."""
+        if not self.main or "loss" not in (logs or {}):
+            return
+        numbers = {k: v for k, v in logs.items() if isinstance(v, int | float) and math.isfinite(v)}
+        with self.metrics.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"step": state.global_step, **numbers}) + "\n")
+        shown = [
+            f"{name.removeprefix('game/')} {numbers[name]:.3f}"
+            for name in ("game/value", "game/agreement", "game/accuracy", "game/kl", "kl")
+            if name in numbers
+        ]
+        self.progress(f"step {state.global_step} of {state.max_steps}: {', '.join(shown)}")
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Every process has written its part when the mark is set."""
+        from accelerate import PartialState
+
+        PartialState().wait_for_everyone()
+        if self.main:
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            write_json(folder / COMPLETE, {"step": state.global_step})
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a metrics file; a line that was cut off while being written is left out."""
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return rows

@@ -1,0 +1,358 @@
+"""Group rewards for TRL's GRPOTrainer: the target's reply computed once per class, on every process alike.
+
+    reward = GroupReward(Coherence(), beta=0.1, group_size=8, extract="gsm8k")
+    trainer = GRPOTrainer(model, reward, args=grpo_config(...), train_dataset=schedule(...),
+                          callbacks=[reward])
+
+or all of it at once by `coherence_grpo`. Only the trainer's public interface is used: a synchronous
+reward function that gathers rows over processes, and a callback with a state of its own.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from transformers.trainer_callback import ExportableState, TrainerCallback
+
+from ..errors import InvalidObjective, ScheduleError, SettingsError
+from ..objectives import HardConstraint, Objective
+from ._schedule import CLASS, MEMBER, SIZE, check_whole_classes
+from .reading import AnswerReader
+from .reference import frozen_copy, load_reference, sequence_log_probability
+from .rewards import ObjectiveOf, group_rewards
+from .settings import check_config, check_kl, check_sampling
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class GroupReward(TrainerCallback, ExportableState):
+    """r_i = u_x(z_i), u the reward table of the objective at the batch's own marginals (theory, 6).
+
+    A reward function of TRL: give it as `reward_funcs` and also as a callback. Each call gathers
+    (class, context, answer) rows from all processes, so that a class, and even the completions of
+    one prompt, may be split over them; `group_rewards` is called once on the whole batch and every
+    process returns its slice.
+
+    Args:
+        objective: an `Objective`, or a function of the batch for labelled ones (`group_rewards`).
+        beta: the game's KL coefficient.
+        estimator: of rewards from counts, see `group_rewards`.
+        kl: "loss" (the trainer's KL) or "reward" (exact, -beta log(pi/pi0) of the whole completion
+            is paid here and the loss has none), see `grpo_config`.
+        group_size: K, completions per prompt.
+        extract, canonical: of answers, see `AnswerReader`.
+        no_answer: "lowest" | "keep" | "drop", see `group_rewards`; dropped rows are paid None.
+        answer_column: correct answers, a string or a list of aliases, where the dataset has it.
+        alias_column: lists of answers that count as one.
+        vocabulary: answer keys that are the columns of the objective's tables and sets; one more
+            column, the last, is no answer and takes every other answer.
+        multiplier_rate: of dual ascent on a `HardConstraint`'s multipliers: rate / sqrt(calls). One
+            vector for all classes: the constraint holds for the average of their marginals.
+        reference: pi0 for kl="reward": a model or what names one; None: the adapters switched off
+            (peft), or the model as training begins.
+
+    Logs value, agreement, entropy, divergence, no_answer, zero_signal, accuracy (given answers) and
+    so on as game/<name>; with kl="reward" also game/kl and game/gap_estimate (see `policy_regret`).
+    `answer`, and `log_ratio` of kl="reward", go to the trainer's completion log.
+
+    Raises:
+        SettingsError: at train begin, settings under which the trainer plays another game.
+        ScheduleError: a batch that does not hold whole classes.
+    """
+
+    def __init__(
+        self,
+        objective: ObjectiveOf,
+        *,
+        beta: float,
+        estimator: str = "auto",
+        kl: str = "loss",
+        group_size: int = 8,
+        extract: str | Callable[[str], str | None] = "boxed",
+        canonical: str = "exact",
+        no_answer: str = "lowest",
+        answer_column: str = "answer",
+        alias_column: str = "aliases",
+        vocabulary: Sequence[str] | None = None,
+        multiplier_rate: float = 0.1,
+        reference: PreTrainedModel | str | None = None,
+        name: str = "group_reward",
+    ) -> None:
+        """See the class."""
+        check_kl(beta, kl)
+        self.__name__ = name
+        self.objective, self.beta, self.kl, self.estimator = objective, float(beta), kl, estimator
+        self.group_size, self.no_answer = group_size, no_answer
+        self.answer_column, self.alias_column = answer_column, alias_column
+        self.vocabulary = None if vocabulary is None else list(vocabulary)
+        self.read = AnswerReader(extract, canonical)
+        self.reference, self.multiplier_rate = reference, multiplier_rate
+        self.multipliers: np.ndarray | None = None
+        self.calls = 0
+        self._hard = hard_set(objective)
+        if self._hard is not None and vocabulary is None:
+            raise InvalidObjective(
+                f"{objective!r} constrains answers by their number; name them with vocabulary=."
+            )
+        self._model: Any = None
+        self._tokenizer: Any = None
+        self._template: dict[str, Any] = {}
+        self._dtype: torch.dtype | None = None
+        self._warned = False
+
+    # -- reward function --------------------------------------------------------------------------
+
+    def __call__(
+        self,
+        prompts: Sequence[Any],
+        completions: Sequence[Any],
+        completion_ids: Sequence[Sequence[int]] | None = None,
+        class_id: Sequence[int] | None = None,
+        member_id: Sequence[int] | None = None,
+        class_size: Sequence[int] | None = None,
+        *,
+        trainer_state: Any = None,
+        log_metric: Callable[[str, float], None] | None = None,
+        log_extra: Callable[[str, list[Any]], None] | None = None,
+        **columns: Any,
+    ) -> list[float | None]:
+        """Rewards of this process's completions, in their order; None where one is unscorable."""
+        from accelerate import PartialState
+        from accelerate.utils import gather_object
+
+        if class_id is None or member_id is None or class_size is None:
+            raise ScheduleError(
+                f"the dataset has no columns {CLASS}, {MEMBER}, {SIZE}; make it with "
+                "dagame.lm.schedule and leave remove_unused_columns=False."
+            )
+        self._require_callback(trainer_state)
+        keys, correct = self._answers(completions, columns)
+        ratio = self._log_ratio(prompts, completion_ids)
+        local = list(zip(class_id, member_id, class_size, keys, correct, ratio, strict=True))
+        rows = gather_object(local)
+        batch = [np.asarray(c) for c in zip(*(r[:3] for r in rows), strict=True)]
+        check_whole_classes(*batch, group_size=self.group_size)
+        rewards, metrics = self._play(batch[0], batch[1], rows, contexts=int(batch[2].max()))
+        start = PartialState().process_index * len(local)
+        if log_metric is not None:
+            for name, value in metrics.items():
+                log_metric(f"game/{name}", value)
+        if log_extra is not None:
+            log_extra("answer", list(keys))
+            if self.kl == "reward":
+                log_extra("log_ratio", [float(x) for x in ratio])
+        return [float(r) if math.isfinite(r) else None for r in rewards[start : start + len(local)]]
+
+    def _play(
+        self,
+        class_ids: np.ndarray,
+        context_ids: np.ndarray,
+        rows: Sequence[tuple[Any, ...]],
+        contexts: int,
+    ) -> tuple[np.ndarray, dict[str, float]]:
+        """Rewards (N,) of the gathered rows and their metrics, the same on every process."""
+        keys, correct, ratio = zip(*(row[3:] for row in rows), strict=True)
+        right, log_ratio = np.array(correct, dtype=float), np.array(ratio, dtype=float)
+        labelled = bool(np.isfinite(right).any())
+        out = group_rewards(
+            class_ids,
+            context_ids,
+            self._within_vocabulary(keys),
+            self.objective,
+            self.estimator,
+            baseline="group_mean",
+            no_answer=self.no_answer,
+            correct=right if labelled else None,
+            vocabulary=None if self.vocabulary is None else [*self.vocabulary, None],
+            multipliers=self._duals(contexts),
+        )
+        metrics = dict(out.diagnostics)
+        if out.violation is not None:
+            metrics |= self._ascend(out.violation, contexts)
+        if labelled:
+            metrics["accuracy"] = float(np.nanmean(right))
+        rewards = np.asarray(out.rewards, dtype=float)
+        if self.kl == "reward":
+            paid = rewards / out.scale - self.beta * log_ratio
+            metrics["kl"] = float(log_ratio.mean())
+            metrics["gap_estimate"] = policy_regret(paid, self.beta, self.group_size)
+            rewards = rewards - self.beta * out.scale * log_ratio
+        self.calls += 1
+        return rewards, {k: float(v) for k, v in metrics.items() if math.isfinite(v)}
+
+    def _answers(
+        self, completions: Sequence[Any], columns: dict[str, Any]
+    ) -> tuple[list[str | None], list[float]]:
+        """Key and correctness (NaN: unknown) of each completion, aliases made one."""
+        read = self.read(completions)
+        absent = [None] * len(read)
+        told = zip(
+            columns.get(self.answer_column) or absent,
+            columns.get(self.alias_column) or absent,
+            strict=True,
+        )
+        before, known, judged = None, self.read.known(None), []
+        for key, told_now in zip(read, told, strict=True):
+            if told_now != before:
+                before, known = told_now, self.read.known(*told_now)
+            judged.append(known.judge(key))
+        return [key for key, _ in judged], [right for _, right in judged]
+
+    # -- hard sets --------------------------------------------------------------------------------
+
+    def _within_vocabulary(self, keys: Sequence[str | None]) -> list[str | None]:
+        if self.vocabulary is None:
+            return list(keys)
+        return [key if key in self.vocabulary else None for key in keys]
+
+    def _duals(self, contexts: int) -> np.ndarray | None:
+        """The multipliers (r,), zeros at first; None without a hard set."""
+        if self._hard is None:
+            return None
+        if self.multipliers is None:
+            n = len(self.vocabulary or ()) + 1
+            rows = self._hard.set.rows(contexts, n, np.full(contexts, 1 / contexts))
+            self.multipliers = np.zeros(len(rows.bound))
+        return self.multipliers
+
+    def _ascend(self, slack: np.ndarray, contexts: int) -> dict[str, float]:
+        """One step of the target from the gathered rows, at a rate that falls like 1/sqrt(t)."""
+        assert self._hard is not None
+        rate = self.multiplier_rate / math.sqrt(self.calls + 1)
+        n = len(self.vocabulary or ()) + 1
+        self.multipliers = self._hard.ascent(self.multipliers, slack, contexts, n, rate)
+        return {
+            "violation": float(np.max(slack)),
+            "multiplier_max": float(np.max(np.abs(self.multipliers))),
+        }
+
+    def _log_ratio(
+        self, prompts: Sequence[Any], completion_ids: Sequence[Sequence[int]] | None
+    ) -> list[float]:
+        """log pi(completion)/pi0(completion) of each local row; 0 where the loss has the KL."""
+        if self.kl == "loss":
+            return [0.0] * len(prompts)
+        if self._model is None or completion_ids is None:
+            raise SettingsError(
+                "kl='reward' needs the trainer's model: pass the reward also as callbacks=[reward]."
+            )
+        ids = prompt_ids(self._tokenizer, prompts, self._template)
+        other = self._model if self.reference is None else self.reference
+        off = self._model.disable_adapter() if self.reference is None else nullcontext()
+        with self._precision():
+            policy = sequence_log_probability(self._model, ids, completion_ids)
+            with off:
+                reference = sequence_log_probability(other, ids, completion_ids)
+        return (policy - reference).tolist()
+
+    def _precision(self) -> Any:
+        """The trainer's mixed precision for both models, so that its rounding cancels at pi = pi0."""
+        if self._dtype is None:
+            return nullcontext()
+        return torch.autocast(self._model.device.type, dtype=self._dtype)
+
+    def _require_callback(self, trainer_state: Any) -> None:
+        known = getattr(trainer_state, "stateful_callbacks", None)
+        if self._warned or not isinstance(known, dict) or type(self).__name__ in known:
+            return
+        self._warned = True
+        if self._hard is not None:
+            raise SettingsError(
+                "multipliers must survive a checkpoint: pass the reward also as callbacks=[reward]."
+            )
+        warnings.warn(
+            "the group reward is no callback of the trainer, so its settings are not checked; pass "
+            "callbacks=[reward].",
+            stacklevel=2,
+        )
+
+    # -- callback ---------------------------------------------------------------------------------
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Check the trainer's settings, take hold of the model, and continue a saved state."""
+        check_config(
+            args,
+            beta=self.beta,
+            kl=self.kl,
+            group_size=self.group_size,
+            save_steps=state.save_steps,
+        )
+        saved = (state.stateful_callbacks or {}).get(type(self).__name__)
+        for found in saved if isinstance(saved, list) else [saved]:
+            if found is not None and found["attributes"].get("name") == self.__name__:
+                self._restore(found["attributes"])
+        self._model, self._tokenizer = kwargs.get("model"), kwargs.get("processing_class")
+        check_sampling(getattr(self._model, "generation_config", None), args.generation_kwargs)
+        self._template = dict(args.chat_template_kwargs or {})
+        self._dtype = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None
+        if self.kl == "reward":
+            self.reference = self._ready_reference(state)
+
+    def _ready_reference(self, state: Any) -> Any:
+        """The frozen reference on the model's device; None stands for adapters switched off."""
+        if isinstance(self.reference, str):
+            return load_reference(self.reference, self._model)
+        if self.reference is not None:
+            return self.reference.to(self._model.device)
+        if hasattr(self._model, "disable_adapter"):
+            return None
+        if state.global_step:
+            raise SettingsError(
+                "a resumed run cannot take its reference from the model, which is trained already; "
+                "give reference= the model that the run began with."
+            )
+        return frozen_copy(self._model)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps: the multipliers and the number of calls."""
+        values = None if self.multipliers is None else self.multipliers.tolist()
+        attributes = {"name": self.__name__, "calls": self.calls, "multipliers": values}
+        return {"args": {}, "attributes": attributes}
+
+    def _restore(self, attributes: dict[str, Any]) -> None:
+        self.calls = int(attributes["calls"])
+        values = attributes["multipliers"]
+        self.multipliers = None if values is None else np.array(values, dtype=float)
+
+
+def hard_set(objective: Any) -> HardConstraint | None:
+    """The hard set among the objective's terms, whose multipliers are learned."""
+    terms = objective.terms() if isinstance(objective, Objective) else ()
+    return next((term for _, term in terms if isinstance(term, HardConstraint)), None)
+
+
+def policy_regret(rewards: np.ndarray, beta: float, group_size: int) -> float:
+    """Estimate of max_pi' V(pi', q) - V(pi, q) from rewards that contain the KL, mean over prompts.
+
+    With r = u(a(y)) - beta log(pi/pi0), the first term is beta log E_pi e^{r/beta} and the second
+    E_pi r (theory, section 2, T4): log-mean-exp less mean over the group. As the target replies
+    best this estimates the whole gap, from below: the log of a mean of group_size samples is biased
+    low, and answers that the policy no longer gives are not seen.
+    """
+    r = rewards.reshape(-1, group_size) / beta
+    r = r[np.isfinite(r).all(axis=1)]
+    if not len(r):
+        return math.nan
+    top = r.max(axis=1, keepdims=True)
+    log_mean = top[:, 0] + np.log(np.exp(r - top).mean(axis=1))
+    return float(beta * (log_mean - r.mean(axis=1)).mean())
+
+
+def prompt_ids(tokenizer: Any, prompts: Sequence[Any], template: dict[str, Any]) -> list[list[int]]:
+    """Token ids of prompts, strings or chats, as the trainer makes them."""
+    if isinstance(prompts[0], str):
+        return tokenizer(text=list(prompts))["input_ids"]
+    return tokenizer.apply_chat_template(
+        conversation=list(prompts),
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        **template,
+    )["input_ids"]

@@ -1,0 +1,108 @@
+"""Two processes play the same game as one: rewards recounted from the log, runs resumed exactly."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+pytest.importorskip("trl")
+
+from distributed import runs
+from safetensors.numpy import load_file
+from test_trl import centred, completion_log, euclidean_rewards
+
+
+def torchrun(*tasks, extra=()):
+    """Runs of two processes, one after the other; what the ranks of each say."""
+    files = []
+    for task in tasks:
+        folder = Path(task["folder"])
+        folder.mkdir(parents=True)
+        files.append(folder / "task.json")
+        files[-1].write_text(json.dumps(task))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    env = os.environ | {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    done = subprocess.run(
+        [*command, runs.__file__, *map(str, files), *extra],
+        capture_output=True,
+        text=True,
+        env=env,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-6000:]
+    return [
+        [json.loads((file.parent / f"rank{r}.json").read_text()) for r in (0, 1)] for file in files
+    ]
+
+
+def finetune_file(folder, model):
+    made = {
+        "model": model,
+        "output": str(folder / "out"),
+        "data": {"path": str(folder / "data.jsonl"), "class_column": "class"},
+        "answers": {"extract": runs.ANSWER},
+        "batch": {"group_size": 4, "classes_per_step": 3, "steps": 2},
+        "training": {
+            "max_completion_length": 4,
+            "use_cpu": True,
+            "bf16": False,
+            "dataloader_pin_memory": False,
+        },
+    }
+    (folder / "data.jsonl").write_text("".join(json.dumps(r) + "\n" for r in runs.problems()))
+    (folder / "run.yaml").write_text(yaml.safe_dump(made))
+    return folder / "run.yaml"
+
+
+def test_two_processes_split_a_class_and_a_group_and_resume_exactly(tmp_path):
+    model = runs.model_folder(tmp_path / "model")
+    options = {"classes_per_step": 3, "steps": 4, "save_strategy": "steps", "save_steps": 2}
+    task = {"model": model, "folder": str(tmp_path / "one"), "resume": None, "options": options}
+    resumed = task | {
+        "folder": str(tmp_path / "two"),
+        "resume": str(tmp_path / "one" / "checkpoint-2"),
+    }
+    file = finetune_file(tmp_path, model)
+    (first, second), again = torchrun(task, resumed, extra=[str(file)])
+    assert [f["world"] for f in (first, second, *again)] == [2] * 4
+
+    completions = 3 * runs.CONTEXTS * runs.GROUP
+    assert completions // 2 % (runs.CONTEXTS * runs.GROUP), "the middle class is split"
+    assert completions // 2 % runs.GROUP, "the middle prompt's completions are split"
+    for step in (1, 2, 3, 4):
+        log = completion_log(tmp_path / "one", step)
+        assert len(log) == completions
+        wanted = centred(euclidean_rewards(log))
+        ratio = centred(log["log_ratio"].to_numpy())
+        wanted = wanted - 0.1 * runs.GROUP / (runs.GROUP - 1) * ratio
+        assert np.abs(wanted - log["advantage"].to_numpy()).max() < 1e-5
+        assert np.ptp(wanted) > 0.1
+    games = [[r["game/value"] for r in f["log"] if "game/value" in r] for f in (first, second)]
+    assert games[0] == games[1]
+
+    saved = [
+        load_file(tmp_path / run / f"rank{r}.safetensors") for run in ("one", "two") for r in (0, 1)
+    ]
+    start = load_file(Path(model) / "model.safetensors")
+    assert max(np.abs(saved[0][k] - start[k]).max() for k in start) > 1e-3
+    for other in saved[1:]:
+        assert max(np.abs(saved[0][k] - other[k]).max() for k in other) == 0.0
+
+    main, other = (
+        json.loads((tmp_path / "out" / f"{name}.json").read_text()) for name in ("main", "other")
+    )
+    assert (main["processes"], other["processes"]) == (2, 2)
+    assert "--resume" in main["refused"]
+    assert main["refused"] == other["refused"]
+    metrics = (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in metrics] == [1, 2]
+    assert (tmp_path / "out" / "model" / "model.safetensors").exists()

@@ -1,0 +1,343 @@
+"""Runs from YAML files: everything is checked first, killed runs go on to the same weights."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+pytest.importorskip("trl")
+
+from distributed.runs import model_folder, word_tokenizer
+from safetensors.numpy import load_file
+
+from dagame.errors import ConfigError, DagameError, OutputError, SettingsError
+from dagame.lm.finetune import run_finetune
+from dagame.lm.finetune_config import PLACED, read_config
+from dagame.lm.finetune_data import read_rows
+from dagame.lm.run_folder import last_complete, read_metrics
+
+pytestmark = pytest.mark.filterwarnings(  # the trainer itself reads the deprecated name
+    "ignore:.*is_gradient_checkpointing.*:FutureWarning"
+)
+EXAMPLES = Path(__file__).parents[2] / "examples"
+TRAINING = {
+    "learning_rate": 1e-2,
+    "max_completion_length": 4,
+    "save_steps": 2,
+    "use_cpu": True,
+    "bf16": False,
+    "dataloader_pin_memory": False,
+    "gradient_checkpointing": False,
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    model_folder(folder)
+    tokenizer = word_tokenizer()
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] + ' ' }}{% endfor %}"
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def write(path, content):
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return path
+
+
+def questions(path, count=6, **columns):
+    rows = [{"q": f"q{i % 4}", "gold": f"#### {i % 3}", **columns} for i in range(count)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def task(folder, base, **changes):
+    """A small run; `changes` replace or, with a dot in their names, go into a section."""
+    made = {
+        "model": base,
+        "output": str(folder / "out"),
+        "data": {
+            "path": questions(folder / "data.jsonl"),
+            "answer_column": "gold",
+            "answer_extract": "gsm8k",
+            "paraphrases": ["{q} a", "{q} b"],
+        },
+        "answers": {"extract": r"\b([0-2])\b"},
+        "batch": {"group_size": 4, "classes_per_step": 2, "steps": 5},
+        "training": dict(TRAINING),
+    }
+    for name, value in changes.items():
+        section, _, key = name.rpartition("__")
+        (made[section] if section else made)[key] = value
+    return made
+
+
+def weights(folder):
+    return load_file(Path(folder) / "model.safetensors")
+
+
+def difference(one, other):
+    assert one.keys() == other.keys()
+    return max(float(np.abs(one[k] - other[k]).max()) for k in one)
+
+
+def test_a_run_leaves_weights_metrics_curves_and_a_card(tmp_path, model):
+    told = []
+    path = write(tmp_path / "run.yaml", task(tmp_path, model))
+    result = run_finetune(path, progress=told.append)
+    out = tmp_path / "out"
+    assert result["steps"] == 5
+    assert difference(weights(out / "model"), weights(model)) > 1e-3
+    metrics = read_metrics(out / "metrics.jsonl")
+    assert [row["step"] for row in metrics] == [1, 2, 3, 4, 5]
+    names = ("value", "agreement", "accuracy", "no_answer", "kl", "gap_estimate", "zero_signal")
+    assert all(f"game/{n}" in row for n in names for row in metrics)
+    assert result["last"] == metrics[-1]
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+    card = (out / "model" / "README.md").read_text()
+    assert "not accuracy" in card
+    assert "coherence, strength 1" in card
+    record = json.loads((out / "run.json").read_text())
+    assert record["processes"] == 1
+    assert record["versions"]["trl"]
+    assert any("step 5 of 5" in line for line in told)
+    assert not list((out / "model").glob("*.bin"))
+
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    AutoModelForCausalLM.from_pretrained(out / "model")
+    assert len(AutoTokenizer.from_pretrained(out / "model")) == len(word_tokenizer())
+
+
+KILLED = """
+import os, signal, sys
+from dagame.lm.finetune import run_finetune
+
+def progress(line):
+    if line.startswith("step 5 of"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+run_finetune(sys.argv[1], progress=progress)
+"""
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, model):
+    straight = task(tmp_path, model, batch__steps=7)
+    run_finetune(write(tmp_path / "straight.yaml", straight))
+    path = write(tmp_path / "killed.yaml", straight | {"output": str(tmp_path / "killed")})
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path)], capture_output=True, env=env)
+    assert done.returncode == -signal.SIGKILL
+    out = tmp_path / "killed"
+    assert not (out / "model").exists()
+    assert [row["step"] for row in read_metrics(out / "metrics.jsonl")] == [1, 2, 3, 4, 5]
+    with (out / "metrics.jsonl").open("a") as stream:
+        stream.write('{"step": 6, "lo')
+
+    (out / "checkpoints" / "checkpoint-6").mkdir()
+    assert last_complete(out / "checkpoints").endswith("checkpoint-4")
+    result = run_finetune(path, resume=True)
+    assert result["resumed_from"] == 4
+    assert difference(weights(tmp_path / "out" / "model"), weights(out / "model")) == 0.0
+    metrics = [read_metrics(tmp_path / run / "metrics.jsonl") for run in ("out", "killed")]
+    assert [row["step"] for row in metrics[1]] == [1, 2, 3, 4, 5, 6, 7]
+    timed = {"step_time"}
+    for one, other in zip(*metrics, strict=True):
+        assert {k: v for k, v in one.items() if k not in timed} == {
+            k: v for k, v in other.items() if k not in timed
+        }
+
+
+def test_a_folder_with_a_run_is_neither_overwritten_nor_mixed(tmp_path, model):
+    made = task(tmp_path, model, batch__steps=1)
+    path = write(tmp_path / "run.yaml", made)
+    run_finetune(path)
+    with pytest.raises(OutputError, match="--resume"):
+        run_finetune(path)
+    write(path, made | {"beta": 0.2})
+    with pytest.raises(OutputError, match="other settings of beta"):
+        run_finetune(path, resume=True)
+    write(path, made)
+    record = tmp_path / "out" / "run.json"
+    facts = json.loads(record.read_text()) | {"processes": 2}
+    record.write_text(json.dumps(facts))
+    with pytest.raises(OutputError, match="begun with 2 processes"):
+        run_finetune(path, resume=True)
+
+
+def test_adapters_are_trained_and_saved_alone(tmp_path, model):
+    lora = {"r": 2, "target_modules": ["q_proj"], "lora_alpha": 4}
+    path = write(tmp_path / "run.yaml", task(tmp_path, model, lora=lora, batch__steps=2))
+    run_finetune(path)
+    saved = load_file(tmp_path / "out" / "model" / "adapter_model.safetensors")
+    assert all("lora" in name for name in saved)
+    assert max(np.abs(v).max() for k, v in saved.items() if "lora_B" in k) > 0
+
+
+def test_labelled_objectives_and_the_kl_of_the_loss(tmp_path, model):
+    made = task(tmp_path, model, kl="loss", objective={"name": "log-success"}, batch__steps=2)
+    result = run_finetune(write(tmp_path / "run.yaml", made))
+    assert "kl" in result["last"]
+    assert "game/kl" not in result["last"]
+
+
+@pytest.mark.parametrize("example", sorted(p.name for p in EXAMPLES.glob("*.yaml")))
+def test_examples_are_valid_and_run_on_tiny_data(tmp_path, model, example):
+    read_config(EXAMPLES / example)
+    made = yaml.safe_load((EXAMPLES / example).read_text())
+    rows = [{"question": f"q{i}", "answer": f"thus #### {i}"} for i in range(4)]
+    if "trivia" in example:
+        rows = [{"question": f"q{i}", "answer": {"aliases": ["0", "1"]}} for i in range(4)]
+        made["answers"]["extract"] = r"\b([0-2])\b"
+    (tmp_path / "d.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    for name in ("name", "config", "split", "limit"):
+        made["data"].pop(name, None)
+    made["data"]["path"] = str(tmp_path / "d.jsonl")
+    made |= {"model": model, "output": str(tmp_path / "out")}
+    made["batch"] = {"group_size": 4, "classes_per_step": 2, "steps": 1}
+    made["training"] = TRAINING | {"learning_rate": made["training"]["learning_rate"]}
+    made["training"]["learning_rate"] = float(made["training"]["learning_rate"])
+    assert run_finetune(write(tmp_path / "run.yaml", made))["steps"] == 1
+
+
+def test_examples_ship():
+    assert {p.stem for p in EXAMPLES.glob("*.yaml")} >= {
+        "coherence-gsm8k",
+        "diversity-gsm8k",
+        "coherence-triviaqa",
+    }
+
+
+REFUSED = [
+    ({"modle": "x"}, "modle is unknown; did you mean 'model'"),
+    ({"data__promt_column": "q"}, "did you mean 'prompt_column'"),
+    ({"batch__group_size": "8"}, "batch.group_size is '8'; give an integer"),
+    ({"batch__group_size": True}, "give an integer"),
+    ({"batch__steps": 0}, "batch.steps is 0"),
+    ({"beta": 0}, "finite number > 0"),
+    ({"beta": "big"}, "beta is 'big'; give a number"),
+    ({"kl": "none"}, '"loss" or "reward"'),
+    ({"objective": {"name": "coherent"}}, "did you mean 'coherence'"),
+    ({"objective": {"name": "coherence", "strength": -1}}, "strength is -1"),
+    ({"objective": "coherence"}, "write settings below it"),
+    ({"answers__extract": "("}, "does not compile"),
+    ({"answers__canonical": "numbr"}, "did you mean 'number'"),
+    ({"answers__no_answer": "skip"}, "choose one of lowest"),
+    ({"data__path": None}, "needs either path"),
+    ({"data__name": "gsm8k"}, "needs either path"),
+    ({"data__path": "nowhere.jsonl"}, "nowhere.jsonl does not exist"),
+    ({"data__answer_column": "god"}, "did you mean 'gold'"),
+    ({"data__answer_extract": "boxed"}, "has an answer under data.answer_extract"),
+    ({"data__paraphrases": ["{question}"]}, "names {question}"),
+    ({"data__paraphrases": ["no column"]}, "has no {column}"),
+    ({"data__paraphrases": ["{q"]}, "double braces"),
+    ({"data__paraphrases": "{q}"}, "give a list of texts"),
+    ({"data__paraphrases": ["{q}"]}, "paraphrases"),
+    ({"data__system": "s"}, "set data.chat"),
+    ({"data__contexts": 3}, "lower contexts"),
+    ({"batch__classes_per_step": 7}, "from 1 to 6"),
+    ({"training__lr": 1e-3}, "training.lr is unknown"),
+    ({"training__learning_rat": 1e-3}, "did you mean 'learning_rate'"),
+    ({"training__num_generations": 4}, "set batch.group_size"),
+    ({"training__shuffle_dataset": True}, "shuffle_dataset=True: set False"),
+    ({"training__scale_rewards": "group"}, "cancels the strength"),
+    ({"training__per_device_train_batch_size": 3}, "make the product 16"),
+    ({"training__max_completion_length": 40}, "32 positions"),
+    ({"lora": {"rank": 8}}, "lora.rank is unknown"),
+    ({"model": "./nowhere"}, "is no folder"),
+]
+
+
+@pytest.mark.parametrize(("changes", "words"), REFUSED, ids=[words for _, words in REFUSED])
+def test_faults_are_found_before_a_model_is_loaded(tmp_path, model, changes, words, monkeypatch):
+    import transformers
+
+    def load(*args, **kwargs):
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", load)
+    path = write(tmp_path / "run.yaml", task(tmp_path, model, **changes))
+    with pytest.raises(DagameError) as caught:
+        run_finetune(path)
+    assert words in str(caught.value)
+    assert not (tmp_path / "out" / "run.json").exists()
+
+
+def test_a_models_own_sampling_is_found_before_it_is_loaded(tmp_path, model):
+    shutil.copytree(model, tmp_path / "m")
+    own = {"do_sample": True, "top_k": 20, "min_p": 0.1}
+    (tmp_path / "m" / "generation_config.json").write_text(json.dumps(own))
+    path = write(tmp_path / "run.yaml", task(tmp_path, str(tmp_path / "m")))
+    with pytest.raises(SettingsError, match=r"min_p=0\.1, so"):
+        run_finetune(path)
+
+
+@pytest.mark.parametrize("key", PLACED)
+def test_what_has_its_own_place_is_named(tmp_path, model, key):
+    path = write(tmp_path / "run.yaml", task(tmp_path, model, **{f"training__{key}": 1}))
+    with pytest.raises(ConfigError, match="has its own place"):
+        read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("model: [", "is no YAML"),
+        ("model: a\nmodel: b", "given twice"),
+        ("- a", "holds no settings"),
+        ("", "holds no settings"),
+        ("model: x\noutput: y", "data is missing"),
+        ("model: !!python/object/apply:os.getcwd []", "is no YAML"),
+    ],
+)
+def test_broken_files_are_one_sentence(tmp_path, text, words):
+    with pytest.raises(ConfigError, match=words):
+        read_config(write(tmp_path / "run.yaml", text))
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_config(tmp_path / "no.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"model: \xff")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        read_config(tmp_path / "latin.yaml")
+
+
+def test_numbers_in_scientific_notation_are_numbers(tmp_path, model):
+    text = yaml.safe_dump(task(tmp_path, model)).replace("0.01", "1e-2")
+    assert "1e-2" in text
+    assert read_config(write(tmp_path / "run.yaml", text)).training["learning_rate"] == 0.01
+
+
+def test_rows_of_one_class_are_its_contexts(tmp_path, model):
+    data = tmp_path / "d.jsonl"
+    rows = [{"id": i // 2, "text": f"q{i} a", "gold": {"n": i // 2}} for i in range(8)]
+    data.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    section = {
+        "path": str(data),
+        "class_column": "id",
+        "prompt_column": "text",
+        "answer_column": "gold.n",
+        "limit": 3,
+    }
+    path = write(tmp_path / "run.yaml", task(tmp_path, model, data=section))
+    found = read_rows(read_config(path).data)
+    assert [(r["class"], r["prompt"], r["answer"]) for r in found] == [
+        (i // 2, f"q{i} a", str(i // 2)) for i in range(6)
+    ]
+
+
+def test_chats_carry_the_system_message(tmp_path, model):
+    changes = {"data__chat": True, "data__system": "be brief"}
+    path = write(tmp_path / "run.yaml", task(tmp_path, model, **changes))
+    prompt = read_rows(read_config(path).data)[0]["prompt"]
+    assert [m["role"] for m in prompt] == ["system", "user"]
+    assert prompt[1]["content"] == "q0 a"
