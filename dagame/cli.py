@@ -1,4 +1,4 @@
-"""The command line: `dagame solve`, `dagame demo`, `dagame verify`.
+"""The command line: `dagame demo | solve | verify | finetune`.
 
 Exit codes: 0 done; 1 a check failed or a class was not solved; 2 bad input, told in one sentence.
 """
@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 a check failed or a class was not solved; 2 bad input, tol
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__
+from .demo import Recipe
 from .errors import DagameError
 from .objectives.names import NAMES
 
@@ -150,42 +152,72 @@ def solve(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo-out"),
-    seed: Annotated[int, typer.Option(help="Seed of the generated samples.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of training and evaluation.")] = 0,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Train once more, on the true labels.")
+    ] = False,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = Recipe.steps,
+    problems: Annotated[int, typer.Option(min=2, max=200, help="Test problems.")] = 100,
+    json_file: Annotated[
+        str | None, typer.Option("--json", help='Write the numbers; "-" for stdout.')
+    ] = None,
 ) -> None:
-    """Solve three games with known answers and a generated samples file; write the report."""
-    from . import library
-    from .answers import Samples
-    from .objectives import Coherence
-    from .output import check_folder, replacing
-    from .sample_file import sample_file
-    from .solvers import solve as solve_game
+    """Fine-tune the embedded language model without labels, certify it, and write a report."""
+    from .output import check_file, check_folder, write_json
 
-    folder, console = check_folder(out), _console()
-    table = _table("Games with known values", "game", "known value", "solved", "error", "gap")
-    for name in ("shannon_zero_mass", "coherence_two_contexts", "hard_coherence"):
-        known = library.named(name)
-        solution = solve_game(known.game)
-        value, gap = float(solution.value), float(solution.gap)
-        error = abs(value - known.value)
-        table.add_row(name, f"{known.value:.12f}", f"{value:.12f}", f"{error:.1e}", f"{gap:.1e}")
-    console.print(table)
+    require_lm()
+    if json_file not in (None, "-"):
+        check_file(json_file)
+    folder = check_folder(out)
+    from .demo import run_demo
+
     with _stages() as say:
-        with replacing(folder / "sampled.jsonl") as path:
-            sample_file(path, seed)
-        read = Samples.read(
-            folder / "sampled.jsonl",
-            "question",
-            "format",
-            extract=r"Answer: (\S+)",
-            canonical="number",
-            correct="correct",
-            progress=say,
+        recipe = Recipe(steps=steps)
+        result = run_demo(
+            folder, seed, compare=compare, recipe=recipe, problems=problems, progress=say
         )
-        found = read.solve(Coherence(3.0), beta=1.0, progress=say)
-        written = _write_folder(found, folder, True, say)
-    console.print(_summary_table(found))
-    for path in (folder / "sampled.jsonl", *written):
-        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    console = _console(stderr=json_file == "-")
+    console.print(_demo_table(result))
+    if json_file is not None:
+        write_json(json_file, result)
+    for name in ("report.html", "game.html", "samples.parquet", "model"):
+        console.print(f"wrote {folder / name}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def finetune(
+    config: Annotated[Path, typer.Argument(help="YAML file; examples/ has some to start from.")],
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last complete checkpoint.")
+    ] = False,
+    json_file: Annotated[
+        str | None, typer.Option("--json", help='Write the summary; "-" for stdout.')
+    ] = None,
+) -> None:
+    """Fine-tune a Hugging Face model in the game of a YAML file, through TRL.
+
+    For several processes, start it by torchrun or accelerate launch: `torchrun --nproc_per_node 2 -m
+    dagame finetune CONFIG`.
+    """
+    from .output import check_file, write_json
+
+    require_lm()
+    if json_file not in (None, "-"):
+        check_file(json_file)
+    from .lm.finetune import run_finetune
+
+    with _stages() as say:
+        result = run_finetune(config, resume=resume, progress=say)
+    if not result["main"]:
+        return
+    console = _console(stderr=json_file == "-")
+    console.print(_metrics_table(result))
+    if json_file is not None:
+        write_json(json_file, result)
+    for name in ("README.md", "metrics.jsonl", "curves.png", "model"):
+        path = Path(result["output"]) / name
+        if path.exists():
+            console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -229,6 +261,22 @@ def check_device(name: str) -> None:
             "--device needs torch: install dagame[torch], or leave it out for numpy."
         ) from None
     resolve_device(name)
+
+
+def require_lm() -> None:
+    """Refuse work with language models where their packages are missing; keep those quiet."""
+    from importlib.util import find_spec
+
+    missing = [name for name in ("torch", "transformers", "trl") if find_spec(name) is None]
+    if missing:
+        raise DagameError(
+            f"{missing[0]} is not installed: install dagame[lm] to work with language models."
+        )
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|peft)\b")
 
 
 # -- output ---------------------------------------------------------------------------------------
@@ -313,6 +361,40 @@ def _summary_table(found: SampleEquilibria) -> Table:
     ):
         if count:
             table.add_row(label, str(count), "")
+    return table
+
+
+def _demo_table(result: dict[str, Any]) -> Table:
+    facts, columns = result["settings"], ["before", "after"]
+    columns += ["labelled"] if "labelled" in result else []
+    title = f"Embedded model, {facts['objective']}, beta {facts['beta']:g}, seed {facts['seed']}"
+    table = _table(title, "", *columns)
+    for label, name in (
+        ("accuracy, sampled", "sampled_accuracy"),
+        ("accuracy, greedy", "greedy_accuracy"),
+        ("accuracy, majority answer", "majority_accuracy"),
+        ("agreement of phrasings", "agreement"),
+        ("answer entropy, nats", "entropy"),
+        ("share without an answer", "no_answer"),
+        ("KL to the reference", "kl"),
+        ("gap, estimate", "gap"),
+    ):
+        table.add_row(label, *(_cell(result[c][name]) for c in columns))
+    ends = [" to ".join(f"{v:.3f}" for v in result[c]["gap_interval"]) for c in columns]
+    table.add_row("its 95% interval", *ends)
+    p = result["predicted"]
+    table.caption = (
+        f"The exact game on the reference's samples predicts accuracy {p['accuracy_equilibrium']:.3f} "
+        f"and agreement {p['agreement_equilibrium']:.3f}."
+    )
+    return table
+
+
+def _metrics_table(result: dict[str, Any]) -> Table:
+    table = _table(f"{result['steps']} steps, {result['seconds']:.0f} s", "", "first", "last")
+    first, last = result.get("first", {}), result.get("last", {})
+    for name in sorted(k for k in last if k.startswith("game/")):
+        table.add_row(name.removeprefix("game/"), _cell(first.get(name)), _cell(last[name]))
     return table
 
 

@@ -106,7 +106,9 @@ def before_after(metrics: Sequence[tuple[str, float, float]]) -> Figure:
     return figure
 
 
-def class_scatter(panels: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Figure:
+def class_scatter(
+    panels: Sequence[tuple[str, np.ndarray, np.ndarray]], later: str = "equilibrium"
+) -> Figure:
     """One panel per metric (name, before (C,), after (C,)): every class a dot, the diagonal shown."""
     figure = _figure(3.9 * len(panels), 3.7)
     for axes, (name, before, after) in zip(
@@ -118,7 +120,7 @@ def class_scatter(panels: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Figur
         axes.set_ylim(-0.03, 1.03)
         axes.set_aspect("equal")
         axes.set_xlabel(f"{name}, reference", fontsize=9)
-        axes.set_ylabel(f"{name}, equilibrium", fontsize=9)
+        axes.set_ylabel(f"{name}, {later}", fontsize=9)
         _clean(axes)
     return figure
 

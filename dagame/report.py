@@ -43,16 +43,11 @@ def samples_report(
     and after, the gap of every class, the trajectory of a three-answer class on its simplex, what
     samples of the most changed class are worth, and the table of classes.
     """
-    from jinja2 import Environment, PackageLoader
-
     say = progress or (lambda stage: None)
     say("drawing the report")
     view = _View(equilibria)
-    environment = Environment(
-        loader=PackageLoader("dagame"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["number"] = _number
-    return environment.get_template("report.html.j2").render(
+    return render(
+        "report.html.j2",
         title=title,
         summary=equilibria.summary,
         source=equilibria.samples.source,
@@ -63,6 +58,17 @@ def samples_report(
     )
 
 
+def render(template: str, **content: Any) -> str:
+    """A template of the package filled in; text is escaped."""
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(
+        loader=PackageLoader("dagame"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = _number
+    return environment.get_template(template).render(**content)
+
+
 def _number(value: Any, digits: int = 4) -> str:
     if value is None:
         return "–"
@@ -71,7 +77,8 @@ def _number(value: Any, digits: int = 4) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _picture(figure: Figure, caption: str) -> Picture:
+def picture(figure: Figure, caption: str) -> Picture:
+    """A figure as a picture of a page, the same bytes each time."""
     import matplotlib
 
     buffer = io.BytesIO()
@@ -133,7 +140,7 @@ class _View:
         ]
         if not rows:
             return None
-        return _picture(plots.before_after(rows), "Means over classes, before and at equilibrium.")
+        return picture(plots.before_after(rows), "Means over classes, before and at equilibrium.")
 
     def _classes(self) -> Picture | None:
         panels = []
@@ -144,7 +151,7 @@ class _View:
                 panels.append((label, before, after))
         if not panels:
             return None
-        return _picture(plots.class_scatter(panels), "Every class before and at equilibrium.")
+        return picture(plots.class_scatter(panels), "Every class before and at equilibrium.")
 
     def _distributions(self) -> Picture | None:
         chosen = [
@@ -158,7 +165,7 @@ class _View:
             panels.append((self.names[index], self.answers(index), before, after, correct))
         note = "; the correct answer is green with a tick" if panels[0][4] is not None else ""
         caption = f"The most changed classes: answer distributions before and after{note}."
-        return _picture(plots.distributions(panels), caption)
+        return picture(plots.distributions(panels), caption)
 
     def _simplex(self) -> Picture | None:
         sizes = self.partition.answers_per_class
@@ -183,14 +190,14 @@ class _View:
             f"“{plots.shortened(self.names[index], 80)}”: mirror steps of every context from "
             "the reference towards the equilibrium, on the simplex of its three answers."
         )
-        return _picture(plots.simplex(path, self.answers(index), contexts), caption)
+        return picture(plots.simplex(path, self.answers(index), contexts), caption)
 
     def _gaps(self) -> Picture | None:
         values = self.classes["gap"].drop_nulls().to_numpy()
         if not np.isfinite(values).any():
             return None
         caption = "The certificate: how much any policy could still gain in each class (log scale)."
-        return _picture(plots.gaps(values), caption)
+        return picture(plots.gaps(values), caption)
 
     # -- tables -----------------------------------------------------------------------------------
 
