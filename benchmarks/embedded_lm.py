@@ -4,9 +4,10 @@
     python benchmarks/embedded_lm.py report   # the recipe chosen, test split, seeds never used before
     python benchmarks/embedded_lm.py free     # training-free use at an equal budget of completions
 
-Runs: coherence; labelled (the same budget with true labels); and three controls: shuffled (classes are
-made of phrasings of different problems, so that there is nothing to agree on), wrong majority (another
-pre-trained model, most of whose phrasings share one misreading), keep (no answer may be a consensus).
+Runs: coherence; labelled (the same budget with true labels); and controls: shuffled (classes are made
+of phrasings of different problems, so that there is nothing to agree on), wrong majority (another
+pre-trained model, most of whose phrasings share one misreading), keep (no answer may be a consensus),
+under-trained (a model pre-trained for 400 steps).
 Two processes of one thread each. Every run is kept.
 """
 
@@ -38,12 +39,16 @@ SELECTION_SEEDS, REPORT_SEEDS = (0, 1, 2), (101, 102, 103, 104, 105)
 RECIPES = {
     "chosen": Recipe(),
     "40 steps": replace(Recipe(), steps=40),
-    "lr 1e-3": replace(Recipe(), learning_rate=1e-3),
     "lr 1e-4": replace(Recipe(), learning_rate=1e-4),
+    "lr 3e-4": replace(Recipe(), learning_rate=3e-4),
+    "lr 5e-3": replace(Recipe(), learning_rate=5e-3),
     "beta 0.02": replace(Recipe(), beta=0.02),
     "beta 0.3": replace(Recipe(), beta=0.3),
+    "lr 5e-3, beta 0.02": replace(Recipe(), learning_rate=5e-3, beta=0.02),
 }
-KINDS = ("coherence", "labelled", "shuffled", "wrong majority", "keep")
+KINDS = ("coherence", "labelled", "shuffled", "wrong majority", "keep", "under-trained")
+OTHER_MODELS = {"wrong majority": {"corpus": "wrong_majority"}, "under-trained": {"steps": 400}}
+"""Runs that begin with a model of their own, and how it is pre-trained."""
 
 
 def shuffled_classes(rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
@@ -55,7 +60,7 @@ def shuffled_classes(rows: list[dict[str, Any]], seed: int) -> list[dict[str, An
     return sorted(moved, key=lambda r: (r["class_id"], r["member_id"]))
 
 
-def run(kind: str, name: str, split: str, problems: int, seed: int, wrong: str) -> dict[str, Any]:
+def run(kind: str, name: str, split: str, problems: int, seed: int, models: str) -> dict[str, Any]:
     """One fine-tuning, measured before and after on `problems` of the split."""
     import torch
     from transformers.utils import logging
@@ -65,7 +70,7 @@ def run(kind: str, name: str, split: str, problems: int, seed: int, wrong: str) 
     logging.set_verbosity_error()
     warnings.filterwarnings("ignore")
     recipe, started = RECIPES[name], time.perf_counter()
-    folder = Path(wrong) if kind == "wrong majority" else None
+    folder = Path(models) / kind if kind in OTHER_MODELS else None
     base, tokenizer = tiny.load(folder)
     model, _ = tiny.load(folder)
     rows = tiny.rows("finetune")
@@ -98,11 +103,11 @@ def run(kind: str, name: str, split: str, problems: int, seed: int, wrong: str) 
 
 def all_of(jobs: list[tuple[str, str, str, int, int]]) -> list[dict[str, Any]]:
     """The jobs on two processes, in order."""
-    with tempfile.TemporaryDirectory() as wrong:
-        if any(job[0] == "wrong majority" for job in jobs):
-            tiny.save(*tiny.pretrain(0, corpus="wrong_majority"), wrong)
+    with tempfile.TemporaryDirectory() as models:
+        for kind in dict.fromkeys(job[0] for job in jobs if job[0] in OTHER_MODELS):
+            tiny.save(*tiny.pretrain(0, **OTHER_MODELS[kind]), Path(models) / kind)
         with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-            futures = [pool.submit(run, *job, wrong) for job in jobs]
+            futures = [pool.submit(run, *job, models) for job in jobs]
             rows = []
             for future in futures:
                 rows.append(future.result())

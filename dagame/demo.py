@@ -26,7 +26,7 @@ class Recipe:
 
     strength: float = 1.0
     beta: float = 0.1
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     steps: int = 80
     classes_per_step: int = 8
     group_size: int = 8

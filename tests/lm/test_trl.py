@@ -26,6 +26,7 @@ from distributed.runs import (
 from distributed.tabular import TabularLM
 from transformers import TrainerCallback
 
+import dagame as dg
 from dagame import Cap, Coherence, GiniDiversity, HardConstraint, ShannonDiversity
 from dagame.answers.equilibria import labelled_table
 from dagame.errors import InvalidObjective, ScheduleError, SettingsError
@@ -503,3 +504,37 @@ def test_torn_classes_are_named(rows, words):
 def test_whole_classes_pass_in_any_order_of_prompts():
     rows = [(0, 1, 2)] * 2 + [(3, 0, 1)] * 2 + [(0, 0, 2)] * 2
     check_whole_classes(*np.array(rows).T, group_size=2)
+
+
+def test_training_a_tabular_model_ends_at_the_exact_equilibrium(tmp_path):
+    """Gini diversity, the KL in the reward: the exact gap of the trained table, by enumeration."""
+    size, beta = len(word_tokenizer()), 0.5
+    model = TabularLM.random(size, seed=3)
+    tokens = [word_tokenizer().convert_tokens_to_ids(p) for p in ("a", "b", "c")]
+    reference = model.table.weight.detach().double()[tokens].softmax(-1).numpy()
+    column = np.array([{2: 0, 3: 1, 4: 2}.get(v, 3) for v in range(size)])
+    game = dg.AlignmentGame(
+        reference / reference.sum(-1, keepdims=True), GiniDiversity(1.0), beta=beta, answers=column
+    )
+    trainer, _ = run(
+        tmp_path,
+        GiniDiversity(1.0),
+        model=model,
+        rows=problems(1),
+        beta=beta,
+        classes_per_step=1,
+        steps=60,
+        group_size=128,
+        max_completion_length=1,
+        optim="sgd",
+        learning_rate=10.0,
+        lr_scheduler_type="linear",
+        max_grad_norm=0.0,
+        log_completions=False,
+    )
+    trained = trainer.model.table.weight.detach().double()[tokens].softmax(-1).numpy()
+    trained /= trained.sum(-1, keepdims=True)
+    start, end = (dg.certify(game, p) for p in (game.reference, trained))
+    assert end.gap < 0.1 * start.gap
+    solution = dg.solve(game)
+    np.testing.assert_allclose(game.marginals(trained), solution.marginals, atol=0.05)
