@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..objectives import Objective
     from .tables import RewardTable
 
-MINIMAX_LIMIT = 32
+MINIMAX_LIMIT, BIAS_FACTOR_LIMIT, VARIANCE_OPTIMAL_LIMIT = 32, 64, 256
 _FACTORS = (1.0, 1.01, 1.02, 1.05, 1.1, 1.2, 1.35, 1.5, 2.0, 3.0, 5.0)
 
 _SLACK = 1e-3
@@ -108,6 +108,16 @@ def variance_optimal(
     bounds are generated where they bind: both are enforced on a few points, the worst others join, and
     in the end neither is exceeded by more than 0.1%.
     """
+    if k > VARIANCE_OPTIMAL_LIMIT:
+        raise InvalidObjective(
+            f"the cone program is offered up to K = {VARIANCE_OPTIMAL_LIMIT}, not for {k}; take "
+            "method='jackknife', whose bias falls like 1/K with 0.3 times the plug-in's constant."
+        )
+    if bias_factor is not None and k > BIAS_FACTOR_LIMIT:
+        raise InvalidObjective(
+            f"bias_factor needs tables near the least bias, whose entries explode for K = {k}; it is "
+            f"offered up to K = {BIAS_FACTOR_LIMIT}; give rmse_factor."
+        )
     program = _Program(slope, k)
     if bias_factor is None:
         factor = 1.1 if rmse_factor is None else rmse_factor

@@ -23,7 +23,7 @@ from ..errors import InvalidObjective, NotSeparable
 from ..objectives import Objective
 from .binomial import binomial, grid
 from .cache import cached
-from .programs import minimax, variance_optimal
+from .programs import VARIANCE_OPTIMAL_LIMIT, minimax, variance_optimal
 
 METHODS = (
     "plug_in",
@@ -126,8 +126,8 @@ def reward_table(
             "laplace" f'((N+c)/(K-1+2c)), c = 1/2, 1; "jackknife" of the plug-in; "u_statistic", exact
             for polynomial f' of degree <= K-1 (K-2 under a centring; up to 20, recognised to 1e-11);
             "minimax", the least sup-bias (K <= 32: its entries explode); "variance_optimal", a cone
-            program: the least sup-bias at `rmse_factor` (default 1.1) times the plug-in's worst rmse,
-            or the least rmse at `bias_factor` times the least sup-bias. The two programs are kept on
+            program (K <= 256): the least sup-bias at `rmse_factor` (default 1.1) times the plug-in's worst
+            rmse, or the least rmse at `bias_factor` times the least sup-bias (K <= 64). The two programs are kept on
             disk (`dagame.estimators.cache`).
         baseline: what the update subtracts. None and "leave_two_out" (the mean of the others' rewards,
             each counted without i) change no expectation. "leave_one_out" (mean of the others' rewards)
@@ -177,10 +177,11 @@ def counted_derivative(objective: Objective) -> tuple[Derivative, str]:
 
 
 def automatic_method(objective: Objective, group_size: int, baseline: str | None) -> str:
-    """The exact "u_statistic" where there is one, else "variance_optimal"."""
+    """The exact "u_statistic" where there is one, else "variance_optimal" (above its limit "jackknife")."""
     highest = int(group_size) - (2 if baseline in CENTRED else 1)
-    exact = polynomial(counted_derivative(objective)[0], highest) is not None
-    return "u_statistic" if exact else "variance_optimal"
+    if polynomial(counted_derivative(objective)[0], highest) is not None:
+        return "u_statistic"
+    return "variance_optimal" if highest < VARIANCE_OPTIMAL_LIMIT else "jackknife"
 
 
 def _entries(

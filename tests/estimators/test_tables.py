@@ -17,6 +17,7 @@ from dagame.estimators import (
     polynomial,
     reward_table,
 )
+from dagame.estimators.tables import automatic_method
 
 NU = np.array([0.55, 0.3, 0.15])
 
@@ -226,6 +227,13 @@ def test_the_frontier_trades_bias_for_noise():
     assert edge.plot().get_xlabel()
 
 
+@pytest.mark.parametrize(("k", "method"), [(2, "variance_optimal"), (300, "jackknife")])
+def test_the_automatic_method_serves_every_group_size(k, method):
+    assert automatic_method(dg.ShannonDiversity(), k, None) == method
+    assert automatic_method(dg.GiniDiversity(), k, None) == "u_statistic"
+    assert np.isfinite(reward_table(dg.ShannonDiversity(), k, method).entries).all()
+
+
 def test_bias_factor_asks_the_other_way_round():
     phi, slope = dg.ShannonDiversity(), lambda p: -np.log(p)
     table = reward_table(phi, 16, bias_factor=4.0)
@@ -281,6 +289,8 @@ def test_a_table_from_the_disk_builds_nothing(tmp_path, monkeypatch):
         ),
         (lambda: reward_table(dg.ShannonDiversity(), 4, rmse_factor=0.5), "number >= 1"),
         (lambda: reward_table(dg.ShannonDiversity(), 4, bias_factor=1.0), "number > 1"),
+        (lambda: reward_table(dg.ShannonDiversity(), 65, bias_factor=2.0), "give rmse_factor"),
+        (lambda: reward_table(dg.ShannonDiversity(), 257), "method='jackknife'"),
         (
             lambda: reward_table(dg.ShannonDiversity(), 4, rmse_factor=2.0, bias_factor=2.0),
             "not both",
