@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types bench clean
+.PHONY: demo test lint types bench docs figures notebooks clean
 
 demo: .venv/.installed
 	$(BIN)/dagame demo --out demo-out
@@ -18,7 +18,16 @@ types: .venv/.installed
 	$(BIN)/pyright
 
 bench: .venv/.installed
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	$(BIN)/dagame-bench equivalence && $(BIN)/dagame-bench scaling && $(BIN)/dagame-bench solvers
+
+docs: .venv/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+figures: .venv/.installed
+	$(BIN)/python paper_figs/make_all.py
+
+notebooks: .venv/.installed
+	$(BIN)/python notebooks/make.py
 
 clean:
 	rm -rf .venv demo-out
