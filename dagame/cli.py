@@ -169,8 +169,11 @@ def demo(
     if json_file not in (None, "-"):
         check_file(json_file)
     folder = check_folder(out)
+    import torch
+
     from .demo import run_demo
 
+    torch.set_num_threads(1)  # faster than two for tensors this small
     with _stages() as say:
         recipe = Recipe(steps=steps)
         result = run_demo(

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from .lm.rewards import ObjectiveOf
 
 Progress = Callable[[str], None]
-MAX_NEW_TOKENS = 16
+MAX_NEW_TOKENS, CERTIFIED, CERTIFICATE_SAMPLES = 16, 20, 64
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the embedded model is fine-tuned; chosen on the selection split, seeds 0 to 2."""
+    """How the embedded model is fine-tuned; chosen on the selection split."""
 
     strength: float = 1.0
     beta: float = 0.1
@@ -54,7 +54,8 @@ class Judge:
     seed: int
     samples: int
     drawn: LMEvaluation
-    """Samples of the reference that no other number is made of: the certificate's."""
+    certified: Sequence[Mapping[str, Any]]
+    """Rows of the first problems, of which the certificate has more samples; `drawn` is its reference."""
 
     @classmethod
     def of(
@@ -68,8 +69,11 @@ class Judge:
         progress: Progress | None = None,
     ) -> Judge:
         """Draw the certificate's samples of the reference."""
-        drawn = _evaluate(reference, tokenizer, rows, samples, seed + 1_000_003, None, progress)
-        return cls(reference, tokenizer, rows, recipe, seed, samples, drawn)
+        first = list(dict.fromkeys(row["class_id"] for row in rows))[:CERTIFIED]
+        some = [row for row in rows if row["class_id"] in first]
+        draws = CERTIFICATE_SAMPLES
+        drawn = _evaluate(reference, tokenizer, some, draws, seed + 1_000_003, None, progress)
+        return cls(reference, tokenizer, rows, recipe, seed, samples, drawn, some)
 
     def measure(
         self, model: Any, progress: Progress | None = None
@@ -79,10 +83,14 @@ class Judge:
 
         from .lm._certificate import certificate_from_samples
 
-        found = _evaluate(
-            model, self.tokenizer, self.rows, self.samples, self.seed, self.reference, progress
+        found, more = (
+            _evaluate(model, self.tokenizer, rows, draws, self.seed, self.reference, progress)
+            for rows, draws in (
+                (self.rows, self.samples),
+                (self.certified, CERTIFICATE_SAMPLES),
+            )
         )
-        ours = found.completions.with_columns(
+        ours = more.completions.with_columns(
             (pl.col("log_prob") - pl.col("log_ratio")).alias("log_reference")
         )
         gap = certificate_from_samples(
@@ -252,6 +260,8 @@ def run_demo(
         "contexts": tiny.PHRASINGS,
         "seed": seed,
         "confidence": 0.95,
+        "certified": min(CERTIFIED, len(new) // tiny.PHRASINGS),
+        "certificate_samples": CERTIFICATE_SAMPLES,
     }
     with replacing(folder / "samples.parquet") as path:
         exact.rows.write_parquet(path)

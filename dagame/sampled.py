@@ -61,7 +61,7 @@ class SampledGame(DistributionalGame):
         group_size: int,
         *,
         estimator: str = "auto",
-        baseline: str | None = "leave_two_out",
+        baseline: str | None = "auto",
         kl: str = "reward",
         multiplier_rate: float = 0.05,
         seed: Any = 0,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._display import Shown
 from ..arrays import to_numpy
 from ..errors import SamplesError
 from ..game import AlignmentGame
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 ObjectiveOf = Objective | Callable[[Bucket], Objective]
 
 
-@dataclass(frozen=True, eq=False)
-class SampleEquilibria:
+@dataclass(frozen=True, eq=False, repr=False)
+class SampleEquilibria(Shown):
     """The equilibria of all classes of a samples file.
 
     `classes`: one row per class (names, sizes, value, gap, status, and the metrics of design:
@@ -67,6 +68,24 @@ class SampleEquilibria:
         taken = [c for c in worth.columns if c in self.samples.frame.columns]
         worth = worth.rename({c: f"dagame_{c}" for c in taken})
         return pl.concat([self.samples.frame, worth], how="horizontal")
+
+    def _rows(self) -> list[tuple[str, str]]:
+        s = self.summary
+        rows = [
+            ("classes", f"{s['classes']:,}, {s['contexts']:,} contexts, {s['answers']:,} answers"),
+            ("samples", f"{s['samples']:,}"),
+            ("game", f"{s['objective']}, beta={s['beta']:g}"),
+            ("solved", f"{s['solved']:,}, {len(s['infeasible']):,} infeasible"),
+            ("largest gap", "none" if s["max_gap"] is None else f"{s['max_gap']:.3g}"),
+        ]
+        for name, before, after in (
+            ("accuracy", s["accuracy_reference"], s["accuracy_equilibrium"]),
+            ("agreement", s["agreement_reference"], s["agreement_equilibrium"]),
+            ("no answer", s["no_answer"], s["no_answer_equilibrium"]),
+        ):
+            if before is not None and after is not None:
+                rows.append((name, f"{before:.4f} in the samples, {after:.4f} at equilibrium"))
+        return rows
 
     def answer_column(self) -> pl.Series:
         """The answer key of each input row; null for "no answer"."""

@@ -152,6 +152,8 @@ class Partition:
     @cached_property
     def _groups(self) -> list[np.ndarray]:
         """Classes of each bucket."""
+        if not len(self):
+            return []
         kinds = np.stack([self.contexts_per_class, self._width], axis=1)
         _, of = np.unique(kinds, axis=0, return_inverse=True)
         order = np.argsort(of, kind="stable")
@@ -161,7 +163,7 @@ class Partition:
     def _offset(self) -> np.ndarray:
         """Where each class begins in the concatenation of all bucket tables."""
         sizes = self.contexts_per_class * self._width
-        order = np.concatenate(self._groups)
+        order = np.concatenate([np.zeros(0, dtype=int), *self._groups])
         offset = np.empty(len(self), dtype=np.int64)
         offset[order] = np.cumsum(sizes[order]) - sizes[order]
         return offset

@@ -34,7 +34,7 @@ from ..objectives import Objective
 from .tables import CENTRED, METHODS, counted_derivative, lookup_table
 
 ESTIMATORS = ("auto", *METHODS)
-ADVANTAGES = (None, "leave_two_out", "leave_one_out", "group_mean", "std")
+ADVANTAGES = ("auto", None, "leave_two_out", "leave_one_out", "group_mean", "std")
 TABLES_ONLY = ("jackknife", "minimax", "variance_optimal")
 _ADDED = {"plug_in": 1.0, "krichevsky_trofimov": 0.5, "laplace": 1.0}
 
@@ -112,7 +112,7 @@ def count_rewards(
     objective: Objective,
     estimator: str = "auto",
     *,
-    baseline: str | None = "leave_two_out",
+    baseline: str | None = "auto",
     weights: Any = None,
     multipliers: Any = None,
 ) -> CountRewards:
@@ -125,8 +125,10 @@ def count_rewards(
         estimator: a method of `reward_table`, or "auto": exact where that is possible, else
             "variance_optimal" for tables (and split terms) and "krichevsky_trofimov" elsewhere. Own
             probabilities are (N+1)/K, max(N, 1/2)/(K-1), (N+1/2)/K, (N+1)/(K+1) by "plug_in",
-            "leave_one_out", "krichevsky_trofimov", "laplace", and N/(K-1) by "u_statistic".
-        baseline: what `advantages` subtracts; each is a mean of rewards of the group.
+            "leave_one_out", "krichevsky_trofimov", "laplace", and N/(K-1) by "u_statistic". In "row"
+            terms "plug_in" leaves nothing out, the others add 0, 1/2, 1 to every answer of the class.
+        baseline: what `advantages` subtracts; each is a mean of rewards of the group. "auto":
+            "leave_two_out", or "leave_one_out" where a "row" term has none.
             "leave_two_out": of the others, each counted without i; changes no expected update.
             "leave_one_out" and "group_mean": of the others, and of all K as GRPO engines do; the
             rewards are corrected for them (theory, section 7), exactly but for "row" terms.
@@ -154,15 +156,17 @@ def count_rewards(
             stacklevel=2,
         )
     cells = _cells(counts, objective, weights)
-    corrected = baseline in CENTRED
-    of = np.maximum(cells.size - (2 if corrected else 1), 0)
-    left = np.minimum(cells.count - 1, of)
     parts = [
         (f, part)
         for f, o in objective.terms()
         if f != 0.0
         for part in _parts(o, cells, estimator, multipliers)
     ]
+    if baseline == "auto":
+        whole = any(isinstance(part, _Row) for _, part in parts)
+        baseline = "leave_one_out" if whole else "leave_two_out"
+    of = np.maximum(cells.size - (2 if baseline in CENTRED else 1), 0)
+    left = np.minimum(cells.count - 1, of)
     total = np.zeros(len(cells.b))
     for factor, part in parts:
         total = total + factor * part.paid(cells, left, of)
@@ -252,10 +256,10 @@ class _Success:
 
 @dataclass(frozen=True, eq=False)
 class _Row:
-    """The reward at the group's marginal without the sample, add-c over the class's answers."""
+    """The reward at the group's marginal without the sample, `estimator` saying what is added."""
 
     objective: Objective
-    added: float
+    estimator: str
     chunk: int = 2_000_000
 
     def paid(self, cells: Cells, others: np.ndarray, of: np.ndarray) -> np.ndarray:
@@ -264,15 +268,21 @@ class _Row:
         for start in range(0, len(out), step):
             part = slice(start, start + step)
             b, x, z = cells.b[part], cells.x[part], cells.z[part]
-            tables = cells.counts[b].astype(float)
-            rows = np.arange(len(b))
-            tables[rows, x, z] -= 1
-            tables += self.added * (cells.counts[b].sum(1, keepdims=True) > 0)
-            size = tables.sum(-1, keepdims=True)
-            nu = np.divide(tables, size, out=np.zeros_like(tables), where=size > 0)
+            nu, rows = self._marginals(cells.counts[b], x, z), np.arange(len(b))
             u = self.objective.rows(b).reward_log(log(nu), cells.weights[b])
             out[part] = u[rows, x, z]
         return np.where(cells.size > 1, out, 0.0)
+
+    def _marginals(self, counts: np.ndarray, x: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """One table (C, m, n) per cell."""
+        tables, rows = counts.astype(float), np.arange(len(counts))
+        if self.estimator != "plug_in":
+            tables[rows, x, z] -= 1
+        if self.estimator == "leave_one_out":
+            tables[rows, x, z] = np.maximum(tables[rows, x, z], 0.5)
+        elif self.estimator != "plug_in":
+            tables += _ADDED[self.estimator] * (counts.sum(1, keepdims=True) > 0)
+        return tables / tables.sum(-1, keepdims=True)
 
     def mean_of_others(self, cells: Cells) -> np.ndarray:
         raise InvalidObjective(
@@ -362,8 +372,7 @@ def _from_marginals(objective: Objective, cells: Cells, estimator: str) -> tuple
             "take 'krichevsky_trofimov', 'leave_one_out', 'plug_in' or 'auto'."
         )
     if not objective.answerwise:
-        added = _ADDED.get(estimator, 0.5)
-        return (_Row(objective, added),)
+        return (_Row(objective, estimator),)
     return (_Answer(_columns(objective, cells, estimator)),)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -127,8 +127,8 @@ def reward_table(
             for polynomial f' of degree <= K-1 (K-2 under a centring; up to 20, recognised to 1e-11);
             "minimax", the least sup-bias (K <= 32: its entries explode); "variance_optimal", a cone
             program (K <= 256): the least sup-bias at `rmse_factor` (default 1.1) times the plug-in's worst
-            rmse, or the least rmse at `bias_factor` times the least sup-bias (K <= 64). The two programs are kept on
-            disk (`dagame.estimators.cache`).
+            rmse, or the least rmse at `bias_factor` times the least sup-bias (K <= 64). The two
+            programs' tables are kept on disk (`dagame.estimators.cache`).
         baseline: what the update subtracts. None and "leave_two_out" (the mean of the others' rewards,
             each counted without i) change no expectation. "leave_one_out" (mean of the others' rewards)
             and "group_mean" (of all K, as GRPO engines do) do: the table is then the one of K - 1
@@ -242,9 +242,18 @@ def _u_statistic(slope: Derivative, k: int) -> np.ndarray:
     return entries
 
 
-@lru_cache(maxsize=4096)
+_MEMO: dict[tuple[Any, ...], RewardTable] = {}
+_PROBE = grid(16, 4)
+
+
 def lookup_table(objective: Objective, size: int, method: str, baseline: str | None) -> RewardTable:
-    """`reward_table`, remembered; `method` may be "auto"."""
-    if method == "auto":
-        method = automatic_method(objective, size, baseline)
-    return reward_table(objective, size, method, baseline)
+    """`reward_table`, remembered by the values of f' on a grid; `method` may be "auto"."""
+    slope, of = counted_derivative(objective)
+    values = np.asarray(slope(_PROBE), float) + 0 * _PROBE
+    key = values.tobytes(), of, size, method, baseline
+    if key not in _MEMO:
+        if len(_MEMO) >= 4096:
+            _MEMO.clear()
+        chosen = automatic_method(objective, size, baseline) if method == "auto" else method
+        _MEMO[key] = reward_table(objective, size, chosen, baseline)
+    return _MEMO[key]

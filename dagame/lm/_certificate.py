@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._display import Shown
 from ..answers.canonical import make_canonicaliser
 from ..answers.equilibria import ObjectiveOf, _described
 from ..answers.extract import make_extractor
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True, eq=False)
-class GapEstimate:
+@dataclass(frozen=True, eq=False, repr=False)
+class GapEstimate(Shown):
     """How much any policy could still gain, estimated from samples (theory, section 5); no proof.
 
     All numbers are means over classes. value: J of the policy; upper_bound: D(q), an upper bound of
@@ -38,8 +38,10 @@ class GapEstimate:
     upper_bound - value; standard_error of gap as an estimate of D(q) - J. interval (lower, upper):
     each end holds with probability `confidence` for the largest gain of a policy whose answers are
     among those seen. Its upper end assumes nothing of the reference's answers, but normality of the
-    mean of the policy's log-ratios, and has plug-in Phi uncorrected, hence low; its lower end is
-    asymptotic throughout. `classes`: the same per class, each interval for itself.
+    mean of the policy's log-ratios, and has plug-in Phi uncorrected, hence low; its lower end has
+    Phi cross-fitted, hence high, and normal limits. `gap` is high where samples are few beside the
+    answers, as halving leaves a part of Phi's bias: trust the interval, or draw more. `classes`: the
+    same per class, each interval for itself.
     """
 
     gap: float
@@ -75,19 +77,6 @@ class GapEstimate:
             ("samples", f"{sizes[0]:,} of the policy, {sizes[1]:,} of the reference"),
             *(("note", note) for note in self.notes),
         ]
-
-    def __str__(self) -> str:
-        return "\n".join(f"{name:<20} {text}" for name, text in self._rows())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(a)}</th>"
-            f"<td style='text-align:left'>{html.escape(b)}</td></tr>"
-            for a, b in self._rows()
-        )
-        return f"<table>{rows}</table>"
 
 
 def certificate(

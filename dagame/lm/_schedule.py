@@ -83,6 +83,23 @@ def schedule(
     return _with_ids(data, members, width, prompt_column).select(order)
 
 
+def check_schedule(data: Any, classes_per_step: int) -> None:
+    """Raise `ScheduleError` unless a dataset is a schedule with this many classes a step."""
+    columns = [np.asarray(data[name]) for name in (CLASS, MEMBER, SIZE)]
+    if any(c.dtype.kind not in "iu" for c in columns):
+        raise ScheduleError(
+            f"{CLASS}, {MEMBER} and {SIZE} must be integers; make the dataset with dagame.lm.schedule."
+        )
+    rows = int(columns[2][0]) * classes_per_step if len(columns[2]) else 0
+    if not rows or len(data) % rows:
+        raise ScheduleError(
+            f"a schedule of {len(data)} prompts is not whole steps of {classes_per_step} classes; give "
+            "both the same classes_per_step."
+        )
+    for start in range(0, len(data), rows):
+        check_whole_classes(*(c[start : start + rows] for c in columns), group_size=1)
+
+
 def check_whole_classes(
     class_id: np.ndarray, member_id: np.ndarray, class_size: np.ndarray, *, group_size: int
 ) -> None:

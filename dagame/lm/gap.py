@@ -8,8 +8,12 @@ as log t <= t - 1. The right-hand side is linear in the reference, so its sample
 a logarithm, and it bounds every J (T4). q is solved and a taken on one half of the reference
 samples, the mean on the other; the halves change places and the two are averaged. So E D_hat >= J*,
 while E [Phi(nu_hat) - beta KL_hat] <= J(pi) for concave Phi: the expected difference is at least the
-gain of any policy whose answers are among those counted. (One thing is taken from all samples, not
-from a half: which answers there are.)
+gain of any policy whose answers are among those counted.
+
+From below, the optimum on the empirical reference is at most J* on average, as J* is concave in the
+reference, and Phi(nu) <= Phi(q) + <grad Phi(q), nu - q> for any q: q is smoothed from one half of the
+policy's samples, nu estimated on the other, so that the mean of the right-hand side is not low. (One thing
+is taken from all samples, not from a half: which answers there are.)
 """
 
 from __future__ import annotations
@@ -53,7 +57,8 @@ class Parts:
 
     upper: estimate of D, not low on average; in_sample: the optimum on the empirical reference, not
     high on average (J* is concave in the reference); phi, kl: Phi(nu_hat), not high on average, and
-    sum_x w_x KL_hat; phi_bias: estimate by halving of E Phi(nu_hat) - Phi(nu), <= 0 for concave Phi.
+    sum_x w_x KL_hat; phi_above: the cross-fitted estimate of Phi(nu), not low on average; phi_bias:
+    estimate by halving of E Phi(nu_hat) - Phi(nu), <= 0 for concave Phi, of which some remains.
     Of the mean of X, per half (2, B): scale, expected and seen sums of squares (see `exceeding`).
     Variances of `upper`, `in_sample` and phi - beta kl; value_kurtosis is sum_x s_x^4 / (K_x - 1).
     """
@@ -62,6 +67,7 @@ class Parts:
     phi: np.ndarray
     kl: np.ndarray
     in_sample: np.ndarray
+    phi_above: np.ndarray
     phi_bias: np.ndarray
     scale: np.ndarray
     expected: np.ndarray
@@ -84,7 +90,7 @@ class Parts:
         )
 
 
-_MEANS = ("upper", "in_sample", "phi", "kl", "phi_bias")
+_MEANS = ("upper", "in_sample", "phi", "phi_above", "kl", "phi_bias")
 _SQUARES = ("expected", "seen", "upper_variance", "value_variance", "in_sample_variance")
 
 
@@ -129,18 +135,21 @@ def estimate(
     bounds = [_bound(tables, solutions[h], 1 - h, beta) for h in (0, 1)]
     upper, scale, expected, seen = (np.stack(part) for part in zip(*bounds, strict=True))
     best, best_variance = _in_sample(tables, solutions[2], beta)
-    phi, kl, phi_bias, variance, kurtosis = _policy_value(tables, solutions[0].game, beta)
+    game = solutions[0].game
+    phi, kl, phi_bias, variance, kurtosis = _policy_value(tables, game, beta)
+    above, above_variance = _phi_above(tables, game, beta, smoothing)
     return Parts(
         upper=upper.mean(0),
         phi=phi,
         kl=kl,
         in_sample=best,
+        phi_above=above,
         phi_bias=phi_bias,
         scale=scale,
         expected=expected,
         seen=seen,
         upper_variance=seen.mean(0) / 2,
-        value_variance=variance,
+        value_variance=np.maximum(variance, above_variance),
         value_kurtosis=kurtosis,
         in_sample_variance=best_variance,
     )
@@ -174,7 +183,7 @@ def intervals(
 
     gap = upper - (phi - phi_bias - beta kl). The upper end takes `exceeding` for D (a normal limit
     where `weighted`), phi as it is and a Student limit for J; the lower end sets the optimum in the
-    sample against J, with a Student limit.
+    sample against phi_above - beta kl, with a Student limit.
     """
     risk = 1 - confidence
     plug_in = parts.phi - beta * parts.kl
@@ -190,7 +199,7 @@ def intervals(
     high = np.maximum(high + _t_quantile(parts, 1 - risk / 2) * spread, 0.0)
     high = np.where(unknown, np.inf, high)
     noise = np.sqrt(parts.value_variance + parts.in_sample_variance)
-    low = parts.in_sample - np.where(unknown, 0.0, value)
+    low = parts.in_sample - np.where(unknown, 0.0, parts.phi_above - beta * parts.kl)
     low = np.clip(low - _t_quantile(parts, confidence) * noise, 0.0, high)
     other = np.sqrt(parts.upper_variance)
     error = other + spread if weighted else np.hypot(other, spread)
@@ -285,6 +294,39 @@ def _in_sample(
     return np.where(solution.statuses == Status.INFEASIBLE, -np.inf, solution.value), variance
 
 
+def _phi_above(
+    tables: SampleTables, game: AlignmentGame, beta: float, smoothing: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over the halves of Phi(q) + <u, nu_hat - q>, q and u of one half, nu_hat of the other.
+
+    And sum_x w_x^2 Var(u_x(a(y)) - beta log(pi/pi0)) / K_x with the mean of both u.
+    """
+    w, mask = game.weights, tables.answers[:, None, :]
+    values, rewards = [], []
+    for half in (0, 1):
+        counts = tables.policy[half] + smoothing * mask
+        q = counts / counts.sum(-1, keepdims=True)
+        u = np.where(mask, game.objective.reward(q, w), 0.0)
+        other = tables.policy[1 - half]
+        nu = other / other.sum(-1, keepdims=True)
+        values.append(game.objective.value(q, w) + (w * (u * (nu - q)).sum(-1)).sum(-1))
+        rewards.append(u)
+    return np.mean(values, 0), _noise(tables, np.mean(rewards, 0), w, beta).sum(-1)
+
+
+def _noise(tables: SampleTables, u: np.ndarray, w: np.ndarray, beta: float) -> np.ndarray:
+    """w_x^2 Var(u_x(a(y)) - beta log(pi/pi0)) / (K_x - 1) of the policy's samples (B, m)."""
+    counts = tables.policy.sum(0)
+    size = counts.sum(-1)
+    mean = ((counts * u).sum(-1) - beta * tables.log_ratio.sum(-1)) / size
+    squares = (
+        (counts * u**2).sum(-1)
+        - 2 * beta * (u * tables.log_ratio).sum(-1)
+        + beta**2 * tables.log_ratio_squares
+    )
+    return np.maximum(squares / size - mean**2, 0.0) * w**2 / (size - 1)
+
+
 def _policy_value(
     tables: SampleTables, game: AlignmentGame, beta: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -303,12 +345,6 @@ def _policy_value(
     bias = np.subtract(half_phi, phi, where=finite, out=np.zeros_like(phi))
     kl_x = tables.log_ratio.sum(-1) / size
     u = np.where((counts > 0) & np.isfinite(phi)[:, None, None], game.objective.reward(nu, w), 0.0)
-    mean = (nu * u).sum(-1) - beta * kl_x
-    squares = (
-        (counts * u**2).sum(-1)
-        - 2 * beta * (u * tables.log_ratio).sum(-1)
-        + beta**2 * tables.log_ratio_squares
-    )
-    variance = np.maximum(squares / size - mean**2, 0.0) * w**2 / (size - 1)
+    variance = _noise(tables, u, w, beta)
     kl = (kl_x * w).sum(-1)
     return phi, kl, bias, variance.sum(-1), (variance**2 / (size - 1)).sum(-1)

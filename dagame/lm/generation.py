@@ -79,7 +79,7 @@ def generate(
         raise GenerationError(f"greedy completions are all alike, but samples={samples}; give 1.")
     if samples < 1 or max_new_tokens < 1 or batch_size < 1:
         raise GenerationError("samples, max_new_tokens and batch_size must be at least 1.")
-    ids = _tokenise(model, tokenizer, prompts, max_new_tokens)
+    ids = _tokenise(model, tokenizer, prompts, [max_new_tokens] * len(prompts))
     rows = [p for p in ids for _ in range(samples)]
     uniform = None if greedy else np.random.default_rng(seed).random((len(rows), max_new_tokens))
     eos = _eos_ids(model, tokenizer)
@@ -133,7 +133,7 @@ def log_probability(
     p, k, width = generations.token_ids.shape
     if len(prompts) != p:
         raise GenerationError(f"{len(prompts)} prompts for the generations of {p} prompts.")
-    ids = _tokenise(model, tokenizer, prompts, width)
+    ids = _tokenise(model, tokenizer, prompts, generations.mask.sum(-1).max(-1).tolist())
     rows = [q for q in ids for _ in range(k)]
     tokens = generations.token_ids.reshape(p * k, width)
     mask = generations.mask.reshape(p * k, width)
@@ -234,7 +234,7 @@ def _left_padded(rows: Sequence[list[int]], device: Any) -> tuple[Any, Any]:
 
 
 def _tokenise(
-    model: Any, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], room: int
+    model: Any, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], room: Sequence[int]
 ) -> list[list[int]]:
     if not len(prompts):
         raise GenerationError("there are no prompts.")
@@ -243,9 +243,9 @@ def _tokenise(
     for k, row in enumerate(ids):
         if not row:
             raise GenerationError(f"prompt {k} ({prompts[k]!r}) has no tokens.")
-        if limit is not None and len(row) + room > limit:
+        if limit is not None and len(row) + room[k] > limit:
             raise GenerationError(
-                f"prompt {k} has {len(row)} tokens, which with {room} new ones passes the model's "
+                f"prompt {k} has {len(row)} tokens, which with {room[k]} new ones passes the model's "
                 f"{limit}; shorten the prompt or lower max_new_tokens."
             )
     return ids

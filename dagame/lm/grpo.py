@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import SettingsError
+from ..errors import ScheduleError, SettingsError
 from ..objectives import Coherence
-from ._schedule import CLASS, MEMBER, SIZE, schedule
+from ._schedule import CLASS, MEMBER, SIZE, check_schedule, schedule
 from .reference import frozen_copy
 from .rewards import ObjectiveOf
 from .settings import grpo_config
@@ -71,8 +71,20 @@ def coherence_grpo(
     objective = Coherence() if objective is None else objective
     if kl == "loss":
         _require_path(model, peft_config)
+    if extra_rewards and (reward_options or {}).get("no_answer") == "drop":
+        raise SettingsError(
+            "no_answer='drop' leaves completions without this reward, but the trainer still pays them "
+            "the extra ones, so silence would beat most answers; use no_answer='lowest'."
+        )
     data = dataset
-    if not {CLASS, MEMBER, SIZE} <= set(getattr(dataset, "column_names", ())):
+    if {CLASS, MEMBER, SIZE} <= set(getattr(dataset, "column_names", ())):
+        if steps is not None or epochs != 1 or contexts is not None:
+            raise ScheduleError(
+                f"the dataset has the columns {CLASS}, {MEMBER}, {SIZE}, so it is a schedule already; "
+                "give steps, epochs and contexts to dagame.lm.schedule, or drop these columns."
+            )
+        check_schedule(data, classes_per_step)
+    else:
         data = schedule(
             dataset,
             classes_per_step=classes_per_step,

@@ -5,10 +5,12 @@ Rules, each the answer to a case that a real batch has:
 * **No answer** (key None, or -1 among integers) is an answer of its own in the marginals. `no_answer=`
   "lowest" (default): it is never a consensus; its reward is at most the least reward of an answer in
   its group, and a group without answers pays 0. The rule is no gradient of Phi, so exactness is claimed
-  for "keep" only, where it is an answer like any other. "drop": such completions leave the counts and
+  for "keep" only, where it is an answer like any other; under "leave_two_out" the groups that it
+  concerns are centred by the mean of the others. "drop": such completions leave the counts and
   are unscorable (reward NaN, advantage 0).
 * **A group of one sample** says nothing about itself: what is estimated from own counts is paid 0.
-* **A unanimous group** pays all its samples alike: advantages 0.
+* **A unanimous group** pays all its samples alike: advantages 0 under every centring (under
+  "leave_two_out" a constant, without which its update would not be exact).
 * **A class with a missing member** is played among the members present, their weights divided by
   their sum. A class with one member has nothing to agree with: coherence pays 0.
 * **Answers unseen in a context**: the own count is smoothed by the estimator; other contexts enter by
@@ -33,7 +35,7 @@ from ..answers.partition import Bucket, Partition
 from ..arrays import log
 from ..errors import InvalidGame, InvalidObjective
 from ..estimators.counts import CountRewards, count_rewards
-from ..objectives import Objective
+from ..objectives import HardConstraint, Objective, Parity, SoftConstraint
 from ..simplex import log_entropy, log_kl
 
 NO_ANSWER_RULES = ("lowest", "keep", "drop")
@@ -90,7 +92,7 @@ def group_rewards(
     objective: ObjectiveOf,
     estimator: str = "auto",
     *,
-    baseline: str | None = "leave_two_out",
+    baseline: str | None = "auto",
     no_answer: str = "lowest",
     weights: Any = None,
     correct: Any = None,
@@ -106,7 +108,8 @@ def group_rewards(
         estimator, baseline: see `dagame.estimators.count_rewards`; name the centring that the trainer
             does ("group_mean" for GRPO engines), and the rewards are corrected for it.
         no_answer: "lowest", "keep" or "drop"; see the module.
-        weights: of the contexts in sorted order, (m,), for classes with all members; default uniform.
+        weights: of the distinct contexts of the batch in sorted order, divided by their sum in each class;
+            default uniform.
         correct: (N,) correctness in [0, 1], NaN where unknown, for objectives that read `bucket.correct`.
         vocabulary: answer keys that are the columns of the objective's tables and sets, None among
             them if completions may lack an answer; default: the answers of each class, sorted.
@@ -116,6 +119,8 @@ def group_rewards(
         InvalidGame: lengths differ, a key is outside the vocabulary, weights do not fit.
         InvalidObjective: the estimator or the baseline cannot serve the objective.
     """
+    if vocabulary is None:
+        require_no_columns(objective)
     if no_answer not in NO_ANSWER_RULES:
         raise InvalidObjective(f"no_answer is {no_answer!r}; choose one of {NO_ANSWER_RULES}.")
     partition = _partition(class_ids, context_ids, answer_keys, correct, no_answer)
@@ -184,7 +189,7 @@ def _solve_bucket(
     vocabulary: Sequence[Any] | None,
     multipliers: Any,
 ) -> ClassTables:
-    w = _weights(weights, bucket.counts.shape[1])
+    w = _weights(weights, partition, bucket)
     columns = None if vocabulary is None else _columns(partition, bucket, vocabulary)
     played = bucket if columns is None else _on_vocabulary(bucket, columns, len(vocabulary or ()))
     made = objective if isinstance(objective, Objective) else objective(played)
@@ -200,7 +205,7 @@ def _solve_bucket(
     if no_answer == "lowest":
         paid = _never_consensus(paid, bucket.no_answer)
     nu = bucket.reference
-    mean = (w[:, None] * nu).sum(-2, keepdims=True)
+    mean = (w[..., None] * nu).sum(-2, keepdims=True)
     return ClassTables(
         bucket,
         paid,
@@ -215,16 +220,36 @@ def _solve_bucket(
     )
 
 
-def _weights(weights: Any, m: int) -> np.ndarray:
+def _weights(weights: Any, partition: Partition, bucket: Bucket) -> np.ndarray:
+    """Of each class's own contexts (B, m), sums 1."""
+    import polars as pl
+
+    size, m = bucket.counts.shape[:2]
     if weights is None:
-        return np.full(m, 1 / m)
+        return np.full((size, m), 1 / m)
+    names = partition.contexts["context"]
+    place = names.rank("dense").to_numpy().astype(int) - 1
     w = np.asarray(weights, float)
-    if w.shape != (m,) or (w <= 0).any():
+    if w.shape != (place.max() + 1,) or not (w > 0).all():
         raise InvalidGame(
-            f"weights have shape {w.shape}, but some classes have {m} members; give positive weights "
-            "(m,) to classes with all members, or leave them out."
+            f"weights have shape {w.shape}; give one positive weight for each of the "
+            f"{place.max() + 1} distinct contexts of the batch, in sorted order."
         )
-    return w / w.sum()
+    mine = pl.DataFrame({"class": partition.contexts["#class"], "w": w[place]})
+    by_class = mine.group_by("class", maintain_order=True).agg("w").sort("class")["w"]
+    table = np.array(by_class.gather(bucket.classes.tolist()).to_list()).reshape(size, m)
+    return table / table.sum(-1, keepdims=True)
+
+
+def require_no_columns(objective: ObjectiveOf) -> None:
+    """Raise `InvalidObjective` where tables or sets number answers that nothing names."""
+    for _, term in objective.terms() if isinstance(objective, Objective) else ():
+        sets = term.set.parts() if isinstance(term, HardConstraint | SoftConstraint) else ()
+        if term.tables or any(not isinstance(s, Parity) for s in sets):
+            raise InvalidObjective(
+                f"{term!r} numbers its answers; name them by vocabulary=, or give a function of the "
+                "batch that makes it from bucket.correct."
+            )
 
 
 # -- a fixed vocabulary -----------------------------------------------------------------------------
@@ -294,17 +319,20 @@ def _never_consensus(paid: CountRewards, no_answer: np.ndarray) -> CountRewards:
     least = np.where(answered, paid.rewards, np.inf).min(-1, keepdims=True)
     silent = ~answered.any(-1, keepdims=True)
     capped = np.where(none, np.minimum(paid.rewards, least), paid.rewards)
+    capped = np.where(silent, 0.0, capped)
     others = paid.expected_by_others
-    return dataclasses.replace(
-        paid,
-        rewards=np.where(silent, 0.0, capped),
-        expected_by_others=None if others is None else np.where(silent, 0.0, others),
-    )
+    if others is not None:
+        size = paid.counts.sum(-1, keepdims=True)
+        rest = (paid.counts * capped).sum(-1, keepdims=True) - capped
+        touched = none.any(-1, keepdims=True)
+        others = np.where(touched, rest / np.maximum(size - 1, 1), others)
+    return dataclasses.replace(paid, rewards=capped, expected_by_others=others)
 
 
 def _zero_signal(paid: CountRewards, bucket: Bucket) -> np.ndarray:
     seen = paid.counts > 0
-    flat = np.abs(np.where(seen, paid.rewards - paid.mean, 0.0)).max(-1) <= 1e-12
+    signal = paid.advantages if paid.baseline is not None else paid.rewards - paid.mean
+    flat = np.abs(np.where(seen, signal, 0.0)).max(-1) <= 1e-12
     answers = seen.sum(-1)
     silent = (seen & ~bucket.no_answer[:, None, :]).sum(-1) == 0
     alone = np.full(flat.shape, seen.shape[1] == 1)
@@ -334,8 +362,8 @@ def _diagnostics(
 
     names = ("value", "divergence", "entropy", "agreement")
     out = {name: mean(name) for name in names}
-    none = partition.row_answer == partition.no_answer_index[partition.row_class]
-    out["no_answer"] = float((none | ~partition.counted).mean())
+    index = np.append(partition.no_answer_index, -1)[partition.row_class]
+    out["no_answer"] = float(((partition.row_answer == index) | ~partition.counted).mean())
     out["unscorable"] = float(np.isnan(rewards).mean())
     full = partition.contexts_per_class
     out["incomplete_classes"] = float((full < full.max(initial=0)).mean()) if len(full) else 0.0

@@ -247,12 +247,13 @@ def _check_game(
 ) -> None:
     check_kl(beta, kl)
     for name, value, least in (
-        ("group_size", group_size, 2),
+        ("group_size", group_size, 3),
         ("contexts", contexts, 1),
         ("classes_per_step", classes_per_step, 1),
     ):
         if not isinstance(value, int | np.integer) or value < least:
-            raise SettingsError(f"{name} is {value!r}; give an integer >= {least}.")
+            why = "; of two samples the group's mean leaves no signal" if least == 3 else ""
+            raise SettingsError(f"{name} is {value!r}; give an integer >= {least}{why}.")
     if contexts == 1 and isinstance(objective, Objective) and pays_nothing_alone(objective):
         raise SettingsError(
             f"{objective!r} compares the contexts of a class, but contexts is 1, so every reward is "

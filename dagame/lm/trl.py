@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from transformers.trainer_callback import ExportableState, TrainerCallback
 
-from ..errors import InvalidObjective, ScheduleError, SettingsError
+from ..errors import InvalidGame, NotConcave, SamplesError, ScheduleError, SettingsError
 from ..objectives import HardConstraint, Objective
 from ._schedule import CLASS, MEMBER, SIZE, check_whole_classes
 from .reading import AnswerReader
 from .reference import frozen_copy, load_reference, sequence_log_probability
-from .rewards import ObjectiveOf, group_rewards
+from .rewards import ObjectiveOf, group_rewards, require_no_columns
 from .settings import check_config, check_kl, check_sampling
 
 if TYPE_CHECKING:
@@ -53,13 +53,17 @@ class GroupReward(TrainerCallback, ExportableState):
         alias_column: lists of answers that count as one.
         vocabulary: answer keys that are the columns of the objective's tables and sets; one more
             column, the last, is no answer and takes every other answer.
+        gap_every: calls between two estimates of the gap, which solve the games of the batch.
         multiplier_rate: of dual ascent on a `HardConstraint`'s multipliers: rate / sqrt(calls). One
             vector for all classes: the constraint holds for the average of their marginals.
         reference: pi0 for kl="reward": a model or what names one; None: the adapters switched off
             (peft), or the model as training begins.
 
     Logs value, agreement, entropy, divergence, no_answer, zero_signal, accuracy (given answers) and
-    so on as game/<name>; with kl="reward" also game/kl and game/gap_estimate (see `policy_regret`).
+    so on as game/<name>; with kl="reward" also game/kl and, every `gap_every` calls, game/gap_estimate:
+    the certificate from the batch's own samples (`certificate_from_samples` without a reference),
+    which is high where group_size is small beside the number of answers; `dagame.lm.certificate`
+    draws enough for an interval.
     `answer`, and `log_ratio` of kl="reward", go to the trainer's completion log.
 
     Raises:
@@ -82,6 +86,7 @@ class GroupReward(TrainerCallback, ExportableState):
         alias_column: str = "aliases",
         vocabulary: Sequence[str] | None = None,
         multiplier_rate: float = 0.1,
+        gap_every: int = 10,
         reference: PreTrainedModel | str | None = None,
         name: str = "group_reward",
     ) -> None:
@@ -94,13 +99,12 @@ class GroupReward(TrainerCallback, ExportableState):
         self.vocabulary = None if vocabulary is None else list(vocabulary)
         self.read = AnswerReader(extract, canonical)
         self.reference, self.multiplier_rate = reference, multiplier_rate
+        self.gap_every = max(1, gap_every)
         self.multipliers: np.ndarray | None = None
         self.calls = 0
         self._hard = hard_set(objective)
-        if self._hard is not None and vocabulary is None:
-            raise InvalidObjective(
-                f"{objective!r} constrains answers by their number; name them with vocabulary=."
-            )
+        if vocabulary is None:
+            require_no_columns(objective)
         self._model: Any = None
         self._tokenizer: Any = None
         self._template: dict[str, Any] = {}
@@ -180,12 +184,38 @@ class GroupReward(TrainerCallback, ExportableState):
             metrics["accuracy"] = float(np.nanmean(right))
         rewards = np.asarray(out.rewards, dtype=float)
         if self.kl == "reward":
-            paid = rewards / out.scale - self.beta * log_ratio
             metrics["kl"] = float(log_ratio.mean())
-            metrics["gap_estimate"] = policy_regret(paid, self.beta, self.group_size)
+            if self.calls % self.gap_every == 0:
+                metrics |= self._gap(class_ids, context_ids, keys, right, log_ratio)
             rewards = rewards - self.beta * out.scale * log_ratio
         self.calls += 1
         return rewards, {k: float(v) for k, v in metrics.items() if math.isfinite(v)}
+
+    def _gap(
+        self,
+        class_ids: np.ndarray,
+        context_ids: np.ndarray,
+        keys: Sequence[str | None],
+        right: np.ndarray,
+        log_ratio: np.ndarray,
+    ) -> dict[str, float]:
+        """The certificate's estimate from the batch itself, where there is one for the objective."""
+        from ._certificate import certificate_from_samples
+
+        if self.vocabulary is not None or self.group_size < 4:
+            return {}
+        rows = {"class_id": class_ids, "member_id": context_ids, "answer": list(keys)}
+        rows |= {"log_policy": log_ratio, "log_reference": 0 * log_ratio}
+        known = "correct" if np.isfinite(right).any() else None
+        if known is not None:
+            rows[known] = [x if math.isfinite(x) else None for x in right]
+        try:
+            found = certificate_from_samples(
+                rows, None, self.objective, self.beta, correct=known, seed=self.calls
+            )
+        except (NotConcave, InvalidGame, SamplesError):
+            return {}
+        return {"gap_estimate": found.gap}
 
     def _answers(
         self, completions: Sequence[Any], columns: dict[str, Any]
@@ -227,9 +257,10 @@ class GroupReward(TrainerCallback, ExportableState):
         assert self._hard is not None
         rate = self.multiplier_rate / math.sqrt(self.calls + 1)
         n = len(self.vocabulary or ()) + 1
+        rows = self._hard.set.rows(contexts, n, np.full(contexts, 1 / contexts))
         self.multipliers = self._hard.ascent(self.multipliers, slack, contexts, n, rate)
         return {
-            "violation": float(np.max(slack)),
+            "violation": float(np.max(np.where(rows.equal, np.abs(slack), slack))),
             "multiplier_max": float(np.max(np.abs(self.multipliers))),
         }
 
@@ -326,23 +357,6 @@ def hard_set(objective: Any) -> HardConstraint | None:
     """The hard set among the objective's terms, whose multipliers are learned."""
     terms = objective.terms() if isinstance(objective, Objective) else ()
     return next((term for _, term in terms if isinstance(term, HardConstraint)), None)
-
-
-def policy_regret(rewards: np.ndarray, beta: float, group_size: int) -> float:
-    """Estimate of max_pi' V(pi', q) - V(pi, q) from rewards that contain the KL, mean over prompts.
-
-    With r = u(a(y)) - beta log(pi/pi0), the first term is beta log E_pi e^{r/beta} and the second
-    E_pi r (theory, section 2, T4): log-mean-exp less mean over the group. As the target replies
-    best this estimates the whole gap, from below: the log of a mean of group_size samples is biased
-    low, and answers that the policy no longer gives are not seen.
-    """
-    r = rewards.reshape(-1, group_size) / beta
-    r = r[np.isfinite(r).all(axis=1)]
-    if not len(r):
-        return math.nan
-    top = r.max(axis=1, keepdims=True)
-    log_mean = top[:, 0] + np.log(np.exp(r - top).mean(axis=1))
-    return float(beta * (log_mean - r.mean(axis=1)).mean())
 
 
 def prompt_ids(tokenizer: Any, prompts: Sequence[Any], template: dict[str, Any]) -> list[list[int]]:

@@ -98,7 +98,7 @@ def test_a_run_leaves_weights_metrics_curves_and_a_card(tmp_path, model):
     assert difference(weights(out / "model"), weights(model)) > 1e-3
     metrics = read_metrics(out / "metrics.jsonl")
     assert [row["step"] for row in metrics] == [1, 2, 3, 4, 5]
-    names = ("value", "agreement", "accuracy", "no_answer", "kl", "gap_estimate", "zero_signal")
+    names = ("value", "agreement", "accuracy", "no_answer", "kl", "zero_signal")
     assert all(f"game/{n}" in row for n in names for row in metrics)
     assert result["last"] == metrics[-1]
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")

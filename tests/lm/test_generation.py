@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from dagame.errors import DagameError  # noqa: E402
-from dagame.lm.generation import generate, log_probability  # noqa: E402
+from dagame.lm.generation import Generations, generate, log_probability  # noqa: E402
 
 torch.set_num_threads(1)
 WORDS = ["<pad>", "<eos>", "a", "b"]
@@ -262,3 +262,16 @@ def test_a_diverged_model_and_missing_tokens_are_named(tokenizer):
     found = generate(random_model(), tokenizer, ["a"], 1, max_new_tokens=1, seed=0)
     with pytest.raises(DagameError, match="2 prompts for the generations of 1"):
         log_probability(random_model(), tokenizer, ["a", "b"], found)
+
+
+def test_the_position_limit_is_each_rows_own(model, tokenizer):
+    """A prompt of 15 tokens fits with a completion of 1 beside a short one with 3, of 16 positions."""
+    found = generate(model, tokenizer, ["b"], 1, max_new_tokens=T, seed=3)
+    tokens = np.concatenate([found.token_ids, np.ones((1, 1, T), dtype=np.int64)])
+    rest = np.zeros((2, 1)), [[""], [""]], np.zeros((2, 1), dtype=bool)
+    short = np.array([[[True, True, True]], [[True, False, False]]])
+    prompts = ["b", "a " * 15]
+    scored = log_probability(model, tokenizer, prompts, Generations(tokens, short, *rest))
+    assert np.isfinite(scored).all()
+    with pytest.raises(DagameError, match="prompt 1 has 15 tokens, which with 3 new ones"):
+        log_probability(model, tokenizer, prompts, Generations(tokens, np.ones_like(short), *rest))

@@ -98,7 +98,7 @@ def test_why_groups_have_no_signal():
     reasons = alone.classes[0].zero_signal.ravel().tolist()
     assert [ZERO_SIGNAL[c - 1] for c in reasons] == ["one_context", "single"]
     assert alone.diagnostics["zero_signal"] == 1.0
-    equal = group_rewards([0, 0], [0, 0], ["a", "b"], dg.Reward([1.0, 1.0]))
+    equal = group_rewards([0, 0], [0, 0], ["a", "b"], dg.Reward([1.0, 1.0]), vocabulary=["a", "b"])
     assert equal.diagnostics["zero_signal_one_context"] == 1.0
 
 
@@ -125,16 +125,15 @@ def test_uneven_groups_use_tables_of_their_own_size():
 
 
 def test_ties_of_the_mode_go_to_the_first_key():
-    out = group_rewards(
-        [0] * 8, [0] * 8, list("bbbbaaaa"), dg.MajorityVote(), "plug_in", baseline=None
-    )
-    left_out = {"a": 3, "b": 4}
-    assert left_out["b"] > left_out["a"]
-    assert out.rewards.tolist() == [0.0] * 8
+    """Without its own sample, an answer of 4 among 4 has lost the vote; a tie of 3 and 3 is won by "a"."""
+    even = group_rewards([0] * 8, [0] * 8, list("bbbbaaaa"), dg.MajorityVote(), baseline=None)
+    assert even.rewards.tolist() == [0.0] * 8
     clear = group_rewards([0] * 5, [0] * 5, list("bbbba"), dg.MajorityVote(), baseline=None)
     assert clear.rewards.tolist() == [1.0] * 4 + [0.0]
-    tie = group_rewards([0] * 4, [0, 0, 0, 1], list("baac"), dg.MajorityVote(), baseline=None)
-    assert tie.rewards[1] == 1.0
+    first = group_rewards([0] * 7, [0] * 7, list("aaaabbb"), dg.MajorityVote(), baseline=None)
+    assert first.rewards.tolist() == [1.0] * 4 + [0.0] * 3
+    second = group_rewards([0] * 7, [0] * 7, list("bbbbaaa"), dg.MajorityVote(), baseline=None)
+    assert second.rewards.tolist() == [0.0] * 7
 
 
 def test_labelled_objectives_read_correctness():
@@ -170,7 +169,8 @@ def test_a_vocabulary_fixes_the_columns_of_tables_and_sets():
         (([], [], []), {}, r"lengths \[0\]"),
         (([0, 0], [0, 0], ["a", "b"]), {"no_answer": "skip"}, "choose one of"),
         (([0, 0], [0, 0], ["a", "b"]), {"vocabulary": ["a"]}, "'b' is not in the vocabulary"),
-        (([0, 0], [0, 1], ["a", "b"]), {"weights": [1.0]}, "some classes have 2 members"),
+        (([0, 0], [0, 1], ["a", "b"]), {"weights": [1.0]}, "each of the 2 distinct contexts"),
+        (([0, 0], [0, 1], ["a", "b"]), {"weights": [1.0, 0.0]}, "one positive weight"),
     ],
 )
 def test_what_cannot_be_paid(arguments, options, message):
@@ -189,3 +189,66 @@ def test_diagnostics_are_those_of_the_marginals():
     )
     assert d["divergence"] == pytest.approx(-d["value"] / 1.5)
     assert d["no_answer"] == 0
+
+
+def test_weights_belong_to_contexts_and_are_divided_by_their_sum_where_one_is_missing():
+    """Class 1 lacks context 0, so that its weights are 1/4 and 3/4 of contexts 1 and 2."""
+    full = [0] * 6, [0, 0, 1, 1, 2, 2], list("abbbcc")
+    part = [1] * 4, [1, 1, 2, 2], list("abbb")
+    both = (a + b for a, b in zip(full, part, strict=True))
+    out = group_rewards(*both, dg.Coherence(), "krichevsky_trofimov", weights=[0.6, 0.1, 0.3])
+    counts = np.array([[[1, 1], [0, 2]]])
+    paid = count_rewards(counts, dg.Coherence(), "krichevsky_trofimov", weights=[0.25, 0.75])
+    np.testing.assert_allclose(out.rewards[6:], [paid.rewards[0, x, z] for x, z in
+                                                 ((0, 0), (0, 1), (1, 1), (1, 1))])  # fmt: skip
+    even = group_rewards(*full, dg.Coherence(), weights=[2.0, 2.0, 2.0])
+    np.testing.assert_allclose(even.rewards, group_rewards(*full, dg.Coherence()).rewards)
+
+
+@pytest.mark.parametrize("objective", [dg.Coherence(), dg.GiniDiversity()])
+def test_a_batch_without_answers_pays_nothing(objective):
+    ids = [0] * 4, [0, 0, 1, 1]
+    dropped = group_rewards(*ids, [None] * 4, objective, no_answer="drop")
+    assert np.isnan(dropped.rewards).all()
+    assert (dropped.advantages == 0).all()
+    assert dropped.diagnostics["unscorable"] == 1
+    lowest = group_rewards(*ids, [None] * 4, objective)
+    assert (lowest.rewards == 0).all()
+    assert (lowest.advantages == 0).all()
+
+
+def test_equal_rewards_under_the_rule_have_no_advantage():
+    """Seven silent samples capped at the one answer's reward: nothing to choose between."""
+    ids, keys = ([0] * 16, [0] * 8 + [1] * 8), [None] * 7 + ["a"] + [None] * 7 + ["a"]
+    for baseline in ("leave_two_out", "group_mean"):
+        out = group_rewards(*ids, keys, dg.Coherence(), "plug_in", baseline=baseline)
+        np.testing.assert_allclose(out.rewards, out.rewards[0], atol=1e-12)
+        np.testing.assert_allclose(out.advantages, 0, atol=1e-12)
+        assert out.diagnostics["zero_signal"] == 1
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        dg.Reward([1.0, 0.0]),
+        dg.GiniDiversity() + dg.TargetMatching([0.5, 0.5]),
+        dg.SoftConstraint(dg.Cap([0], 0.5), 1.0),
+    ],
+)
+def test_tables_without_a_vocabulary_are_refused(objective):
+    """Sorted answers of a class are no columns: the next batch has others."""
+    with pytest.raises(dg.DagameError, match="numbers its answers"):
+        group_rewards([0, 0], [0, 0], ["7", "9"], objective)
+
+
+def test_the_default_baseline_serves_every_objective():
+    ids = [0] * 6, [0, 0, 0, 1, 1, 1]
+    for phi, resolved in (
+        (dg.Coherence(), "leave_two_out"),
+        (dg.Coherence(1.0, "geometric"), "leave_one_out"),
+        (dg.MajorityVote(), "leave_one_out"),
+        (dg.GiniDiversity() + dg.MajorityVote(), "leave_one_out"),
+    ):
+        out = group_rewards(*ids, list("aabbbc"), phi)
+        assert out.classes[0].paid.baseline == resolved
+        assert np.isfinite(out.advantages).all()

@@ -30,11 +30,12 @@ import dagame as dg
 from dagame import Cap, Coherence, GiniDiversity, HardConstraint, ShannonDiversity
 from dagame.answers.equilibria import labelled_table
 from dagame.errors import InvalidObjective, ScheduleError, SettingsError
+from dagame.lm._certificate import certificate_from_samples
 from dagame.lm._schedule import check_whole_classes, schedule
 from dagame.lm.grpo import coherence_grpo
 from dagame.lm.rewards import group_rewards
 from dagame.lm.settings import grpo_config
-from dagame.lm.trl import GroupReward, policy_regret
+from dagame.lm.trl import GroupReward
 from dagame.objectives.names import by_name
 
 pytestmark = pytest.mark.filterwarnings(  # the trainer itself reads the deprecated name
@@ -474,16 +475,44 @@ def test_rounding_of_mixed_precision_is_no_kl(tmp_path):
     assert completion_log(tmp_path, 1)["log_ratio"].abs().max() == 0.0
 
 
-def test_policy_regret_of_enumerated_samples_is_the_gap():
-    beta, pi0 = 0.5, np.array([0.5, 0.25, 0.25])
-    u = np.array([1.0, 0.0, -1.0])
-    pi = np.array([0.25, 0.25, 0.5])
-    samples = np.repeat(np.arange(3), (4 * pi).astype(int))
-    r = u[samples] - beta * np.log(pi / pi0)[samples]
-    best = beta * np.log((pi0 * np.exp(u / beta)).sum())
-    now = pi @ u - beta * (pi * np.log(pi / pi0)).sum()
-    assert policy_regret(r, beta, 4) == pytest.approx(best - now, abs=1e-12)
-    assert math.isnan(policy_regret(np.array([np.nan, 1.0]), beta, 2))
+def test_the_gap_is_estimated_from_the_batch_now_and_then(tmp_path):
+    """Every second call, by the certificate on the completions that were logged."""
+    trainer, _ = run(tmp_path, steps=3, reward_options=EXACT | {"gap_every": 2}, group_size=8)
+    logged = [row.get("game/gap_estimate") for row in trainer.state.log_history[:3]]
+    assert logged[1] is None
+    log = completion_log(tmp_path, 3)
+    names = log["prompt"].str.split(" ")
+    rows = log.select("answer", log_policy="log_ratio", log_reference=pl.lit(0.0)).with_columns(
+        class_id=names.list.get(0), member_id=names.list.get(1)
+    )
+    again = certificate_from_samples(rows, None, EUCLIDEAN, trainer_beta(trainer), seed=2)
+    assert logged[0] is not None
+    assert logged[2] == pytest.approx(again.gap, abs=0.2)
+
+
+def trainer_beta(trainer):
+    return next(f.beta for f in trainer.reward_funcs if isinstance(f, GroupReward))
+
+
+def test_drop_and_extra_rewards_are_refused_together(tmp_path):
+    with pytest.raises(SettingsError, match="silence would beat"):
+        run(tmp_path, GiniDiversity(), reward_options={"no_answer": "drop"})
+
+
+def test_a_schedule_is_not_scheduled_again(tmp_path):
+    made = schedule(problems(2), classes_per_step=1, class_column="class")
+    with pytest.raises(ScheduleError, match="already"):
+        run(tmp_path, rows=made, steps=3)
+
+
+def test_two_samples_leave_no_signal():
+    with pytest.raises(SettingsError, match="no signal"):
+        grpo_config(Coherence(), beta=0.1, group_size=2, contexts=2)
+
+
+def test_tables_need_a_vocabulary():
+    with pytest.raises(InvalidObjective, match="numbers its answers"):
+        GroupReward(dg.Reward([1.0, 0.0]), beta=0.1)
 
 
 @pytest.mark.parametrize(

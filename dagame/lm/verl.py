@@ -1,0 +1,220 @@
+"""Games in verl (experimental): token-level advantages from a batch of trajectories.
+
+Everything here is a function of plain arrays and dictionaries. `dagame.lm.verl_plugin` puts it into
+verl's synchronous trainer: a reward manager that stores each trajectory's answer, and the trainer's
+advantages replaced by those of the game. `dagame.lm.verl_settings` says which settings play it.
+
+Experimental: written for verl 0.9.1. The plug-in was run there on verl's data queue with answers and
+log-probabilities from outside; no model was trained with it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InvalidGame
+from ..objectives.names import LABELLED
+from ._schedule import CLASS, MEMBER, SIZE, ScheduleError
+from .reading import AnswerReader
+from .rewards import group_rewards
+from .verl_settings import GameSection, check_settings, game_section, setting
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectories:
+    """Rows of one batch, in any order, as verl's queue holds them.
+
+    keys: "{prompt}_{sample}_{output}" of each row; the last output of a sample holds its answer.
+    class_id, member_id, class_size: (N,) of the prompts. answers: N keys, None for no answer.
+    correct: (N,), NaN where unknown. mask: (N, T), 1 on tokens that the policy wrote. padding: (N,)
+    True on rows that only fill the batch up. log_ratio: (N, T) log pi/pi0 in nats, or None.
+    """
+
+    keys: Sequence[str]
+    class_id: np.ndarray
+    member_id: np.ndarray
+    class_size: np.ndarray
+    answers: Sequence[str | None]
+    correct: np.ndarray
+    mask: np.ndarray
+    padding: np.ndarray
+    log_ratio: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class VerlGame:
+    """The game that a verl configuration plays: kl is "reward" or "loss", prompts those of a batch."""
+
+    section: GameSection
+    kl: str
+    beta: float
+    prompts: int
+
+    def advantages(self, rows: Trajectories) -> tuple[np.ndarray, dict[str, float]]:
+        """Token-level advantages (N, T) of the game's policy gradient (theory, section 6), and metrics.
+
+        Sample i of context x with answer z has A_i = u_x(z) - b_i on each of its tokens, u and the
+        baseline b as in `group_rewards`. With kl="reward" it has -beta (s_i - mean of s over the
+        other samples of its prompt) besides, s_i = log pi/pi0 of its tokens. Samples that are
+        unscorable and rows of padding have 0.
+
+        Raises:
+            ScheduleError: the batch does not hold whole classes.
+            InvalidGame: log-probabilities are missing or not finite.
+        """
+        sample, last = _samples(rows)
+        names = [rows.keys[int(i)].rsplit("_", 2)[0] for i in last]
+        prompt = np.unique(names, return_inverse=True)[1]
+        contexts = np.stack([rows.class_id, rows.member_id, rows.class_size], axis=1)[last]
+        check_prompts(contexts[np.unique(prompt, return_index=True)[1]], self.prompts)
+        correct = rows.correct[last]
+        labelled = bool(np.isfinite(correct).any())
+        out = group_rewards(
+            contexts[:, 0],
+            contexts[:, 1],
+            [rows.answers[int(i)] for i in last],
+            self.section.make_objective(),
+            self.section.estimator,
+            baseline=self.section.baseline,
+            no_answer=self.section.answers.no_answer,
+            correct=correct if labelled else None,
+        )
+        paid, metrics = out.advantages, dict(out.diagnostics)
+        if labelled:
+            metrics["accuracy"] = float(np.nanmean(correct))
+        if self.kl == "reward":
+            ratio = _sums(_log_ratio(rows), sample, len(last))
+            metrics["kl"] = float(ratio.mean())
+            centred = np.where(np.isnan(out.rewards), 0.0, _less_the_others(ratio, prompt))
+            paid = paid - self.beta * centred
+        tokens = np.append(paid, 0.0)[sample][:, None] * rows.mask
+        return tokens, {k: v for k, v in metrics.items() if math.isfinite(v)}
+
+
+def verl_game(config: Mapping[str, Any]) -> VerlGame:
+    """The game of a whole verl configuration, given as plain dictionaries.
+
+    Raises:
+        SettingsError: settings that break the game, each with the value to set instead.
+        ConfigError, InvalidObjective, ExtractionError: the section `dagame`.
+    """
+    section = game_section(config)
+    kl, beta = check_settings(config)
+    game = VerlGame(section, kl, beta, setting(config, "data.train_batch_size"))
+    AnswerReader(section.answers.extract, section.answers.canonical)
+    k = 4
+    group_rewards(  # what the objective, the estimator and the baseline cannot do together, said now
+        [0] * 2 * k,
+        [0] * k + [1] * k,
+        ["a", "b"] * k,
+        section.make_objective(),
+        section.estimator,
+        baseline=section.baseline,
+        no_answer=section.answers.no_answer,
+        correct=[1.0, 0.0] * k if section.objective.name in LABELLED else None,
+    )
+    return game
+
+
+def read_answer(reader: AnswerReader, text: str, truth: Any, aliases: Any) -> dict[str, Any]:
+    """What verl keeps of one completion: "pred", its answer's key, and "acc", None if unlabelled."""
+    (key,) = reader([text])
+    key, right = reader.known(truth, aliases).judge(key)
+    return {"pred": key, "acc": None if math.isnan(right) else right}
+
+
+def verl_rows(
+    scheduled: Dataset, *, answer_column: str = "answer", alias_column: str = "aliases"
+) -> Dataset:
+    """The rows of `schedule` in verl's columns, to be written with `.to_parquet(path)`.
+
+    `data.train_batch_size` must be classes_per_step * contexts, the rows of one chunk.
+    """
+
+    def row(old: dict[str, Any], index: int) -> dict[str, Any]:
+        prompt = old["prompt"]
+        chat = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        return {
+            "prompt": chat,
+            "data_source": "dagame",
+            "reward_model": {"style": "rule", "ground_truth": old.get(answer_column)},
+            "extra_info": {"index": index, "aliases": old.get(alias_column)},
+        } | {name: old[name] for name in (CLASS, MEMBER, SIZE)}
+
+    return scheduled.map(row, with_indices=True, remove_columns=scheduled.column_names)
+
+
+def check_prompts(contexts: np.ndarray, expected: int) -> None:
+    """Raise `ScheduleError` unless prompts (P, 3) of class, member and size are whole classes.
+
+    A class may lack no more contexts than there are prompts of `expected` without any completion,
+    as happens where a rollout fails.
+    """
+    if len(np.unique(contexts[:, :2], axis=0)) < len(contexts):
+        raise ScheduleError(
+            "a context is in the batch twice; use dagame.lm.schedule and let data.train_batch_size "
+            "be classes_per_step * contexts."
+        )
+    _, first, held = np.unique(contexts[:, 0], return_index=True, return_counts=True)
+    lacking = int((contexts[first, 2] - held).sum())
+    failed = max(expected - len(contexts), 0)
+    if lacking > failed:
+        raise ScheduleError(
+            f"classes in this batch lack {lacking} contexts, but only {failed} rollouts failed; use "
+            "dagame.lm.schedule, data.shuffle=False, and data.train_batch_size = classes_per_step * "
+            "contexts."
+        )
+
+
+# -- trajectories ---------------------------------------------------------------------------------
+
+
+def _samples(rows: Trajectories) -> tuple[np.ndarray, np.ndarray]:
+    """The sample of each row (N,), the number of samples for padding; the last row of each."""
+    number: dict[str, int] = {}
+    last: list[tuple[int, int]] = []
+    sample = np.empty(len(rows.keys), dtype=int)
+    for i in np.flatnonzero(~rows.padding).tolist():
+        name, output = rows.keys[i].rsplit("_", 1)
+        s = sample[i] = number.setdefault(name, len(number))
+        entry = (int(output), i)
+        if s == len(last):
+            last.append(entry)
+        last[s] = max(last[s], entry)
+    sample[rows.padding] = len(last)
+    return sample, np.array([i for _, i in last], dtype=int)
+
+
+def _log_ratio(rows: Trajectories) -> np.ndarray:
+    if rows.log_ratio is None:
+        raise InvalidGame(
+            "the batch has no log-probabilities of the policy and the reference; set "
+            "algorithm.use_kl_in_reward=True, so that verl computes them."
+        )
+    kept = (rows.mask != 0) & ~rows.padding[:, None]
+    ratio = np.where(kept, rows.log_ratio, 0.0).sum(1)
+    if not np.isfinite(ratio).all():
+        bad = rows.keys[int(np.argmin(np.isfinite(ratio)))]
+        raise InvalidGame(
+            f"log pi/pi0 of completion {bad} is not finite; the policy or the reference has "
+            "overflowed, so lower the learning rate or raise beta."
+        )
+    return ratio
+
+
+def _sums(values: np.ndarray, index: np.ndarray, n: int) -> np.ndarray:
+    return np.bincount(index, weights=values, minlength=n + 1)[:n]
+
+
+def _less_the_others(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Values minus the mean of the others in their group; unchanged for a group of one."""
+    size, total = np.bincount(group)[group], np.bincount(group, weights=values)[group]
+    return values - np.where(size > 1, (total - values) / np.maximum(size - 1, 1), 0.0)
