@@ -59,8 +59,8 @@ def float64(x: Array) -> Array:
 
 def to_numpy(x: Array) -> np.ndarray:
     """`x` as a numpy array on the host."""
-    if isinstance(x, np.ndarray):
-        return x
+    if isinstance(x, np.ndarray | np.generic):
+        return np.asarray(x)
     if array_api_compat.is_torch_array(x):
         return x.detach().cpu().numpy()
     if is_array(x) and hasattr(x, "__array_namespace__"):

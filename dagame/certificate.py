@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+import numpy as np
+
+from ._display import Exported, Shown, indexed, shortest
 from .arrays import (
     LOG_ZERO,
     Array,
@@ -23,8 +26,8 @@ from .simplex import log_kl
 _SMOOTHING = 1e-6
 
 
-@dataclass(frozen=True, eq=False)
-class Certificate:
+@dataclass(frozen=True, eq=False, repr=False)
+class Certificate(Shown, Exported):
     """A proof of how far a policy is from the optimum; every field has shape (*batch,).
 
     value J(pi) <= J* <= upper_bound D(q); gap = upper_bound - value = policy_regret + target_regret,
@@ -60,6 +63,33 @@ class Certificate:
             f"value {value:.10g} <= optimum <= {bound:.10g}, gap {gap:.3g}{note}; "
             f"KL to the optimum <= {float(to_numpy(self.distance_bound)):.3g}"
         )
+
+    __repr__ = __str__
+
+    def _rows(self) -> list[tuple[str, str]]:
+        value, bound = to_numpy(self.value), to_numpy(self.upper_bound)
+        rows = [("games", f"{value.size:,}")]
+        if not value.ndim:
+            rows = [("value J(pi)", f"{value:.10g}"), ("optimum J* <=", f"{bound:.10g}")]
+        rows += [
+            ("gap", shortest(to_numpy(self.gap))),
+            ("policy's regret", shortest(to_numpy(self.policy_regret))),
+            ("target's regret", shortest(to_numpy(self.target_regret))),
+            ("KL to the optimum <=", f"{shortest(to_numpy(self.distance_bound))} nats"),
+            ("total variation <=", shortest(to_numpy(self.tv_bound))),
+        ]
+        if np.any(to_numpy(self.violation) > 0):
+            rows.append(("distance to the hard set", shortest(to_numpy(self.violation))))
+        if self.conditional:
+            rows.append(("holds if", "the objective is concave"))
+        return rows
+
+    def _columns(self) -> dict[str, np.ndarray]:
+        """A row per game with every number."""
+        names = [f.name for f in fields(self) if f.name != "conditional"]
+        shape = to_numpy(self.value).shape
+        numbers = {k: np.ravel(to_numpy(getattr(self, k))) for k in names}
+        return {**indexed(shape, []), **numbers}
 
 
 def certify(

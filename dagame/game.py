@@ -9,6 +9,9 @@ from functools import cached_property
 from numbers import Real
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from ._display import facts_html, shaded_html
 from .answer_map import AnswerMap
 from .arrays import (
     LOG_ZERO,
@@ -19,6 +22,7 @@ from .arrays import (
     log,
     log_normalise,
     namespace,
+    to_numpy,
 )
 from .errors import InvalidDistribution, InvalidGame
 from .objectives.base import Objective, pairing, weighted
@@ -213,6 +217,20 @@ class AlignmentGame(DistributionalGame):
             f"AlignmentGame({batch}{self.contexts} contexts, {self.n} answers{traces}, "
             f"{self.objective!r}, beta={self.beta:g})"
         )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("contexts x answers", f"{self.contexts} x {self.n}"),
+            ("objective", repr(self.objective)),
+            ("beta", f"{self.beta:g}"),
+        ]
+        if self.answer_map.kind != "identity":
+            rows.insert(1, ("traces", f"{self.traces:,} ({self.answer_map.kind})"))
+        if self.batch_shape:
+            rows.insert(0, ("games", f"{math.prod(self.batch_shape):,}"))
+            return facts_html(rows)
+        table = np.exp(to_numpy(float64(self.log_reference_answers)))
+        return facts_html(rows) + shaded_html("answer marginals of the reference", table)
 
     # -- the two players, on probabilities --------------------------------------------------------
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ._display import Shown
 from .errors import InvalidGame
 from .game import AlignmentGame
 from .objectives import (
@@ -53,8 +54,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, eq=False)
-class ReferenceGame:
+@dataclass(frozen=True, eq=False, repr=False)
+class ReferenceGame(Shown):
     """A game with its known equilibrium.
 
     `value` is J*; `policy` (m, traces) and `marginals` (m, n) are pi* and nu(pi*); `rewards` (m, n)
@@ -68,6 +69,14 @@ class ReferenceGame:
     rewards: np.ndarray | None
     note: str
     policy: np.ndarray
+
+    def _rows(self) -> list[tuple[str, str]]:
+        return [
+            ("name", self.name),
+            ("game", repr(self.game)),
+            ("value", f"{self.value:.10g}"),
+            ("note", self.note),
+        ]
 
 
 _BUILDERS: dict[str, Callable[[], ReferenceGame]] = {}
@@ -307,3 +316,15 @@ def fairness(delta: float = 0.05) -> AlignmentGame:
     reference = [[0.7, 0.2, 0.1], [0.25, 0.35, 0.4]]
     parity = Parity(delta, answers=[0])
     return _game(reference, reward + HardConstraint(parity), weights=[0.6, 0.4])
+
+
+def __getattr__(name: str) -> ReferenceGame:
+    """A reference game as an attribute, so that `dagame.library.<TAB>` lists them."""
+    if name not in _BUILDERS:
+        raise AttributeError(f"module 'dagame.library' has no attribute {name!r}")
+    return _BUILDERS[name]()
+
+
+def __dir__() -> list[str]:
+    """The public names and those of the reference games."""
+    return sorted([*__all__, *_BUILDERS])

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import enum
-import html
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._display import Exported, Shown, facts_html, indexed, shaded_html, shortest
 from .arrays import LOG_ZERO, Array, float64, infinities, namespace, to_numpy
 from .certificate import Certificate, certify_log
+from .errors import InvalidGame
 from .game import AlignmentGame
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Status(enum.Enum):
@@ -34,8 +39,8 @@ class Status(enum.Enum):
         return f"{self.name.lower()}: {self.value}"
 
 
-@dataclass(frozen=True, eq=False)
-class History:
+@dataclass(frozen=True, eq=False, repr=False)
+class History(Shown, Exported):
     """The rounds of a run: `values` J and `gaps` of shape (rounds, *batch), float64 on the host.
 
     `marginals` (rounds, *batch, m, n) holds every iterate where the run was asked to keep them,
@@ -51,15 +56,53 @@ class History:
     def __len__(self) -> int:
         return len(self.values)
 
+    def plot(
+        self,
+        answers: Sequence[str] | None = None,
+        contexts: Sequence[str] | None = None,
+        game: int = 0,
+    ) -> Figure:
+        """The gap of each round beside the marginals, on a triangle for three answers.
+
+        `answers` and `contexts` are names; `game` counts along a flattened batch.
+        """
+        from .plots import trajectory
+
+        count = int(np.prod(self.values.shape[1:]))
+        gaps = self.gaps.reshape(len(self), -1)[:, _member(game, count)]
+        marginals = self.marginals
+        if marginals is not None:
+            marginals = marginals.reshape(len(self), count, *marginals.shape[-2:])[:, game]
+        one = History(gaps, gaps, marginals, dynamic=self.dynamic)
+        return trajectory(one, marginals, answers, contexts, _named(game, count))
+
+    def _columns(self) -> dict[str, np.ndarray]:
+        """Round, game, value and gap; marginals are arrays of their own."""
+        index = indexed(np.moveaxis(self.values, 0, -1).shape, ["round"])
+        flat = {k: np.moveaxis(v, 0, -1).ravel() for k, v in self._numbers().items()}
+        return {**index, **flat}
+
+    def _numbers(self) -> dict[str, np.ndarray]:
+        return {"value": self.values, "gap": self.gaps}
+
+    def _rows(self) -> list[tuple[str, str]]:
+        rows = [("dynamic", self.dynamic or "run"), ("rounds", str(len(self)))]
+        if len(self):
+            first, last = shortest(self.gaps[0]), shortest(self.gaps[-1])
+            rows += [("gap", f"{first} at first, {last} at last")]
+        return rows
+
     def __str__(self) -> str:
         if not len(self):
             return "no rounds"
         first, last = self.gaps[0].max(), self.gaps[-1].max()
         return f"{self.dynamic or 'run'}: {len(self)} rounds, largest gap {first:.3g} -> {last:.3g}"
 
+    __repr__ = __str__
 
-@dataclass(frozen=True, eq=False)
-class Solution:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Solution(Shown, Exported):
     """An equilibrium with its certificate.
 
     `policy` (*batch, m, traces), `marginals` and `rewards` (*batch, m, n), `target` the point q
@@ -171,15 +214,49 @@ class Solution:
             ("status", status),
         ]
 
-    def __str__(self) -> str:
-        return "\n".join(f"{name:<7} {text}" for name, text in self._rows())
-
-    __repr__ = __str__
-
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(a)}</th>"
-            f"<td style='text-align:left'>{html.escape(b)}</td></tr>"
-            for a, b in self._rows()
-        )
-        return f"<table>{rows}</table>"
+        tables = ""
+        if not self.game.batch_shape:
+            tables = shaded_html("answer marginals at equilibrium", to_numpy(self.marginals))
+        return facts_html(self._rows()) + tables
+
+    def plot(
+        self,
+        answers: Sequence[str] | None = None,
+        contexts: Sequence[str] | None = None,
+        game: int = 0,
+    ) -> Figure:
+        """Answer marginals of the reference and at equilibrium: see `dagame.plots.equilibrium`.
+
+        `answers` and `contexts` are names; `game` counts along a flattened batch.
+        """
+        from .plots import equilibrium
+
+        count = int(np.prod(self.game.batch_shape))
+        shape = (count, self.game.contexts, self.game.n)
+        before = np.exp(to_numpy(float64(self.game.log_reference_answers))).reshape(shape)
+        after = to_numpy(float64(self.marginals)).reshape(shape)
+        k = _member(game, count)
+        return equilibrium(before[k], after[k], answers, contexts, _named(k, count))
+
+    def _columns(self) -> dict[str, np.ndarray]:
+        """A row per context and answer: reference, equilibrium, target, reward."""
+        tables = {
+            "reference": namespace(self.log_policy).exp(self.game.log_reference_answers),
+            "equilibrium": self.marginals,
+            "target": self.target,
+            "reward": self.rewards,
+        }
+        shape = (*self.game.batch_shape, self.game.contexts, self.game.n)
+        flat = {k: np.ravel(to_numpy(float64(v))) for k, v in tables.items()}
+        return {**indexed(shape, ["context", "answer"]), **flat}
+
+
+def _member(game: int, count: int) -> int:
+    if not 0 <= game < count:
+        raise InvalidGame(f"game {game} is not among the {count} of the batch; count from 0.")
+    return game
+
+
+def _named(game: int, count: int) -> str:
+    return f"game {game} of {count}" if count > 1 else ""

@@ -12,6 +12,8 @@ HEAVY = ("torch", "cvxpy", "matplotlib", "polars", "transformers", "scipy", "sym
 
 LAYERS = [
     "errors",
+    "_display",
+    "plots",
     "arrays",
     "scalar",
     "barrier",
@@ -35,12 +37,12 @@ LAYERS = [
     "gpu",
     "streaming",
     "answers",
-    "plots",
     "lm",
     "report",
     "demo_report",
     "demo",
     "cli",
+    "bench",
 ]
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from .._display import Column, Exported, table_html
 from ..game import AlignmentGame
 from ..library import random_game
 from ..simplex import kl
@@ -31,8 +31,8 @@ class Check:
         return bool(self.worst <= self.tolerance)
 
 
-@dataclass(frozen=True)
-class VerificationReport:
+@dataclass(frozen=True, repr=False)
+class VerificationReport(Exported):
     """The rows of `verify`, and whether all passed."""
 
     checks: tuple[Check, ...]
@@ -56,16 +56,20 @@ class VerificationReport:
             for c in self.checks
         )
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{c.theorem}</td><td style='text-align:left'>{html.escape(c.statement)}</td>"
-            f"<td>{'holds' if c.passed else '<b>violated</b>'}</td><td>{c.worst:.1e}</td>"
-            f"<td>{c.tolerance:.0e}</td><td>{c.cases}</td></tr>"
-            for c in self.checks
-        )
-        names = ("theorem", "statement", "", "worst", "limit", "cases")
-        head = "".join(f"<th>{name}</th>" for name in names)
-        return f"<table><tr>{head}</tr>{rows}</table>"
+        columns = [Column(name, text=True) for name in ("theorem", "statement", "")]
+        columns += [Column(name) for name in ("worst", "limit", "cases")]
+        rows = []
+        for c in self.checks:
+            numbers = f"{c.worst:.1e}", f"{c.tolerance:.0e}", f"{c.cases:,}"
+            rows.append((c.theorem, c.statement, "holds" if c.passed else "VIOLATED", *numbers))
+        return table_html(columns, rows)
+
+    def _columns(self) -> dict[str, np.ndarray]:
+        rows = self.as_dict()["checks"]
+        return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
 
 
 Violations = Any
