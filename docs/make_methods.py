@@ -32,7 +32,7 @@ def main() -> None:
     page = TEXT.format(
         reference=" and ".join(str(tuple(row.tolist())) for row in REFERENCE),
         right=" and ".join(map(str, right)),
-        table=atlas(),
+        table=atlas().replace("<", "&lt;"),  # no markup
     )
     Path(__file__).with_name("methods.md").write_text(page, encoding="utf-8")
 

@@ -1,0 +1,240 @@
+"""The pages: blocks run, commands and names exist, the site builds without a warning."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import inspect
+import json
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import dagame
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md"])
+FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
+SHELL = ("sh", "bash")
+FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
+
+
+def blocks(page: Path, *languages: str) -> list[tuple[int, str]]:
+    """(line, code) of a page's fenced blocks."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        (text[: m.start()].count("\n") + 2, m[3]) for m in FENCE.finditer(text) if m[2] in languages
+    ]
+
+
+def run_block(code: str, names: dict, where: str, line: int) -> list[str]:
+    """Failures of one block: doctest where it has prompts, else plain execution."""
+    if ">>>" not in code:
+        exec(compile("\n" * (line - 1) + code, where, "exec"), names)
+        return []
+    told: list[str] = []
+    test = doctest.DocTestParser().get_doctest(code, names, where, where, line - 1)
+    runner = doctest.DocTestRunner(optionflags=FLAGS, verbose=False)
+    runner.run(test, out=told.append, clear_globs=False)
+    names.update(test.globs)
+    return told if runner.failures else []
+
+
+WITH_CODE = [p for p in PAGES if blocks(p, "python")]
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_python_block_runs_and_shows_what_the_page_shows(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names: dict = {"__name__": "page"}
+    for line, code in blocks(page, "python"):
+        told = run_block(code, names, str(page), line)
+        assert not told, "\n".join(told)
+
+
+def test_a_wrong_output_is_noticed():
+    assert run_block(">>> 1 + 1\n3\n", {}, "page", 1)
+    assert not run_block(">>> 1 + 1\n2\n", {}, "page", 1)
+
+
+# -- the site -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", out]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+def pages_of(site: Path) -> dict[str, str]:
+    return {str(p.relative_to(site)): p.read_text(encoding="utf-8") for p in site.rglob("*.html")}
+
+
+def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(site):
+    loads = re.compile(
+        r'<(?:script|img|iframe|source)[^>]* src="?(?:https?:)?//|<link[^>]*//[^>]*css'
+    )
+    for name, text in pages_of(site).items():
+        assert not loads.search(text), name
+    styles = "".join(p.read_text(encoding="utf-8") for p in site.rglob("*.css"))
+    assert not re.search(r"url\([\"']?https?:", styles)
+
+
+def test_every_formula_became_mathml(site):
+    pages = pages_of(site)
+    assert pages["theory/game.html"].count("<math") > 50
+    for name, text in pages.items():
+        assert "arithmatex" not in text, name
+        assert "<mi>&amp;</mi>" not in text, name
+
+
+def test_the_search_finds_pages_and_public_names(site):
+    docs = json.loads((site / "search/search_index.json").read_text(encoding="utf-8"))["docs"]
+    places = {d["location"] for d in docs}
+    assert "theory/game.html#t4-the-certificate" in places
+    assert any("dagame.lm.certificate" in place for place in places)
+
+
+def test_every_picture_is_in_the_gallery_with_its_command(site):
+    text = pages_of(site)["gallery.html"]
+    for path in ROOT.glob("paper_figs/fig*/fig*.png"):
+        assert f"pictures/{path.name}" in text
+        assert f"paper_figs/{path.parent.name}/make.py" in text
+        assert (site / "pictures" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_the_pictures_of_the_readme_exist():
+    shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert shown
+    for path in shown:
+        assert (ROOT / path).exists(), path
+
+
+# -- names ----------------------------------------------------------------------------------------
+
+
+@cache
+def resolve(name: str) -> object:
+    """The object of a dotted name; AttributeError where there is none."""
+    parts = name.split(".")
+    for k in range(len(parts), 0, -1):
+        try:
+            found = import_module(".".join(parts[:k]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[k:]:
+            fields = getattr(found, "__dataclass_fields__", {})
+            found = fields[part] if part in fields else getattr(found, part)
+        return found
+    raise AttributeError(name)
+
+
+def documented() -> set[str]:
+    text = "\n".join(p.read_text(encoding="utf-8") for p in (DOCS / "reference").glob("*.md"))
+    return set(re.findall(r"^::: (\S+)", text, re.MULTILINE))
+
+
+def public() -> list[str]:
+    names = [f"dagame.{n}" for n in dagame.__all__]
+    for module in ("lm", "estimators", "solvers", "library", "gpu"):
+        names += [f"dagame.{module}.{n}" for n in import_module(f"dagame.{module}").__all__]
+    return names
+
+
+def test_the_reference_has_every_public_name():
+    told = {id(resolve(n)) for n in documented()}
+    pages = [p for p in (DOCS / "reference").glob("*.md") if p.stem != "paper-index"]
+    words = "\n".join(p.read_text(encoding="utf-8") for p in pages)
+    for name in public():
+        found = resolve(name)
+        if callable(found):
+            assert id(found) in told, name
+        elif not inspect.ismodule(found):
+            assert f"{name.rsplit('.', 1)[-1]}`" in words, name
+
+
+def test_every_name_of_the_paper_index_exists():
+    text = (DOCS / "reference/paper-index.md").read_text(encoding="utf-8")
+    names = set(re.findall(r"`(dagame\.[\w.]+)`", text))
+    assert len(names) > 40
+    for name in names:
+        resolve(name)
+    with pytest.raises(AttributeError):
+        resolve("dagame.AlignmentGame.no_such_thing")
+
+
+def test_the_checks_of_the_paper_index_are_those_of_verify():
+    from dagame.checks import CHECKS
+
+    text = (DOCS / "reference/paper-index.md").read_text(encoding="utf-8")
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    named = {c.strip() for row in rows[2:] for c in row[3].split(",") if c.strip()}
+    assert named == {theorem for theorem, *_ in CHECKS} - {"symmetry"}
+
+
+def test_documented_parameters_are_those_of_the_signature():
+    found = 0
+    for name in sorted(documented()):
+        target = resolve(name)
+        if not callable(target) or (isinstance(target, type) and issubclass(target, Exception)):
+            continue
+        known = set(inspect.signature(target).parameters)
+        for told in arguments(inspect.getdoc(target) or ""):
+            found += 1
+            assert told in known, f"{name}: {told}"
+    assert found > 150
+
+
+def arguments(doc: str) -> list[str]:
+    """Names in a docstring's Args section; one line may tell several."""
+    section = re.search(r"^Args:\n((?:[ ]{4}.*\n?|\n)*)", doc, re.MULTILINE)
+    lines = re.findall(r"^ {4}(\w[\w, ]*):", section[1], re.MULTILINE) if section else []
+    return [name for line in lines for name in line.split(", ")]
+
+
+# -- commands -------------------------------------------------------------------------------------
+
+
+def commands() -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        for _, code in blocks(page, *SHELL):
+            lines = code.replace("\\\n", " ").splitlines()
+            found += [(page.name, line.split("  #")[0].strip()) for line in lines]
+    return found
+
+
+def test_the_commands_of_the_pages_have_these_options():
+    programs = runpy.run_path(str(DOCS / "hooks.py"))["command_lines"]()
+    seen = set()
+    for page, line in commands():
+        words = shlex.split(line, comments=True)
+        name = Path(words[0]).name if words else ""
+        if name not in programs or len(words) < 2 or words[1].startswith("-"):
+            continue
+        command = programs[name].commands[words[1]]
+        known = {o for p in command.params for o in [*p.opts, *p.secondary_opts]} | {"--help"}
+        for word in words[2:]:
+            if word.startswith("--"):
+                assert word.split("=")[0] in known, f"{page}: {line}"
+        seen.add(words[1])
+    assert {"solve", "verify", "demo", "finetune", "scaling"} <= seen
+
+
+def test_the_scripts_that_pages_name_exist():
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for script in re.findall(r"python ((?:benchmarks|paper_figs|docs)/[\w/]+\.py)", text):
+            assert (ROOT / script).exists(), f"{page.name}: {script}"
+            ast.parse((ROOT / script).read_text(encoding="utf-8"))
