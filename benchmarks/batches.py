@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from common import RESULTS, keep, median_seconds
 
 import dagame as dg
 from dagame.arrays import to_numpy
+from dagame.bench.peers import Peer, jaxopt_mirror, scipy_minimiser
 
 PHI = dg.Coherence(10.0)
 
@@ -107,76 +108,17 @@ def cuda_batches() -> list[dict[str, Any]]:
     return rows
 
 
-def _scipy(method: str) -> Callable[[np.ndarray], np.ndarray]:
-    from scipy.optimize import Bounds, LinearConstraint, minimize
-
-    def run(reference: np.ndarray) -> np.ndarray:
-        m, n = reference.shape
-        w, log0 = np.full(m, 1 / m), np.log(reference)
-
-        def cost(v: np.ndarray) -> tuple[float, np.ndarray]:
-            nu = np.maximum(v.reshape(m, n), 1e-300)
-            value = PHI.value(nu, w) - (w * (nu * (np.log(nu) - log0)).sum(-1)).sum()
-            slope = w[:, None] * (PHI.reward(nu, w) - (np.log(nu) - log0) - 1)
-            return -float(value), -slope.ravel()
-
-        rows = np.kron(np.eye(m), np.ones(n))
-        found = minimize(
-            cost,
-            reference.ravel(),
-            jac=True,
-            method=method,
-            bounds=Bounds(1e-12, 1),
-            constraints=LinearConstraint(rows, 1, 1),
-            options={"maxiter": 1000},
-        )
-        nu = np.maximum(found.x.reshape(m, n), 1e-300)
-        return nu / nu.sum(-1, keepdims=True)
-
-    return run
-
-
-def _jaxopt() -> Callable[[np.ndarray], np.ndarray] | None:
-    try:
-        import jax
-        import jax.numpy as jnp
-        from jaxopt import MirrorDescent
-        from jaxopt.projection import projection_simplex
-    except ImportError:
-        return None
-    jax.config.update("jax_enable_x64", True)
-
-    def objective(nu: Any, log0: Any) -> Any:
-        q = nu.mean(0)
-        m = nu.shape[0]
-        pull = 10.0 * (nu * (jnp.log(nu) - jnp.log(q))).sum() / m
-        return pull + (nu * (jnp.log(nu) - log0)).sum() / m
-
-    def prox(nu: Any, grad: Any, step: float, _: Any) -> Any:
-        return jax.nn.softmax(jnp.log(nu) - step * nu.shape[0] * grad, axis=-1)
-
-    assert projection_simplex is not None
-    solver = MirrorDescent(
-        fun=objective, projection_grad=prox, stepsize=1 / 11, maxiter=2000, tol=1e-12, jit=True
-    )
-
-    def run(reference: np.ndarray) -> np.ndarray:
-        start = jnp.asarray(reference)
-        return np.asarray(solver.run(start, None, jnp.log(start)).params)
-
-    return run
-
-
 def peers() -> list[dict[str, Any]]:
     """One game each, m = 4, n = 64: seconds and certified gap, as multiples of ours alone and batched."""
     table = references(20, 4, 64)
     game = [dg.AlignmentGame(t, PHI, beta=1.0) for t in table]
-    ways: dict[str, Callable[[np.ndarray], np.ndarray] | None] = {
-        "dagame, single solves": lambda t: ours(t).marginals,
-        "cvxpy + CLARABEL": lambda t: ours(t, method="convex").marginals,
-        "scipy SLSQP": _scipy("SLSQP"),
-        "scipy trust-constr": _scipy("trust-constr"),
-        "jaxopt MirrorDescent": _jaxopt(),
+    jaxopt = find_spec("jaxopt") is not None
+    ways: dict[str, Peer | None] = {
+        "dagame, single solves": lambda g: dg.solve(g, throw=False).marginals,
+        "cvxpy + CLARABEL": lambda g: dg.solve(g, "convex", throw=False).marginals,
+        "scipy SLSQP": scipy_minimiser("SLSQP"),
+        "scipy trust-constr": scipy_minimiser("trust-constr"),
+        "jaxopt MirrorDescent": jaxopt_mirror() if jaxopt else None,
     }
     big = references(20_000, 4, 64)
     ours(big[:1000])
@@ -194,9 +136,9 @@ def peers() -> list[dict[str, Any]]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 if not name.startswith("scipy"):
-                    way(table[0])
+                    way(game[0])
                 started = time.perf_counter()
-                found = [way(t) for t in table[:count]]
+                found = [way(g) for g in game[:count]]
                 seconds = (time.perf_counter() - started) / count
                 gaps = [float(dg.certify(g, f).gap) for g, f in zip(game, found, strict=False)]
             rows.append(_row(name, 1e3 * seconds, seconds / batch, max(gaps)))

@@ -1,0 +1,174 @@
+"""The command line of the benchmarks: `dagame-bench equivalence | scaling | solvers | estimators | lm`.
+
+Exit codes: 0 done; 1 a result contradicts the theory; 2 bad input, told in one sentence.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .. import __version__
+from ..errors import DagameError, OutputError
+
+if TYPE_CHECKING:
+    from .common import Result
+
+FORMATS = (".png", ".pdf", ".svg")
+
+app = typer.Typer(
+    help="Benchmarks of dagame; each ends with a table and records machine, versions and seed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Quick = Annotated[bool, typer.Option("--quick", help="A small version.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Json = Annotated[str | None, typer.Option("--json", help='Write the result; "-" for stdout.')]
+Plot = Annotated[Path | None, typer.Option("--plot", help="Write the picture: .png, .pdf or .svg.")]
+
+
+def main() -> None:
+    """Run the command line; an error of the user's is one sentence and exit code 2."""
+    try:
+        app()
+    except DagameError as error:
+        print(f"dagame-bench: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        print(f"dagame {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def equivalence(
+    quick: Quick = False, seed: Seed = 0, json_file: Json = None, plot: Plot = None
+) -> None:
+    """|J(Nash) - J(ALFT by cvxpy)| and certified gaps on random games, by objective."""
+    from . import equivalence as bench
+
+    _measure(bench, json_file, plot, quick=quick, seed=seed)
+
+
+@app.command()
+def scaling(
+    quick: Quick = False, seed: Seed = 0, json_file: Json = None, plot: Plot = None
+) -> None:
+    """Cost to a fixed gap as |Y| = V^T grows, and in the number of contexts; log-log slopes."""
+    from . import scaling as bench
+
+    _measure(bench, json_file, plot, quick=quick, seed=seed)
+
+
+@app.command()
+def solvers(
+    quick: Quick = False, seed: Seed = 0, json_file: Json = None, plot: Plot = None
+) -> None:
+    """Time and certified gap against cvxpy, scipy and jaxopt, as performance profiles."""
+    from . import solvers as bench
+
+    _measure(bench, json_file, plot, quick=quick, seed=seed)
+
+
+@app.command()
+def estimators(
+    quick: Quick = False,
+    seed: Seed = 5,
+    json_file: Json = None,
+    plot: Plot = None,
+    part: Annotated[
+        list[str] | None,
+        typer.Option(help="tables | gaps | throughput; repeatable, default all."),
+    ] = None,
+) -> None:
+    """Bias, noise and samples to a gap of every reward estimator; reward throughput."""
+    from . import estimators as bench
+
+    parts = bench.check_parts(part)
+    _measure(bench, json_file, plot, quick=quick, seed=seed, parts=parts)
+
+
+@app.command()
+def lm(
+    quick: Quick = False,
+    seed: Seed = 0,
+    json_file: Json = None,
+    plot: Plot = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="One method; repeatable, default all; an unknown name lists them."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps of each.")] = None,
+    problems: Annotated[
+        int | None, typer.Option(min=2, max=200, help="Test problems measured.")
+    ] = None,
+) -> None:
+    """Objectives and published rewards on the embedded language model: predicted and trained."""
+    from ..cli import require_lm
+    from . import lm as bench
+
+    require_lm()
+    methods = bench.check_methods(method)
+    _measure(
+        bench,
+        json_file,
+        plot,
+        quick=quick,
+        seed=seed,
+        methods=methods,
+        steps=steps,
+        problems=problems,
+    )
+
+
+def _measure(bench: Any, json_file: str | None, plot: Path | None, **options: Any) -> None:
+    """Check the outputs, run, print, write; exit code 1 if the result did not pass."""
+    from ..output import check_file, write_json
+    from .common import save_plot, watching
+
+    if json_file not in (None, "-"):
+        check_file(json_file)
+    if plot is not None:
+        if plot.suffix not in FORMATS:
+            raise OutputError(f"{plot} cannot be drawn: name a .png, .pdf or .svg file.")
+        check_file(plot)
+    with watching() as watch:
+        result = bench.run(watch=watch, **options)
+    _print(result, stderr=json_file == "-")
+    if json_file is not None:
+        write_json(json_file, result.as_dict())
+    if plot is not None:
+        save_plot(bench.draw(result), plot)
+    if not result.passed:
+        raise typer.Exit(1)
+
+
+def _print(result: Result, stderr: bool) -> None:
+    from rich.console import Console
+
+    console = Console(stderr=stderr)
+    if not console.is_terminal:
+        console.width = max(console.width, 160)
+    for section in (s for s in result.sections if s.printed):
+        console.print(section.table())
+    for note in result.facts.get("notes", ()):
+        console.print(note, highlight=False)
+    console.print(
+        f"{result.benchmark}, seed {result.seed}, {result.seconds:.1f} s", highlight=False
+    )
+
+
+if __name__ == "__main__":
+    main()

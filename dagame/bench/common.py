@@ -1,0 +1,250 @@
+"""What every benchmark shares: the machine in words, progress, results as JSON and tables, timing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from rich.progress import Progress
+    from rich.table import Table
+
+T = TypeVar("T")
+Row = dict[str, Any]
+PACKAGES = ("numpy", "scipy", "cvxpy", "clarabel", "scs", "jax", "jaxopt", "polars", "torch")
+PACKAGES += ("transformers", "trl")
+
+
+def environment() -> Row:
+    """Processor, cores, threads, system, versions of what is installed, commit of a checkout."""
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    return {
+        "cpu": _processor(),
+        "cores": os.cpu_count(),
+        "threads": int(threads) if threads.isdigit() else os.cpu_count(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "dagame": _version("dagame"),
+        **{name: found for name in PACKAGES if (found := _version(name))},
+        "commit": _commit(),
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the package's own checkout, "-dirty" after changes; None where it is installed."""
+    package = Path(__file__).parents[1]
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, cwd=package, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "__init__.py")
+        return git("describe", "--always", "--dirty")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table of a result: key in the JSON, title, rows (dictionaries of one shape).
+
+    Long ones are not `printed`.
+    """
+
+    key: str
+    title: str
+    rows: Sequence[Row]
+    printed: bool = True
+
+    def table(self) -> Table:
+        """For a terminal; cells that hold lists or dictionaries are for the JSON only."""
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+
+        made = Table(title=self.title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        columns = [k for k, v in self.rows[0].items() if not isinstance(v, list | dict)]
+        for name in columns:
+            words = any(isinstance(r[name], str) for r in self.rows)
+            head = name if words else "\n".join(wrap(name, 12))
+            made.add_column(head, justify="left" if words else "right", no_wrap=not words)
+        for row in self.rows:
+            made.add_row(*(shown(row[name]) for name in columns))
+        return made
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a benchmark found: settings, sections (tables) and other facts; `passed` False exits 1."""
+
+    benchmark: str
+    quick: bool
+    seed: int
+    settings: Row
+    sections: Sequence[Section]
+    facts: Row = field(default_factory=dict)
+    seconds: float = 0.0
+    passed: bool = True
+
+    def __getitem__(self, key: str) -> Sequence[Row]:
+        """The rows of a section."""
+        return next(s.rows for s in self.sections if s.key == key)
+
+    def as_dict(self) -> Row:
+        """The JSON of `--json`."""
+        return {
+            "benchmark": self.benchmark,
+            "quick": self.quick,
+            "seed": self.seed,
+            "seconds": round(self.seconds, 2),
+            "passed": self.passed,
+            "environment": environment(),
+            "settings": self.settings,
+            **self.facts,
+            **{s.key: list(s.rows) for s in self.sections},
+        }
+
+
+def shown(value: Any) -> str:
+    """A cell: three digits, a dash for what is not known."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | np.integer):
+        return f"{value:,}"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+class Watch:
+    """Progress on stderr, silent without a terminal: `for game in watch.over(games, "games")`."""
+
+    def __init__(self, bar: Progress | None = None) -> None:
+        """Silent unless given a bar; see `watching`."""
+        self._bar = bar
+
+    def over(self, items: Sequence[T], what: str | Callable[[T], str]) -> Iterator[T]:
+        """The items one by one, told as they come; `what` names all of them, or each."""
+        name = what if isinstance(what, str) else ""
+        if self._bar is None:
+            yield from items
+            return
+        task = self._bar.add_task(name, total=len(items))
+        for item in items:
+            if not isinstance(what, str):
+                self._bar.update(task, description=what(item), refresh=True)
+            yield item
+            self._bar.advance(task)
+        self._bar.remove_task(task)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Callable[[str], None]]:
+        """A line of unknown length, and the function that says what is being done in it."""
+        if self._bar is None:
+            yield lambda text: None
+            return
+        bar, task = self._bar, self._bar.add_task(name, total=None)
+        yield lambda text: bar.update(task, description=f"{name}: {text}", refresh=True)
+        bar.remove_task(task)
+
+
+@contextmanager
+def watching() -> Iterator[Watch]:
+    """A `Watch` with bars on stderr if that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Watch()
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield Watch(bar)
+
+
+def median_seconds(function: Callable[[], Any], repeats: int, warm: int = 1) -> float:
+    """The median wall time of `repeats` calls after `warm` more."""
+    for _ in range(warm):
+        function()
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - started)
+    return float(np.median(times))
+
+
+def slope(x: Sequence[float], y: Sequence[float | None]) -> float | None:
+    """The least-squares slope of log y on log x, where y is known and > 0; None below two points."""
+    known = [(a, b) for a, b in zip(x, y, strict=True) if b is not None and b > 0]
+    if len({a for a, _ in known}) < 2:
+        return None
+    log_x, log_y = np.log(np.array(known, float)).T
+    return float(np.polyfit(log_x, log_y, 1)[0])
+
+
+def panels(columns: int, rows: int = 1, width: float = 4.4, height: float = 3.7) -> Any:
+    """A figure and its axes, flat, without upper and right spines."""
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(width * columns, height * rows), layout="constrained", facecolor="white")
+    axes = np.ravel(made.subplots(rows, columns))
+    for one in axes:
+        one.spines[["top", "right"]].set_visible(False)
+    return made, axes
+
+
+def label(axes: Axes, x: str, y: str, title: str = "") -> None:
+    """Names of both axes and a title, at one size."""
+    axes.set_xlabel(x, fontsize=9)
+    axes.set_ylabel(y, fontsize=9)
+    axes.set_title(title, fontsize=10)
+    axes.tick_params(labelsize=8)
+
+
+def save_plot(figure: Figure, path: Path) -> None:
+    """Write the figure in the format of the file's suffix."""
+    from ..output import replacing
+
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=130, format=path.suffix[1:])
+
+
+def group(rows: Sequence[Mapping[str, Any]], by: str) -> dict[Any, list[Mapping[str, Any]]]:
+    """Rows by the value of a column, in order of appearance."""
+    found: dict[Any, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row[by], []).append(row)
+    return found

@@ -1,0 +1,180 @@
+"""Nash = ALFT optimum (T2) on thousands of random games, with cvxpy as the referee.
+
+Per game: the equilibrium by `dagame.solve`, certified (both players' exploitabilities add to the gap),
+and the ALFT problem stated to cvxpy and CLARABEL. Every second game has traces: there the referee
+optimises the trace policy itself, the answer map being a 0/1 channel (T3). The value of the referee's
+policy is J, computed from the definition, so that J(Nash) + gap >= J(referee) must hold, but for what
+a hard set broken by the referee's tolerance is worth, multipliers x excess (weak duality): `beaten`
+counts the games where it does not, beyond 1e-9. `above 1e-6` counts those where the two values differ
+by more than that relative to max(1, |J|), which is cvxpy's accuracy. References hold exact zeros;
+every third game has masses of 1e-12 besides. Nothing that fails is left out: `no form` counts games
+that are no convex program as stated (T6 certifies these), `referee failed` those for which cvxpy gave
+no answer, or called infeasible what has a certified equilibrium.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..answer_map import AnswerMap
+from ..arrays import to_numpy
+from ..certificate import certify_log
+from ..errors import DagameError, InvalidObjective, NotConcave
+from ..game import AlignmentGame
+from ..random_games import KINKED, OBJECTIVES, random_game_of
+from ..solution import Status
+from ..solvers import solve
+from ..solvers.convex import convex_solve
+from .common import Result, Row, Section, Watch, label
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+GAMES, QUICK_GAMES = 100, 3
+TOLERANCE, AGREEMENT, ROUNDING = 1e-9, 1e-6, 1e-9
+
+
+@dataclass(frozen=True)
+class Played:
+    """One game: relative gap and difference J(Nash) - J(referee), and how both ended."""
+
+    status: str
+    gap: float
+    difference: float | None
+    beaten: bool
+    referee: str
+
+
+def run(quick: bool = False, seed: int = 0, watch: Watch | None = None) -> Result:
+    """Play `GAMES` (quick: 3) random games of each of the package's random objectives."""
+    started, count = time.perf_counter(), QUICK_GAMES if quick else GAMES
+    kinds = [*OBJECTIVES, *KINKED]
+    rows = []
+    for at, kind in enumerate((watch or Watch()).over(kinds, str)):
+        rng = np.random.default_rng([seed, at])
+        rows.append(_row(kind, [_play(kind, rng, k) for k in range(count)]))
+    passed = all(r["beaten"] == 0 and r["solved"] == r["games"] for r in rows)
+    title = "Nash equilibrium against the ALFT optimum by cvxpy, values relative to max(1, |J|)"
+    return Result(
+        "equivalence",
+        quick,
+        seed,
+        {"games per objective": count, "beta": 1.0, "tolerance": TOLERANCE, "referee": "CLARABEL"},
+        [Section("rows", title, rows)],
+        {"games": sum(r["games"] for r in rows)},
+        time.perf_counter() - started,
+        passed,
+    )
+
+
+def _play(kind: str, rng: np.random.Generator, k: int) -> Played:
+    m, n = int(rng.integers(1, 5)), int(rng.integers(2, 9))
+    options: Row = {"floor": 1e-12 if k % 3 == 2 else 0.0}
+    if k % 2:
+        options["traces"] = 2 * n
+    game = random_game_of(kind, rng, m, n, **options)
+    solution = solve(game, tol=TOLERANCE, throw=False)
+    certificate = solution.certificate
+    status, gap = solution.status, float(to_numpy(certificate.relative_gap))
+    ours, absolute = float(certificate.value), float(certificate.gap)
+    value, log_nu, how = _referee(game)
+    if status is Status.INFEASIBLE:
+        return Played("infeasible", gap, None, value is not None, how)
+    if value is None or log_nu is None:
+        return Played(status.name.lower(), gap, None, False, how)
+    size = max(1.0, abs(ours))
+    slack = game.objective.slack(log_nu, game.weights)
+    worth = 0.0
+    if slack is not None and solution.multipliers is not None:
+        worth = float((solution.multipliers * np.maximum(slack, 0)).sum())
+    beaten = value > ours + absolute + worth + ROUNDING * size
+    return Played(status.name.lower(), gap, (ours - value) / size, beaten, how)
+
+
+def _referee(game: AlignmentGame) -> tuple[float | None, np.ndarray | None, str]:
+    """J of cvxpy's policy and its answer marginals, or None and why."""
+    stated = _on_traces(game)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            log_pi, feasible = convex_solve(stated.flat())
+    except (NotConcave, InvalidObjective):
+        return None, None, "no form"
+    except (DagameError, ValueError, ArithmeticError):
+        return None, None, "failed"
+    if not feasible[0]:
+        return None, None, "failed"
+    value = float(certify_log(stated, log_pi[0]).value)
+    if not np.isfinite(value):
+        return None, None, "failed"
+    return value, np.asarray(stated.answer_map.log_push_forward(log_pi[0])), "solved"
+
+
+def _on_traces(game: AlignmentGame) -> AlignmentGame:
+    """The game with its map as a channel, which cvxpy optimises trace by trace, where Phi allows it."""
+    if game.answer_map.kind == "identity":
+        return game
+    if any(getattr(part, "deterministic_only", False) for _, part in game.objective.terms()):
+        return game.on_answers()
+    traces = np.eye(game.traces)
+    return game._changed(answer_map=AnswerMap.channel(game.answer_map.push_forward(traces)))
+
+
+def _row(kind: str, played: list[Played]) -> Row:
+    gaps = np.array([p.gap for p in played if p.status != "infeasible"])
+    off = np.array([abs(p.difference) for p in played if p.difference is not None])
+
+    def count(referee: str) -> int:
+        return sum(p.referee == referee for p in played)
+
+    return {
+        "objective": kind,
+        "games": len(played),
+        "solved": sum(p.status in ("solved", "infeasible") for p in played),
+        "largest gap": float(gaps.max(initial=0)),
+        "refereed": len(off),
+        "median |dJ|": float(np.median(off)) if off.size else None,
+        "largest |dJ|": float(off.max()) if off.size else None,
+        "above 1e-6": int((off > AGREEMENT).sum()),
+        "beaten": sum(p.beaten for p in played),
+        "no form": count("no form"),
+        "referee failed": count("failed"),
+        "gaps": [float(f"{g:.3g}") for g in gaps],
+        "differences": [float(f"{d:.3g}") for d in off],
+    }
+
+
+def draw(result: Result) -> Figure:
+    """Every game's certified gap and difference of values, one line per objective."""
+    from matplotlib.figure import Figure
+
+    from ..plots import AFTER, CYCLE
+
+    rows = list(result["rows"])[::-1]
+    figure = Figure(figsize=(7.2, 1.2 + 0.24 * len(rows)), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    floor = 1e-18
+    for place, row in enumerate(rows):
+        for values, colour, shift, mark in (
+            (row["gaps"], AFTER, 0.16, "o"),
+            (row["differences"], CYCLE[1], -0.16, "D"),
+        ):
+            shown: Any = np.maximum(values, floor)
+            axes.plot(
+                shown, np.full(len(values), place + shift), mark, color=colour, ms=2.6, alpha=0.5
+            )
+    axes.plot([], [], "o", color=AFTER, label="certified gap at the equilibrium")
+    axes.plot([], [], "D", color=CYCLE[1], label="|J(Nash) - J(ALFT by cvxpy)|")
+    axes.set_xscale("log")
+    axes.set_xlim(floor / 3, 1e-3)
+    axes.set_yticks(range(len(rows)), [r["objective"] for r in rows])
+    axes.set_ylim(-0.7, len(rows) - 0.3)
+    axes.legend(fontsize=8, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    axes.spines[["top", "right"]].set_visible(False)
+    label(axes, "relative to max(1, |J|); 1e-18 or less at the left edge", "")
+    return figure

@@ -1,0 +1,306 @@
+"""Bias, noise and cost of every reward table, and the samples each estimator needs to a given gap.
+
+tables: sup-bias sup_p p |E g(N) - f'(p)| and worst rmse sup_p p sqrt(E (g(N) - f'(p))^2) of Shannon
+diversity against K, with fitted log-log slopes and the time to build a table (no cache), and the
+bias-variance frontier. No randomness; minimax stops at K = 32, where its entries explode.
+gaps: exact gap against samples drawn for each estimator on three games, 10 seeds, K = 8 under the
+leave-two-out baseline; `naive` is the plug-in under an uncorrected group mean.
+throughput: rewards of 1e6 completions, integer keys; factorising strings is timed apart.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InvalidObjective
+from ..estimators import METHODS, MINIMAX_LIMIT, Frontier, count_rewards, frontier, reward_table
+from ..game import AlignmentGame
+from ..objectives import Coherence, GiniDiversity, PassAtK, ShannonDiversity
+from ..sampled import SampledGame, SampledRun, train
+from .common import Result, Row, Section, Watch, group, label, median_seconds, panels, slope
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PARTS = ("tables", "gaps", "throughput")
+SIZES, QUICK_SIZES = (4, 8, 16, 32, 64, 128, 256), (4, 8, 16)
+EDGES, QUICK_EDGES = (8, 16, 32, 64), (8,)
+GROUP, DECAY = 8, 400.0
+
+
+def check_parts(parts: Sequence[str] | None) -> tuple[str, ...]:
+    """The parts asked for, in order; `InvalidObjective` names an unknown one."""
+    for part in parts or ():
+        if part not in PARTS:
+            raise InvalidObjective(f"part {part!r} is unknown; choose {', '.join(PARTS)}.")
+    return tuple(p for p in PARTS if not parts or p in parts)
+
+
+def run(
+    quick: bool = False,
+    seed: int = 5,
+    watch: Watch | None = None,
+    parts: tuple[str, ...] = PARTS,
+) -> Result:
+    """The parts asked for; `seed` draws the games of `gaps` and the completions of `throughput`."""
+    started, watch = time.perf_counter(), watch or Watch()
+    sections: list[Section] = []
+    facts: Row = {"objective": "ShannonDiversity(1)"}
+    if "tables" in parts:
+        rows, slopes, edges = _tables(quick, watch)
+        facts |= {"slopes": slopes, "frontier": edges}
+        fits = [{"method": m, "slope of the sup-bias in K": s} for m, s in slopes.items()]
+        sections.append(Section("tables", "Tables g(N) of Shannon diversity", rows))
+        sections.append(Section("fits", "Log-log slopes", fits))
+    if "gaps" in parts:
+        rows, curves = _gaps(quick, seed, watch)
+        facts["curves"] = curves
+        title = f"Sampled games, K = {GROUP}: the exact gap after training"
+        sections.append(Section("gaps", title, rows))
+    if "throughput" in parts:
+        rows = _throughput(quick, seed, watch)
+        sections.append(Section("throughput", "Rewards of completions, K = 16, 8 contexts", rows))
+    settings = {"parts": list(parts), "K of gaps": GROUP, "decay": DECAY, **_effort(quick)}
+    return Result(
+        "estimators", quick, seed, settings, sections, facts, time.perf_counter() - started
+    )
+
+
+def _effort(quick: bool) -> Row:
+    return {"steps": 400, "replicas": 3} if quick else {"steps": 20_000, "replicas": 10}
+
+
+# -- tables ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _no_cache() -> Iterator[None]:
+    """Tables are built, not read from the disk."""
+    before = os.environ.get("DAGAME_CACHE_DIR")
+    os.environ["DAGAME_CACHE_DIR"] = ""
+    try:
+        yield
+    finally:
+        del os.environ["DAGAME_CACHE_DIR"]
+        if before is not None:
+            os.environ["DAGAME_CACHE_DIR"] = before
+
+
+def _tables(quick: bool, watch: Watch) -> tuple[list[Row], Row, Row]:
+    """Every method against K, slopes of the sup-bias, and the frontier."""
+    phi, sizes = ShannonDiversity(), QUICK_SIZES if quick else SIZES
+    reward_table(phi, 3)
+    jobs = [
+        (method, k)
+        for method in METHODS
+        for k in sizes
+        if method != "u_statistic" and not (method == "minimax" and k > MINIMAX_LIMIT)
+    ]
+    with _no_cache():
+        rows = [
+            _table_row(phi, *job) for job in watch.over(jobs, lambda job: f"{job[0]}, K = {job[1]}")
+        ]
+        ends = QUICK_EDGES if quick else EDGES
+        edges = {k: frontier(phi, k) for k in watch.over(ends, lambda k: f"frontier, K = {k}")}
+    slopes = {
+        method: slope([r["K"] for r in mine], [r["sup-bias"] for r in mine])
+        for method, mine in group(rows, "method").items()
+    }
+    return rows, slopes, {str(k): _edge(e) for k, e in edges.items()}
+
+
+def _table_row(phi: ShannonDiversity, method: str, k: int) -> Row:
+    started = time.perf_counter()
+    table = reward_table(phi, k, method)
+    seconds = time.perf_counter() - started
+    plain = reward_table(phi, k, "plug_in")
+    return {
+        "method": method,
+        "K": k,
+        "sup-bias": table.sup_bias,
+        "plug-in's over it": plain.sup_bias / table.sup_bias,
+        "rmse": table.worst_rmse,
+        "over the plug-in's rmse": table.worst_rmse / plain.worst_rmse,
+        "largest entry": float(np.abs(table.entries).max()),
+        "seconds": seconds,
+    }
+
+
+def _edge(edge: Frontier) -> list[Row]:
+    return [
+        {"rmse factor": f, "sup-bias": t.sup_bias, "rmse": t.worst_rmse}
+        for f, t in zip(edge.factors.tolist(), edge.tables, strict=True)
+    ]
+
+
+# -- gaps -----------------------------------------------------------------------------------------
+
+
+def _games(seed: int) -> dict[str, tuple[AlignmentGame, tuple[str, ...], float]]:
+    """Three games with the estimators that serve them, and a learning rate for K = 8."""
+    rng = np.random.default_rng(seed)
+    reference = 0.97 * rng.dirichlet(np.full(6, 0.8), 8) + 0.03 / 6
+    own = ("variance_optimal", "krichevsky_trofimov", "plug_in")
+    success = np.array([0.0, 0, 1, 0, 0, 0])
+    return {
+        "Shannon diversity": (
+            AlignmentGame(reference[:1], ShannonDiversity(1.0), beta=0.5),
+            (*own, "minimax", "jackknife"),
+            0.15,
+        ),
+        "coherence": (AlignmentGame(reference, Coherence(1.0), beta=0.5), own, 0.15),
+        "pass@4": (
+            AlignmentGame(reference[:1], PassAtK(success, 4, 1.0), beta=0.2),
+            ("u_statistic", *own),
+            0.3,
+        ),
+    }
+
+
+class _Naive(SampledGame):
+    """Plug-in rewards under a plain group mean: what an engine does that knows nothing of the game."""
+
+    def paid(self, marginals: Any, target: Any) -> Any:
+        """Uncorrected rewards, centred by the group's mean."""
+        made = count_rewards(
+            marginals.answers,
+            self.game.objective,
+            "plug_in",
+            baseline=None,
+            weights=self.game.weights,
+        )
+        return dataclasses.replace(made, baseline="group_mean")
+
+
+def _gaps(quick: bool, seed: int, watch: Watch) -> tuple[list[Row], Row]:
+    """Which estimator reaches a given gap first, at equal samples; and the curves for the picture."""
+    effort, jobs = _effort(quick), []
+    for name, (game, estimators, rate) in _games(seed).items():
+        jobs += [(name, e, SampledGame(game, GROUP, estimator=e), rate) for e in estimators]
+        jobs.append((name, "naive", _Naive(game, GROUP, baseline="group_mean"), rate))
+    rows: list[Row] = []
+    curves: Row = {}
+    for name, estimator, sampled, rate in watch.over(jobs, lambda job: f"{job[0]}, {job[1]}"):
+        run = train(
+            sampled, effort["steps"], learning_rate=rate, decay=DECAY, replicas=effort["replicas"]
+        )
+        rows.append({"game": name, "estimator": estimator, **_ends(run)})
+        bands = np.quantile(run.gaps, [0.1, 0.5, 0.9], axis=1)
+        curves.setdefault(name, {})[estimator] = {
+            "samples": run.samples.tolist(),
+            **{q: _digits(v) for q, v in zip(("10%", "median", "90%"), bands, strict=True)},
+        }
+    return rows, curves
+
+
+def _digits(values: np.ndarray) -> list[float]:
+    return [float(f"{v:.4g}") for v in values]
+
+
+def _ends(run: SampledRun) -> Row:
+    low, middle, high = np.quantile(run.gaps[-6:].mean(0), [0.1, 0.5, 0.9]).tolist()
+    start = float(run.gaps[0, 0])
+    first = np.median(run.samples_to(start / 10))
+    return {
+        "gap at start": start,
+        "final gap, median": middle,
+        "10%": low,
+        "90%": high,
+        "samples to a tenth": None if np.isinf(first) else float(first),
+    }
+
+
+# -- throughput -----------------------------------------------------------------------------------
+
+
+def _throughput(quick: bool, seed: int, watch: Watch) -> list[Row]:
+    """1e6 completions (quick: 2e4), K = 16, 8 contexts a class."""
+    import polars as pl
+
+    from ..lm.rewards import group_rewards
+
+    classes, m, k = 157 if quick else 7813, 8, 16
+    n = classes * m * k
+    ids = np.repeat(np.arange(classes), m * k), np.tile(np.repeat(np.arange(m), k), classes)
+    keys = np.random.default_rng(seed).zipf(1.6, n) % 97
+    words = [f"answer {key}" for key in keys]
+    calls: dict[str, Callable[[], Any]] = {
+        repr(phi): lambda phi=phi: group_rewards(*ids, keys, phi, baseline="group_mean")
+        for phi in (
+            Coherence(),
+            ShannonDiversity(),
+            GiniDiversity(),
+            Coherence(1.0, "euclidean"),
+            Coherence(1.0, "geometric"),
+        )
+    }
+    calls["(factorising strings)"] = lambda: pl.Series(words).cast(pl.Categorical).to_physical()
+    rows: list[Row] = []
+    for name in watch.over(list(calls), str):
+        seconds = median_seconds(calls[name], 5)
+        rows.append(
+            {"objective": name, "completions": n, "seconds": seconds, "a second": n / seconds}
+        )
+    return rows
+
+
+# -- the picture ----------------------------------------------------------------------------------
+
+
+def draw(result: Result) -> Figure:
+    """A row of panels for the tables, one for the gaps; throughput as bars where it stands alone."""
+    parts = result.settings["parts"]
+    pictured = [p for p in ("tables", "gaps") if p in parts]
+    if not pictured:
+        figure, axes = panels(1, width=6.4)
+        rows = list(result["throughput"])[::-1]
+        axes[0].barh([r["objective"] for r in rows], [r["a second"] for r in rows])
+        label(axes[0], "completions a second", "", "rewards, one thread")
+        return figure
+    figure, axes = panels(3, len(pictured))
+    for at, part in enumerate(pictured):
+        {"tables": _draw_tables, "gaps": _draw_gaps}[part](axes[3 * at : 3 * at + 3], result)
+    return figure
+
+
+def _draw_tables(axes: Sequence[Axes], result: Result) -> None:
+    from ..plots import CYCLE
+
+    slopes = result.facts["slopes"]
+    for one, quantity in zip(axes[:2], ("sup-bias", "rmse"), strict=True):
+        for c, (method, rows) in enumerate(group(result["tables"], "method").items()):
+            mine = [r for r in rows if r[quantity] < 1e3]
+            text = f"{method.replace('_', ' ')}, slope {slopes[method]:.2f}"
+            x, y = [r["K"] for r in mine], [r[quantity] for r in mine]
+            one.loglog(x, y, "o-", ms=4, color=CYCLE[c], label=text)
+        one.set_xscale("log", base=2)
+        label(one, "K", "", quantity)
+    axes[1].legend(*axes[0].get_legend_handles_labels(), fontsize=7, frameon=False)
+    for c, (k, points) in enumerate(result.facts["frontier"].items()):
+        x, y = [p["rmse"] for p in points], [p["sup-bias"] for p in points]
+        axes[2].loglog(x, y, "o-", ms=4, color=CYCLE[c], label=f"K = {k}")
+        plain = next(r for r in result["tables"] if (r["method"], r["K"]) == ("plug_in", int(k)))
+        axes[2].plot(plain["rmse"], plain["sup-bias"], "s", ms=7, mfc="none", color=CYCLE[c])
+    axes[2].xaxis.set_minor_formatter("")
+    label(axes[2], "worst rmse", "sup-bias", "frontier; squares: plug-in")
+    axes[2].legend(fontsize=8, frameon=False)
+
+
+def _draw_gaps(axes: Sequence[Axes], result: Result) -> None:
+    from ..plots import CYCLE
+
+    for one, (name, curves) in zip(axes, result.facts["curves"].items(), strict=True):
+        for c, (estimator, curve) in enumerate(curves.items()):
+            x, text = curve["samples"], estimator.replace("_", " ")
+            one.loglog(x, curve["median"], color=CYCLE[c], label=text)
+            one.fill_between(x, curve["10%"], curve["90%"], color=CYCLE[c], alpha=0.15, lw=0)
+        label(one, "samples drawn", "exact gap", f"{name}, K = {GROUP}")
+        one.legend(fontsize=7, frameon=False)

@@ -1,0 +1,304 @@
+"""Objectives and published rewards side by side on the embedded language model, from the same start.
+
+For each method the exact game is solved on the base model's own samples (the prediction, before any
+training), then the model is trained by TRL with the method's rewards at the recipe of `dagame demo`,
+and measured on test problems. Strength 1, beta = 0.1 for all, the KL in the reward; nothing was
+tuned for any but coherence. Methods that read labels are marked; the others never see them.
+
+Predictions: means over problems of the equilibrium on empirical answer distributions. Where neither T4
+nor T6 nor a formula gives the optimum (agreement, self-consistency at strengths above beta), the end of
+300 mirror steps from the reference stands in, `found by` says so. The empirical game knows only answers
+that were sampled, a trained model may go elsewhere (diversity does).
+`gap`: estimate of what any policy could still gain over the trained model (theory, section 5).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._methods import methods as atlas
+from ..arrays import log, to_numpy
+from ..demo import MAX_NEW_TOKENS, Judge, Recipe, fine_tune
+from ..errors import DagameError, InvalidObjective
+from ..game import AlignmentGame
+from ..objectives import Coherence, Objective, Sharpening
+from ..simplex import log_entropy
+from ..solution import Status
+from ..solvers import run as play
+from ..solvers import solve
+from .common import Result, Row, Section, Watch, label, panels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..answers.partition import Bucket
+    from ..lm._evaluate import LMEvaluation
+    from ..lm.rewards import ObjectiveOf
+
+Make = Callable[[Any, float], Objective]
+
+
+@dataclass(frozen=True)
+class Reward:
+    """A row: the objective from labels (or None) and a strength, and whether it reads labels."""
+
+    make: Make
+    labelled: bool = False
+
+    def objective(self, strength: float) -> ObjectiveOf:
+        """The objective, or a function of a bucket of classes where it has tables of labels."""
+        from ..answers.equilibria import labelled_table
+
+        if not self.labelled:
+            return self.make(None, strength)
+        return lambda bucket: self.make(labelled_table(bucket), strength)
+
+
+METHODS: dict[str, Reward] = {
+    "coherence": Reward(atlas["coherence"].objective),
+    "coherence, geometric": Reward(atlas["geometric overlap"].objective),
+    "coherence, Euclidean": Reward(lambda c, s: Coherence(s, "euclidean")),
+    "pairwise coherence, KL": Reward(atlas["pairwise coherence"].objective),
+    "expected agreement": Reward(atlas["expected agreement"].objective),
+    "majority vote (TTRL)": Reward(atlas["majority vote"].objective),
+    "self-consistency (EMPO)": Reward(atlas["EMPO as coded"].objective),
+    "sharpening": Reward(lambda c, s: Sharpening(s)),
+    "entropy diversity": Reward(atlas["entropy diversity"].objective),
+    "Gini diversity": Reward(atlas["Gini diversity"].objective),
+    "expected reward (RLVR)": Reward(atlas["expected reward"].objective, True),
+    "rejection sampling (STaR)": Reward(atlas["rejection sampling"].objective, True),
+    "pass@4": Reward(atlas["pass@k"].objective, True),
+    "reward less repeats": Reward(atlas["batch exploration"].objective, True),
+}
+QUICK = ("coherence", "majority vote (TTRL)", "expected reward (RLVR)")
+MEASURES = ("accuracy", "agreement", "entropy", "no answer", "value")
+MIRROR_STEPS = 300
+
+
+def check_methods(names: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The names, known all of them; None for the default."""
+    for name in names or ():
+        if name not in METHODS:
+            raise InvalidObjective(
+                f"method {name!r} is unknown; choose one of {'; '.join(METHODS)}."
+            )
+    return tuple(names) if names else None
+
+
+def run(
+    quick: bool = False,
+    seed: int = 0,
+    watch: Watch | None = None,
+    methods: tuple[str, ...] | None = None,
+    steps: int | None = None,
+    problems: int | None = None,
+) -> Result:
+    """Train and measure each method (quick: three, few steps and problems)."""
+    from ..lm import tiny
+
+    started, watch = time.perf_counter(), watch or Watch()
+    names = methods or (QUICK if quick else tuple(METHODS))
+    recipe = replace(Recipe(), steps=steps or (4 if quick else Recipe.steps))
+    problems, samples = problems or (6 if quick else 100), 8 if quick else 16
+    base, tokenizer = tiny.load()
+    rows = tiny.rows("test", problems)
+    with watch.stage("reference") as say:
+        judge = Judge.of(base, tokenizer, rows, recipe, seed, samples, say)
+        first = _evaluated(judge, base)
+    before = _measured(judge, first, None)
+    found = []
+    for name in watch.over(names, str):
+        with watch.stage("") as say:
+            found.append({"method": name, **_trained(METHODS[name], judge, first, say)})
+    reference = {"accuracy": before["accuracy"], "agreement": before["agreement"]}
+    reference |= {"entropy": before["entropy"], "no answer": before["no answer"]}
+    settings = {
+        "strength": recipe.strength, "beta": recipe.beta, "learning rate": recipe.learning_rate,
+        "steps": recipe.steps, "classes a step": recipe.classes_per_step,
+        "group size": recipe.group_size, "problems": problems, "samples": samples,
+    }  # fmt: skip
+    return Result(
+        "lm",
+        quick,
+        seed,
+        settings,
+        [Section("rows", _title(settings, reference), [_brief(r) for r in found])],
+        {"reference": before, "runs": found},
+        time.perf_counter() - started,
+    )
+
+
+def _title(settings: Row, reference: Row) -> str:
+    facts = ", ".join(f"{k} {v:.3f}" for k, v in reference.items())
+    return f"Embedded model, {settings['steps']} steps; reference: {facts}"
+
+
+def _brief(run: Row) -> Row:
+    """The printed row of a run."""
+    out: Row = {"method": run["method"], "labels": run["labels"]}
+    for name in ("accuracy", "agreement", "entropy"):
+        out[f"{name}, predicted"] = run["predicted"][name]
+        out[f"{name}, trained"] = run["after"][name]
+    out["found by"] = run["predicted"]["found by"]
+    return out | {"gap, trained": run["after"]["gap"], "seconds": run["seconds"]}
+
+
+def _trained(reward: Reward, judge: Judge, first: LMEvaluation, say: Callable[[str], None]) -> Row:
+    """Prediction, training and measurement of one method."""
+    from ..lm import tiny
+
+    recipe, started = judge.recipe, time.perf_counter()
+    objective = reward.objective(recipe.strength)
+    predicted = predict(first, objective, recipe.beta)
+    model, tokenizer = tiny.load()
+    fine_tune(model, tokenizer, tiny.rows("finetune"), objective, recipe, judge.seed, say)
+    after = _measured(judge, _evaluated(judge, model), objective)
+    seconds = time.perf_counter() - started
+    return {
+        "labels": reward.labelled,
+        "predicted": predicted,
+        "after": after,
+        "seconds": round(seconds, 2),
+    }
+
+
+# -- what is expected -----------------------------------------------------------------------------
+
+
+def predict(found: LMEvaluation, objective: ObjectiveOf, beta: float) -> Row:
+    """Means over problems at the equilibrium of the empirical game; infeasible ones are counted."""
+    from ..answers import Samples
+
+    samples = Samples.from_answers(found.completions, "class_id", "member_id", correct="correct")
+    parts, ways, worst, infeasible = [], set(), 0.0, 0
+    for bucket in samples.partition.buckets():
+        made = objective if isinstance(objective, Objective) else objective(bucket)
+        game = AlignmentGame(bucket.reference, made, beta=beta)
+        nu, gap, feasible, how = _equilibrium(game)
+        ways.add(how)
+        infeasible += int((~feasible).sum())
+        worst = max(worst, gap)
+        value = to_numpy(game.value(nu))
+        parts.append(_marginal_measures(bucket, nu, value)[feasible])
+    means = np.concatenate(parts).mean(0) if parts else np.full(len(MEASURES), np.nan)
+    out: Row = {k: float(v) for k, v in zip(MEASURES, means, strict=True)}
+    certified = None if _MIRROR in ways else worst
+    return out | {"found by": ", ".join(sorted(ways)), "gap": certified, "infeasible": infeasible}
+
+
+_MIRROR = "mirror steps, not certified"
+
+
+def _equilibrium(game: AlignmentGame) -> tuple[np.ndarray, float, np.ndarray, str]:
+    """Marginals, largest gap, which classes are feasible, and how they were found."""
+    try:
+        solution = solve(game, throw=False)
+    except DagameError:
+        history = play(game, "mirror", MIRROR_STEPS)
+        assert history.marginals is not None
+        nu = history.marginals[-1]
+        return nu, np.inf, np.ones(len(nu), bool), _MIRROR
+    feasible = np.asarray(solution.statuses != Status.INFEASIBLE)
+    gap = float(to_numpy(solution.gap)[feasible].max(initial=0))
+    return to_numpy(solution.marginals), gap, feasible, solution.method
+
+
+def _marginal_measures(bucket: Bucket, nu: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """`MEASURES` of each class (B, 5)."""
+    from ..answers.equilibria import accuracy, agreement
+
+    none = (nu * bucket.no_answer[:, None, :]).sum(-1).mean(-1)
+    entropy = log_entropy(log(nu)).mean(-1)
+    return np.stack([accuracy(nu, bucket.correct), agreement(nu), entropy, none, value], axis=-1)
+
+
+# -- what is measured -----------------------------------------------------------------------------
+
+
+def _evaluated(judge: Judge, model: Any) -> LMEvaluation:
+    from ..lm import tiny
+    from ..lm._evaluate import evaluate
+
+    return evaluate(
+        model,
+        judge.tokenizer,
+        judge.rows,
+        samples=judge.samples,
+        max_new_tokens=MAX_NEW_TOKENS,
+        extract=tiny.extract,
+        reference=judge.reference,
+        seed=judge.seed,
+        batch_size=1024,
+    )
+
+
+def _measured(judge: Judge, found: LMEvaluation, objective: ObjectiveOf | None) -> Row:
+    """Accuracies, agreement, entropy, KL, and for an objective the estimated value and gap."""
+    numbers = found.as_dict()
+    out: Row = {"accuracy": numbers["sampled_accuracy"], "no answer": numbers["no_answer"]}
+    names = ("greedy_accuracy", "majority_accuracy", "agreement", "entropy", "kl")
+    out |= {name.replace("_", " "): numbers[name] for name in names}
+    return out | _certified(judge, found, objective)
+
+
+def _certified(judge: Judge, found: LMEvaluation, objective: ObjectiveOf | None) -> Row:
+    import polars as pl
+
+    from ..lm._certificate import certificate_from_samples
+
+    unknown: Row = {"value": None, "gap": None, "gap interval": None, "gap note": ""}
+    if objective is None:
+        return unknown
+    ours = found.completions.with_columns(
+        (pl.col("log_prob") - pl.col("log_ratio")).alias("log_reference")
+    )
+    try:
+        gap = certificate_from_samples(
+            ours,
+            judge.drawn.completions,
+            objective,
+            judge.recipe.beta,
+            log_policy="log_prob",
+            correct="correct",
+            seed=judge.seed,
+        )
+    except DagameError as error:
+        return unknown | {"gap note": str(error)}
+    interval = list(gap.interval)
+    note = "" if np.isfinite(gap.gap) else "infinite: an answer that some contexts never gave"
+    return {"value": gap.value, "gap": gap.gap, "gap interval": interval, "gap note": note}
+
+
+# -- the picture ----------------------------------------------------------------------------------
+
+
+def draw(result: Result) -> Figure:
+    """Reference, prediction and trained model of every method: accuracy, agreement, entropy."""
+    from ..plots import AFTER, CYCLE
+
+    runs: list[Mapping[str, Any]] = list(result.facts["runs"])[::-1]
+    figure, axes = panels(3, width=3.9, height=1.5 + 0.27 * len(runs))
+    for at, (one, name) in enumerate(zip(axes, ("accuracy", "agreement", "entropy"), strict=True)):
+        one.axvline(result.facts["reference"][name], color="#9aa5b1", lw=1.4, label="reference")
+        for k, row in enumerate(runs):
+            expected, trained = row["predicted"][name], row["after"][name]
+            one.plot([expected, trained], [k, k], color="#cbd5e1", lw=2, zorder=1)
+            one.plot(expected, k, "D", mfc="white", color=CYCLE[1], ms=6, zorder=2)
+            one.plot(trained, k, "o", color=AFTER, ms=6, zorder=3)
+        one.plot([], [], "D", mfc="white", color=CYCLE[1], label="predicted by the exact game")
+        one.plot([], [], "o", color=AFTER, label="trained")
+        names = [r["method"] + (" *" if r["labels"] else "") for r in runs]
+        one.set_yticks(range(len(runs)), names if at == 0 else [""] * len(runs))
+        one.set_ylim(-0.6, len(runs) - 0.4)
+        label(one, name + (", nats" if name == "entropy" else ""), "")
+    axes[0].set_xlim(-0.02, 1.02)
+    axes[1].set_xlim(-0.02, 1.02)
+    handles, texts = axes[0].get_legend_handles_labels()
+    figure.legend(handles, texts, loc="outside upper center", ncols=3, fontsize=8, frameon=False)
+    figure.supxlabel("* reads the labels", fontsize=8)
+    return figure

@@ -1,0 +1,142 @@
+"""Parts of the benchmarks on their own: slopes, counts of calls, peers, profiles."""
+
+import io
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import dagame as dg
+from dagame.bench.common import Section, Watch, environment, slope
+from dagame.bench.context_costs import FORMS, calls, kl_pair_by_pair, levels
+from dagame.bench.equivalence import _on_traces
+from dagame.bench.peers import NotStated, OutOfTime, _cost, cvxpy, peers, scipy_minimiser
+from dagame.bench.scaling import CountedGame
+from dagame.bench.solvers import profiles
+from dagame.library import random_game
+
+
+def test_slope_is_that_of_a_power_law():
+    x = [10, 100, 1000, 10_000]
+    assert slope(x, [3 * v**1.7 for v in x]) == pytest.approx(1.7)
+    assert slope(x, [3 * v**1.7 for v in x[:3]] + [None]) == pytest.approx(1.7)
+    assert slope(x, [None, None, None, 4.0]) is None
+
+
+def test_environment_names_the_machine():
+    found = environment()
+    assert {"cpu", "cores", "threads", "python", "numpy", "commit"} <= set(found)
+    assert found["numpy"] == np.__version__
+
+
+def test_a_table_shows_what_is_no_list():
+    rows = [{"way": "a", "x": 0.12345, "n": 1234, "none": None, "all": [1, 2]}]
+    out = io.StringIO()
+    Console(file=out, width=100).print(Section("rows", "Title", rows).table())
+    text = out.getvalue()
+    assert "0.123" in text
+    assert "1,234" in text
+    assert "–" in text
+    assert "[1, 2]" not in text
+
+
+def test_watch_yields_everything_in_silence(capfd):
+    assert list(Watch().over([1, 2, 3], str)) == [1, 2, 3]
+    with Watch().stage("work") as say:
+        say("something")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_pair_by_pair_is_the_pairwise_objective(rng):
+    p, w = rng.dirichlet(np.ones(5), 4), rng.dirichlet(np.ones(4))
+    value, reward = kl_pair_by_pair(np.log(p), w)
+    phi = dg.PairwiseCoherence(1.0, "kl")
+    assert value == pytest.approx(float(phi.value(p, w)))
+    np.testing.assert_allclose(reward, phi.reward(p, w), rtol=1e-10)
+    for _, evaluate in FORMS.values():
+        assert evaluate(np.log(p), w)[1].shape == p.shape
+
+
+def test_calls_grow_as_their_definitions_say():
+    m, k = 5, 3
+    found = {r["reward"]: r for r in calls(m, k)}
+    assert found["all-pairs agreement"]["scorer calls"] == m * (m - 1) // 2 * k * k
+    assert found["re-scoring under each paraphrase"]["forward passes besides"] == m * m * k
+    assert found["semantic clusters"]["scorer calls"] == m * k * (k - 1)
+    ours = found["coherence, majority vote, diversity"]
+    assert (ours["in all"], ours["exponent in m"]) == (m * k, 1)
+
+
+def test_trace_coherence_pays_more_kl():
+    rows, slopes = levels((4,), 3, 2, 0, 4.0, Watch())
+    (row,) = rows
+    assert row["KL, traces"] > row["KL, answers"]
+    assert row["agreement, answers"] > row["agreement before"]
+    assert slopes == {"trace_coherence": None, "answer_coherence": None}
+
+
+def test_evaluated_traces_are_counted(rng):
+    game = CountedGame(rng.dirichlet(np.ones(12), 2), dg.Coherence(), beta=1.0)
+    flat = game.flat()
+    for _ in range(3):
+        flat.evaluate(flat.log_reference)
+    assert game.evaluated == [3 * 2 * 12]
+
+
+def test_the_referee_sees_the_same_game_on_traces(rng):
+    game = random_game(rng, contexts=2, answers=3, traces=7)
+    stated = _on_traces(game)
+    assert stated.answer_map.kind == "channel"
+    policy = game.reference
+    np.testing.assert_allclose(stated.value(policy), game.value(policy))
+
+
+def game_of(objective, seed=0):
+    rng = np.random.default_rng(seed)
+    return dg.AlignmentGame(rng.dirichlet(np.ones(5), 2), objective, beta=1.0, weights=[0.3, 0.7])
+
+
+def test_gradient_for_scipy_is_that_of_its_cost(rng):
+    game = game_of(dg.Coherence(2.0))
+    cost, x = _cost(game), rng.dirichlet(np.ones(5), 2).ravel()
+    value, gradient = cost(x)
+    assert value == pytest.approx(-float(game.value(x.reshape(2, 5))))
+    for i, h in enumerate(1e-6 * np.eye(10)):
+        assert (cost(x + h)[0] - cost(x - h)[0]) / 2e-6 == pytest.approx(gradient[i], rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:delta_grad == 0.0:UserWarning")  # trust-constr at its optimum
+@pytest.mark.parametrize("name", [n for n, p in peers(5.0).items() if not isinstance(p, str)])
+@pytest.mark.parametrize("objective", [dg.Coherence(2.0), dg.ShannonDiversity(0.5)])
+def test_every_peer_solves_a_small_game(name, objective):
+    peer, game = peers(5.0)[name], game_of(objective)
+    assert dg.certify(game, peer(game)).gap < 1e-4
+
+
+def test_a_missing_peer_says_so():
+    if find_spec("jaxopt") is None:
+        assert "not installed" in peers(1.0)["jaxopt MirrorDescent"]
+
+
+def test_peers_refuse_and_give_up():
+    with pytest.raises(NotStated):
+        cvxpy("CLARABEL")(game_of(dg.BregmanCoherence(1.5)))
+    with pytest.raises(OutOfTime):
+        scipy_minimiser("SLSQP", 0.0)(game_of(dg.Coherence(2.0)))
+
+
+def test_profiles_keep_failures_and_leave_out_the_unstated():
+    def row(solver, seconds, gap, status="done"):
+        return {"solver": solver, "seconds": seconds, "gap": gap, "status": status}
+
+    rows = [
+        *(row("a", s, g) for s, g in ((1.0, 1e-9), (1.0, 1e-9), (4.0, 1e-9), (1.0, 1e-2))),
+        row("b", 2.0, 1e-9),
+        row("b", None, None, "failed: x"),
+        row("b", 1.0, 1e-9),
+        row("b", None, None, "not stated"),
+    ]
+    found = profiles(rows, 1e-6, [1, 2, 4])
+    assert found["a"] == pytest.approx([2 / 4, 2 / 4, 3 / 4])
+    assert found["b"] == pytest.approx([1 / 3, 2 / 3, 2 / 3])
