@@ -5,7 +5,6 @@ Exit codes: 0 done; 1 a check failed or a class was not solved; 2 bad input, tol
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import __version__
+from .command import application, run
 from .demo import Recipe
 from .errors import DagameError
 from .objectives.names import NAMES
@@ -25,32 +24,12 @@ if TYPE_CHECKING:
 
     from .answers.equilibria import SampleEquilibria
 
-app = typer.Typer(
-    help="Solve, certify and analyse Distributional Alignment Games.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = application("Solve, certify and analyse Distributional Alignment Games.")
 
 
 def main() -> None:
-    """Run the command line; an error of the user's is one sentence and exit code 2."""
-    try:
-        app()
-    except DagameError as error:
-        print(f"dagame: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:
-        sys.exit(0)
-
-
-@app.callback(invoke_without_command=True)
-def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-) -> None:
-    if version:
-        print(f"dagame {__version__}")
-        raise typer.Exit
+    """The entry point."""
+    run(app, "dagame")
 
 
 @app.command()

@@ -41,6 +41,7 @@ LAYERS = [
     "report",
     "demo_report",
     "demo",
+    "command",
     "cli",
     "bench",
 ]

@@ -5,25 +5,21 @@ Exit codes: 0 done; 1 a result contradicts the theory; 2 bad input, told in one 
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .. import __version__
-from ..errors import DagameError, OutputError
+from ..command import application, run
+from ..errors import OutputError
 
 if TYPE_CHECKING:
     from .common import Result
 
 FORMATS = (".png", ".pdf", ".svg")
 
-app = typer.Typer(
-    help="Benchmarks of dagame; each ends with a table and records machine, versions and seed.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+app = application(
+    "Benchmarks of dagame; each ends with a table and records machine, versions and seed."
 )
 
 Quick = Annotated[bool, typer.Option("--quick", help="A small version.")]
@@ -33,23 +29,8 @@ Plot = Annotated[Path | None, typer.Option("--plot", help="Write the picture: .p
 
 
 def main() -> None:
-    """Run the command line; an error of the user's is one sentence and exit code 2."""
-    try:
-        app()
-    except DagameError as error:
-        print(f"dagame-bench: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:
-        sys.exit(0)
-
-
-@app.callback(invoke_without_command=True)
-def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-) -> None:
-    if version:
-        print(f"dagame {__version__}")
-        raise typer.Exit
+    """The entry point."""
+    run(app, "dagame-bench")
 
 
 @app.command()
