@@ -179,11 +179,10 @@ def predict(found: LMEvaluation, objective: ObjectiveOf, beta: float) -> Row:
     for bucket in samples.partition.buckets():
         made = objective if isinstance(objective, Objective) else objective(bucket)
         game = AlignmentGame(bucket.reference, made, beta=beta)
-        nu, gap, feasible, how = _equilibrium(game)
+        nu, value, gap, feasible, how = _equilibrium(game)
         ways.add(how)
         infeasible += int((~feasible).sum())
         worst = max(worst, gap)
-        value = to_numpy(game.value(nu))
         parts.append(_marginal_measures(bucket, nu, value)[feasible])
     means = np.concatenate(parts).mean(0) if parts else np.full(len(MEASURES), np.nan)
     out: Row = {k: float(v) for k, v in zip(MEASURES, means, strict=True)}
@@ -194,18 +193,21 @@ def predict(found: LMEvaluation, objective: ObjectiveOf, beta: float) -> Row:
 _MIRROR = "mirror steps, not certified"
 
 
-def _equilibrium(game: AlignmentGame) -> tuple[np.ndarray, float, np.ndarray, str]:
-    """Marginals, largest gap, which classes are feasible, and how they were found."""
+def _equilibrium(
+    game: AlignmentGame,
+) -> tuple[np.ndarray, np.ndarray, float, np.ndarray, str]:
+    """Marginals, values, largest gap, which classes are feasible, and how they were found."""
     try:
         solution = solve(game, throw=False)
     except DagameError:
         history = play(game, "mirror", MIRROR_STEPS)
         assert history.marginals is not None
         nu = history.marginals[-1]
-        return nu, np.inf, np.ones(len(nu), bool), _MIRROR
+        return nu, history.values[-1], np.inf, np.ones(len(nu), bool), _MIRROR
     feasible = np.asarray(solution.statuses != Status.INFEASIBLE)
     gap = float(to_numpy(solution.gap)[feasible].max(initial=0))
-    return to_numpy(solution.marginals), gap, feasible, solution.method
+    nu = to_numpy(solution.marginals)
+    return nu, to_numpy(solution.value), gap, feasible, solution.method
 
 
 def _marginal_measures(bucket: Bucket, nu: np.ndarray, value: np.ndarray) -> np.ndarray:

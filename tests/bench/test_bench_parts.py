@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 import dagame as dg
+from dagame.bench import lm
 from dagame.bench.common import Section, Watch, environment, slope
 from dagame.bench.context_costs import FORMS, calls, kl_pair_by_pair, levels
 from dagame.bench.equivalence import _on_traces
@@ -140,3 +141,23 @@ def test_profiles_keep_failures_and_leave_out_the_unstated():
     found = profiles(rows, 1e-6, [1, 2, 4])
     assert found["a"] == pytest.approx([2 / 4, 2 / 4, 3 / 4])
     assert found["b"] == pytest.approx([1 / 3, 2 / 3, 2 / 3])
+
+
+def test_a_prediction_leaves_out_classes_without_a_common_answer():
+    """Geometric coherence: class 1's contexts share no answer, so that it is infeasible, not a crash."""
+    from types import SimpleNamespace
+
+    import polars as pl
+
+    rows = {
+        "class_id": [0] * 8 + [1] * 8,
+        "member_id": [0] * 4 + [1] * 4 + [0] * 4 + [1] * 4,
+        "answer": list("aabbabbb") + list("ccccdddd"),
+        "correct": [True, True, False, False, True, False, False, False] + [False] * 8,
+    }
+    found = SimpleNamespace(completions=pl.DataFrame(rows))
+    out = lm.predict(found, dg.Coherence(1.0, "geometric"), 0.5)
+    alone = SimpleNamespace(completions=pl.DataFrame(rows).filter(pl.col("class_id") == 0))
+    assert out["infeasible"] == 1
+    assert out["accuracy"] == lm.predict(alone, dg.Coherence(1.0, "geometric"), 0.5)["accuracy"]
+    assert np.isfinite(out["value"])
