@@ -2,13 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types bench docs figures notebooks clean
+.PHONY: demo test torture lint types bench docs figures notebooks clean
 
 demo: .venv/.installed
 	$(BIN)/dagame demo --out demo-out
 
 test: .venv/.installed
 	$(BIN)/pytest -n 2
+
+# The cases of tests/torture, this many times as often as in `make test`, with fresh random seeds.
+torture: .venv/.installed
+	DAGAME_TORTURE=$${DAGAME_TORTURE:-30} $(BIN)/pytest -n 2 tests/torture
 
 lint: .venv/.installed
 	$(BIN)/ruff check .
