@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +17,32 @@ Rows = Sequence[tuple[str, str]]
 
 _LEFT = "text-align:left"
 _CELLS = 12
+_LONGEST = 1000
+
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\u3164\ufeff\uffa0\ufff9-\ufffb\ufffe\uffff\ufdd0-\ufdef\ud800-\udfff\U000e0000-\U000e0fff]"
+)
+"""Controls, bidirectional overrides and marks, blanks without width, tags, halves of surrogate pairs."""
+
+
+def visible(text: str, longest: int = _LONGEST) -> str:
+    """`text` with every character that is not seen written out, ⟨U+202E⟩, and cut after `longest`.
+
+    Text of a file can then neither steer a terminal, nor turn the text around it, nor look like
+    another text. Line feeds and tabs stay, as do the joiners that scripts and emoji need.
+    """
+    cut = text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"
+    return _UNSEEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", cut.replace("\r\n", "\n"))
+
+
+def markdown(text: str) -> str:
+    """`text` on one line of Markdown that shows as itself: no mark-up, links or HTML, no table cell."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(visible(text).split()))
+
+
+def _escaped(text: str) -> str:
+    return html.escape(visible(text))
 
 
 class Shown:
@@ -25,7 +52,7 @@ class Shown:
         raise NotImplementedError
 
     def __str__(self) -> str:
-        rows = self._rows()
+        rows = [(visible(name), visible(text)) for name, text in self._rows()]
         width = max((len(name) for name, _ in rows), default=0) + 1
         return "\n".join(f"{name:<{width}} {text}" for name, text in rows)
 
@@ -72,12 +99,10 @@ class Column(NamedTuple):
 def table_html(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> str:
     """A table with headings; every cell is escaped."""
     style = [f" style='{_LEFT}'" if column.text else "" for column in columns]
-    head = "".join(
-        f"<th{s}>{html.escape(c.name)}</th>" for c, s in zip(columns, style, strict=True)
-    )
+    head = "".join(f"<th{s}>{_escaped(c.name)}</th>" for c, s in zip(columns, style, strict=True))
     body = "".join(
         "<tr>"
-        + "".join(f"<td{s}>{html.escape(cell)}</td>" for cell, s in zip(row, style, strict=True))
+        + "".join(f"<td{s}>{_escaped(cell)}</td>" for cell, s in zip(row, style, strict=True))
         + "</tr>"
         for row in rows
     )
@@ -87,7 +112,7 @@ def table_html(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> str:
 def facts_html(rows: Rows) -> str:
     """Rows of (name, text) as a table without headings."""
     cells = "".join(
-        f"<tr><th style='{_LEFT}'>{html.escape(a)}</th><td style='{_LEFT}'>{html.escape(b)}</td></tr>"
+        f"<tr><th style='{_LEFT}'>{_escaped(a)}</th><td style='{_LEFT}'>{_escaped(b)}</td></tr>"
         for a, b in rows
     )
     return f"<table>{cells}</table>"
@@ -108,7 +133,7 @@ def shaded_html(title: str, table: np.ndarray) -> str:
         + "</tr>"
         for x, row in enumerate(table)
     )
-    caption = f"<caption style='{_LEFT}'>{html.escape(title)}</caption>"
+    caption = f"<caption style='{_LEFT}'>{_escaped(title)}</caption>"
     return f"<table>{caption}<tr><td></td>{head}</tr>{body}</table>"
 
 

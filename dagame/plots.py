@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ._display import visible
 from .errors import InvalidGame
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ def _clean(axes: Axes) -> None:
 
 
 def shortened(text: str, width: int) -> str:
-    """`text` on one line of at most `width` characters."""
-    flat = " ".join(text.split())
+    """`text` on one line of at most `width` characters, nothing in it unseen (see `visible`)."""
+    flat = " ".join(visible(text).split())
     return flat if len(flat) <= width else flat[: width - 1] + "…"
 
 
@@ -92,7 +93,7 @@ def distributions(
                 tick.set_fontweight("bold")
         axes.set_xlim(0, 1)
         axes.set_ylim(min(-0.6, len(order) - 4.6), len(order) - 0.4)
-        axes.set_title(shortened(title, 52), fontsize=10, loc="left")
+        axes.set_title(_plain(title, 52), fontsize=10, loc="left")
         _clean(axes)
     for axes in list(grid.flat)[len(classes) :]:
         axes.set_visible(False)
@@ -114,12 +115,12 @@ def before_after(metrics: Sequence[tuple[str, float, float]], later: str = "equi
     for k, (_, before, after) in enumerate(reversed(metrics)):
         axes.plot([before, after], [k, k], color="#cbd5e1", lw=3, zorder=1)
         axes.scatter([before], [k], s=60, color=BEFORE, zorder=2, label=None if k else "reference")
-        axes.scatter([after], [k], s=60, color=AFTER, zorder=3, label=None if k else later)
+        axes.scatter([after], [k], s=60, color=AFTER, zorder=3, label=None if k else _label(later))
         text = f"{before:.4f} → {after:.4f}"
         axes.annotate(
             text, (max(before, after), k), (9, 0), textcoords="offset points", va="center", size=9
         )
-    axes.set_yticks(range(len(metrics)), [name for name, _, _ in reversed(metrics)])
+    axes.set_yticks(range(len(metrics)), [_plain(name, 60) for name, _, _ in reversed(metrics)])
     limit = max(max(b, a) for _, b, a in metrics)
     axes.set_xlim(0, min(1.25, 1.35 * limit + 0.02))
     axes.set_ylim(-0.6, len(metrics) - 0.4)
@@ -143,8 +144,8 @@ def class_scatter(
         axes.set_xlim(-0.03, 1.03)
         axes.set_ylim(-0.03, 1.03)
         axes.set_aspect("equal")
-        axes.set_xlabel(f"{name}, reference", fontsize=9)
-        axes.set_ylabel(f"{name}, {later}", fontsize=9)
+        axes.set_xlabel(_plain(f"{name}, reference", 60), fontsize=9)
+        axes.set_ylabel(_plain(f"{name}, {later}", 60), fontsize=9)
         _clean(axes)
     return figure
 
@@ -195,7 +196,7 @@ def paths(axes: Axes, marginals: np.ndarray, contexts: Sequence[str]) -> None:
     for x in range(marginals.shape[1]):
         points = marginals[:, x] @ CORNERS
         colour = CYCLE[x % len(CYCLE)]
-        label = _plain(contexts[x], 28) if x < len(CYCLE) else None
+        label = _label(contexts[x], 28) if x < len(CYCLE) else None
         axes.plot(*points.T, "-", color=colour, lw=1.6, label=label)
         axes.plot(*points[:-1].T, "o", color=colour, ms=2.5, alpha=0.6)
         axes.plot(*points[0], "o", color=colour, ms=7, mfc="white", mew=1.6)
@@ -245,7 +246,7 @@ def equilibrium(
         axes = figure.subplots()
         triangle(axes, answers)
         paths(axes, np.stack([before, after]), contexts)
-        axes.set_title(title, fontsize=10)
+        axes.set_title(_plain(title), fontsize=10)
         return figure
     if m == 1:
         return distributions([(title, answers, before, after, None)], top=24)
@@ -260,7 +261,7 @@ def equilibrium(
     figure.colorbar(image, ax=grid, shrink=0.9, label="probability")
     more = f", {len(kept)} of {n}" if len(kept) < n else ""
     figure.supxlabel(f"answer{more}", fontsize=9)
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(_plain(title), fontsize=10)
     return figure
 
 
@@ -283,7 +284,7 @@ def trajectory(
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
     _rounds(left, [run], "gaps")
     left.get_legend().remove()
-    left.set_title(" ".join([run.dynamic.replace("_", " "), title]).strip(), fontsize=10)
+    left.set_title(_plain(" ".join([run.dynamic.replace("_", " "), title])), fontsize=10)
     if len(answers) == 3:
         triangle(right, answers)
         paths(right, marginals, contexts)
@@ -318,9 +319,15 @@ def _largest(mass: np.ndarray, top: int = 24) -> np.ndarray:
     return np.sort(np.argsort(-mass, kind="stable")[:top])
 
 
-def _plain(text: str, width: int) -> str:
-    """A label of at most `width` characters that matplotlib does not read as mathematics."""
+def _plain(text: str, width: int = 100) -> str:
+    """A text of at most `width` characters that matplotlib does not read as mathematics."""
     return shortened(str(text), width).replace("$", r"\$")
+
+
+def _label(text: str, width: int = 60) -> str:
+    """The same for a legend, which leaves out what begins with an underscore."""
+    plain = _plain(text, width)
+    return f"\N{HAIR SPACE}{plain}" if plain.startswith("_") else plain
 
 
 def simplex(history: History, answers: Sequence[str], contexts: Sequence[str]) -> Figure:
@@ -344,7 +351,7 @@ def _rounds(axes: Axes, runs: Sequence[History], quantity: str) -> None:
     for k, one in enumerate(runs):
         table = np.reshape(getattr(one, quantity), (len(one), -1))
         line = np.maximum(table.max(1), 1e-18) if quantity == "gaps" else table.mean(1)
-        axes.plot(line, color=CYCLE[k % len(CYCLE)], lw=1.6, label=one.dynamic)
+        axes.plot(line, color=CYCLE[k % len(CYCLE)], lw=1.6, label=_label(one.dynamic))
     if quantity == "gaps":
         axes.set_yscale("log")
     axes.set_xlabel("round", fontsize=9)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import plots
+from ._display import visible
 from .arrays import to_numpy
 from .game import AlignmentGame
 from .solvers import Mirror, run
@@ -21,6 +25,11 @@ if TYPE_CHECKING:
     from .answers.equilibria import SampleEquilibria
 
 _PANELS, _TABLE, _ROWS = 6, 200, 5
+_NO_GLYPH = "Glyph .* missing"
+_POLICY = (
+    "default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; "
+    "form-action 'none'"
+)
 _WEIGHTS = ("dagame_weight_normalised", "weight_normalised")
 
 
@@ -59,14 +68,26 @@ def samples_report(
 
 
 def render(template: str, **content: Any) -> str:
-    """A template of the package filled in; text is escaped."""
-    from jinja2 import Environment, PackageLoader
+    """A template of the package filled in: text is escaped, cut and made `visible`.
 
+    The page may load nothing and run nothing: its policy (Content-Security-Policy) allows pictures
+    within the page and the one style sheet whose hash it names.
+    """
+    from jinja2 import Environment, PackageLoader
+    from markupsafe import Markup
+
+    style = files("dagame").joinpath("templates/page.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     environment = Environment(
-        loader=PackageLoader("dagame"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("dagame"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda v: visible(v) if isinstance(v, str) and not isinstance(v, Markup) else v,
     )
     environment.filters["number"] = _number
-    return environment.get_template(template).render(**content)
+    policy = Markup(_POLICY.format(digest=digest))
+    return environment.get_template(template).render(style=Markup(style), policy=policy, **content)
 
 
 def _number(value: Any, digits: int = 4) -> str:
@@ -78,14 +99,29 @@ def _number(value: Any, digits: int = 4) -> str:
 
 
 def picture(figure: Figure, caption: str) -> Picture:
-    """A figure as a picture of a page, the same bytes each time."""
-    import matplotlib
+    """A figure as a picture of a page, the same bytes each time.
 
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "dagame", "font.size": 10}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    encoded = base64.b64encode(buffer.getvalue()).decode()
-    return Picture(f"data:image/svg+xml;base64,{encoded}", caption)
+    Text is drawn as outlines; where the font has no glyph for it, it is left to the reader's fonts.
+    """
+    import matplotlib
+    from markupsafe import Markup
+
+    def drawn(text_as: str) -> bytes:
+        buffer = io.BytesIO()
+        settings: Any = {"svg.hashsalt": "dagame", "svg.fonttype": text_as, "font.size": 10}
+        with matplotlib.rc_context(settings):
+            figure.savefig(buffer, format="svg", metadata={"Date": None})
+        return buffer.getvalue()
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", _NO_GLYPH, UserWarning)
+        try:
+            image = drawn("path")
+        except UserWarning:
+            warnings.filterwarnings("ignore", _NO_GLYPH, UserWarning)
+            image = drawn("none")
+    encoded = base64.b64encode(image).decode()
+    return Picture(Markup(f"data:image/svg+xml;base64,{encoded}"), caption)
 
 
 class _View:
