@@ -1,9 +1,10 @@
 """Rewards from samples: what to pay an answer that N of the other samples gave (theory, sections 6 and 7)."""
 
 from .counts import CountRewards, count_rewards
+from .exact import polynomial
 from .kl import KL_KINDS, kl_weight
 from .programs import MINIMAX_LIMIT, Frontier, frontier, least_sup_bias
-from .tables import BASELINES, METHODS, RewardTable, polynomial, reward_table
+from .tables import BASELINES, METHODS, RewardTable, reward_table
 
 __all__ = [
     "BASELINES",

@@ -29,8 +29,9 @@ from typing import Any
 import numpy as np
 
 from ..arrays import LOG_ZERO, like, log
-from ..errors import InvalidGame, InvalidObjective, NotSeparable
+from ..errors import InvalidObjective, NotSeparable
 from ..objectives import Objective
+from .cells import Cells, checked_cells, numbers
 from .tables import CENTRED, METHODS, counted_derivative, lookup_table
 
 ESTIMATORS = ("auto", *METHODS)
@@ -39,36 +40,6 @@ TABLES_ONLY = ("jackknife", "minimax", "variance_optimal")
 _ADDED = {"plug_in": 1.0, "krichevsky_trofimov": 0.5, "laplace": 1.0}
 
 Own = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-
-@dataclass(frozen=True, eq=False)
-class Cells:
-    """Observed (game, context, answer) cells of counts (B, m, n): where they are, count, group size."""
-
-    counts: np.ndarray
-    weights: np.ndarray
-    b: np.ndarray
-    x: np.ndarray
-    z: np.ndarray
-    count: np.ndarray
-    size: np.ndarray
-
-    @classmethod
-    def of(cls, counts: np.ndarray, weights: np.ndarray) -> Cells:
-        """The cells with a count."""
-        b, x, z = np.nonzero(counts)
-        return cls(counts, weights, b, x, z, counts[b, x, z], counts.sum(-1)[b, x])
-
-    def dense(self, values: np.ndarray) -> np.ndarray:
-        """Values (C,) as a table (B, m, n), 0 elsewhere."""
-        out = np.zeros(self.counts.shape)
-        out[self.b, self.x, self.z] = values
-        return out
-
-    def per_group(self, values: np.ndarray) -> np.ndarray:
-        """Sums over the answers of each group, at each cell: (C,) -> (C,)."""
-        group = self.b * self.counts.shape[1] + self.x
-        return np.bincount(group, values, self.counts.shape[0] * self.counts.shape[1])[group]
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +126,7 @@ def count_rewards(
             "baseline='leave_two_out'.",
             stacklevel=2,
         )
-    cells = _cells(counts, objective, weights)
+    cells = checked_cells(counts, objective, weights)
     parts = [
         (f, part)
         for f, o in objective.terms()
@@ -184,23 +155,6 @@ def count_rewards(
             mean = mean + factor * part.mean_of_others(cells)
         others = cells.dense(mean)
     return CountRewards(cells.counts, cells.dense(total), baseline, others)
-
-
-def _cells(counts: Any, objective: Objective, weights: Any) -> Cells:
-    counts = np.asarray(counts)
-    if counts.ndim != 3 or (counts < 0).any() or not (counts.sum(-1) > 0).all():
-        raise InvalidGame(
-            f"counts of shape {counts.shape} are no (B, contexts, answers) table in which every "
-            "context has a sample; leave out contexts without one."
-        )
-    if not np.issubdtype(counts.dtype, np.integer):
-        if (counts != np.round(counts)).any():
-            raise InvalidGame("counts must be whole numbers.")
-        counts = counts.astype(np.int64)
-    m = counts.shape[1]
-    w = np.full(m, 1 / m) if weights is None else np.asarray(weights, float)
-    objective.check(counts.shape)
-    return Cells.of(counts, np.broadcast_to(w, counts.shape[:2]))
 
 
 # -- the four ways ----------------------------------------------------------------------------------
@@ -320,9 +274,15 @@ def _constant_table(objective: Objective, cells: Cells, multipliers: Any) -> np.
     """The rewards of an objective that pays the same whatever the marginals are."""
     if objective.has_multipliers and multipliers is not None:
         shape = cells.counts.shape
-        y = np.asarray(multipliers, float)
-        y = np.broadcast_to(y, (shape[0], y.shape[-1]))
+        y = numbers(multipliers, "multipliers")
         here = np.zeros(shape)
+        form = objective.dual_form(here, cells.weights)
+        rows = y.shape[-1:] if form is None else (form.rows.shape[-3],)
+        if y.shape not in (rows, (shape[0], *rows)) or not np.isfinite(y).all():
+            raise InvalidObjective(
+                f"multipliers have shape {y.shape} or are not finite; give {rows} for {objective!r}."
+            )
+        y = np.broadcast_to(y, (shape[0], y.shape[-1]))
         return objective.linearise(here, cells.weights, like(y, here))[1]
     form = objective.exponential_form()
     if form is None or form.entropy != 0 or form.tied:

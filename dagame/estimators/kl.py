@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InvalidObjective
+from ..errors import InvalidDistribution, InvalidObjective
 
 KL_KINDS = ("reward", "k1", "k2", "k3", "k3_corrected")
 
@@ -29,8 +29,17 @@ def kl_weight(log_ratio: Any, kind: str = "reward") -> np.ndarray:
     "k3_corrected" is the gradient of the importance-weighted loss (pi/pi_old) k3, k3 = pi0/pi - 1 -
     log(pi0/pi). Summed token by token in a loss, k2, k3 and k3_corrected miss the credit of later
     tokens; "reward" does not (theory, section 6).
+
+    Raises:
+        InvalidObjective: unknown kind.
+        InvalidDistribution: log-ratios that are not finite, or below -700 under "k3".
     """
     log_ratio = np.asarray(log_ratio, float)
+    if not np.isfinite(log_ratio).all() or (kind == "k3" and (log_ratio < -700).any()):
+        raise InvalidDistribution(
+            "log(pi/pi0) is NaN, infinite, or so low that its exponential is; score completions under "
+            "both models, and take kind='reward'."
+        )
     if kind in ("reward", "k2", "k3_corrected"):
         return log_ratio
     if kind == "k1":

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import InvalidObjective, NotConverged
 from .binomial import binomial, grid
+from .exact import u_statistic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 MINIMAX_LIMIT, BIAS_FACTOR_LIMIT, VARIANCE_OPTIMAL_LIMIT = 32, 64, 256
 _FACTORS = (1.0, 1.01, 1.02, 1.05, 1.1, 1.2, 1.35, 1.5, 2.0, 3.0, 5.0)
 
-_SLACK = 1e-3
+_SLACK, _FLOOR = 1e-3, 1e-7
 
 Derivative = Callable[[Any], Any]
 
@@ -106,27 +107,35 @@ def variance_optimal(
     With `rmse_factor`: least sup-bias where p rmse(p) <= factor * the plug-in's worst. With
     `bias_factor`: least worst p rmse(p) where sup-bias <= factor * the least of all tables. The
     bounds are generated where they bind: both are enforced on a few points, the worst others join, and
-    in the end neither is exceeded by more than 0.1%.
+    in the end neither is exceeded by more than 0.1%, or 1e-7 of max |p f'(p)|. A table without bias
+    that keeps to the bound is taken as it is.
     """
     if k > VARIANCE_OPTIMAL_LIMIT:
         raise InvalidObjective(
             f"the cone program is offered up to K = {VARIANCE_OPTIMAL_LIMIT}, not for {k}; take "
             "method='jackknife', whose bias falls like 1/K with 0.3 times the plug-in's constant."
         )
+    _check_factor("rmse_factor", rmse_factor, 1.0, ">= 1")
+    _check_factor("bias_factor", bias_factor, math.nextafter(1, 2), "> 1")
     if bias_factor is not None and k > BIAS_FACTOR_LIMIT:
         raise InvalidObjective(
             f"bias_factor needs tables near the least bias, whose entries explode for K = {k}; it is "
             f"offered up to K = {BIAS_FACTOR_LIMIT}; give rmse_factor."
         )
-    program = _Program(slope, k)
+    program, exact = _Program(slope, k), u_statistic(slope, k)
+    limit = (1.1 if rmse_factor is None else rmse_factor) * program.plug_in_rmse
+    if exact is not None and (bias_factor is not None or program.rmse(exact).max() <= limit):
+        return exact
     if bias_factor is None:
-        factor = 1.1 if rmse_factor is None else rmse_factor
-        if not (math.isfinite(factor) and factor >= 1):
-            raise InvalidObjective(f"rmse_factor is {factor!r}; give a number >= 1.")
-        return program.least_bias(factor * program.plug_in_rmse)
-    if not (math.isfinite(bias_factor) and bias_factor > 1):
-        raise InvalidObjective(f"bias_factor is {bias_factor!r}; give a number > 1.")
+        return program.least_bias(limit)
     return program.least_rmse(bias_factor * least_sup_bias(slope, k))
+
+
+def _check_factor(name: str, factor: Any, least: float, said: str) -> None:
+    if factor is None:
+        return
+    if not isinstance(factor, float | int | np.number) or not least <= factor < math.inf:
+        raise InvalidObjective(f"{name} is {factor!r}; give a number {said}.")
 
 
 class _Program:
@@ -139,6 +148,7 @@ class _Program:
         self.aim = np.asarray(slope(self.p), float) + 0 * self.p
         plug_in = np.asarray(slope((np.arange(k) + 1) / k), float)
         self.plug_in_rmse = float(self.rmse(plug_in).max())
+        self.floor = _FLOOR * float(np.abs(self.p * self.aim).max())
         self.start = np.arange(0, len(self.p), 6)
 
     def rmse(self, g: np.ndarray) -> np.ndarray:
@@ -171,8 +181,8 @@ class _Program:
                 break
             entries = np.asarray(g.value)
             off = np.abs(self.p * (self.chance @ entries - self.aim))
-            largest = _number(bias)
-            over = off / max(largest, 1e-300) - 1, self.rmse(entries) / allowed() - 1
+            most = max(_number(bias), self.floor), max(allowed(), self.floor)
+            over = off / most[0] - 1, self.rmse(entries) / most[1] - 1
             if max(v.max() for v in over) <= _SLACK:
                 return entries
             rows, cones = (_joined(have, v) for have, v in zip((rows, cones), over, strict=True))

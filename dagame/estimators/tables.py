@@ -19,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InvalidObjective, NotSeparable
+from ..errors import InvalidDistribution, InvalidObjective, NotSeparable
 from ..objectives import Objective
 from .binomial import binomial, grid
 from .cache import cached
+from .exact import HIGHEST_DEGREE, polynomial, u_statistic
 from .programs import VARIANCE_OPTIMAL_LIMIT, minimax, variance_optimal
 
 METHODS = (
@@ -37,8 +38,11 @@ METHODS = (
 )
 BASELINES = (None, "leave_two_out", "leave_one_out", "group_mean")
 CENTRED = ("leave_one_out", "group_mean")
-_PROGRAMS = ("minimax", "variance_optimal")
-_HIGHEST_DEGREE = 20
+TABLE_LIMIT, ANALYSIS_LIMIT = 1_000_000, 4096
+"""The largest K of a table, and of one whose bias and noise are computed."""
+
+_LARGEST = 1e100
+"""Of an entry: its square must be a number."""
 
 Derivative = Callable[[Any], Any]
 
@@ -70,30 +74,47 @@ class RewardTable:
 
     def expected(self, p: Any) -> np.ndarray:
         """E g(N) at probabilities p (...,)."""
-        return binomial(np.asarray(p, float), len(self)) @ self.entries
+        return binomial(self._probabilities(p), len(self)) @ self.entries
 
     def effective(self, p: Any) -> np.ndarray:
         """What the expected update pays an answer of probability p under the baseline."""
         if self.baseline not in CENTRED:
             return self.expected(p)
-        return self.scale * (binomial(np.asarray(p, float), len(self) - 1) @ self.entries[:-1])
+        return self.scale * (binomial(self._probabilities(p), len(self) - 1) @ self.entries[:-1])
 
     def bias(self, p: Any) -> np.ndarray:
-        """p (effective reward - f'(p))."""
-        p = np.asarray(p, float)
+        """p (effective reward - f'(p)) at probabilities p > 0."""
+        p = self._probabilities(p, positive=True)
         return p * (self.effective(p) - self.derivative(p))
 
     def rmse(self, p: Any) -> np.ndarray:
-        """p times the root mean square of scale g(N) - f'(p)."""
-        p = np.asarray(p, float)
+        """p times the root mean square of scale g(N) - f'(p), at probabilities p > 0."""
+        p = self._probabilities(p, positive=True)
         apart = (self.scale * self.entries - np.asarray(self.derivative(p))[..., None]) ** 2
         return p * np.sqrt((binomial(p, len(self)) * apart).sum(-1))
 
     def variance(self, p: Any) -> np.ndarray:
         """Var g(N) at probabilities p (...,)."""
-        p = np.asarray(p, float)
+        p = self._probabilities(p)
         apart = (self.entries - self.expected(p)[..., None]) ** 2
         return (binomial(p, len(self)) * apart).sum(-1)
+
+    def _probabilities(self, p: Any, *, positive: bool = False) -> np.ndarray:
+        if len(self) > ANALYSIS_LIMIT:
+            raise InvalidObjective(
+                f"bias and noise are computed up to K = {ANALYSIS_LIMIT}, not for {len(self)}; there "
+                "N/(K-1) is p but for a few hundredths, so read the entries themselves."
+            )
+        try:
+            p = np.asarray(p, float)
+        except (TypeError, ValueError):
+            raise InvalidDistribution(f"p is {p!r}; give probabilities.") from None
+        if not ((p > 0 if positive else p >= 0) & (p <= 1)).all():
+            where = "(0, 1]" if positive else "[0, 1]"
+            raise InvalidDistribution(
+                f"p must be in {where}; it ranges from {p.min()} to {p.max()}."
+            )
+        return p
 
     @cached_property
     def sup_bias(self) -> float:
@@ -121,7 +142,7 @@ def reward_table(
         objective: a sum of one function of each answer's probability (Shannon, Gini, Tsallis and
             sums), whose N counts the same answer; or of the probability of success (`LogSuccess`,
             `PassAtK`), whose N counts successes and which pays failures 0.
-        group_size: K >= 2 (3 under a centring).
+        group_size: K >= 2 (3 under a centring), at most 1,000,000; bias and noise to 4096.
         method: "plug_in" f'((N+1)/K); "leave_one_out" f'(max(N, 1/2)/(K-1)); "krichevsky_trofimov" and
             "laplace" f'((N+c)/(K-1+2c)), c = 1/2, 1; "jackknife" of the plug-in; "u_statistic", exact
             for polynomial f' of degree <= K-1 (K-2 under a centring; up to 20, recognised to 1e-11);
@@ -137,7 +158,8 @@ def reward_table(
 
     Raises:
         NotSeparable: the objective has no reward table.
-        InvalidObjective: unknown method or baseline, K too small or too large, f' not polynomial.
+        InvalidObjective: no objective, unknown method or baseline, K too small or too large, f' not
+            polynomial, entries beyond 1e100.
     """
     if baseline not in BASELINES:
         raise InvalidObjective(f"baseline is {baseline!r}; choose one of {BASELINES}.")
@@ -148,6 +170,8 @@ def reward_table(
     if not isinstance(group_size, int | np.integer) or group_size < least:
         under = f" under baseline {baseline!r}" if least == 3 else ""
         raise InvalidObjective(f"group_size is {group_size!r}; give an integer >= {least}{under}.")
+    if group_size > TABLE_LIMIT:
+        raise InvalidObjective(f"group_size is {group_size:,}; tables end at K = {TABLE_LIMIT:,}.")
     if (rmse_factor is not None or bias_factor is not None) and method != "variance_optimal":
         raise InvalidObjective(f"rmse_factor and bias_factor do not apply to method {method!r}.")
     if rmse_factor is not None and bias_factor is not None:
@@ -157,7 +181,13 @@ def reward_table(
     factors = (rmse_factor, bias_factor)
     if factors == (None, None):
         factors = (1.1, None)
-    entries = _entries(slope, k, method, *factors)
+    with np.errstate(over="ignore", invalid="ignore"):
+        entries = _entries(slope, k, method, *factors)
+    if not (np.abs(entries) <= _LARGEST).all():
+        raise InvalidObjective(
+            f"{objective!r} has rewards beyond {_LARGEST:g}, which leave no room for their "
+            "squares; divide the objective and beta by the same number."
+        )
     if baseline in CENTRED:
         entries = np.append(entries, entries[-1])
     if baseline == "group_mean":
@@ -167,6 +197,11 @@ def reward_table(
 
 def counted_derivative(objective: Objective) -> tuple[Derivative, str]:
     """f' and whether its probability is that of the "answer" or of "success"; else `NotSeparable`."""
+    if not isinstance(objective, Objective):
+        raise InvalidObjective(
+            f"objective is a {type(objective).__name__}, not a dagame Objective; try "
+            "dagame.ShannonDiversity()."
+        )
     try:
         return objective.separable_derivative(), "answer"
     except NotSeparable as error:
@@ -188,7 +223,13 @@ def _entries(
     slope: Derivative, k: int, method: str, rmse_factor: float | None, bias_factor: float | None
 ) -> np.ndarray:
     if method == "u_statistic":
-        return _u_statistic(slope, k)
+        exact = u_statistic(slope, k)
+        if exact is None:
+            raise InvalidObjective(
+                f"f' is no polynomial of degree <= {min(k - 1, HIGHEST_DEGREE)}, so no table is exact "
+                f"from {k - 1} other samples; take method='variance_optimal'."
+            )
+        return exact
     if method == "minimax":
         return cached(slope, k, "minimax", {}, minimax)
     if method == "variance_optimal":
@@ -212,34 +253,6 @@ def _direct(slope: Derivative, k: int, method: str) -> np.ndarray:
         return k * np.asarray(slope((n + 1) / k)) - (k - 1) * mean
     c = {"krichevsky_trofimov": 0.5, "laplace": 1.0}[method]
     return np.asarray(slope((n + c) / (k - 1 + 2 * c)))
-
-
-def polynomial(slope: Derivative, degree: int) -> np.ndarray | None:
-    """Bernstein coefficients of f' at its own degree d <= `degree` (d <= 20), or None: no polynomial."""
-    probe = np.linspace(0.01, 0.99, 37)
-    exact = np.asarray(slope(probe), float) + 0 * probe
-    for d in range(min(degree, _HIGHEST_DEGREE) + 1):
-        nodes = (1 - np.cos((2 * np.arange(d + 1) + 1) * np.pi / (2 * d + 2))) / 2
-        values = np.asarray(slope(nodes), float) + 0 * nodes
-        fitted = np.linalg.solve(binomial(nodes, d + 1), values)
-        if np.abs(binomial(probe, d + 1) @ fitted - exact).max() <= 1e-11 * np.abs(exact).max():
-            return fitted
-    return None
-
-
-def _u_statistic(slope: Derivative, k: int) -> np.ndarray:
-    """The Bernstein coefficients at degree K-1, that is p^j <- C(N, j) / C(K-1, j)."""
-    entries = polynomial(slope, k - 1)
-    if entries is None:
-        raise InvalidObjective(
-            f"f' is no polynomial of degree <= {min(k - 1, _HIGHEST_DEGREE)}, so no table is exact "
-            f"from {k - 1} other samples; take method='variance_optimal'."
-        )
-    for d in range(len(entries), k):
-        share = np.arange(d + 1) / d
-        padded = np.concatenate([[0.0], entries, [0.0]])
-        entries = share * padded[:-1] + (1 - share) * padded[1:]
-    return entries
 
 
 _MEMO: dict[tuple[Any, ...], RewardTable] = {}
