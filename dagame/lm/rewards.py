@@ -37,6 +37,7 @@ from ..errors import InvalidGame, InvalidObjective
 from ..estimators.counts import CountRewards, count_rewards
 from ..objectives import HardConstraint, Objective, Parity, SoftConstraint
 from ..simplex import log_entropy, log_kl
+from .batch import batch_partition, context_weights, on_vocabulary, vocabulary_columns
 
 NO_ANSWER_RULES = ("lowest", "keep", "drop")
 ZERO_SIGNAL = ("single", "no_answer", "unanimous", "one_context", "equal")
@@ -116,14 +117,20 @@ def group_rewards(
         multipliers: (r,) of the hard sets in the objective; see `HardConstraint.ascent`.
 
     Raises:
-        InvalidGame: lengths differ, a key is outside the vocabulary, weights do not fit.
+        InvalidGame: lengths differ, labels of other types, a class or context missing, correctness
+            outside [0, 1], a key is outside the vocabulary, weights do not fit.
         InvalidObjective: the estimator or the baseline cannot serve the objective.
     """
     if vocabulary is None:
         require_no_columns(objective)
     if no_answer not in NO_ANSWER_RULES:
         raise InvalidObjective(f"no_answer is {no_answer!r}; choose one of {NO_ANSWER_RULES}.")
-    partition = _partition(class_ids, context_ids, answer_keys, correct, no_answer)
+    if not isinstance(objective, Objective) and not callable(objective):
+        raise InvalidObjective(
+            f"objective is a {type(objective).__name__}; give a dagame Objective or a function of a "
+            "Bucket that returns one."
+        )
+    partition = batch_partition(class_ids, context_ids, answer_keys, correct, no_answer)
     tables = [
         _solve_bucket(
             partition, bucket, objective, estimator, baseline, no_answer, weights, vocabulary,
@@ -152,32 +159,6 @@ def group_rewards(
     )
 
 
-def _partition(
-    class_ids: Any, context_ids: Any, answer_keys: Any, correct: Any, no_answer: str
-) -> Partition:
-    import polars as pl
-
-    keys = pl.Series("answer", answer_keys)
-    if keys.dtype.is_integer():
-        keys = keys.set(keys < 0, None)
-    elif keys.dtype == pl.Null:
-        keys = keys.cast(pl.String)
-    lengths = {len(class_ids), len(context_ids), len(keys)}
-    lengths |= set() if correct is None else {len(correct)}
-    if len(lengths) > 1 or not len(keys):
-        raise InvalidGame(
-            f"class_ids, context_ids, answer_keys and correct have lengths {sorted(lengths)}; give one "
-            "of each per completion."
-        )
-    return Partition.build(
-        pl.DataFrame({"class": class_ids}),
-        pl.DataFrame({"context": context_ids}),
-        keys,
-        None if correct is None else pl.Series("correct", np.asarray(correct, float)),
-        no_answer="drop" if no_answer == "drop" else "keep",
-    )
-
-
 def _solve_bucket(
     partition: Partition,
     bucket: Bucket,
@@ -189,9 +170,9 @@ def _solve_bucket(
     vocabulary: Sequence[Any] | None,
     multipliers: Any,
 ) -> ClassTables:
-    w = _weights(weights, partition, bucket)
-    columns = None if vocabulary is None else _columns(partition, bucket, vocabulary)
-    played = bucket if columns is None else _on_vocabulary(bucket, columns, len(vocabulary or ()))
+    w = context_weights(weights, partition, bucket)
+    columns = None if vocabulary is None else vocabulary_columns(partition, bucket, vocabulary)
+    played = bucket if columns is None else on_vocabulary(bucket, columns, len(vocabulary or ()))
     made = objective if isinstance(objective, Objective) else objective(played)
     paid = count_rewards(
         played.counts, made, estimator, baseline=baseline, weights=w, multipliers=multipliers
@@ -220,27 +201,6 @@ def _solve_bucket(
     )
 
 
-def _weights(weights: Any, partition: Partition, bucket: Bucket) -> np.ndarray:
-    """Of each class's own contexts (B, m), sums 1."""
-    import polars as pl
-
-    size, m = bucket.counts.shape[:2]
-    if weights is None:
-        return np.full((size, m), 1 / m)
-    names = partition.contexts["context"]
-    place = names.rank("dense").to_numpy().astype(int) - 1
-    w = np.asarray(weights, float)
-    if w.shape != (place.max() + 1,) or not (w > 0).all():
-        raise InvalidGame(
-            f"weights have shape {w.shape}; give one positive weight for each of the "
-            f"{place.max() + 1} distinct contexts of the batch, in sorted order."
-        )
-    mine = pl.DataFrame({"class": partition.contexts["#class"], "w": w[place]})
-    by_class = mine.group_by("class", maintain_order=True).agg("w").sort("class")["w"]
-    table = np.array(by_class.gather(bucket.classes.tolist()).to_list()).reshape(size, m)
-    return table / table.sum(-1, keepdims=True)
-
-
 def require_no_columns(objective: ObjectiveOf) -> None:
     """Raise `InvalidObjective` where tables or sets number answers that nothing names."""
     for _, term in objective.terms() if isinstance(objective, Objective) else ():
@@ -250,44 +210,6 @@ def require_no_columns(objective: ObjectiveOf) -> None:
                 f"{term!r} numbers its answers; name them by vocabulary=, or give a function of the "
                 "batch that makes it from bucket.correct."
             )
-
-
-# -- a fixed vocabulary -----------------------------------------------------------------------------
-
-
-def _columns(partition: Partition, bucket: Bucket, vocabulary: Sequence[Any]) -> np.ndarray:
-    """The vocabulary's column of each local answer (B, n), 0 on padding."""
-    import polars as pl
-
-    place = {key: k for k, key in enumerate(vocabulary)}
-    known = partition.answers.filter(pl.col("class").is_in(bucket.classes.tolist()))
-    keys = known["answer"].to_list()
-    lacking = [key for key in keys if key not in place]
-    if lacking:
-        raise InvalidGame(
-            f"answer {lacking[0]!r} is not in the vocabulary; add it (None is no answer), or map such "
-            "answers to one of its keys."
-        )
-    local = np.zeros(len(partition), dtype=int)
-    local[bucket.classes] = np.arange(len(bucket.classes))
-    columns = np.zeros((len(bucket.classes), bucket.counts.shape[2]), dtype=int)
-    columns[local[known["class"].to_numpy()], known["index"].to_numpy()] = [place[k] for k in keys]
-    return columns
-
-
-def _on_vocabulary(bucket: Bucket, columns: np.ndarray, n: int) -> Bucket:
-    """The bucket with the vocabulary's columns; every one is an answer."""
-    size = len(bucket.classes)
-    rows, (b, z) = np.arange(size)[:, None], np.nonzero(bucket.answer_mask)
-    counts = np.zeros((size, bucket.counts.shape[1], n))
-    counts[b, :, columns[b, z]] = bucket.counts[b, :, z]
-    none = np.zeros((size, n), dtype=bool)
-    none[np.broadcast_to(rows, columns.shape)[bucket.no_answer], columns[bucket.no_answer]] = True
-    correct = None
-    if bucket.correct is not None:
-        correct = np.full((size, n), np.nan)
-        correct[b, columns[b, z]] = bucket.correct[b, z]
-    return Bucket(bucket.classes, counts, np.ones((size, n), dtype=bool), none, correct)
 
 
 def _back(paid: CountRewards, bucket: Bucket, columns: np.ndarray) -> CountRewards:

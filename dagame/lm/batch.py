@@ -1,0 +1,159 @@
+"""Rows of a batch of completions -> their partition, each column checked before anything is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..answers.partition import Bucket, Partition
+from ..errors import InvalidGame
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def batch_partition(
+    class_ids: Any, context_ids: Any, answer_keys: Any, correct: Any, no_answer: str
+) -> Partition:
+    """The partition of N completions; see `dagame.lm.group_rewards`.
+
+    Raises:
+        InvalidGame: columns of other types or different lengths, a missing class or context.
+    """
+    keys = _labels(answer_keys, "answer_keys", "None or -1 for no answer")
+    if keys.dtype.is_integer():
+        keys = keys.set(keys < 0, None)
+    columns = {
+        "class": _labels(class_ids, "class_ids", "none missing"),
+        "context": _labels(context_ids, "context_ids", "none missing"),
+    }
+    right = None if correct is None else _correctness(correct)
+    lengths = {len(c) for c in (*columns.values(), keys, *(() if right is None else (right,)))}
+    if len(lengths) > 1 or not len(keys):
+        raise InvalidGame(
+            f"class_ids, context_ids, answer_keys and correct have lengths {sorted(lengths)}; give one "
+            "of each per completion."
+        )
+    for name, column in columns.items():
+        if column.null_count():
+            row = int(column.is_null().arg_max() or 0)
+            raise InvalidGame(f"completion {row} has no {name}; leave it out, or name its {name}.")
+    return Partition.build(
+        columns["class"].to_frame(),
+        columns["context"].to_frame(),
+        keys,
+        right,
+        no_answer="drop" if no_answer == "drop" else "keep",
+    )
+
+
+def _labels(values: Any, name: str, missing: str) -> pl.Series:
+    """Strings or integers as a column; all null becomes strings."""
+    import polars as pl
+
+    try:
+        if isinstance(values, str | bytes):
+            raise TypeError("one text is no column")
+        if not isinstance(values, pl.Series):
+            values = np.asarray(values) if hasattr(values, "__array__") else list(values)
+        column = pl.Series(name.split("_")[0], values)
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
+        reason = " ".join(str(error).split())[:80]
+        raise InvalidGame(
+            f"{name} are no column of labels ({reason}); give strings or integers, {missing}."
+        ) from None
+    if column.dtype == pl.Null:
+        return column.cast(pl.String)
+    if isinstance(column.dtype, pl.Categorical | pl.Enum):
+        return column.cast(pl.String)
+    if not (column.dtype.is_integer() or column.dtype in (pl.String, pl.Boolean)):
+        raise InvalidGame(f"{name} hold {column.dtype}; give strings or integers, {missing}.")
+    return column
+
+
+def _correctness(values: Any) -> pl.Series:
+    """Numbers in [0, 1], NaN where unknown."""
+    import polars as pl
+
+    try:
+        right = np.asarray([np.nan if v is None else v for v in values], float)
+    except (TypeError, ValueError):
+        right = None
+    if right is None or right.ndim != 1 or (np.abs(right - 0.5) > 0.5).any():
+        raise InvalidGame("correct must hold numbers in [0, 1], NaN or None where unknown.")
+    return pl.Series("correct", right)
+
+
+def context_weights(weights: Any, partition: Partition, bucket: Bucket) -> np.ndarray:
+    """Weights of each class's own contexts (B, m), sums 1, from those of the batch's contexts."""
+    import polars as pl
+
+    size, m = bucket.counts.shape[:2]
+    if weights is None:
+        return np.full((size, m), 1 / m)
+    names = partition.contexts["context"]
+    place = names.rank("dense").to_numpy().astype(int) - 1
+    try:
+        w = np.asarray(weights, float)
+    except (TypeError, ValueError):
+        w = np.zeros(0)
+    if w.shape != (place.max() + 1,) or not (w > 0).all() or not np.isfinite(w).all():
+        raise InvalidGame(
+            f"weights are {weights!r}; give one positive weight for each of the "
+            f"{place.max() + 1} distinct contexts of the batch, in sorted order."
+        )
+    mine = pl.DataFrame({"class": partition.contexts["#class"], "w": w[place] / w.max()})
+    by_class = mine.group_by("class", maintain_order=True).agg("w").sort("class")["w"]
+    table = np.array(by_class.gather(bucket.classes.tolist()).to_list()).reshape(size, m)
+    return table / table.sum(-1, keepdims=True)
+
+
+def vocabulary_columns(
+    partition: Partition, bucket: Bucket, vocabulary: Sequence[Any]
+) -> np.ndarray:
+    """The vocabulary's column of each local answer (B, n), 0 on padding."""
+    import polars as pl
+
+    place = _places(vocabulary)
+    known = partition.answers.filter(pl.col("class").is_in(bucket.classes.tolist()))
+    keys = known["answer"].to_list()
+    lacking = [key for key in keys if key not in place]
+    if lacking:
+        raise InvalidGame(
+            f"answer {lacking[0]!r} is not in the vocabulary; add it (None is no answer), or map such "
+            "answers to one of its keys."
+        )
+    local = np.zeros(len(partition), dtype=int)
+    local[bucket.classes] = np.arange(len(bucket.classes))
+    columns = np.zeros((len(bucket.classes), bucket.counts.shape[2]), dtype=int)
+    columns[local[known["class"].to_numpy()], known["index"].to_numpy()] = [place[k] for k in keys]
+    return columns
+
+
+def _places(vocabulary: Sequence[Any]) -> dict[Any, int]:
+    try:
+        place = {key: k for k, key in enumerate(vocabulary)}
+    except TypeError:
+        place = {}
+    if isinstance(vocabulary, str) or len(place) != len(vocabulary):
+        raise InvalidGame(
+            f"vocabulary {vocabulary!r} is no list of different answer keys; name each once."
+        )
+    return place
+
+
+def on_vocabulary(bucket: Bucket, columns: np.ndarray, n: int) -> Bucket:
+    """The bucket with the vocabulary's columns; every one is an answer."""
+    size = len(bucket.classes)
+    rows, (b, z) = np.arange(size)[:, None], np.nonzero(bucket.answer_mask)
+    counts = np.zeros((size, bucket.counts.shape[1], n))
+    counts[b, :, columns[b, z]] = bucket.counts[b, :, z]
+    none = np.zeros((size, n), dtype=bool)
+    none[np.broadcast_to(rows, columns.shape)[bucket.no_answer], columns[bucket.no_answer]] = True
+    correct = None
+    if bucket.correct is not None:
+        correct = np.full((size, n), np.nan)
+        correct[b, columns[b, z]] = bucket.correct[b, z]
+    return Bucket(bucket.classes, counts, np.ones((size, n), dtype=bool), none, correct)
