@@ -1,0 +1,188 @@
+"""Every field of a certificate from the formulas of theory, sections 2 and 3 (T4, T6), in plain numpy."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import dagame as dg
+from tests.games import SEEDS, a_policy, games
+
+TRACES = np.array([0, 0, 1, 2])
+REFERENCE = np.array([[0.1, 0.3, 0.4, 0.2], [0.35, 0.05, 0.2, 0.4]])
+POLICY = np.array([[0.3, 0.1, 0.4, 0.2], [0.05, 0.25, 0.3, 0.4]])
+TARGET = np.array([[0.2, 0.5, 0.3], [0.6, 0.3, 0.1]])
+WEIGHTS = np.array([0.3, 0.7])
+BETA = 0.8
+
+SMOOTH = {
+    "Shannon": dg.ShannonDiversity(0.6),
+    "Gini": dg.GiniDiversity(1.7),
+    "coherence": dg.Coherence(1.3) + dg.Reward([0.5, 0.0, -1.0]),
+    "sharpening": dg.Sharpening(0.5),
+    "self-consistency": dg.SelfConsistency(0.7),
+}
+
+
+def a_game(objective, **how):
+    how = {"beta": BETA, "weights": WEIGHTS, "answers": TRACES, **how}
+    return dg.AlignmentGame(REFERENCE, objective, **how)
+
+
+def kl(p, q):
+    """sum_x w_x KL(p_x || q_x)."""
+    safe = np.where(p > 0, p, 1)
+    return (np.where(p > 0, p * np.log(safe / q), 0).sum(-1) * WEIGHTS).sum()
+
+
+def pushed(pi):
+    return np.stack([pi[:, z == TRACES].sum(-1) for z in range(3)], -1)
+
+
+@pytest.mark.parametrize("target", [None, TARGET])
+@pytest.mark.parametrize("name", SMOOTH)
+def test_every_field_is_what_the_theory_says(name, target):
+    """T4; where mu < 0, T6: the same for Phi~ = Phi - rho KL(pi||pi0) on traces, and beta - rho."""
+    phi, nu = SMOOTH[name], pushed(POLICY)
+    game = a_game(phi)
+    rho = max(0.0, -phi.curvature_for(WEIGHTS))
+    q = nu if target is None else target
+    nu0 = pushed(REFERENCE)
+    on_traces = POLICY if target is None else REFERENCE * (q / nu0)[:, TRACES]
+    slope = phi.reward(q, WEIGHTS)[:, TRACES] - rho * np.log(on_traces / REFERENCE)
+    constant = phi.value(q, WEIGHTS) - rho * kl(on_traces, REFERENCE)
+    constant -= ((slope * on_traces).sum(-1) * WEIGHTS).sum()
+    free = BETA - rho
+    total = np.log((REFERENCE * np.exp(slope / free)).sum(-1))
+    bound = constant + free * (total * WEIGHTS).sum()
+    value = phi.value(nu, WEIGHTS) - BETA * kl(POLICY, REFERENCE)
+    payoff = constant + ((slope * POLICY).sum(-1) * WEIGHTS).sum() - free * kl(POLICY, REFERENCE)
+
+    found = dg.certify(game, POLICY, target)
+    near = {"rel": 1e-10, "abs": 1e-12}
+    assert float(found.value) == pytest.approx(value, **near)
+    assert float(found.upper_bound) == pytest.approx(bound, **near)
+    assert float(found.gap) == pytest.approx(bound - value, **near)
+    assert float(found.policy_regret) == pytest.approx(bound - payoff, **near)
+    assert float(found.target_regret) == pytest.approx(payoff - value, **near)
+    assert float(found.distance_bound) == pytest.approx((bound - value) / free, **near)
+    assert float(found.tv_bound) == pytest.approx(min(1.0, ((bound - value) / free / 2) ** 0.5))
+    assert found.violation == 0
+    assert found.conditional is False
+    assert found.policy_regret >= 0
+    assert (target is None) == (found.target_regret == 0)
+
+
+def test_the_gap_is_relative_to_a_value_above_one():
+    for scale, size in ((100.0, 100.0), (0.01, 1.0)):
+        phi = dg.Reward([scale, scale, scale]) + dg.GiniDiversity(1e-3)
+        found = dg.certify(a_game(phi), REFERENCE)
+        assert found.gap > 0
+        assert found.relative_gap == pytest.approx(float(found.gap) / size, rel=1e-2)
+
+
+def test_a_bound_on_total_variation_is_never_above_one():
+    far = dg.certify(a_game(dg.Reward([50.0, 0.0, 0.0])), POLICY)
+    assert far.distance_bound > 2
+    assert far.tv_bound == 1
+
+
+def test_a_large_gap_is_a_number_and_not_infinity():
+    """Rewards of 1e8: D = beta sum_x w_x log sum_z nu0_x e^{u/beta} = 1e8 + beta sum_x w_x log nu0_x(0)."""
+    found, nu = dg.certify(a_game(dg.Reward([1e8, 0.0, -1e8])), POLICY), pushed(POLICY)
+    value = 1e8 * ((nu[:, 0] - nu[:, 2]) * WEIGHTS).sum() - BETA * kl(POLICY, REFERENCE)
+    bound = 1e8 + BETA * (np.log(pushed(REFERENCE)[:, 0]) * WEIGHTS).sum()
+    assert float(found.value) == pytest.approx(value, rel=1e-14)
+    assert float(found.upper_bound) == pytest.approx(bound, rel=1e-14)
+    assert float(found.gap) == pytest.approx(bound - value, rel=1e-14)
+
+
+@pytest.mark.parametrize("strength", [0.3, 3.0])
+def test_where_no_theorem_applies_the_known_optimum_bounds(strength):
+    """MajorityVote: J* = max over the answer z rewarded of beta log sum nu0 e^{strength 1_z / beta}."""
+    phi, nu0 = dg.MajorityVote(strength), pushed(REFERENCE)
+    tilted = 1 + nu0 * (np.exp(strength / BETA) - 1)
+    best = (BETA * np.log(tilted).max(-1) * WEIGHTS).sum()
+    value = strength * (pushed(POLICY).max(-1) * WEIGHTS).sum() - BETA * kl(POLICY, REFERENCE)
+    found = dg.certify(a_game(phi), POLICY)
+    assert float(found.value) == pytest.approx(value, rel=1e-12)
+    assert float(found.upper_bound) == pytest.approx(best, rel=1e-12)
+    assert float(found.gap) == pytest.approx(best - value, rel=1e-12)
+    assert found.policy_regret == found.gap
+    assert found.target_regret == 0
+    assert found.violation == 0
+    assert found.distance_bound == np.inf
+    assert found.tv_bound == 1
+    assert found.conditional is False
+    with pytest.raises(dg.DagameError, match="raise beta or lower"):
+        dg.certify(a_game(phi, answers=np.eye(3)[TRACES]), POLICY)
+
+
+def test_a_policy_off_a_hard_set_is_moved_onto_it_and_its_distance_reported():
+    """nu(1) <= 0.25 in each context; off it the excess over the cap, inside it 0."""
+    game = a_game(dg.HardConstraint(dg.Cap([1], 0.25)))
+    found = dg.certify(game, POLICY)
+    assert float(found.violation) == pytest.approx(0.4 - 0.25)
+    assert np.isfinite(found.value)
+    shrunk = np.where(pushed(POLICY)[:, [1]] > 0.25, [[1, 0, 1]] * 2, 0)
+    moved = POLICY * np.where(
+        shrunk[:, TRACES] > 0, 0.75 / (1 - pushed(POLICY)[:, [1]]), 0.25 / pushed(POLICY)[:, [1]]
+    )
+    assert float(found.value) == pytest.approx(-BETA * kl(moved, REFERENCE), rel=1e-6)
+    solution = dg.solve(game)
+    assert found.value <= solution.value <= found.upper_bound + 1e-9
+    assert float(dg.certify(game, solution.policy).violation) <= 1e-9
+
+
+@given(games(traces=True), SEEDS)
+def test_no_violation_without_a_hard_set(game, seed):
+    policy = a_policy(game, np.random.default_rng(seed))
+    found = dg.certify(game, policy)
+    hard = any(
+        isinstance(o, dg.HardConstraint | dg.HardCoherence) for _, o in game.objective.terms()
+    )
+    assert hard or found.violation == 0
+
+
+@given(st.sampled_from([dg.ShannonDiversity(1.0), dg.TsallisDiversity(1.0, 0.5)]), SEEDS)
+def test_a_policy_that_never_gives_an_answer_is_certified_near_by(phi, seed):
+    """grad Phi is infinite there: D is taken at the marginal mixed with 1e-6 of the reference (T4)."""
+    rng, game = np.random.default_rng(seed), a_game(phi)
+    policy = np.where(rng.integers(3) == TRACES, 0.0, rng.dirichlet(np.ones(4), 2) + 1e-6)
+    policy = policy / policy.sum(-1, keepdims=True)
+    found, best = dg.certify(game, policy), dg.solve(game)
+    assert found.upper_bound >= best.value - 1e-12
+    mixed = (1 - 1e-6) * pushed(policy) + 1e-6 * pushed(REFERENCE)
+    near = dg.certify(game, policy, mixed)
+    for name in ("value", "upper_bound", "gap", "policy_regret", "target_regret"):
+        assert float(getattr(found, name)) == pytest.approx(float(getattr(near, name)), rel=1e-9)
+
+
+def test_an_objective_of_unknown_sign_is_certified_on_a_condition():
+    class Mine(dg.Objective):
+        def value(self, marginals, weights=None):
+            return 0.0 * marginals[..., 0, 0]
+
+        def reward(self, marginals, weights=None):
+            return 0.0 * marginals
+
+    assert dg.certify(a_game(Mine()), POLICY).conditional is True
+
+
+def test_a_certificate_is_immutable_shown_and_exported():
+    batch = dg.AlignmentGame([REFERENCE, REFERENCE], SMOOTH["Gini"], beta=BETA, answers=TRACES)
+    found = dg.certify(batch, np.array([POLICY, REFERENCE]))
+    single = dg.certify(a_game(SMOOTH["Gini"], weights=None), REFERENCE)
+    assert found.gap.shape == (2,)
+    assert float(found.gap[1]) == pytest.approx(float(single.gap), rel=1e-12)
+    columns = found._columns()
+    names = [f.name for f in dataclasses.fields(found) if f.name != "conditional"]
+    assert set(names) <= set(columns)
+    assert "conditional" not in columns
+    for name in names:
+        np.testing.assert_array_equal(columns[name], getattr(found, name))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        found.gap = 0
+    assert hash(found) != hash(dataclasses.replace(found))
