@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-import re
-import types
-import typing
-from dataclasses import dataclass, field
-from difflib import get_close_matches
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..answers.equilibria import labelled_table
 from ..errors import ConfigError
 from ..objectives.names import LABELLED, by_name, check_name
+from ._fields import check_fields, section, told
+from ._yaml import read_yaml
 from .reading import AnswerReader
 from .rewards import NO_ANSWER_RULES, ObjectiveOf
 from .settings import check_kl
@@ -73,7 +70,11 @@ class BatchSection:
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """A whole run. `training` has fields of `trl.GRPOConfig`, `lora` fields of `peft.LoraConfig`."""
+    """A whole run. `training` has fields of `trl.GRPOConfig`, `lora` fields of `peft.LoraConfig`.
+
+    A model that brings Python code of its own is refused unless `training.trust_remote_code` is
+    true: that code can do whatever you can, so read it first.
+    """
 
     model: str
     output: str
@@ -104,24 +105,58 @@ PLACED = {
     "num_train_epochs": "batch.epochs",
     "max_steps": "batch.steps",
     "generation_batch_size": "batch.classes_per_step",
+    "reward_weights": "objective.strength",
     "resume_from_checkpoint": "--resume",
     "save_total_limit": "nothing: all checkpoints but the last three are removed",
 }
 """Fields of the trainer that have a place of their own in the file."""
 
 
+SEEDS = 2**32
+"""Seeds are below it: the trainer sets numpy's with them."""
+
+_LEAST = ("batch.epochs", "batch.steps", "batch.group_size", "batch.classes_per_step")
+_LEAST += ("data.limit", "data.contexts")
+_MOST = 1_000_000
+_COUNTS = ("num_iterations", "steps_per_generation", "gradient_accumulation_steps")
+_COUNTS += ("per_device_train_batch_size", "max_completion_length")
+_OWN = ("run.json", "metrics.jsonl", "README.md", "curves.png", "checkpoints", "model")
+"""What a run writes into its folder."""
+
+
 def read_config(path: str | Path) -> FinetuneConfig:
-    """The run of a YAML file.
+    """The run of a YAML file. Paths in it are the caller's own, relative to the working directory.
 
     Raises:
         ConfigError: no such file, no YAML, an unknown or missing or ill-typed key, columns that are
-            not named, an objective without the labels that it needs.
+            not named, an objective without the labels that it needs, an output that would overwrite
+            the model or the data.
         InvalidObjective, ExtractionError, SettingsError: names and numbers out of range.
     """
-    raw = _read_yaml(Path(path))
-    config = _section(FinetuneConfig, raw, str(path))
-    _check_values(config, str(path))
+    where = str(path)
+    config = _at_home(section(FinetuneConfig, read_yaml(Path(path)), where), where)
+    _check_values(config, where)
+    _check_paths(config, where)
     return config
+
+
+def _at_home(config: FinetuneConfig, where: str) -> FinetuneConfig:
+    """Paths that begin with ~ written out."""
+
+    def written_out(key: str, name: str | None) -> str | None:
+        if name is None or not name.startswith("~"):
+            return name
+        try:
+            return str(Path(name).expanduser())
+        except RuntimeError:
+            raise ConfigError(
+                f"{where}: {key} is {told(name)}, but no such home folder is known; write the path "
+                "out."
+            ) from None
+
+    data = replace(config.data, path=written_out("data.path", config.data.path))
+    model, output = (str(written_out(k, getattr(config, k))) for k in ("model", "output"))
+    return replace(config, model=model, output=output, data=data)
 
 
 def _check_values(config: FinetuneConfig, where: str) -> None:
@@ -131,137 +166,76 @@ def _check_values(config: FinetuneConfig, where: str) -> None:
             f"{where}: objective {config.objective.name!r} needs labels; name the column with "
             "data.answer_column."
         )
-    if config.objective.name not in LABELLED:
-        by_name(config.objective.name, config.objective.strength)
+    by_name(config.objective.name, config.objective.strength, [0.0, 1.0])
     check_kl(config.beta, config.kl)
     AnswerReader(config.answers.extract, config.answers.canonical)
     if config.data.answer_extract is not None:
         AnswerReader(config.data.answer_extract)
     if config.answers.no_answer not in NO_ANSWER_RULES:
         raise ConfigError(
-            f"{where}: answers.no_answer is {config.answers.no_answer!r}; choose one of "
+            f"{where}: answers.no_answer is {told(config.answers.no_answer)}; choose one of "
             f"{', '.join(NO_ANSWER_RULES)}."
         )
     if (config.data.path is None) == (config.data.name is None):
         raise ConfigError(f"{where}: data needs either path (a local file) or name (a data set).")
     if config.data.system is not None and not config.data.chat:
         raise ConfigError(f"{where}: data.system is for chats; set data.chat: true.")
-    for name in ("epochs", "steps", "group_size", "classes_per_step"):
-        value = getattr(config.batch, name)
-        if value is not None and value < 1:
-            raise ConfigError(f"{where}: batch.{name} is {value}; give an integer >= 1.")
+    for name in _LEAST:
+        part, _, key = name.partition(".")
+        value = getattr(getattr(config, part), key)
+        if value is not None and not 1 <= value <= _MOST:
+            raise ConfigError(f"{where}: {name} is {value}; give an integer >= 1, to {_MOST:,}.")
+    if not 0 <= config.seed < SEEDS:
+        raise ConfigError(f"{where}: seed is {config.seed}; give an integer from 0 below 2^32.")
     _check_training(config, where)
 
 
 def _check_training(config: FinetuneConfig, where: str) -> None:
     from trl.trainer.grpo_config import GRPOConfig
 
-    known = [f.name for f in dataclasses.fields(GRPOConfig) if f.init]
     for key in config.training:
         if key in PLACED:
             raise ConfigError(f"{where}: training.{key} has its own place; set {PLACED[key]}.")
-        if key not in known:
-            raise ConfigError(f"{where}: training.{key} is unknown{_near(key, known)}.")
-    if config.lora is not None:
-        from peft import LoraConfig
+        if key.endswith("_kwargs") and isinstance(config.training[key], str):
+            raise ConfigError(f"{where}: training.{key} is a text; write settings below it.")
+    check_fields(config.training, GRPOConfig, where, "training.")
+    for key in _COUNTS:
+        value = config.training.get(key)
+        if value is not None and value < 1:
+            raise ConfigError(f"{where}: training.{key} is {value}; give an integer >= 1.")
+    if config.lora is None:
+        return
+    from peft import LoraConfig
 
-        options = [f.name for f in dataclasses.fields(LoraConfig) if f.init]
-        for key in config.lora:
-            if key not in options:
-                raise ConfigError(f"{where}: lora.{key} is unknown{_near(key, options)}.")
-
-
-# -- YAML -----------------------------------------------------------------------------------------
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
+    check_fields(config.lora, LoraConfig, where, "lora.")
     try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not UTF-8 text.") from None
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
-    try:
-        found = yaml.load(text, Loader=_loader())  # a safe loader
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is no YAML: {' '.join(str(error).split())}.") from None
-    if not isinstance(found, dict):
-        raise ConfigError(f"{path} holds no settings; write keys such as model: and data:.")
-    return found
+        LoraConfig(**config.lora)
+    except Exception as error:  # its own checks raise anything
+        reason = " ".join(str(error).split())[:300]
+        raise ConfigError(f"{where}: lora cannot be used: {reason}.") from None
 
 
-def _loader() -> Any:
-    """The safe loader that also reads 1e-5 as a number and refuses a key given twice."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-            twice = next((str(k) for i, k in enumerate(keys) if k in keys[:i]), None)
-            if twice is not None:
-                raise yaml.MarkedYAMLError(
-                    problem=f"key {twice!r} is given twice", problem_mark=node.start_mark
-                )
-            return super().construct_mapping(node, deep)
-
-    number = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)[eE][-+]?\d+")
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+.0123456789"))
-    return Loader
-
-
-def _section(kind: type, raw: Any, where: str, prefix: str = "") -> Any:
-    """A dataclass from a mapping: names known, types right, nothing missing."""
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{where}: {prefix.rstrip('.')} is {raw!r}; write settings below it.")
-    hints = typing.get_type_hints(kind)
-    unknown = next((str(k) for k in raw if k not in hints), None)
-    if unknown is not None:
-        raise ConfigError(f"{where}: {prefix}{unknown} is unknown{_near(unknown, list(hints))}.")
-    values = {}
-    for item in dataclasses.fields(kind):
-        if item.name in raw:
-            name = prefix + item.name
-            values[item.name] = _value(hints[item.name], raw[item.name], where, name)
-        elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
-            raise ConfigError(f"{where}: {prefix}{item.name} is missing.")
-    return kind(**values)
+def _check_paths(config: FinetuneConfig, where: str) -> None:
+    """Names that a file system takes, and an output that overwrites neither model nor data."""
+    named = {"model": config.model, "output": config.output, "data.path": config.data.path}
+    named["data.name"] = config.data.name
+    for key, name in named.items():
+        if name is None:
+            continue
+        if not name.strip():
+            raise ConfigError(f"{where}: {key} is empty; name it.")
+        if len(name) > 4000 or any(len(part.encode()) > 255 for part in Path(name).parts):
+            raise ConfigError(f"{where}: {key} is {told(name)}, longer than a file name may be.")
+    output = Path(config.output).resolve()
+    written = [output, *(output / name for name in _OWN)]
+    for key in ("model", "data.path"):
+        read = None if named[key] is None else Path(str(named[key])).resolve()
+        if read is not None and read.exists() and (read in written or _within(read, written[1:])):
+            raise ConfigError(
+                f"{where}: output {told(config.output)} would overwrite {key} {told(named[key])}; "
+                "name another folder."
+            )
 
 
-def _value(hint: Any, value: Any, where: str, name: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _section(typing.cast(type, hint), value, where, name + ".")
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    for option in options:
-        base = typing.get_origin(option) or option
-        if base is float and type(value) is int:
-            return float(value)
-        if _fits(value, base):
-            return value
-    kinds = " or ".join(_KINDS.get(str(o), str(o)) for o in options)
-    raise ConfigError(f"{where}: {name} is {value!r}; give {kinds}.")
-
-
-def _fits(value: Any, base: type) -> bool:
-    if isinstance(value, bool):
-        return base is bool
-    if isinstance(value, list):
-        return base is list and all(isinstance(v, str) for v in value)
-    return isinstance(value, base)
-
-
-_KINDS = {
-    str(str): "text",
-    str(int): "an integer",
-    str(float): "a number",
-    str(bool): "true or false",
-    str(list[str]): "a list of texts",
-    str(dict[str, Any]): "settings",
-    str(type(None)): "nothing",
-}
-
-
-def _near(key: str, known: list[str]) -> str:
-    near = get_close_matches(key, known, 1, 0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known[:20])}"
+def _within(path: Path, folders: list[Path]) -> bool:
+    return any(folder in path.parents for folder in folders)

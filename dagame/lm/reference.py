@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .generation import Generations, log_probability
+from .loading import pretrained
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -28,10 +29,19 @@ def frozen_copy(model: Any) -> PreTrainedModel:
 
 
 def load_reference(name: str, like: Any) -> PreTrainedModel:
-    """The model of a folder or hub name, frozen, with the dtype and device of `like`."""
+    """The model of a folder or hub name, frozen, with the dtype and device of `like`.
+
+    Code that the folder brings is run only where `like` was loaded from there with its own code.
+
+    Raises:
+        GenerationError: it cannot be loaded.
+    """
     from transformers import AutoModelForCausalLM
 
-    return _frozen(AutoModelForCausalLM.from_pretrained(name, dtype=like.dtype).to(like.device))
+    own_code = type(like).__module__.startswith("transformers_modules.")
+    trusted = own_code and like.config._name_or_path == name
+    found = pretrained(AutoModelForCausalLM, name, trust_remote_code=trusted, dtype=like.dtype)
+    return _frozen(found.to(like.device))
 
 
 def _frozen(model: Any) -> Any:

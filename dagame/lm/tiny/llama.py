@@ -15,6 +15,7 @@ from transformers.utils import logging
 
 from ...errors import DagameError
 from ...output import check_folder
+from ..loading import pretrained
 from .problems import vocabulary
 
 if TYPE_CHECKING:
@@ -67,8 +68,10 @@ def new_model(seed: int) -> LlamaForCausalLM:
 def load(folder: str | Path | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Model (evaluation mode, CPU) and tokenizer of a folder; None: the pre-trained ones shipped.
 
+    Only safetensors are read, and no code of the folder is run.
+
     Raises:
-        DagameError: the folder holds no model.
+        DagameError: the folder holds no model, or one that cannot be read.
     """
     path = WEIGHTS if folder is None else Path(folder)
     if not (path / "config.json").is_file():
@@ -76,8 +79,8 @@ def load(folder: str | Path | None = None) -> tuple[PreTrainedModel, PreTrainedT
             f"{path} holds no config.json; give a folder that tiny.save or a trainer wrote."
         )
     with _without_bars():
-        model = AutoModelForCausalLM.from_pretrained(path, local_files_only=True)
-        return model.eval(), AutoTokenizer.from_pretrained(path, local_files_only=True)
+        model = pretrained(AutoModelForCausalLM, path, local_files_only=True, use_safetensors=True)
+        return model.eval(), pretrained(AutoTokenizer, path, local_files_only=True)
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> Path:
