@@ -6,20 +6,19 @@ Exit codes: 0 done; 1 a check failed or a class was not solved; 2 bad input, tol
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .command import application, run
+from .command import application, console, run
 from .demo import Recipe
 from .errors import DagameError
 from .objectives.names import NAMES
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from .answers.equilibria import SampleEquilibria
@@ -87,7 +86,7 @@ def solve(
     from .answers import Samples
     from .answers.equilibria import labelled_table
     from .objectives.names import LABELLED, by_name, check_name
-    from .output import check_file, check_folder, write_json
+    from .output import check_file, check_folder, locked, write_json
 
     check_name(objective)
     if device is not None:
@@ -96,12 +95,15 @@ def solve(
     made: Any = None if by_class else by_name(objective, strength)
     if by_class and correct is None:
         by_name(objective, strength)
-    if json_file not in (None, "-"):
-        check_file(json_file)
     folder = None if out is None else check_folder(out)
+    names = () if folder is None else ("samples.parquet", "report.html")[: 1 + report]
+    parts = [check_file(Path(out or "") / name, [samples]) for name in names]
+    numbers = None if json_file in (None, "-") else check_file(json_file, [samples, *parts])
     if made is None:
         made = lambda bucket: by_name(objective, strength, labelled_table(bucket))  # noqa: E731
-    with _stages() as say:
+    with ExitStack() as held, _stages() as say:
+        if folder is not None:
+            held.enter_context(locked(folder))
         read = Samples.read(
             samples,
             class_by,
@@ -116,14 +118,11 @@ def solve(
             progress=say,
         )
         found = read.solve(made, beta=beta, method=method, progress=say, device=device)
-        written = [] if folder is None else _write_folder(found, folder, report, say)
-    _console(stderr=json_file == "-").print(_summary_table(found))
-    if json_file is not None:
-        write_json(json_file, {"summary": found.summary, "classes": found.classes.rows(named=True)})
-        if json_file != "-":
-            written.append(Path(json_file))
-    for path in written:
-        _console(stderr=json_file == "-").print(f"wrote {path}", highlight=False, soft_wrap=True)
+        content = {"summary": found.summary, "classes": found.classes.rows(named=True)}
+        written = _write_solution(found, content, parts, numbers, say)
+    _show(_summary_table(found), written, stderr=json_file == "-")
+    if json_file == "-":
+        write_json("-", content)
     if found.summary["unsolved"]:
         raise typer.Exit(1)
 
@@ -142,28 +141,31 @@ def demo(
     ] = None,
 ) -> None:
     """Fine-tune the embedded language model without labels, certify it, and write a report."""
-    from .output import check_file, check_folder, write_json
+    from .output import check_file, check_folder, locked, write_json
 
     require_lm()
-    if json_file not in (None, "-"):
-        check_file(json_file)
+    numbers = None if json_file in (None, "-") else check_file(json_file)
     folder = check_folder(out)
     import torch
 
     from .demo import run_demo
 
     torch.set_num_threads(1)  # faster than two for tensors this small
-    with _stages() as say:
-        recipe = Recipe(steps=steps)
+    with locked(folder), _stages() as say:
         result = run_demo(
-            folder, seed, compare=compare, recipe=recipe, problems=problems, progress=say
+            folder,
+            seed,
+            compare=compare,
+            recipe=Recipe(steps=steps),
+            problems=problems,
+            numbers=numbers,
+            progress=say,
         )
-    console = _console(stderr=json_file == "-")
-    console.print(_demo_table(result))
-    if json_file is not None:
-        write_json(json_file, result)
-    for name in ("report.html", "game.html", "samples.parquet", "model"):
-        console.print(f"wrote {folder / name}", highlight=False, soft_wrap=True)
+    names = ("report.html", "game.html", "samples.parquet", "model")
+    written = [folder / name for name in names] + ([] if numbers is None else [numbers])
+    _show(_demo_table(result), written, stderr=json_file == "-")
+    if json_file == "-":
+        write_json("-", result)
 
 
 @app.command()
@@ -192,14 +194,12 @@ def finetune(
         result = run_finetune(config, resume=resume, progress=say)
     if not result["main"]:
         return
-    console = _console(stderr=json_file == "-")
-    console.print(_metrics_table(result))
-    if json_file is not None:
+    if json_file is not None and json_file != "-":
         write_json(json_file, result)
-    for name in ("README.md", "metrics.jsonl", "curves.png", "model"):
-        path = Path(result["output"]) / name
-        if path.exists():
-            console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    written = [Path(result["output"]) / n for n in ("README.md", "metrics.jsonl", "curves.png")]
+    _show(_metrics_table(result), [*written, Path(result["model"])], stderr=json_file == "-")
+    if json_file == "-":
+        write_json("-", result)
 
 
 @app.command()
@@ -227,9 +227,11 @@ def verify(
         table.add_row(
             f"{row.theorem} {mark}", row.statement, str(row.cases), f"{row.worst:.1e}", limit
         )
-    _console(stderr=json_file == "-").print(table)
-    if json_file is not None:
+    if json_file is not None and json_file != "-":
         write_json(json_file, report.as_dict())
+    _show(table, [], stderr=json_file == "-")
+    if json_file == "-":
+        write_json("-", report.as_dict())
     if not report.passed:
         raise typer.Exit(1)
 
@@ -264,27 +266,39 @@ def require_lm() -> None:
 # -- output ---------------------------------------------------------------------------------------
 
 
-def _write_folder(
-    found: SampleEquilibria, folder: Path, report: bool, say: Callable[[str], None]
+def _write_solution(
+    found: SampleEquilibria,
+    content: dict[str, Any],
+    parts: Sequence[Path],
+    numbers: Path | None,
+    say: Callable[[str], None],
 ) -> list[Path]:
-    from .output import replacing, write_text
+    """samples.parquet and report.html, whichever are asked for, and the JSON, all of one run."""
+    from .output import json_text, put_text, replacing_all
 
-    say("writing samples.parquet")
-    with replacing(folder / "samples.parquet") as path:
-        found.rows.write_parquet(path)
-    written = [folder / "samples.parquet"]
-    if report:
-        from .report import samples_report
+    targets = [*parts, *([] if numbers is None else [numbers])]
+    with replacing_all(targets) as drafts:
+        for target in parts:
+            say(f"writing {target.name}")
+            if target.name == "report.html":
+                from .report import samples_report
 
-        write_text(folder / "report.html", samples_report(found, progress=say))
-        written.append(folder / "report.html")
-    return written
+                put_text(drafts[target], samples_report(found, progress=say))
+            else:
+                with drafts[target].open("wb") as stream:
+                    found.rows.write_parquet(stream)
+        if numbers is not None:
+            put_text(drafts[numbers], json_text(content))
+    return targets
 
 
-def _console(stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    return Console(stderr=stderr)
+def _show(table: Table, written: Sequence[Path], stderr: bool) -> None:
+    """The table, and what was written; on stderr where stdout is for JSON."""
+    shown = console(stderr)
+    shown.print(table)
+    for path in written:
+        if path.exists():
+            shown.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -292,25 +306,33 @@ def _stages() -> Iterator[Callable[[str], None]]:
     """A spinner on stderr that names the stage in work and its time; silent off a terminal."""
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    console = _console(stderr=True)
+    text = TextColumn("{task.description}", markup=False)
+    shown = console(stderr=True)
     with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
+        SpinnerColumn(),
+        text,
+        TimeElapsedColumn(),
+        console=shown,
+        transient=True,
+        disable=not shown.is_terminal,
     ) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda stage: bar.update(task, description=stage, refresh=True)
 
 
 def _table(title: str, *columns: str) -> Table:
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     for k, name in enumerate(columns):
         table.add_column(name, justify="left" if k == 0 or name == "statement" else "right")
     return table
 
 
 def _summary_table(found: SampleEquilibria) -> Table:
+    from rich.markup import escape
+
     s = found.summary
     title = f"{s['objective']}, beta {s['beta']:g}"
     table = _table(title, "", "reference", "equilibrium")
@@ -333,9 +355,8 @@ def _summary_table(found: SampleEquilibria) -> Table:
         ("no answer at all", s["lost_classes"]),
     ):
         if names:
-            table.add_row(
-                label, "", f"{len(names)}: {', '.join(names[:8])}{' …' * (len(names) > 8)}"
-            )
+            shown = escape(", ".join(names[:8]))
+            table.add_row(label, "", f"{len(names)}: {shown}{' …' * (len(names) > 8)}")
     for label, count in (
         ("lines skipped", s["skipped_lines"]),
         ("extractions timed out", s["timed_out_rows"]),

@@ -216,16 +216,18 @@ def run_demo(
     compare: bool = False,
     recipe: Recipe | None = None,
     problems: int = 100,
+    numbers: Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Samples, exact game, Coherence-GRPO, evaluation and certificate; writes the report.
 
     `compare` trains once more, with the same budget, on the true labels. Returns the numbers of
-    `--json`: seconds, before, after, predicted and, with `compare`, labelled.
+    `--json`: seconds, before, after, predicted and, with `compare`, labelled; they go into the file
+    `numbers` if one is named. All files are of one run, whenever it is stopped.
     """
     from .demo_report import demo_page
     from .lm import tiny
-    from .output import replacing, write_text
+    from .output import json_text, put_text, replacing_all
     from .report import samples_report
 
     started = time.perf_counter()
@@ -263,14 +265,20 @@ def run_demo(
         "certified": min(CERTIFIED, len(new) // tiny.PHRASINGS),
         "certificate_samples": CERTIFICATE_SAMPLES,
     }
-    with replacing(folder / "samples.parquet") as path:
-        exact.rows.write_parquet(path)
-    model.save_pretrained(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
-    write_text(folder / "game.html", samples_report(exact, "The exact game on the reference"))
     result = {"seconds": time.perf_counter() - started, **result, "settings": facts}
     facts["seconds"] = result["seconds"]
-    write_text(folder / "report.html", demo_page(result, first, last, new, curves))
+    rows, page, game = (folder / n for n in ("samples.parquet", "report.html", "game.html"))
+    weights = folder / "model"
+    files = [rows, page, game, *([] if numbers is None else [numbers])]
+    with replacing_all(files, folders=[weights]) as drafts:
+        with drafts[rows].open("wb") as stream:
+            exact.rows.write_parquet(stream)
+        model.save_pretrained(drafts[weights])
+        tokenizer.save_pretrained(drafts[weights])
+        put_text(drafts[game], samples_report(exact, "The exact game on the reference"))
+        put_text(drafts[page], demo_page(result, first, last, new, curves))
+        if numbers is not None:
+            put_text(drafts[numbers], json_text(result))
     return result
 
 

@@ -1,29 +1,53 @@
-"""Writing results: found out before the work whether it can be done, nothing half-written left."""
+"""Writing results: found out before the work whether it can be done, nothing half-written left.
+
+Results are written beside their place under a temporary name, forced to the disk (fsync), and renamed
+together at the end. After a kill, a full disk or a power cut each is whole, as it was before, or
+absent, and no two of one call stem from different runs. A temporary, `.dagame-*.part`, is locked
+(flock) while its writer lives; one that a killed writer left is removed by the next write to its place.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
+import re
+import secrets
+import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from .errors import OutputError
 
+try:
+    import fcntl
+except ImportError:  # Windows: nothing is locked, and what a killed writer left stays
+    fcntl = None
 
-def check_file(path: str | Path) -> Path:
-    """The path, if a file can be written there; else `OutputError`."""
+# -- before the work ------------------------------------------------------------------------------
+
+
+def check_file(path: str | Path, taken: Sequence[str | Path] = ()) -> Path:
+    """The path, if a file can be written there and is none of those read or written; else `OutputError`."""
     path = Path(path)
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; name a file to write.")
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise OutputError(f"{path} cannot be written: the folder {folder} does not exist.")
-    _check_access(folder, path)
+    try:
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder; name a file to write.")
+        folder = _place(path).parent
+        if not folder.is_dir():
+            raise OutputError(f"{path} cannot be written: the folder {folder} does not exist.")
+        if _place(path) in map(_place, taken):
+            raise OutputError(f"{path} is read or written already in this run; name another file.")
+    except (OSError, ValueError) as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(f"{path} cannot be written: {system_reason(error) or error}.") from None
+    if not _is_special(path):
+        _check_access(_place(path), path)
     return path
 
 
@@ -34,48 +58,268 @@ def check_folder(path: str | Path) -> Path:
         path.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise OutputError(f"{path} is a file; name a folder for the results.") from None
-    except OSError as error:
-        raise OutputError(f"{path} cannot be made: {error.strerror}.") from None
-    _check_access(path, path)
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path} cannot be made: {system_reason(error) or error}.") from None
+    _check_access(path / "results", path)
     return path
 
 
-def _check_access(folder: Path, path: Path) -> None:
+def _check_access(target: Path, shown: Path) -> None:
     try:
-        descriptor, name = tempfile.mkstemp(prefix=".dagame-", dir=folder)
+        _Draft(target, folder=False).drop()
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}.") from None
-    os.close(descriptor)
-    os.unlink(name)
+        raise OutputError(f"{shown} cannot be written: {system_reason(error)}.") from None
+
+
+@contextmanager
+def locked(folder: str | Path) -> Iterator[None]:
+    """Hold a folder while results are made for it; `OutputError` if another process does.
+
+    The lock is the system's (flock on the folder itself): it leaves no file and ends with its holder,
+    however that dies. Where the file system has no such locks, nothing is held.
+    """
+    with ExitStack() as stack:
+        with suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            if not _lock(descriptor):
+                raise OutputError(
+                    f"{folder} is being written to by another process; wait until that ends, or name "
+                    "another folder."
+                )
+        yield
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an open file or folder; False if another has it; True, unlocked, where there are no locks."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+# -- writing --------------------------------------------------------------------------------------
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to; renamed to `path` at the end if all went well."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with replacing_all([path]) as drafts:
+        yield drafts[path]
+
+
+@contextmanager
+def replacing_all(
+    files: Sequence[str | Path], folders: Sequence[str | Path] = ()
+) -> Iterator[Mapping[str | Path, Path]]:
+    """Temporary paths, by their targets, for results that belong together; folders exist already.
+
+    If all went well they are renamed one after the other, once the old versions of all but the first
+    are gone: whenever it is stopped, what is there comes from one run. A device or pipe is written to
+    as it is, a symbolic link is followed.
+
+    Raises:
+        OutputError: a write failed.
+    """
+    drafts: list[_Draft] = []
+    given: dict[str | Path, Path] = {}
+    at: str | Path = ""
     try:
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+        try:
+            for at in [*folders, *files]:
+                if _is_special(at):
+                    given[at] = Path(at)
+                    continue
+                drafts.append(_Draft(_place(at), folder=at in folders))
+                given[at] = drafts[-1].path
+            at = ", ".join(str(path) for path in given)
+            yield given
+            for draft in drafts:
+                draft.flush()
+            for draft in drafts[1:]:
+                draft.retire()
+            for draft in drafts:
+                draft.publish()
+        except Exception as error:
+            reason = system_reason(error)
+            if reason is None:
+                raise
+            raise OutputError(f"{at} cannot be written: {reason}.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        for draft in drafts:
+            draft.drop()
+
+
+class _Draft:
+    """A locked temporary file or folder beside its target."""
+
+    def __init__(self, target: Path, folder: bool) -> None:
+        self.target, self.folder = target, folder
+        name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]
+        self.stem = f".dagame-{name}"  # of one length, however long the target's name is
+        self.descriptor: int | None = None
+        self._remove_abandoned()
+        while self.descriptor is None:
+            self.path = self._fresh()
+            if folder:
+                self.path.mkdir()
+            self.descriptor = self._opened()
+            if fcntl is None:
+                return
+
+    def _fresh(self) -> Path:
+        return self.target.with_name(f"{self.stem}-{secrets.token_hex(6)}.part")
+
+    def _opened(self) -> int | None:
+        """The descriptor that holds the lock; None if another took the path for abandoned just then."""
+        if self.folder and fcntl is None:
+            return None
+        flags = os.O_RDONLY if self.folder else os.O_CREAT | os.O_EXCL | os.O_RDWR
+        try:
+            descriptor = os.open(self.path, flags, 0o666)
+        except FileNotFoundError:
+            if self.folder:
+                return None
+            raise
+        if fcntl is not None and _lock(descriptor) and self.path.exists():
+            return descriptor
+        os.close(descriptor)
+        return None
+
+    def _remove_abandoned(self) -> None:
+        """Remove temporaries of this target that nobody holds."""
+        if fcntl is None:
+            return
+        for path in self.target.parent.glob(f"{self.stem}-*.part"):
+            with suppress(OSError):
+                descriptor = os.open(path, os.O_RDONLY)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    _remove(path)
+                finally:
+                    os.close(descriptor)
+
+    def flush(self) -> None:
+        """Give it the permissions of the old version, and force it to the disk."""
+        if not self.folder and self.target.exists():
+            shutil.copymode(self.target, self.path)
+        for path in [*self.path.rglob("*"), self.path] if self.folder else [self.path]:
+            sync(path)
+
+    def retire(self) -> None:
+        """Take the old version away."""
+        if self.folder and self.target.exists():
+            old = self._fresh()
+            self.target.rename(old)
+            _remove(old)
+        elif not self.folder:
+            self.target.unlink(missing_ok=True)
+
+    def publish(self) -> None:
+        """Put the new version in place."""
+        if self.folder:
+            self.retire()
+        os.replace(self.path, self.target)
+        sync(self.target.parent)
+
+    def drop(self) -> None:
+        """Remove the temporary if it is there still, and let go of the lock."""
+        with suppress(OSError):
+            _remove(self.path)
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Force a file to the disk; or the names in a folder, where the system knows of that."""
+    with suppress(*[OSError] if path.is_dir() else []):
+        descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _place(path: str | Path) -> Path:
+    """Where the file itself is or will be, links followed."""
+    return Path(os.path.realpath(path))
+
+
+def _is_special(path: str | Path) -> bool:
+    """Whether it is there and is neither a file nor a folder, such as /dev/null or a pipe."""
+    path = Path(path)
+    return path.exists() and not (path.is_file() or path.is_dir())
+
+
+def system_reason(error: BaseException) -> str | None:
+    """Why the system refused to write, if that is what the error is about, else None.
+
+    Libraries in Rust give the number in the text, torch's writer says nothing but its name.
+    """
+    if isinstance(error, OutputError):
+        return None
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    text = str(error)
+    if number := re.search(r"\(os error (\d+)\)", text):
+        return os.strerror(int(number[1]))
+    if "inline_container" in text or "PytorchStreamWriter" in text:
+        return "torch could not write its file, the disk may be full"
+    return None
+
+
+# -- formats --------------------------------------------------------------------------------------
 
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a whole text file or nothing."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        put_text(temporary, text)
+
+
+def put_text(path: Path, text: str) -> None:
+    """UTF-8, a lone surrogate (from a file name that is not) as its escape, which JSON reads back."""
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: str | Path, value: Any) -> None:
     """Write strict JSON (NaN and infinities become null) to a file, or to stdout for "-"."""
-    text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    if str(path) == "-":
-        sys.stdout.write(text)
+    if str(path) != "-":
+        write_text(path, json_text(value))
         return
-    write_text(path, text)
+    if sys.stdout is None:
+        raise OutputError("standard output is closed, so the JSON cannot go there; name a file.")
+    try:
+        sys.stdout.write(json_text(value, ensure_ascii=True))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        hush(1)
+
+
+def hush(stream: int) -> None:
+    """Let what is written to stream 1 or 2, whose reader went away, go nowhere."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream)
+    os.close(null)
+
+
+def json_text(value: Any, ensure_ascii: bool = False) -> str:
+    """Strict JSON, NaN and infinities as null."""
+    plain = _plain(value)
+    return json.dumps(plain, indent=2, ensure_ascii=ensure_ascii, allow_nan=False) + "\n"
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..command import application, run
+from ..command import application, console, run
 from ..errors import OutputError
 
 if TYPE_CHECKING:
@@ -116,39 +116,38 @@ def lm(
 
 def _measure(bench: Any, json_file: str | None, plot: Path | None, **options: Any) -> None:
     """Check the outputs, run, print, write; exit code 1 if the result did not pass."""
-    from ..output import check_file, write_json
+    from ..output import check_file, json_text, put_text, replacing_all, write_json
     from .common import save_plot, watching
 
-    if json_file not in (None, "-"):
-        check_file(json_file)
+    targets = [check_file(json_file)] if json_file not in (None, "-") else []
     if plot is not None:
         if plot.suffix not in FORMATS:
             raise OutputError(f"{plot} cannot be drawn: name a .png, .pdf or .svg file.")
-        check_file(plot)
+        targets.append(check_file(plot, targets))
     with watching() as watch:
         result = bench.run(watch=watch, **options)
+    with replacing_all(targets) as drafts:
+        for target in targets:
+            if plot is not None and target == plot:
+                save_plot(bench.draw(result), drafts[target], plot.suffix[1:])
+            else:
+                put_text(drafts[target], json_text(result.as_dict()))
     _print(result, stderr=json_file == "-")
-    if json_file is not None:
-        write_json(json_file, result.as_dict())
-    if plot is not None:
-        save_plot(bench.draw(result), plot)
+    if json_file == "-":
+        write_json("-", result.as_dict())
     if not result.passed:
         raise typer.Exit(1)
 
 
 def _print(result: Result, stderr: bool) -> None:
-    from rich.console import Console
-
-    console = Console(stderr=stderr)
-    if not console.is_terminal:
-        console.width = max(console.width, 160)
+    shown = console(stderr)
+    if not shown.is_terminal:
+        shown.width = max(shown.width, 160)
     for section in (s for s in result.sections if s.printed):
-        console.print(section.table())
+        shown.print(section.table())
     for note in result.facts.get("notes", ()):
-        console.print(note, highlight=False)
-    console.print(
-        f"{result.benchmark}, seed {result.seed}, {result.seconds:.1f} s", highlight=False
-    )
+        shown.print(note, markup=False, highlight=False)
+    shown.print(f"{result.benchmark}, seed {result.seed}, {result.seconds:.1f} s", highlight=False)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from ..command import console
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -182,15 +184,14 @@ class Watch:
 @contextmanager
 def watching() -> Iterator[Watch]:
     """A `Watch` with bars on stderr if that is a terminal."""
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    shown = console(stderr=True)
+    if not shown.is_terminal:
         yield Watch()
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=shown, transient=True) as bar:
         yield Watch(bar)
 
 
@@ -234,12 +235,9 @@ def label(axes: Axes, x: str, y: str, title: str = "") -> None:
     axes.tick_params(labelsize=8)
 
 
-def save_plot(figure: Figure, path: Path) -> None:
-    """Write the figure in the format of the file's suffix."""
-    from ..output import replacing
-
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=130, format=path.suffix[1:])
+def save_plot(figure: Figure, path: Path, suffix: str) -> None:
+    """Write the figure as png, pdf or svg, whatever the path is called."""
+    figure.savefig(path, dpi=130, format=suffix)
 
 
 def group(rows: Sequence[Mapping[str, Any]], by: str) -> dict[Any, list[Mapping[str, Any]]]:

@@ -1,8 +1,9 @@
 """Tables that take a program to build are kept on disk, keyed by what they were built for.
 
 The folder is the user's cache directory (platformdirs), or the environment variable
-DAGAME_CACHE_DIR; an empty value switches the disk off. A file that is damaged is built again, and a
-folder that cannot be written to is done without.
+DAGAME_CACHE_DIR; an empty value switches the disk off. A file that is damaged, or was made for another
+table, is built again, and a folder that cannot be written to is done without. The check is against
+accidents, not forgery: whoever may write to the folder is trusted.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..errors import OutputError
 from ..output import write_text
 from .binomial import grid
 
-VERSION = 1
+VERSION = 2
 """Raised when an algorithm changes the tables."""
 
 _PROBE = grid(64, 4)
@@ -57,30 +58,35 @@ def cached(
     text = json.dumps(key, sort_keys=True).encode() + shape.tobytes()
     name = f"{method}-{k}-{hashlib.sha256(text).hexdigest()[:24]}.json"
     place = folder()
-    found = None if place is None else _read(place / name, k)
+    found = None if place is None else _read(place / name, text, k)
     if found is None:
         found = np.asarray(build(lambda p: np.asarray(slope(p), float) / size, k, **options), float)
         if place is not None:
-            _write(place / name, {**key, "entries": found.tolist()})
+            _write(place / name, {**key, "entries": found.tolist(), "sha256": _digest(text, found)})
     return found * size
 
 
-def _digest(entries: list[float]) -> str:
-    return hashlib.sha256(json.dumps(entries).encode()).hexdigest()
+def _digest(key: bytes, entries: np.ndarray) -> str:
+    """Of the table and of what it is for, so that a file under another's name is noticed."""
+    return hashlib.sha256(key + entries.tobytes()).hexdigest()
 
 
-def _read(path: Path, k: int) -> np.ndarray | None:
+def _read(path: Path, key: bytes, k: int) -> np.ndarray | None:
+    """The table, if a file of a plausible size holds it and it is the one that was written."""
     try:
+        if not path.is_file() or path.stat().st_size > 1000 + 40 * k:
+            return None
         content = json.loads(path.read_text(encoding="utf-8"))
-        entries = content["entries"]
-        whole = content["sha256"] == _digest(entries) and len(entries) == k
-        return np.array(entries, float) if whole else None
-    except (OSError, ValueError, TypeError, KeyError):
+        entries = np.array([float(entry) for entry in content["entries"]])
+        whole = content["sha256"] == _digest(key, entries) and len(entries) == k
+        return entries if whole and np.isfinite(entries).all() else None
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    content["sha256"] = _digest(content["entries"])
+    if path.exists() and not path.is_file():
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(content))

@@ -6,12 +6,13 @@ Under `torchrun` or `accelerate launch` every process calls `run_finetune`; the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import ConfigError, DagameError
-from ..output import check_folder
+from ..errors import ConfigError, DagameError, OutputError
+from ..output import check_folder, locked, put_text, replacing_all, system_reason
 from ._schedule import schedule
 from .finetune_config import FinetuneConfig, read_config
 from .finetune_data import Row, read_rows
@@ -38,11 +39,12 @@ def run_finetune(
         `processes`, `main` (whether this process wrote), `first` and `last` (logged metrics).
 
     Raises:
-        DagameError: in one sentence, what to change.
+        DagameError: in one sentence, what to change; also when the disk is full or another process of
+            the run ended, after which `resume` goes on.
     """
     from accelerate import PartialState
 
-    from .run_folder import prepare, read_metrics
+    from .run_folder import prepare
 
     say, started = progress or (lambda stage: None), time.perf_counter()
     say("checking the configuration")
@@ -63,29 +65,77 @@ def run_finetune(
     )
     tokenizer = _tokenizer(config, rows, int(made.max_completion_length or 0))
     state = PartialState()
-    checkpoint = agreed(lambda: prepare(folder, config, state.num_processes, resume))
-    trainer = _trainer(config, folder, data, tokenizer, settings, say)
-    trainer.train(resume_from_checkpoint=checkpoint)
-    say("saving the model")
-    trainer.save_model(str(folder / "model"))
-    result = {
-        "output": str(folder),
-        "model": str(folder / "model"),
-        "steps": trainer.state.global_step,
-        "seconds": time.perf_counter() - started,
-        "resumed_from": None if checkpoint is None else int(checkpoint.rpartition("-")[2]),
-        "processes": state.num_processes,
-        "main": state.is_main_process,
-    }
-    if state.is_main_process:
-        from .model_card import write_card
-
-        (folder / "model" / "training_args.bin").unlink(missing_ok=True)  # a pickle nobody needs
-        metrics = read_metrics(folder / "metrics.jsonl")
-        result |= {"first": metrics[0], "last": metrics[-1]} if metrics else {}
-        write_card(folder, config, metrics, result)
-    state.wait_for_everyone()
+    with ExitStack() as held, _stopping(folder, state.num_processes):
+        agreed(lambda: held.enter_context(locked(folder)))
+        checkpoint = agreed(lambda: prepare(folder, config, state.num_processes, resume))
+        trainer = _trainer(config, folder, data, tokenizer, settings, say)
+        trainer.train(resume_from_checkpoint=checkpoint)
+        say("saving the model")
+        result = {
+            "output": str(folder),
+            "model": str(folder / "model"),
+            "steps": trainer.state.global_step,
+            "seconds": time.perf_counter() - started,
+            "resumed_from": None if checkpoint is None else int(checkpoint.rpartition("-")[2]),
+            "processes": state.num_processes,
+            "main": state.is_main_process,
+        }
+        result |= _save(trainer, folder, config, result)
     return result
+
+
+def _save(
+    trainer: Any, folder: Path, config: FinetuneConfig, result: dict[str, Any]
+) -> dict[str, Any]:
+    """Put model/, README.md and curves.png in place; the first and last metrics (main process)."""
+    from accelerate import PartialState
+
+    from .model_card import card, curves
+    from .run_folder import read_metrics
+
+    state, found = PartialState(), {}
+    weights, readme, picture = (folder / name for name in ("model", "README.md", "curves.png"))
+    metrics = read_metrics(folder / "metrics.jsonl") if state.is_main_process else []
+    files = [readme, picture] if metrics else [readme]
+    with ExitStack() as writing:
+        drafts = agreed(lambda: writing.enter_context(replacing_all(files, folders=[weights])))
+        trainer.save_model(str(drafts[weights]))
+        if state.is_main_process:
+            (drafts[weights] / "training_args.bin").unlink(missing_ok=True)  # a pickle nobody needs
+            found = {"first": metrics[0], "last": metrics[-1]} if metrics else {}
+            text = card(folder, config, metrics, result | found)
+            for place in (drafts[readme], drafts[weights] / readme.name):
+                put_text(place, text)
+            if metrics:
+                figure = curves(metrics)
+                for place in (drafts[picture], drafts[weights] / picture.name):
+                    figure.savefig(place, format="png", dpi=120)
+        state.wait_for_everyone()
+    state.wait_for_everyone()
+    return found
+
+
+@contextmanager
+def _stopping(folder: Path, processes: int) -> Iterator[None]:
+    """What stops a run from outside, as one sentence that says how to go on."""
+    try:
+        yield
+    except Exception as error:
+        reason = system_reason(error)
+        if reason is None and processes > 1 and _is_lost(error):
+            reason = "another of its processes ended"
+        if reason is None:
+            raise
+        raise OutputError(
+            f"the run in {folder} stopped: {reason}; when that is put right, go on with --resume."
+        ) from error
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether the connection between the processes broke."""
+    from torch.distributed import DistError
+
+    return isinstance(error, DistError) or "gloo" in str(error) or "NCCL" in str(error)
 
 
 def agreed(make: Callable[[], Made]) -> Made:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..objectives.names import LABELLED
-from ..output import replacing, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,21 +53,6 @@ def curves(metrics: Sequence[dict[str, Any]]) -> Figure:
     for axes in grid[-1]:
         axes.set_xlabel("step", size=9)
     return figure
-
-
-def write_card(
-    folder: Path,
-    config: FinetuneConfig,
-    metrics: Sequence[dict[str, Any]],
-    result: dict[str, Any],
-) -> None:
-    """README.md and curves.png, in the run's folder and beside the weights."""
-    text = card(folder, config, metrics, result)
-    for place in (folder, folder / "model"):
-        write_text(place / "README.md", text)
-        if metrics:
-            with replacing(place / "curves.png") as path:
-                curves(metrics).savefig(path, format="png", dpi=120)
 
 
 def card(

@@ -2,11 +2,11 @@
 
     OUTPUT/run.json               configuration, versions, number of processes
     OUTPUT/metrics.jsonl          one line per logged step
-    OUTPUT/checkpoints/checkpoint-N/, complete.json written last in each
+    OUTPUT/checkpoints/checkpoint-N/, complete.json written last in each, with the sizes of its files
     OUTPUT/model/                 the final weights (safetensors) with their card
-    OUTPUT/curves.png, README.md
+    OUTPUT/curves.png, README.md  put in place at the end, together with model/
 
-Only the main process writes.
+Only the main process writes, and holds the folder while it does (`dagame.output.locked`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import math
 import platform
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import Any
 from transformers.trainer_callback import TrainerCallback
 
 from ..errors import OutputError
-from ..output import write_json
+from ..output import sync, write_json, write_text
 from .finetune_config import FinetuneConfig
 
 PACKAGES = ("dagame", "trl", "transformers", "accelerate", "datasets", "peft", "torch", "numpy")
@@ -36,7 +37,7 @@ def prepare(folder: Path, config: FinetuneConfig, processes: int, resume: bool) 
 
     Raises:
         OutputError: there is a run already and `resume` is off; or it is on, and the run there has
-            another configuration or number of processes.
+            another configuration or number of processes, or its run.json is damaged.
     """
     record, wanted = folder / "run.json", _plain(config)
     if record.exists() and not resume:
@@ -50,29 +51,60 @@ def prepare(folder: Path, config: FinetuneConfig, processes: int, resume: bool) 
         facts = {"processes": processes, "versions": versions, "command": command}
         write_json(record, {"config": wanted, **facts})
         return None
-    known = json.loads(record.read_text(encoding="utf-8"))
-    changed = sorted(k for k in wanted if known["config"].get(k) != wanted[k])
+    config_then, processes_then = _record(record)
+    changed = sorted(k for k in wanted if config_then.get(k) != wanted[k])
     if changed:
         raise OutputError(
             f"{folder} was begun with other settings of {', '.join(changed)}; restore them (they are "
             "in run.json), or name a new output."
         )
-    if known["processes"] != processes:
+    if processes_then != processes:
         raise OutputError(
-            f"{folder} was begun with {known['processes']} processes, now there are {processes}; "
+            f"{folder} was begun with {processes_then} processes, now there are {processes}; "
             "their random numbers differ, so launch as many as then."
         )
     return last_complete(folder / "checkpoints")
 
 
+def _record(path: Path) -> tuple[dict[str, Any], int]:
+    """Configuration and number of processes of the run that is there."""
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        return dict(known["config"]), int(known["processes"])
+    except (OSError, ValueError, TypeError, KeyError):
+        raise OutputError(
+            f"{path} cannot be read as the record of a run; restore it, or name a new output."
+        ) from None
+
+
 def last_complete(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end."""
-    found = [p.parent for p in folder.glob(f"checkpoint-*/{COMPLETE}")]
-    return str(max(found, key=_step)) if found else None
+    """The newest checkpoint that was written to its end and has all of its files still."""
+    found = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
+    whole = (path for path in sorted(found, key=_step, reverse=True) if _whole(path))
+    return next((str(path) for path in whole if _step(path) >= 0), None)
 
 
 def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
+    number = checkpoint.name.rpartition("-")[2]
+    return int(number) if number.isdecimal() else -1
+
+
+def _whole(checkpoint: Path) -> bool:
+    """Whether every file that its mark names has the size that it had."""
+    try:
+        sizes = json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))["files"]
+        return all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return False
+
+
+def mark_complete(checkpoint: Path, step: int) -> None:
+    """Force the files of a checkpoint to the disk, then say that they are all there."""
+    files = sorted(p for p in checkpoint.rglob("*") if p.is_file() and p.name != COMPLETE)
+    for path in files:
+        sync(path)
+    sizes = {path.relative_to(checkpoint).as_posix(): path.stat().st_size for path in files}
+    write_json(checkpoint / COMPLETE, {"step": step, "files": sizes})
 
 
 def _plain(config: FinetuneConfig) -> dict[str, Any]:
@@ -101,8 +133,7 @@ class RunFiles(TrainerCallback):
         if not self.main:
             return
         kept = [row for row in read_metrics(self.metrics) if row["step"] <= state.global_step]
-        text = "".join(json.dumps(row) + "\n" for row in kept)
-        self.metrics.write_text(text, encoding="utf-8")
+        write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """One line of finite numbers."""
@@ -124,16 +155,18 @@ class RunFiles(TrainerCallback):
 
         PartialState().wait_for_everyone()
         if self.main:
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            write_json(folder / COMPLETE, {"step": state.global_step})
+            mark_complete(
+                Path(args.output_dir) / f"checkpoint-{state.global_step}", state.global_step
+            )
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a metrics file; a line that was cut off while being written is left out."""
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    for line in text.splitlines():
+        with suppress(ValueError):
+            row = json.loads(line)
+            if isinstance(row, dict) and isinstance(row.get("step"), int):
+                rows.append(row)
     return rows

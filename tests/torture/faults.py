@@ -1,0 +1,256 @@
+"""Faults at chosen moments: a process that forks runs of the command line and lets each fail differently.
+
+A run is killed at its k-th change of a folder (audit hook: files opened for writing, renames, locks,
+folders made and removed), or when a file passes n bytes, in the middle of the write, whatever library
+writes (RLIMIT_FSIZE); or there its writes fail instead, as on a full disk. Started as a script this
+is the parent, which imports and then forks: no run waits for imports, and no thread is alive at a fork.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import resource
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+COMMAND = "dagame.cli:main"
+CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.truncate", "os.utime"}
+NEVER = 10**9
+COUNTED = "\0changes "
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+SOLVING = (
+    "dagame.cli",
+    "dagame.report",
+    "dagame.answers.equilibria",
+    "polars",
+    "rich.progress",
+    "cvxpy",
+)
+TRAINING = (*SOLVING, "trl.trainer.grpo_trainer", "dagame.lm.finetune", "dagame.lm.run_folder")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: exit code (negative: the signal), what it said, whether it passed the time limit.
+
+    `changes`: how often it changed the folder, counted if it was to be killed but came to its end.
+    """
+
+    code: int
+    said: str
+    hung: bool
+    changes: int
+
+    @property
+    def killed(self) -> bool:
+        """Whether the fault came to pass as a kill."""
+        return self.code in (-signal.SIGKILL, -signal.SIGXFSZ)
+
+
+class Forks:
+    """A parent of runs: `with Forks(SOLVING) as forks: forks.run(["solve", ...], kill=3, root=folder)`."""
+
+    def __init__(self, modules: Sequence[str]) -> None:
+        env = os.environ | {
+            "OMP_NUM_THREADS": "1",
+            "POLARS_MAX_THREADS": "1",
+            "HF_HUB_OFFLINE": "1",
+        }
+        env["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", __file__, *modules],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=env,
+        )
+
+    def __enter__(self) -> Forks:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
+
+    def run(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        call: str = COMMAND,
+        kill: int | None = None,
+        signal_number: int = signal.SIGKILL,
+        root: str | Path = "/",
+        torn: int | None = None,
+        full: int | None = None,
+        env: dict[str, str] | None = None,
+        limit: float = 180,
+    ) -> Outcome:
+        """One run; `kill`: at its k-th change under `root`; `torn`, `full`: at n bytes of a file."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        job = {"argv": [str(a) for a in argv], "call": call, "kill": kill, "root": str(root)}
+        job |= {"torn": torn, "full": full, "env": env or {}, "limit": limit}
+        job |= {"signal": int(signal_number)}
+        self.process.stdin.write(json.dumps(job) + "\n")
+        self.process.stdin.flush()
+        return Outcome(**json.loads(self.process.stdout.readline()))
+
+    def changes(self, argv: Sequence[str | Path], **options: Any) -> int:
+        """How often an undisturbed run changes the folder `root`."""
+        outcome = self.run(argv, kill=NEVER, **options)
+        assert outcome.code == 0, outcome.said
+        return outcome.changes
+
+
+# -- in the parent --------------------------------------------------------------------------------
+
+
+def _serve(modules: Sequence[str]) -> None:
+    for name in modules:
+        importlib.import_module(name)
+    for line in sys.stdin:
+        job = json.loads(line)
+        reader, writer = os.pipe()
+        if (child := os.fork()) == 0:
+            os.close(reader)
+            _run(job, writer)
+        os.close(writer)
+        print(json.dumps(_watched(child, reader, job["limit"])), flush=True)
+
+
+def _watched(child: int, reader: int, limit: float) -> dict[str, Any]:
+    """What the child says until it ends; it is killed at the limit."""
+    said, hung, end = b"", False, time.monotonic() + limit
+    while True:
+        ready, _, _ = select.select([reader], [], [], max(end - time.monotonic(), 0))
+        if not ready:
+            hung = True
+            os.killpg(child, signal.SIGKILL)
+            break
+        data = os.read(reader, 1 << 16)
+        if not data:
+            break
+        said += data
+    os.close(reader)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    text, _, changes = said.decode(errors="replace").partition(COUNTED)
+    return {"code": code, "said": text, "hung": hung, "changes": int(changes or 0)}
+
+
+def _run(job: dict[str, Any], writer: int) -> None:
+    """The child: never returns."""
+    code, counted = 70, None
+    try:
+        os.setsid()
+        os.dup2(writer, 1)
+        os.dup2(writer, 2)
+        os.close(writer)
+        sys.stdin, sys.stdout, sys.stderr = open(os.devnull), open(1, "w"), open(2, "w")  # noqa: SIM115
+        os.environ.update(job["env"])
+        sys.argv = ["dagame", *job["argv"]]
+        module, _, name = job["call"].partition(":")
+        function = getattr(importlib.import_module(module), name)
+        counted = _arm(job)
+        function()
+        code = 0
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        code = 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if counted is not None:
+            os.write(1, f"{COUNTED}{counted[0]}".encode())
+        os._exit(code)
+
+
+def _arm(job: dict[str, Any]) -> list[int] | None:
+    size = job["torn"] if job["full"] is None else job["full"]
+    if size is not None:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        kind = signal.SIG_DFL if job["full"] is None else signal.SIG_IGN
+        signal.signal(signal.SIGXFSZ, kind)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    if job["kill"] is not None:
+        return _kill_at(job["kill"], job["root"], job["signal"])
+    return None
+
+
+def _kill_at(k: int, root: str, number: int) -> list[int]:
+    """The number of changes so far, in a list."""
+    seen, prefix = [0], os.path.realpath(root)
+
+    def hook(event: str, arguments: Any) -> None:
+        if event == "fcntl.flock":
+            changes = True
+        elif event == "open":
+            path, _, flags = arguments
+            changes = bool(flags & WRITING) and _under(path, prefix)
+        else:
+            changes = event in CHANGES and _under(arguments[0], prefix)
+        if changes:
+            seen[0] += 1
+            if seen[0] == k:
+                os.kill(os.getpid(), number)
+
+    sys.addaudithook(hook)
+    return seen
+
+
+def _under(path: Any, prefix: str) -> bool:
+    return isinstance(path, str | bytes | os.PathLike) and os.fsdecode(path).startswith(prefix)
+
+
+# -- what is run, beside the command line ---------------------------------------------------------
+
+
+def build_tables() -> None:
+    """Reward tables of the group sizes named, kept on disk; their entries on stdout."""
+    import dagame as dg
+    from dagame.estimators import reward_table
+
+    for k in map(int, sys.argv[1:]):
+        print(json.dumps(reward_table(dg.ShannonDiversity(), k, "minimax").entries.tolist()))
+
+
+def write_set() -> None:
+    """Two files and a folder of two, all filled with one word."""
+    from dagame.output import replacing_all
+
+    root, word = Path(sys.argv[1]), sys.argv[2]
+    first, second, folder = root / "first", root / "second", root / "folder"
+    with replacing_all([first, second], folders=[folder]) as drafts:
+        drafts[first].write_text(word * 100)
+        for name in ("one", "two"):
+            (drafts[folder] / name).write_text(word * 100)
+        drafts[second].write_text(word * 100)
+
+
+def hold() -> None:
+    """Hold a folder, say so, and stay."""
+    from dagame.output import locked
+
+    with locked(sys.argv[1]):
+        print("held", flush=True)
+        signal.pause()
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1:])
