@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from difflib import get_close_matches
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from ..errors import ExtractionError
+from .numbers import rational
 from .workers import map_in_workers
 
 if TYPE_CHECKING:
@@ -18,16 +17,17 @@ CANONICALS = ("exact", "nospace", "casefold", "number", "math")
 
 Canonicaliser = Callable[["pl.Series"], "pl.Series"]
 
-_DECIMAL = re.compile(r"([-+]?)(\d{0,60})(?:\.(\d{0,60}))?(?:[eE]([-+]?\d{1,3}))?")
-
 
 def make_canonicaliser(name: str, *, row_seconds: float = 5.0) -> Canonicaliser:
     """A map of answer strings to keys; an empty answer becomes null, the "no answer".
 
     exact: outer white space off. nospace: all white space out. casefold: lower case, white space
     runs to one blank. number: exact rationals ("1,000" = "1000.0" = "1e3", "1/2" = "0.5"; a leading
-    $ and a trailing % or full stop are dropped, so "50%" = "50"), other text as nospace. math: the
-    value that math-verify reads, as exact rational or normal form, other text as nospace.
+    $ and a trailing % or full stop are dropped, so "50%" = "50"; never "1,5" or "3 1/2", which can
+    be read two ways), other text as nospace. math: the exact value of LaTeX, as rational or
+    sympy's normal form, read in worker processes of `row_seconds` a row; a percentage is a
+    hundredth, and units, case and whatever can be read two ways stay text, as nospace. Neither
+    merges different values.
     """
     if name not in CANONICALS:
         near = get_close_matches(name, CANONICALS, 1, 0.3) or ["exact"]
@@ -38,56 +38,41 @@ def make_canonicaliser(name: str, *, row_seconds: float = 5.0) -> Canonicaliser:
 
         if name == "exact":
             keys = answers.str.strip_chars()
+        elif name == "nospace":
+            keys = answers.str.replace_all(r"\s+", "")
         elif name == "casefold":
             keys = answers.str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
         else:
-            keys = answers.str.replace_all(r"\s+", "")
-        if name in ("number", "math"):
-            source = keys if name == "number" else answers
-            keys = _by_value(source, keys, name, row_seconds)
+            keys = _by_value(answers, name, row_seconds)
         frame = pl.DataFrame({"a": keys})
         return frame.select(pl.when(pl.col("a") != "").then(pl.col("a")))["a"]
 
     return run
 
 
-def _by_value(source: pl.Series, text: pl.Series, name: str, row_seconds: float) -> pl.Series:
-    """Keys of the distinct source strings joined back, `text` where a string has no value."""
+def _by_value(answers: pl.Series, name: str, row_seconds: float) -> pl.Series:
+    """Keys of the distinct answers joined back."""
     import polars as pl
 
-    distinct = source.drop_nulls().unique()
+    distinct = answers.drop_nulls().unique()
+    texts: list[str] = distinct.to_list()
     if name == "number":
-        values = [_rational(s) for s in distinct.to_list()]
+        values: list[str | None] = [_number(text) for text in texts]
     else:
-        values, _ = map_in_workers("canonical_math", distinct.to_list(), row_seconds)
-    table = pl.DataFrame(
-        {"s": distinct, "key": values}, schema={"s": pl.String, "key": pl.String}
-    ).with_columns(pl.when(pl.col("key") != "").then(pl.col("key")).alias("key"))
-    frame = pl.DataFrame({"s": source, "text": text})
-    joined = frame.join(table, on="s", how="left", maintain_order="left")
-    return joined.select(pl.coalesce("key", "text").alias("a"))["a"]
+        values, _ = map_in_workers("canonical_math", texts, row_seconds)
+    keys = [v or _text(t) for v, t in zip(values, texts, strict=True)]
+    table = pl.DataFrame({"s": distinct, "key": keys}, schema={"s": pl.String, "key": pl.String})
+    frame = pl.DataFrame({"s": answers})
+    return frame.join(table, on="s", how="left", maintain_order="left")["key"]
 
 
-def _rational(text: str) -> str:
-    """The exact value of a number of bounded size as "p" or "p/q"; "" if it is none."""
-    cleaned = text.removeprefix("$").rstrip("%.").replace(",", "")
-    above, slash, below = cleaned.partition("/")
-    value = _decimal(above)
-    if slash:
-        divisor = _decimal(below)
-        if value is None or not divisor:
-            return ""
-        value = value / divisor
+def _number(text: str) -> str:
+    """The exact value as "p" or "p/q", without unit; "" if it is none."""
+    value = rational(text.strip().removeprefix("$").rstrip("%. \n"))
     return "" if value is None else str(value)
 
 
-def _decimal(text: str) -> Fraction | None:
-    match = _DECIMAL.fullmatch(text)
-    if match is None:
-        return None
-    sign, whole, part, exponent = match.groups()
-    digits = whole + (part or "")
-    if not digits:
-        return None
-    value = Fraction(int(digits), 10 ** len(part or "")) * Fraction(10) ** int(exponent or 0)
-    return -value if sign == "-" else value
+def _text(text: str) -> str:
+    """White space out, but for texts such as "3 1/2" that would turn into another's number."""
+    joined = "".join(text.split())
+    return joined if rational(joined) is None else " ".join(text.split())

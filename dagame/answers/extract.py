@@ -22,7 +22,7 @@ _OPEN, _CLOSE = "\ufdd0", "\ufdd1"  # noncharacters: never in exchanged text
 
 _NUMBER = (
     r"(?:^|[^\w.)])"
-    r"([-+]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?(?:/\d+)?)"
+    r"([-+\u2212]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?(?:/\d+)?)"
 )
 _CHOICE = (
     r"\(([A-J])\)"
@@ -47,6 +47,8 @@ PATTERNS = {
 """Presets that are patterns: braces nest up to 6 deep, numbers keep sign, commas and fraction."""
 
 PRESETS = (*PATTERNS, "math")
+
+LONGEST_PATTERN, MOST_GROUPS = 1000, 50
 
 
 @dataclass(frozen=True)
@@ -86,18 +88,33 @@ def make_extractor(
 
 
 def check_pattern(pattern: str, what: str) -> int:
-    """The number of groups of a pattern of the linear-time engine, or `ExtractionError`."""
+    """The number of groups of a pattern of the linear-time engine, or `ExtractionError`.
+
+    Its time is the length of the text times that of the pattern, so both parts of a pattern that
+    make it long are bounded: `LONGEST_PATTERN` characters and `MOST_GROUPS` groups.
+    """
     import polars as pl
 
+    shown = repr(pattern if len(pattern) <= 80 else f"{pattern[:80]}...")
+    if len(pattern) > LONGEST_PATTERN:
+        raise ExtractionError(f"{what} {shown} is longer than {LONGEST_PATTERN} characters.")
     try:
         pl.Series([""]).str.contains(pattern, strict=True)
         groups = pl.Series([""]).str.extract_groups(pattern)
-        return len(groups.dtype.fields)  # type: ignore[attr-defined]
-    except pl.exceptions.ComputeError as error:
+        count = len(groups.dtype.fields)  # type: ignore[attr-defined]
+    except UnicodeEncodeError:
+        raise ExtractionError(f"{what} {shown} is not valid Unicode.") from None
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         reason = " ".join(str(error).split())
         if "look-around" in reason or "backreference" in reason:
             reason = "it uses look-around or a back-reference, which the linear-time engine lacks"
-        raise ExtractionError(f"{what} {pattern!r} does not compile: {reason}.") from None
+        elif "size limit" in reason:
+            reason = "its repetitions make it too large"
+        reason = re.sub(r"^.*error: | This error occurred.*$", "", reason)[:200]
+        raise ExtractionError(f"{what} {shown} does not compile: {reason}.") from None
+    if count > MOST_GROUPS:
+        raise ExtractionError(f"{what} {shown} has more than {MOST_GROUPS} groups.")
+    return count
 
 
 def _by_pattern(pattern: str) -> Extractor:
@@ -131,7 +148,12 @@ def _by_function(function: Callable[[str], str | None]) -> Extractor:
         found: list[Any] = [None if c is None else function(c) for c in completions.to_list()]
         if any(a is not None and not isinstance(a, str) for a in found):
             raise ExtractionError("the extract function must return a string or None.")
-        return Extraction(pl.Series("a", found, dtype=pl.String))
+        try:
+            return Extraction(pl.Series("a", found, dtype=pl.String))
+        except UnicodeEncodeError:
+            raise ExtractionError(
+                "the extract function returned text that is no valid Unicode."
+            ) from None
 
     return run
 

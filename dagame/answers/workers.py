@@ -1,175 +1,237 @@
 """Parsing of untrusted mathematics in processes that can be killed: a time limit per row, no signals.
 
 Workers are plain subprocesses that speak JSON lines, so a caller's unguarded script or notebook is
-never imported again, nothing is pickled, and killing one loses one row.
+never imported again, nothing is pickled, and killing one loses one row. A worker that dies by
+itself has its row tried once more.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import selectors
 import subprocess
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from fractions import Fraction
-from typing import Any
+from pathlib import Path
+
+from ..errors import ExtractionError
 
 _CHUNK = 32
-_MEMORY = 4 << 30
 _START_SECONDS = 60.0
+_STARTS = 5
+_TRIES = 2
+_ROOT = str(Path(__file__).resolve().parents[2])
+_SERVE = (
+    "import sys; sys.path.append(sys.argv[1]); from dagame.answers.workers import serve; "
+    "serve(sys.argv[2], float(sys.argv[3]))"
+)
 
 
 def map_in_workers(
     task: str, rows: Sequence[str], row_seconds: float, workers: int | None = None
 ) -> tuple[list[str | None], list[bool]]:
-    """`TASKS[task]` of each row, and whether the row was killed at its time limit (result None).
+    """`TASKS[task]` of each row, and whether the row was given up (result None).
 
-    Rows travel in chunks; results come back one by one, so the parent sees which row hangs, kills
-    that process, and gives the rest of its chunk to a fresh one.
+    Given up: late by `row_seconds`, or its worker died twice in it. Rows travel in chunks; results
+    come back one by one with their numbers, so the parent sees which row hangs, kills that process,
+    and gives the rest of its chunk to a fresh one.
+
+    Raises:
+        ExtractionError: no worker starts.
     """
-    results: list[str | None] = [None] * len(rows)
-    killed = [False] * len(rows)
-    todo = deque(list(range(k, min(k + _CHUNK, len(rows)))) for k in range(0, len(rows), _CHUNK))
-    pool = [_Worker(task, rows) for _ in range(min(workers or os.cpu_count() or 1, len(todo)))]
-    try:
-        while todo or any(w.pending for w in pool):
-            for worker in pool:
-                if not worker.pending and todo:
-                    worker.give(todo.popleft())
-            _collect(pool, results)
-            for k, worker in enumerate(pool):
-                if worker.late(row_seconds):
-                    killed[worker.pending.popleft()] = True
-                    worker.stop()
-                    pool[k] = _Worker(task, rows)
-                    pool[k].give(list(worker.pending))
-    finally:
-        for worker in pool:
-            worker.stop()
-    return results, killed
+    return _Pool(task, rows, row_seconds, workers or _cores()).run()
 
 
-def _collect(pool: Sequence[_Worker], results: list[str | None]) -> None:
-    """Wait briefly for lines from busy workers and store what they say."""
-    with selectors.DefaultSelector() as selector:
-        for worker in pool:
-            if worker.pending:
-                selector.register(worker.output, selectors.EVENT_READ, worker)
-        for key, _ in selector.select(timeout=0.1):
-            key.data.read(results)
+def _cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+class _Pool:
+    """The rows still to do, and the processes at work on them."""
+
+    def __init__(self, task: str, rows: Sequence[str], row_seconds: float, workers: int) -> None:
+        self.task, self.rows, self.row_seconds = task, rows, row_seconds
+        self.results: list[str | None] = [None] * len(rows)
+        self.given_up = [False] * len(rows)
+        self.todo = deque(range(k, min(k + _CHUNK, len(rows))) for k in range(0, len(rows), _CHUNK))
+        self.deaths: Counter[int] = Counter()
+        self.failed_starts = 0
+        self.workers: list[_Worker] = []
+        self.size = min(workers, len(self.todo))
+
+    def run(self) -> tuple[list[str | None], list[bool]]:
+        try:
+            self.workers += [_Worker(self.task, self.row_seconds) for _ in range(self.size)]
+            while self.todo or any(w.pending for w in self.workers):
+                for worker in self.workers:
+                    if not worker.pending and self.todo:
+                        worker.give(self.todo.popleft(), self.rows)
+                self._exchange()
+                for k, worker in enumerate(self.workers):
+                    if worker.pending and (worker.dead or worker.late()):
+                        self.workers[k] = self._successor(worker)
+        finally:
+            for worker in self.workers:
+                worker.stop()
+        return self.results, self.given_up
+
+    def _exchange(self) -> None:
+        """Wait briefly for workers that can be written to or read from."""
+        with selectors.DefaultSelector() as selector:
+            for worker in self.workers:
+                if worker.pending:
+                    selector.register(worker.output, selectors.EVENT_READ, worker.read)
+                    if worker.unsent:
+                        selector.register(worker.input, selectors.EVENT_WRITE, worker.send)
+            for key, _ in selector.select(timeout=0.1):
+                for index, answer in key.data():
+                    self.results[index], self.failed_starts = answer, 0
+
+    def _successor(self, worker: _Worker) -> _Worker:
+        """A fresh worker with the rest of the chunk, after one that died or was late."""
+        code = worker.stop()
+        first = worker.pending[0]
+        if worker.ready:
+            self.deaths[first] += 1
+            if not worker.dead or self.deaths[first] == _TRIES:
+                self.given_up[first] = True
+                worker.pending.popleft()
+        else:
+            self.failed_starts += 1
+            if self.failed_starts == _STARTS:
+                raise ExtractionError(
+                    f"the worker process that reads mathematics does not start (exit code {code}); "
+                    f"`{sys.executable} -c 'import dagame.answers.mathematics'` should say why."
+                )
+        fresh = _Worker(self.task, self.row_seconds)
+        fresh.give(worker.pending, self.rows)
+        return fresh
 
 
 class _Worker:
-    """One subprocess; `pending` are the row numbers it still owes, the first one in work."""
+    """One subprocess; `pending` are the row numbers it still owes, the first one in work.
 
-    def __init__(self, task: str, rows: Sequence[str]) -> None:
-        self.rows, self.pending, self.ready, self.dead = rows, deque[int](), False, False
-        self.buffer, self.since = b"", time.monotonic()
-        command = [sys.executable, "-m", "dagame.answers.workers", task]
+    Both pipes are read and written as they are ready, so that neither side waits for the other.
+    """
+
+    def __init__(self, task: str, row_seconds: float) -> None:
+        self.pending, self.row_seconds = deque[int](), row_seconds
+        self.ready, self.dead = False, False
+        self.unsent, self.heard, self.since = deque[bytes](), bytearray(), time.monotonic()
+        command = [sys.executable, "-P", "-c", _SERVE, _ROOT, task, str(row_seconds)]
         pipe, null = subprocess.PIPE, subprocess.DEVNULL
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=null)
+        environment = os.environ | {"PYTHONHASHSEED": "0"}  # normal forms alike in all workers
+        try:
+            self.process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=null, env=environment, bufsize=0
+            )
+        except (OSError, TypeError) as error:
+            raise ExtractionError(
+                f"Python ({sys.executable!r}) cannot be started to read mathematics: {error}."
+            ) from None
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.input, self.output = self.process.stdin, self.process.stdout
+        os.set_blocking(self.input.fileno(), False)
 
-    def give(self, indices: list[int]) -> None:
+    def give(self, indices: Sequence[int] | deque[int], rows: Sequence[str]) -> None:
         self.pending.extend(indices)
+        self.unsent.extend(json.dumps([i, rows[i]]).encode() + b"\n" for i in indices)
         self.since = time.monotonic()
-        try:
-            for i in indices:
-                self.input.write(json.dumps(self.rows[i]).encode() + b"\n")
-            self.input.flush()
-        except OSError:
-            self.dead = True
 
-    def read(self, results: list[str | None]) -> None:
+    def send(self) -> Sequence[tuple[int, str]]:
+        try:
+            while self.unsent:
+                sent = self.input.write(self.unsent[0])
+                if sent is None:  # the pipe is full
+                    break
+                if sent == len(self.unsent[0]):
+                    self.unsent.popleft()
+                else:
+                    self.unsent[0] = self.unsent[0][sent:]
+        except OSError:
+            self.unsent.clear()  # it died; what it said before is still to be read
+        return ()
+
+    def read(self) -> Sequence[tuple[int, str]]:
+        """The answers that came, in the order of the rows; anything else is a broken worker."""
         data = os.read(self.output.fileno(), 1 << 16)
         self.dead = not data
-        *lines, self.buffer = (self.buffer + data).split(b"\n")
+        self.heard += data
+        if b"\n" not in data:
+            return ()
+        *lines, rest = self.heard.split(b"\n")
+        self.heard, self.since = bytearray(rest), time.monotonic()
+        answers = []
         for line in lines:
-            if self.ready:
-                results[self.pending.popleft()] = json.loads(line)
-            self.ready = True
-            self.since = time.monotonic()
+            if not self.ready:
+                self.ready = True
+                continue
+            try:
+                index, answer = json.loads(line)
+            except ValueError:
+                index = answer = None
+            if not self.pending or index != self.pending[0] or not isinstance(answer, str):
+                self.dead = True
+                break
+            answers.append((self.pending.popleft(), answer))
+        return answers
 
-    def late(self, row_seconds: float) -> bool:
-        limit = row_seconds if self.ready else _START_SECONDS
-        return bool(self.pending) and (self.dead or time.monotonic() - self.since > limit)
+    def late(self) -> bool:
+        limit = self.row_seconds if self.ready else _START_SECONDS
+        return time.monotonic() - self.since > limit
 
-    def stop(self) -> None:
+    def stop(self) -> int:
         self.process.kill()
-        self.process.wait()
+        code = self.process.wait()
         self.output.close()
-        try:
-            self.input.close()
-        except OSError:
-            self.dead = True
+        self.input.close()
+        return code
 
 
-def serve(task: str) -> None:
+def serve(task: str, row_seconds: float) -> None:
     """The worker: announce readiness, then answer line after line, never raising on a row."""
-    _limit_memory()
+    from .confinement import confine, limit
+
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="ascii")
+    sys.stdout.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints is no answer
     function = TASKS[task]()
-    print("ready", flush=True)
+    function("1")
+    confine()
+    print("ready", file=answers, flush=True)
     for line in sys.stdin:
+        limit(row_seconds)
+        index, row = json.loads(line)
+        full = False
         try:
-            answer = function(json.loads(line))
+            answer = function(row)
+        except MemoryError:
+            answer, full = "", True
         except Exception:  # whatever a parser throws at hostile text is "no answer"
             answer = ""
-        print(json.dumps(answer or ""), flush=True)
-
-
-def _limit_memory() -> None:
-    try:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
-    except (ImportError, ValueError, OSError):
-        return
+        print(json.dumps([index, answer]), file=answers, flush=True)
+        if full:
+            os._exit(0)  # the next row gets a process with all its memory
 
 
 def _load_extract() -> Callable[[str], str]:
-    from math_verify import parse
+    from .mathematics import find_mathematics
 
-    def extract(completion: str) -> str:
-        found: list[Any] = parse(completion, parsing_timeout=None)  # type: ignore[arg-type]
-        strings = [a for a in found if isinstance(a, str)]
-        return strings[-1] if strings else str(found[-1]) if found else ""
-
-    return extract
+    return find_mathematics
 
 
 def _load_canonical() -> Callable[[str], str]:
-    import sympy
-    from math_verify import parse
+    from .mathematics import exact_key
 
-    def canonical(answer: str) -> str:
-        if re.search(r"[A-Za-z]{3,}", re.sub(r"\\[A-Za-z]+", "", answer)):
-            return ""  # words are text: as a product of letters "dog" would equal "god"
-        found: list[Any] = parse(f"${answer}$", parsing_timeout=None)  # type: ignore[arg-type]
-        values = [a for a in found if not isinstance(a, str)]
-        if not values:
-            return ""
-        value = values[0]
-        if isinstance(value, sympy.Expr) and value.is_number:
-            exact = sympy.nsimplify(value, rational=True) if value.has(sympy.Float) else value
-            exact = sympy.simplify(exact)
-            if isinstance(exact, sympy.Rational):
-                return str(Fraction(int(exact.p), int(exact.q)))
-            return sympy.srepr(exact)
-        return sympy.srepr(sympy.simplify(value) if isinstance(value, sympy.Expr) else value)
-
-    return canonical
+    return exact_key
 
 
 TASKS: dict[str, Callable[[], Callable[[str], str]]] = {
     "extract_math": _load_extract,
     "canonical_math": _load_canonical,
 }
-
-if __name__ == "__main__":
-    serve(sys.argv[1])
