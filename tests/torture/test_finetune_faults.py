@@ -1,0 +1,170 @@
+"""Fine-tuning killed, out of space, started twice: it resumes to the weights of an undisturbed run."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("trl")
+pytest.importorskip("resource")
+
+from budget import FACTOR
+from faults import ROOT, TRAINING, Forks
+from test_faults import chosen, mounted, one_sentence
+from training import fresh, result, started_again, whole, write_task
+
+from dagame.errors import OutputError
+from dagame.lm.run_folder import last_complete, mark_complete, read_metrics
+from dagame.output import locked
+
+
+@pytest.fixture(scope="module")
+def forks():
+    with Forks(TRAINING) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def straight(forks, tmp_path_factory):
+    """A task, how often a run of it changes its folder, and what it ends in."""
+    folder = tmp_path_factory.mktemp("straight")
+    task = write_task(folder)
+    count = forks.changes(["finetune", task], root=folder / "out")
+    return task, count, result(folder)
+
+
+def test_killed_at_changes_and_resumed(forks, straight):
+    task, count, wanted = straight
+    assert count > 60
+    for k in chosen(count, 1) if FACTOR > 1 else (count * 2 // 3, count - 1):
+        fresh(task)
+        assert started_again(forks, task, kill=k, root=task.parent / "out").killed
+        assert whole(task.parent)
+        outcome = started_again(forks, task)
+        assert outcome.code == 0, outcome.said
+        assert result(task.parent) == wanted, k
+
+
+@pytest.mark.parametrize("fault", ["torn", "full"])
+def test_in_the_middle_of_a_write(forks, straight, fault):
+    task, _, wanted = straight
+    sizes = (100, 1_000, 5_000, 10_000, 20_000, 30_000) if FACTOR > 1 else (12_000,)
+    for size in sizes:
+        fresh(task)
+        outcome = started_again(forks, task, **{fault: size})
+        if fault == "torn":
+            assert outcome.code == -signal.SIGXFSZ, outcome.said
+        else:
+            assert outcome.code == 2, outcome.said
+            one_sentence(outcome.said)
+        outcome = started_again(forks, task)
+        assert outcome.code == 0, outcome.said
+        assert result(task.parent) == wanted, size
+
+
+def test_a_second_run_is_refused_while_the_first_lives(forks, straight):
+    task = straight[0]
+    with locked(task.parent / "out"):
+        outcome = forks.run(["finetune", task, "--resume"])
+    assert outcome.code == 2
+    one_sentence(outcome.said, "being written to by another process")
+
+
+def test_a_full_disk_freed_and_resumed(forks, straight, tmp_path):
+    task, wanted = write_task(tmp_path), straight[2]
+    (tmp_path / "out").mkdir()
+    with mounted(tmp_path / "out", "size=300k"):
+        outcome = forks.run(["finetune", task])
+        assert outcome.code == 2
+        one_sentence(outcome.said, "go on with --resume")
+        assert not (tmp_path / "out" / "model").exists()
+        remount = ["mount", "-o", "remount,size=4m", str(tmp_path / "out")]
+        subprocess.run(remount, check=True)
+        outcome = forks.run(["finetune", task, "--resume"])
+        assert outcome.code == 0, outcome.said
+        assert result(tmp_path)["weights"] == wanted["weights"]
+        assert result(tmp_path)["metrics"] == wanted["metrics"]
+
+
+def test_checkpoints_that_lost_a_file_are_passed_over(tmp_path):
+    for step in (2, 4, 10):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "weights").write_text("w" * step)
+        mark_complete(folder, step)
+    assert last_complete(tmp_path).endswith("checkpoint-10")
+    (tmp_path / "checkpoint-10" / "weights").write_text("w")
+    assert last_complete(tmp_path).endswith("checkpoint-4")
+    (tmp_path / "checkpoint-4" / "weights").unlink()
+    (tmp_path / "checkpoint-notes").mkdir()
+    (tmp_path / "checkpoint-notes" / "complete.json").write_text("{}")
+    assert last_complete(tmp_path).endswith("checkpoint-2")
+    for damaged in ("", "[]", "{}", '{"files": 3}', '{"files": {"weights": "2"}}', "\0" * 40):
+        (tmp_path / "checkpoint-2" / "complete.json").write_text(damaged)
+        assert last_complete(tmp_path) is None
+
+
+def test_damaged_metrics_are_read_as_far_as_they_go(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1}\n[2]\n{"loss": 1}\n\xff\xfe\n{"step": 2}\n\0\0\0{"step": 3')
+    assert [row["step"] for row in read_metrics(path)] == [1, 2]
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", "{}", '{"config": 1, "processes": 1}', "\0"])
+def test_a_damaged_record_is_told(straight, tmp_path, damaged):
+    from dagame.lm.finetune_config import read_config
+    from dagame.lm.run_folder import prepare
+
+    (tmp_path / "run.json").write_text(damaged)
+    with pytest.raises(OutputError, match="cannot be read as the record of a run"):
+        prepare(tmp_path, read_config(straight[0]), 1, resume=True)
+
+
+@pytest.mark.skipif(FACTOR == 1, reason="two processes and their start take a minute: make torture")
+def test_a_rank_killed_ends_the_job_and_it_resumes(tmp_path):
+    tasks = []
+    for name in ("straight", "killed"):
+        (tmp_path / name).mkdir()
+        tasks.append(write_task(tmp_path / name, steps=6))
+    assert torchrun(tasks[0]).wait(timeout=400) == 0
+    for rank in (0, 1):
+        fresh(tasks[1])
+        job = torchrun(tasks[1])
+        metrics = tasks[1].parent / "out" / "metrics.jsonl"
+        while len(read_metrics(metrics)) < 3 and job.poll() is None:
+            time.sleep(0.05)
+        os.kill(rank_of(job.pid, rank), signal.SIGKILL)
+        assert job.wait(timeout=120) != 0, "the job ends, it does not hang"
+        assert torchrun(tasks[1], "--resume").wait(timeout=400) == 0
+        straight, killed = (result(task.parent) for task in tasks)
+        assert straight["weights"] == killed["weights"]
+        assert straight["metrics"] == killed["metrics"]
+
+
+def torchrun(task, *more):
+    """Two processes on this machine, in a group of their own."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    return subprocess.Popen(
+        [*command, "-m", "dagame", "finetune", str(task), *more],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=env,
+    )
+
+
+def rank_of(launcher, rank):
+    """The process of a rank, by the environment that the launcher gave it."""
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+            wanted = f"\0RANK={rank}\0" in "\0" + (place / "environ").read_text()
+        except (OSError, ValueError):
+            continue
+        if parent == launcher and wanted:
+            return int(place.name)
+    raise AssertionError(f"rank {rank} is not there")
