@@ -116,7 +116,7 @@ def vocabulary_columns(
     """The vocabulary's column of each local answer (B, n), 0 on padding."""
     import polars as pl
 
-    place = _places(vocabulary)
+    place = answer_places(vocabulary)
     known = partition.answers.filter(pl.col("class").is_in(bucket.classes.tolist()))
     keys = known["answer"].to_list()
     lacking = [key for key in keys if key not in place]
@@ -132,7 +132,8 @@ def vocabulary_columns(
     return columns
 
 
-def _places(vocabulary: Sequence[Any]) -> dict[Any, int]:
+def answer_places(vocabulary: Sequence[Any]) -> dict[Any, int]:
+    """The column of each key; `InvalidGame` where a key is named twice."""
     try:
         place = {key: k for k, key in enumerate(vocabulary)}
     except TypeError:

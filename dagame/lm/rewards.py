@@ -34,10 +34,16 @@ from ..answers.equilibria import agreement
 from ..answers.partition import Bucket, Partition
 from ..arrays import log
 from ..errors import InvalidGame, InvalidObjective
-from ..estimators.counts import CountRewards, count_rewards
+from ..estimators.counts import ESTIMATORS, CountRewards, count_rewards
 from ..objectives import HardConstraint, Objective, Parity, SoftConstraint
 from ..simplex import log_entropy, log_kl
-from .batch import batch_partition, context_weights, on_vocabulary, vocabulary_columns
+from .batch import (
+    answer_places,
+    batch_partition,
+    context_weights,
+    on_vocabulary,
+    vocabulary_columns,
+)
 
 NO_ANSWER_RULES = ("lowest", "keep", "drop")
 ZERO_SIGNAL = ("single", "no_answer", "unanimous", "one_context", "equal")
@@ -121,15 +127,7 @@ def group_rewards(
             outside [0, 1], a key is outside the vocabulary, weights do not fit.
         InvalidObjective: the estimator or the baseline cannot serve the objective.
     """
-    if vocabulary is None:
-        require_no_columns(objective)
-    if no_answer not in NO_ANSWER_RULES:
-        raise InvalidObjective(f"no_answer is {no_answer!r}; choose one of {NO_ANSWER_RULES}.")
-    if not isinstance(objective, Objective) and not callable(objective):
-        raise InvalidObjective(
-            f"objective is a {type(objective).__name__}; give a dagame Objective or a function of a "
-            "Bucket that returns one."
-        )
+    check_payment(objective, estimator, no_answer, vocabulary)
     partition = batch_partition(class_ids, context_ids, answer_keys, correct, no_answer)
     tables = [
         _solve_bucket(
@@ -201,7 +199,28 @@ def _solve_bucket(
     )
 
 
-def require_no_columns(objective: ObjectiveOf) -> None:
+def check_payment(
+    objective: Any, estimator: Any, no_answer: Any, vocabulary: Sequence[Any] | None
+) -> None:
+    """Raise `InvalidObjective` or `InvalidGame` where no batch could be paid like that."""
+    if not isinstance(objective, Objective) and not callable(objective):
+        raise InvalidObjective(
+            f"objective is a {type(objective).__name__}; give a dagame Objective or a function of a "
+            "Bucket that returns one."
+        )
+    for name, value, known in (
+        ("estimator", estimator, ESTIMATORS),
+        ("no_answer", no_answer, NO_ANSWER_RULES),
+    ):
+        if value not in known:
+            raise InvalidObjective(f"{name} is {value!r}; choose one of {', '.join(known)}.")
+    if vocabulary is None:
+        _require_no_columns(objective)
+    else:
+        answer_places(vocabulary)
+
+
+def _require_no_columns(objective: Any) -> None:
     """Raise `InvalidObjective` where tables or sets number answers that nothing names."""
     for _, term in objective.terms() if isinstance(objective, Objective) else ():
         sets = term.set.parts() if isinstance(term, HardConstraint | SoftConstraint) else ()

@@ -14,6 +14,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from ..objectives import HardConstraint, Objective
 from ._schedule import CLASS, MEMBER, SIZE, check_whole_classes
 from .reading import AnswerReader
 from .reference import frozen_copy, load_reference, sequence_log_probability
-from .rewards import ObjectiveOf, group_rewards, require_no_columns
+from .rewards import ObjectiveOf, check_payment, group_rewards
 from .settings import check_config, check_kl, check_sampling
 
 if TYPE_CHECKING:
@@ -92,19 +93,20 @@ class GroupReward(TrainerCallback, ExportableState):
     ) -> None:
         """See the class."""
         check_kl(beta, kl)
+        names = None if vocabulary is None else [*vocabulary, None]
+        check_payment(objective, estimator, no_answer, names)
+        _check_numbers(group_size, gap_every, multiplier_rate)
         self.__name__ = name
         self.objective, self.beta, self.kl, self.estimator = objective, float(beta), kl, estimator
         self.group_size, self.no_answer = group_size, no_answer
         self.answer_column, self.alias_column = answer_column, alias_column
-        self.vocabulary = None if vocabulary is None else list(vocabulary)
+        self.vocabulary = None if names is None else names[:-1]
         self.read = AnswerReader(extract, canonical)
         self.reference, self.multiplier_rate = reference, multiplier_rate
-        self.gap_every = max(1, gap_every)
+        self.gap_every = gap_every
         self.multipliers: np.ndarray | None = None
         self.calls = 0
         self._hard = hard_set(objective)
-        if vocabulary is None:
-            require_no_columns(objective)
         self._model: Any = None
         self._tokenizer: Any = None
         self._template: dict[str, Any] = {}
@@ -137,6 +139,8 @@ class GroupReward(TrainerCallback, ExportableState):
                 "dagame.lm.schedule and leave remove_unused_columns=False."
             )
         self._require_callback(trainer_state)
+        own = columns | {CLASS: class_id, MEMBER: member_id, SIZE: class_size}
+        self._check_columns(len(completions), own)
         keys, correct = self._answers(completions, columns)
         ratio = self._log_ratio(prompts, completion_ids)
         local = list(zip(class_id, member_id, class_size, keys, correct, ratio, strict=True))
@@ -153,6 +157,17 @@ class GroupReward(TrainerCallback, ExportableState):
             if self.kl == "reward":
                 log_extra("log_ratio", [float(x) for x in ratio])
         return [float(r) if math.isfinite(r) else None for r in rewards[start : start + len(local)]]
+
+    def _check_columns(self, count: int, columns: dict[str, Any]) -> None:
+        numbers = (CLASS, MEMBER, SIZE)
+        for name in (*numbers, self.answer_column, self.alias_column):
+            column = columns.get(name)
+            if column is not None and len(column) != count:
+                raise ScheduleError(f"{name} has {len(column)} entries for {count} completions.")
+            if name in numbers and np.asarray(column).dtype.kind not in "iu":
+                raise ScheduleError(
+                    f"{name} holds no integers; dagame.lm.schedule numbers classes."
+                )
 
     def _play(
         self,
@@ -351,6 +366,14 @@ class GroupReward(TrainerCallback, ExportableState):
         self.calls = int(attributes["calls"])
         values = attributes["multipliers"]
         self.multipliers = None if values is None else np.array(values, dtype=float)
+
+
+def _check_numbers(group_size: Any, gap_every: Any, multiplier_rate: Any) -> None:
+    for name, value, least in (("group_size", group_size, 2), ("gap_every", gap_every, 1)):
+        if not isinstance(value, Integral) or value < least:
+            raise SettingsError(f"{name} is {value!r}; give an integer >= {least}.")
+    if not isinstance(multiplier_rate, float | int) or not 0 < multiplier_rate < math.inf:
+        raise SettingsError(f"multiplier_rate is {multiplier_rate!r}; give a finite number > 0.")
 
 
 def hard_set(objective: Any) -> HardConstraint | None:
