@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,7 +129,7 @@ def certificate(
     """
     from .generation import generate, log_probability
 
-    _check(smoothing, unseen, confidence)
+    _check(smoothing, unseen, confidence, seed)
     if isinstance(objective, Objective):
         check_objective(objective)
     count = samples if reference_samples is None else reference_samples
@@ -200,7 +200,7 @@ def certificate_from_samples(
         beta: coefficient of KL(pi || pi0).
         class_by, context_by, answer, log_policy, log_reference, correct: names of columns;
             `correct` fills `Bucket.correct` for objectives that are functions of buckets.
-        smoothing: > 0; more lowers the noise of the bound and moves q away from the equilibrium.
+        smoothing: 1e-6 to 1e6; more lowers the noise of the bound and moves q away from the equilibrium.
         unseen: answers that no sample shows and that the gain is to cover, per class. They matter for
             diversity at strengths above beta: an answer of probability 0.001 is worth as much as
             any other to it, and 500 samples do not show it.
@@ -213,14 +213,14 @@ def certificate_from_samples(
         InvalidGame: a parameter outside its range.
         NotConcave: objectives for which samples give no bound, see `dagame.lm.gap`.
     """
-    _check(smoothing, unseen, confidence)
+    _check(smoothing, unseen, confidence, seed)
     names = {class_by: "class", context_by: "context", answer: "answer"}
     if correct is not None:
         names[correct] = "correct"
     ours = columns(policy, names | {log_policy: "log_policy", log_reference: "log_reference"})
     theirs = None if reference is None else columns(reference, names)
     partition, made = sample_tables(ours, theirs, seed)
-    objectives = [objective if isinstance(objective, Objective) else objective(b) for b, _ in made]
+    objectives = [_made(objective, bucket) for bucket, _ in made]
     if unseen and any(o.tables for _, o in objectives[0].terms()):
         raise InvalidGame(f"{objectives[0]!r} has a table of answers, so `unseen` must be 0.")
     parts = [
@@ -288,13 +288,27 @@ def _notes(classes: pl.DataFrame, objective: Objective, weighted: bool) -> tuple
     return tuple(notes)
 
 
-def _check(smoothing: float, unseen: int, confidence: float) -> None:
-    if not 0 < smoothing < math.inf:
-        raise InvalidGame(f"smoothing is {smoothing!r}; give a number > 0, so that u is finite.")
-    if not 0 < confidence < 1:
+def _check(smoothing: float, unseen: int, confidence: float, seed: int) -> None:
+    if not isinstance(smoothing, Real) or not 1e-6 <= smoothing <= 1e6:
+        raise InvalidGame(f"smoothing is {smoothing!r}; give a number > 0, from 1e-6 to 1e6.")
+    if not isinstance(confidence, Real) or not 0 < confidence < 1:
         raise InvalidGame(f"confidence is {confidence!r}; give a number between 0 and 1.")
-    if unseen < 0:
-        raise InvalidGame(f"unseen is {unseen!r}; give a number of answers >= 0.")
+    if not isinstance(unseen, Integral) or not 0 <= unseen <= 100_000:
+        raise InvalidGame(f"unseen is {unseen!r}; give a number of answers from 0 to 100,000.")
+    if not isinstance(seed, Integral) or seed < 0:
+        raise InvalidGame(f"seed is {seed!r}; give an integer >= 0.")
+
+
+def _made(objective: ObjectiveOf, bucket: Bucket) -> Objective:
+    """The objective of a bucket of classes."""
+    made = objective(bucket) if callable(objective) else objective
+    if not isinstance(made, Objective):
+        raise InvalidGame(
+            f"objective is a {type(made).__name__}; give a dagame Objective or a function of a Bucket "
+            "that returns one."
+        )
+    check_objective(made)
+    return made
 
 
 # -- models ---------------------------------------------------------------------------------------

@@ -299,12 +299,15 @@ def _phi_above(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean over the halves of Phi(q) + <u, nu_hat - q>, q and u of one half, nu_hat of the other.
 
-    And sum_x w_x^2 Var(u_x(a(y)) - beta log(pi/pi0)) / K_x with the mean of both u.
+    And sum_x w_x^2 Var(u_x(a(y)) - beta log(pi/pi0)) / K_x with the mean of both u. Answers at which Phi
+    is minus infinity take no part: Phi(nu_hat) itself is minus infinity where the policy gives one.
     """
-    w, mask = game.weights, tables.answers[:, None, :]
+    w, mask, forbidden = game.weights, tables.answers[:, None, :], game.forbidden
+    if forbidden is not None:
+        mask = mask & ~forbidden
     values, rewards = [], []
     for half in (0, 1):
-        counts = tables.policy[half] + smoothing * mask
+        counts = np.where(mask, tables.policy[half] + smoothing, 0.0)
         q = counts / counts.sum(-1, keepdims=True)
         u = np.where(mask, game.objective.reward(q, w), 0.0)
         other = tables.policy[1 - half]

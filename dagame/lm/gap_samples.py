@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+_LARGEST_RATIO = 1e9
+_UNBELIEVABLE = math.log(1e9)
+
+
 class Placed(NamedTuple):
     """Rows of one bucket: their numbers, cell in its (B, m, n) tables, half, and whose they are."""
 
@@ -34,12 +38,10 @@ def sample_tables(
     correct. `reference` None: its tables are sums of pi0/pi over the policy's samples.
 
     Raises:
-        SamplesError: clashing columns, log-probabilities that are not finite, too few samples.
+        SamplesError: clashing columns, log-probabilities that are not finite or cannot be those of
+            the samples, too few samples.
     """
-    log_ratio = (policy["log_policy"] - policy["log_reference"]).to_numpy().astype(float)
-    if not np.isfinite(log_ratio).all():
-        row = int(np.flatnonzero(~np.isfinite(log_ratio))[0]) + 1
-        raise SamplesError(f"log(policy / reference) is not finite in row {row} of the policy.")
+    log_ratio = _log_ratio(policy)
     joined = _joined(policy, reference)
     known = "correct" if "correct" in joined.columns else None
     partition = Samples.from_answers(joined, "class", "context", correct=known).partition
@@ -47,6 +49,7 @@ def sample_tables(
     made = []
     for bucket in partition.buckets():
         placed = _placed(partition, bucket, half, is_policy)
+        _check_ratios(partition, bucket, placed, log_ratio)
         tables = _tables(bucket, placed, log_ratio, reference is None)
         _check_sizes(partition, bucket, tables)
         made.append((bucket, tables))
@@ -57,14 +60,71 @@ def columns(rows: Any, names: dict[str, str]) -> pl.DataFrame:
     """The columns `names` (theirs: ours) of a frame, a dictionary of columns, or a list of rows."""
     import polars as pl
 
-    frame = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows, infer_schema_length=None)
+    try:
+        frame = (
+            rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows, infer_schema_length=None)
+        )
+    except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
+        raise SamplesError(f"the samples are no table of columns: {_first_line(error)}.") from None
+    if not len(frame):
+        raise SamplesError("there are no samples; draw at least 4 of each model for each context.")
     missing = [name for name in names if name not in frame.columns]
     if missing:
         raise SamplesError(
             f"the samples have no column {missing[0]!r}; the columns are {', '.join(frame.columns)}."
         )
     chosen = frame.select(pl.col(old).alias(new) for old, new in names.items())
+    answers = chosen["answer"].dtype
+    if answers.is_nested() or answers in (pl.Binary, pl.Object):
+        raise SamplesError(f"the answers hold {answers}; give canonical keys, null for no answer.")
     return chosen.with_columns(pl.col("answer").cast(pl.String))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".")
+
+
+def _log_ratio(policy: pl.DataFrame) -> np.ndarray:
+    """log(pi/pi0) of the policy's rows, finite and of a size whose square is a number."""
+    for name in ("log_policy", "log_reference"):
+        dtype = policy[name].dtype
+        if not dtype.is_numeric():
+            raise SamplesError(
+                f"{name} holds {dtype}; give log-probabilities of whole completions."
+            )
+    ratio = (policy["log_policy"] - policy["log_reference"]).cast(float).to_numpy()
+    wrong = ~(np.abs(ratio) <= _LARGEST_RATIO)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0]) + 1
+        raise SamplesError(
+            f"log(policy / reference) is not finite, or beyond {_LARGEST_RATIO:g}, in row {row} of the "
+            "policy."
+        )
+    return ratio
+
+
+def _check_ratios(
+    partition: Partition, bucket: Bucket, placed: Placed, log_ratio: np.ndarray
+) -> None:
+    """Raise `SamplesError` where pi0/pi is too large on average to be that of samples of pi.
+
+    Its mean under pi is at most 1, so a sample mean reaches c with probability at most 1/c (Markov).
+    """
+    ours = placed.rows[placed.is_policy]
+    context = (placed.cell // bucket.counts.shape[2])[placed.is_policy]
+    contexts = bucket.counts.shape[0] * bucket.counts.shape[1]
+    top = np.full(contexts, -np.inf)
+    np.maximum.at(top, context, -log_ratio[ours])
+    size = np.bincount(context, minlength=contexts)
+    found = top - np.log(np.maximum(size, 1))
+    k = int(found.argmax())
+    if found[k] > _UNBELIEVABLE:
+        c, x = int(bucket.classes[k // bucket.counts.shape[1]]), k % bucket.counts.shape[1]
+        raise SamplesError(
+            f"class {partition.class_names[c][0]!r}, context {partition.context_names(c)[x][0]!r}: "
+            f"pi0/pi is e^{top[k]:.4g} in one of {size[k]} samples, which samples of the policy do not "
+            "show; log_policy and log_reference must be those of the rows themselves, in this order."
+        )
 
 
 def _joined(policy: pl.DataFrame, reference: pl.DataFrame | None) -> pl.DataFrame:
@@ -77,7 +137,7 @@ def _joined(policy: pl.DataFrame, reference: pl.DataFrame | None) -> pl.DataFram
         return pl.concat([policy, reference])
     except pl.exceptions.PolarsError as error:
         raise SamplesError(
-            f"columns of the policy's and the reference's samples differ in type: {error}."
+            f"columns of the policy's and the reference's samples differ in type: {_first_line(error)}."
         ) from None
 
 
@@ -129,6 +189,11 @@ def _tables(bucket: Bucket, placed: Placed, log_ratio: np.ndarray, weighted: boo
 
 
 def _check_sizes(partition: Partition, bucket: Bucket, tables: SampleTables) -> None:
+    if not (tables.reference.sum((0, -1)) > 0).all():
+        raise SamplesError(
+            "pi0/pi is 0 for all samples of a context, so that the policy's samples say nothing of the "
+            "reference; draw samples of it."
+        )
     sizes = {"reference": tables.reference_sizes.sum(0), "policy": tables.policy.sum((0, -1))}
     for model, size in sizes.items():
         if (size < 4).any():
