@@ -144,8 +144,8 @@ def demo(
     from .output import check_file, check_folder, locked, write_json
 
     require_lm()
-    numbers = None if json_file in (None, "-") else check_file(json_file)
     folder = check_folder(out)
+    numbers = None if json_file in (None, "-") else check_file(json_file)
     import torch
 
     from .demo import run_demo
