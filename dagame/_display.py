@@ -38,7 +38,7 @@ def visible(text: str, longest: int = _LONGEST) -> str:
 
 def markdown(text: str) -> str:
     """`text` on one line of Markdown that shows as itself: no mark-up, links or HTML, no table cell."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(visible(text).split()))
+    return re.sub(r"([\\`*_\[\]<>&|~$#])", r"\\\1", " ".join(visible(text).split()))
 
 
 def _escaped(text: str) -> str:

@@ -12,6 +12,7 @@ import shutil
 import struct
 import sys
 from functools import partial
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
@@ -396,6 +397,7 @@ def chosen():
 @pytest.mark.parametrize(("part", "kind"), chosen())
 def test_a_run_goes_on_without_running_what_its_checkpoint_holds(stopped, canary, part, kind):
     from dagame.lm.finetune import run_finetune
+    from dagame.lm.run_folder import mark_complete
 
     kept = stopped / "kept"
     if not kept.exists():
@@ -406,8 +408,40 @@ def test_a_run_goes_on_without_running_what_its_checkpoint_holds(stopped, canary
     if part == "pytorch_model.bin":
         (checkpoint / "model.safetensors").unlink()
     plant(checkpoint / part, canary, kind)
+    mark_complete(checkpoint, 1)  # as whoever planted it would
     try:
-        run_finetune(stopped / "run.yaml", resume=True)
+        assert run_finetune(stopped / "run.yaml", resume=True)["resumed_from"] == 1
+        assert part == "training_args.bin"  # which is never read
     except (DagameError, pickle.UnpicklingError):
         assert part != "training_args.bin"
     assert not canary.exists()
+
+
+# -- advisories -----------------------------------------------------------------------------------
+
+
+def audit_verdict(report):
+    spec = spec_from_file_location("audit", PACKAGE.parent / ".ci" / "audit.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.verdict(report)
+
+
+def test_an_audit_fails_on_a_vulnerability_and_says_what_it_could_not_look_up():
+    fine = {"name": "a", "version": "1", "vulns": []}
+    unknown = {"name": "b", "skip_reason": "not found"}
+    bad = {"name": "c", "version": "2", "vulns": [{"id": "X-1", "fix_versions": ["3"]}]}
+    for packages, code, words in (
+        (
+            [fine, unknown],
+            0,
+            "no known vulnerability in 1 of 2 packages; not known to the database: b",
+        ),
+        ([unknown], 0, "SKIPPED"),
+        ([fine, unknown, bad], 1, "c 2: X-1, mended in 3"),
+    ):
+        found = audit_verdict(json.dumps({"dependencies": packages}))
+        assert found[0] == code
+        assert words in found[1]
+    assert audit_verdict("Traceback") == audit_verdict("{}")
+    assert "SKIPPED" in audit_verdict("")[1]
