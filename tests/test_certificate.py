@@ -186,3 +186,21 @@ def test_a_certificate_is_immutable_shown_and_exported():
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.gap = 0
     assert hash(found) != hash(dataclasses.replace(found))
+
+
+def test_beyond_t6_the_mode_bounds_sharpening():
+    """strength >= beta: J* = beta sum_x w_x log max_z nu0_x(z), which is negative (T6)."""
+    phi, best = dg.Sharpening(1.5), BETA * (np.log(pushed(REFERENCE).max(-1)) * WEIGHTS).sum()
+    found = dg.certify(a_game(phi), POLICY)
+    nu = pushed(POLICY)
+    value = 1.5 * ((nu * np.log(nu)).sum(-1) * WEIGHTS).sum() - BETA * kl(POLICY, REFERENCE)
+    assert float(found.upper_bound) == pytest.approx(best, rel=1e-12)
+    assert float(found.gap) == pytest.approx(best - value, rel=1e-12)
+    assert float(found.upper_bound - found.value) == pytest.approx(float(found.gap), rel=1e-12)
+
+
+def test_multipliers_are_named():
+    with pytest.raises(TypeError):
+        dg.certify(a_game(SMOOTH["Gini"]), POLICY, TARGET, None)
+    named = dg.certify(game=a_game(SMOOTH["Gini"]), policy=POLICY, target=TARGET)
+    assert named.gap == dg.certify(a_game(SMOOTH["Gini"]), POLICY, TARGET).gap

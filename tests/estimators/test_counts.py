@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -315,3 +316,42 @@ def test_unseen_answers_of_others_are_floored_where_support_must_be_common():
     floored = np.array([[1 / 4], [0.5 / 4]])
     u = dg.PairwiseCoherence(1.0, "kl").reward_log(log(floored), np.array([0.5, 0.5]))
     assert paid[0, 0, 1] == pytest.approx(u[0, 0], rel=1e-12)
+
+
+@pytest.mark.parametrize("phi", [dg.ShannonDiversity(), dg.Coherence()])
+def test_advantages_from_the_samples_themselves(phi):
+    """Each baseline from the list of a group's rewards, deviations with K - 1; groups of 5 and 4."""
+    counts = np.array([[[3, 1, 1], [0, 2, 2]], [[5, 0, 0], [1, 1, 2]]])
+    ways = {
+        None: lambda r: r,
+        "leave_one_out": lambda r: [a - np.mean(np.delete(r, i)) for i, a in enumerate(r)],
+        "group_mean": lambda r: r - np.mean(r),
+        "std": lambda r: (r - np.mean(r)) / max(np.std(r, ddof=1), 1e-12),
+    }
+    for baseline, by_hand in ways.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            paid = count_rewards(counts, phi, "plug_in", baseline=baseline)
+        for b, x in np.ndindex(2, 2):
+            cells = np.repeat(np.arange(3), counts[b, x])
+            expected = by_hand(paid.rewards[b, x, cells])
+            np.testing.assert_allclose(paid.advantages[b, x, cells], expected, atol=1e-12)
+            mean = paid.rewards[b, x, cells].mean()
+            assert float(paid.mean[b, x, 0]) == pytest.approx(mean, abs=1e-12)
+        assert (paid.advantages[counts == 0] == 0).all()
+        assert (paid.rewards[counts == 0] == 0).all()
+
+
+@pytest.mark.parametrize(
+    "phi", [dg.ShannonDiversity(), dg.Coherence(), dg.PassAtK(SUCCESS, 2), dg.Reward([1.0, 0.5, 0])]
+)
+def test_leave_two_out_is_the_mean_of_what_the_others_are_paid_without_the_sample(phi):
+    """Sample by sample: drop i from the counts, pay each j that is left, and average."""
+    counts = np.array([[[3, 1, 1], [0, 2, 2]]])
+    whole = count_rewards(counts, phi, "plug_in", baseline="leave_two_out")
+    for x, z in zip(*np.nonzero(counts[0]), strict=True):
+        fewer = counts.copy()
+        fewer[0, x, z] -= 1
+        paid = count_rewards(fewer, phi, "plug_in", baseline=None).rewards[0, x]
+        expected = (fewer[0, x] * paid).sum() / fewer[0, x].sum()
+        assert whole.expected_by_others[0, x, z] == pytest.approx(expected, abs=1e-12)

@@ -1,5 +1,7 @@
 """Reward tables against exact enumeration of all K-samples and the figures of the theory (section 7)."""
 
+import dataclasses
+import inspect
 import itertools
 import json
 
@@ -304,3 +306,56 @@ def test_a_table_from_the_disk_builds_nothing(tmp_path, monkeypatch):
 def test_what_cannot_be_estimated(call, message):
     with pytest.raises(dg.DagameError, match=message):
         call()
+
+
+# -- by definition ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [2, 3, 6])
+@pytest.mark.parametrize("phi", [dg.ShannonDiversity(), dg.TsallisDiversity(1.0, 3.0)])
+def test_the_jackknife_deletes_the_other_samples_one_by_one(phi, k):
+    """K f'(share) - (K - 1) mean of f'(share without j) over j != i, deleting samples from a list."""
+    slope = phi.separable_derivative()
+    for n, found in enumerate(reward_table(phi, k, "jackknife").entries):
+        others = [1] * n + [0] * (k - 1 - n)
+        deleted = [slope((1 + sum(others) - o) / (k - 1)) for o in others]
+        expected = k * slope((1 + n) / k) - (k - 1) * np.mean(deleted)
+        assert found == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("baseline", [None, "leave_two_out", "leave_one_out", "group_mean"])
+@pytest.mark.parametrize("method", ["plug_in", "laplace", "jackknife"])
+def test_variance_and_rmse_over_every_sample(method, baseline):
+    """Of g(N) times what the baseline leaves, N counted among K - 1 coins."""
+    k, p = 5, 0.3
+    table = reward_table(dg.ShannonDiversity(), k, method, baseline)
+    coins = np.array(list(itertools.product((0, 1), repeat=k - 1)))
+    chance = np.where(coins == 1, p, 1 - p).prod(-1)
+    g, slope = table.entries[coins.sum(-1)], table.derivative(p)
+    left = 1 - 1 / k if baseline == "group_mean" else 1.0
+    mean = chance @ g
+    assert table.scale == pytest.approx(left)
+    assert float(table.expected(p)) == pytest.approx(mean, rel=1e-12)
+    assert float(table.variance(p)) == pytest.approx(chance @ (g - mean) ** 2, rel=1e-12)
+    rmse = p * np.sqrt(chance @ (left * g - slope) ** 2)
+    assert float(table.rmse(p)) == pytest.approx(rmse, rel=1e-12)
+    if baseline in (None, "leave_two_out"):
+        assert float(table.bias(p)) == pytest.approx(p * (mean - slope), rel=1e-10)
+
+
+def test_the_default_frontier_starts_at_the_plug_in_and_grows():
+    factors = inspect.signature(frontier).parameters["factors"].default
+    assert factors[0] == 1
+    assert (np.diff(factors) > 0).all()
+
+
+def test_tables_are_immutable_and_compared_by_identity():
+    one, same = (reward_table(dg.GiniDiversity(), 4, "plug_in") for _ in range(2))
+    edge = frontier(dg.GiniDiversity(), 4, factors=(1.0, 2.0))
+    for found, name in ((one, "entries"), (edge, "factors")):
+        assert hash(found) is not None
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(found, name, None)
+    assert one != same
+    assert len(one) == 4
+    np.testing.assert_array_equal(np.asarray(one), one.entries)

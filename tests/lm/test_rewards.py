@@ -252,3 +252,47 @@ def test_the_default_baseline_serves_every_objective():
         out = group_rewards(*ids, list("aabbbc"), phi)
         assert out.classes[0].paid.baseline == resolved
         assert np.isfinite(out.advantages).all()
+
+
+def test_silent_samples_are_centred_by_the_mean_of_the_others():
+    """Groups of 5 and 4 in one class: reward less the mean reward of the other samples of the group."""
+    contexts, keys = [0] * 5 + [1] * 4, [None, "a", "a", "b", "c", "a", "b", "b", "a"]
+    out = group_rewards(
+        [0] * 9, contexts, keys, dg.GiniDiversity(), baseline="leave_two_out", no_answer="lowest"
+    )
+    touched, rewards = np.arange(5), out.rewards[:5]
+    assert rewards[0] == rewards[1:].min()
+    for i in touched:
+        others = np.delete(rewards, i).mean()
+        assert out.advantages[i] == pytest.approx(rewards[i] - others, abs=1e-12)
+    kept = group_rewards([0] * 9, contexts, keys, dg.GiniDiversity(), baseline="leave_two_out")
+    np.testing.assert_allclose(out.advantages[5:], kept.advantages[5:])
+
+
+def test_classes_of_different_sizes_share_constraints_only_where_the_rows_are_the_same():
+    pair, triple = ([0] * 4, [0, 0, 1, 1]), ([1] * 6, [0, 0, 1, 1, 2, 2])
+    mixed = (a + b for a, b in zip(pair, triple, strict=True))
+    with pytest.raises(dg.DagameError, match=r"multipliers have shape|numbers of members"):
+        group_rewards(*mixed, list("ab" * 5), dg.HardConstraint(dg.Cap([0], 0.5)),
+                      vocabulary=["a", "b"], multipliers=[0.5, 0.5])  # fmt: skip
+    three = [0] * 4 + [1] * 4 + [2] * 4, [0, 0, 1, 1] * 3
+    keys = list("aaab") + list("abab") + list("aabb")
+    out = group_rewards(*three, keys, dg.HardConstraint(dg.Cap([0], 0.5)),
+                        vocabulary=["a", "b"], multipliers=[0.5, 0.5])  # fmt: skip
+    shares = np.array([[1.0, 0.5], [0.5, 0.5], [1.0, 0.0]])
+    np.testing.assert_allclose(out.violation, shares.mean(0) - 0.5)
+
+
+def test_diagnostics_of_a_batch_without_any_class():
+    out = group_rewards([0, 0], [0, 1], [None, None], dg.Coherence(), no_answer="drop")
+    assert out.diagnostics["incomplete_classes"] == 0
+    assert out.diagnostics["zero_signal"] == 0
+    assert all(out.diagnostics[f"zero_signal_{name}"] == 0 for name in ZERO_SIGNAL)
+    assert np.isnan(out.diagnostics["value"])
+    assert out.violation is None
+
+
+@pytest.mark.parametrize("baseline", [None, "leave_two_out", "leave_one_out"])
+def test_only_the_mean_of_all_samples_asks_for_a_scale(baseline):
+    out = group_rewards(CLASSES, CONTEXTS, ANSWERS, dg.GiniDiversity(), baseline=baseline)
+    assert out.scale == 1
