@@ -1,0 +1,273 @@
+"""What objectives state of themselves: defaults, limits, sums, tables of batches, what they exclude."""
+
+import dataclasses
+import inspect
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import dagame as dg
+from dagame.arrays import LOG_ZERO
+from dagame.library import KINKED, OBJECTIVES, random_reference
+from dagame.objectives.names import LABEL_FREE, LABELLED, by_name
+from tests.games import SEEDS
+
+ALL = OBJECTIVES | KINKED
+NU = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
+W = np.array([0.4, 0.6])
+GOAL = np.array([0.2, 0.2, 0.6])
+SUCCESS = np.array([1.0, 0.0, 0.5])
+
+ONE_STRENGTH = {
+    "shannon": dg.ShannonDiversity,
+    "gini": dg.GiniDiversity,
+    "tsallis": lambda *s: dg.TsallisDiversity(*s, order=3.0),
+    "log success": lambda *s: dg.LogSuccess(SUCCESS, *s),
+    "pass@3": lambda *s: dg.PassAtK(SUCCESS, 3, *s),
+    "worst case": lambda *s: dg.WorstCase(np.array([GOAL, SUCCESS]), *s),
+    "reverse": lambda *s: dg.TargetMatching(GOAL, *s),
+    "forward": lambda *s: dg.TargetMatching(GOAL, *s, direction="forward"),
+    "arithmetic": dg.Coherence,
+    "geometric": lambda *s: dg.Coherence(*s, consensus="geometric"),
+    "euclidean": lambda *s: dg.Coherence(*s, consensus="euclidean"),
+    "bregman": lambda *s: dg.BregmanCoherence(1.5, *s),
+    **{
+        f"pairwise {d}": lambda *s, d=d: dg.PairwiseCoherence(*s, divergence=d)
+        for d in ("kl", "jeffreys", "hellinger", "jensen_shannon", "euclidean")
+    },
+    "soft cap": lambda *s: dg.SoftConstraint(dg.Cap([2], 0.3), *s),
+    "sharpening": dg.Sharpening,
+    "self-consistency": dg.SelfConsistency,
+    "majority vote": dg.MajorityVote,
+    "agreement": dg.Agreement,
+}
+
+
+@pytest.mark.parametrize("name", ONE_STRENGTH)
+def test_the_strength_is_a_factor_and_1_by_default(name):
+    make = ONE_STRENGTH[name]
+    value, u = make(1.0).value(NU, W), make(1.0).reward(NU, W)
+    np.testing.assert_array_equal(make().value(NU, W), value)
+    for factor in (0.0, 2.5):
+        np.testing.assert_allclose(make(factor).value(NU, W), factor * value, atol=1e-15)
+        np.testing.assert_allclose(make(factor).reward(NU, W), factor * u, atol=1e-15)
+    for wrong in (-1e-9, np.inf, np.nan, "1", None):
+        with pytest.raises(dg.DagameError, match="strength"):
+            make(wrong)
+
+
+@pytest.mark.parametrize("kind", sorted(ALL))
+def test_an_objective_is_immutable_and_compared_by_identity(kind):
+    phi = ALL[kind](np.random.default_rng(0), 2, 3)
+    same = ALL[kind](np.random.default_rng(0), 2, 3)
+    for _, part in (*phi.terms(), (1.0, phi)):
+        assert hash(part) == hash(part)
+        for field in dataclasses.fields(part):
+            with pytest.raises(dataclasses.FrozenInstanceError):
+                setattr(part, field.name, None)
+    assert phi != same
+
+
+@pytest.mark.parametrize("kind", sorted(OBJECTIVES))
+@given(SEEDS)
+def test_l_and_mu_scale_with_a_positive_factor_and_swap_under_a_negative_one(kind, seed):
+    phi = OBJECTIVES[kind](np.random.default_rng(seed), 2, 3)
+    up, down, none = 3.0 * phi, -2.0 * phi, 0.0 * phi
+    assert up.curvature_for(W) == pytest.approx(3 * phi.curvature_for(W))
+    assert down.curvature == (-np.inf if phi.smoothness is None else -2 * phi.smoothness)
+    assert (none.smoothness, none.curvature, none.curvature_for(W)) == (0, 0, 0)
+    assert none.concave is True
+    if phi.smoothness is None:
+        assert up.smoothness is None
+    else:
+        assert up.smoothness == pytest.approx(3 * phi.smoothness)
+        assert down.smoothness == pytest.approx(-2 * phi.curvature)
+    assert up.concave is phi.concave
+
+
+class Unknown(dg.Objective):
+    """Says nothing of its sign."""
+
+    def value(self, marginals, weights=None):
+        return 0.0 * marginals[..., 0, 0]
+
+    def reward(self, marginals, weights=None):
+        return 0.0 * marginals
+
+
+def test_when_a_sum_is_known_to_be_concave():
+    concave, bent, unknown = dg.ShannonDiversity(1.0), dg.Sharpening(0.4), Unknown()
+    assert (concave + bent).concave is True
+    assert (bent + bent).concave is False
+    assert (concave + unknown).concave is None
+    assert (bent + unknown).concave is None
+    assert (concave - dg.LogSuccess(SUCCESS)).concave is False
+    assert (concave + 0 * bent).concave is True
+    assert (concave - concave).concave is True
+    assert (0.5 * concave - concave).concave is False
+
+
+def test_a_sum_with_multipliers():
+    hard, worst = dg.HardConstraint(dg.Cap([0], 0.3)), dg.WorstCase(np.array([GOAL, SUCCESS]))
+    for phi in (hard, worst):
+        assert phi.has_multipliers
+        assert (dg.Reward(GOAL) + phi).has_multipliers
+        with pytest.raises(dg.DagameError, match="negative factor"):
+            dg.Reward(GOAL) - phi
+    assert not (dg.Reward(GOAL) + dg.ShannonDiversity()).has_multipliers
+    with pytest.raises(dg.DagameError, match="one term with multipliers"):
+        hard + worst
+    both = dg.ShannonDiversity(0.5) + 2.0 * worst
+    grades = (W @ NU) @ np.array([GOAL, SUCCESS]).T
+    expected = dg.ShannonDiversity(0.5).value(NU, W) + 2 * grades.min()
+    assert float(both.value(NU, W)) == pytest.approx(float(expected), rel=1e-12)
+
+
+@given(SEEDS, st.floats(0.2, 4.0))
+def test_a_scaled_objective_is_the_same_game_at_another_beta(seed, factor):
+    """max f Phi - beta KL = f max Phi - (beta / f) KL: same equilibrium, f times the value."""
+    rng = np.random.default_rng(seed)
+    reference = random_reference(rng, (2, 3))
+    for phi in (dg.LogSuccess(SUCCESS, 0.7), dg.GiniDiversity(1.2), dg.MajorityVote(1.5)):
+        one = dg.solve(dg.AlignmentGame(reference, factor * phi, beta=0.9, weights=W))
+        other = dg.solve(dg.AlignmentGame(reference, phi, beta=0.9 / factor, weights=W))
+        np.testing.assert_allclose(one.marginals, other.marginals, atol=1e-7)
+        assert float(one.value) == pytest.approx(factor * float(other.value), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("lead", [(3,), (2, 3)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda t: dg.Reward(t),
+        lambda t: dg.LogSuccess(t),
+        lambda t: dg.PassAtK(t, 3),
+        lambda t: dg.TargetMatching(t / t.sum(-1, keepdims=True)),
+        lambda t: dg.TargetMatching(t / t.sum(-1, keepdims=True), direction="forward"),
+        lambda t: dg.WorstCase(t),
+        lambda t: dg.Reward(t) + 0.3 * dg.LogSuccess(t),
+    ],
+)
+def test_a_table_per_game_is_the_loop_of_single_games(make, lead, rng):
+    tables = rng.uniform(0.1, 1, (*lead, 2, 3))
+    reference = random_reference(rng, (*lead, 2, 3))
+    whole = dg.solve(dg.AlignmentGame(reference, make(tables), beta=0.7), throw=False)
+    for at in np.ndindex(lead):
+        each = dg.solve(dg.AlignmentGame(reference[at], make(tables[at]), beta=0.7), throw=False)
+        assert float(whole.value[at]) == pytest.approx(float(each.value), abs=1e-8)
+    shared = dg.AlignmentGame(reference, make(tables[(0,) * len(lead)][None]), beta=0.7)
+    plain = dg.AlignmentGame(reference, make(tables[(0,) * len(lead)]), beta=0.7)
+    np.testing.assert_allclose(
+        dg.solve(shared, throw=False).value, dg.solve(plain, throw=False).value
+    )
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (3, 3), (2, 2, 3), (1, 2)])
+def test_a_table_that_fits_no_game_is_refused(shape):
+    with pytest.raises(dg.DagameError, match="does not fit"):
+        dg.AlignmentGame(NU, dg.Reward(np.ones(shape)), beta=1.0)
+
+
+@pytest.mark.parametrize("name", [*LABEL_FREE, *LABELLED])
+def test_objectives_by_name_take_a_strength(name):
+    correct = np.array([[1.0, 0.0, 1.0]])
+    given = by_name(name, 0.7, correct)
+    unit = by_name(name, correct=correct)
+    np.testing.assert_allclose(given.value(NU, W), 0.7 * unit.value(NU, W), rtol=1e-12)
+    if name in LABELLED:
+        with pytest.raises(dg.DagameError, match="needs labels"):
+            by_name(name)
+    with pytest.raises(dg.DagameError, match="did you mean"):
+        by_name(name + "x")
+
+
+def test_names_of_the_command_line_are_what_they_say():
+    p = NU[:, [0, 2]].sum(-1)
+    correct = np.array([[1.0, 0.0, 1.0]])
+    values = {
+        "reward": (W * p).sum(),
+        "log-success": (W * np.log(p)).sum(),
+        "pass-at-4": (W * (1 - (1 - p) ** 4)).sum(),
+        "majority-vote": (W * NU.max(-1)).sum(),
+        "shannon": -(W * (NU * np.log(NU)).sum(-1)).sum(),
+    }
+    for name, value in values.items():
+        assert float(by_name(name, 1.0, correct).value(NU, W)) == pytest.approx(float(value))
+
+
+def test_signatures_state_their_defaults():
+    """The defaults that the documentation names."""
+    stated = {
+        (dg.TargetMatching, "direction"): "reverse",
+        (dg.Coherence, "consensus"): "arithmetic",
+        (dg.PairwiseCoherence, "divergence"): "jensen_shannon",
+        (dg.TsallisDiversity, "order"): 2.0,
+    }
+    for (function, name), value in stated.items():
+        assert inspect.signature(function).parameters[name].default == value
+
+
+def test_tsallis_orders():
+    for order in (0.0, 1.0, -0.5, np.inf, np.nan, "2"):
+        with pytest.raises(dg.DagameError, match="order"):
+            dg.TsallisDiversity(1.0, order)
+    half, third = dg.TsallisDiversity(2.0, 0.5), dg.TsallisDiversity(2.0, 3.0)
+    assert (half.smoothness, half.curvature) == (None, 1.0)
+    assert (third.smoothness, third.curvature) == (6.0, 0.0)
+    near = dg.TsallisDiversity(1.0, 1 + 1e-7).value(NU, W)
+    assert float(near) == pytest.approx(float(dg.ShannonDiversity().value(NU, W)), rel=1e-5)
+    two = dg.TsallisDiversity(1.5, 2.0).value(NU, W)
+    assert float(two) == pytest.approx(float(dg.GiniDiversity(1.5).value(NU, W)), rel=1e-12)
+
+
+def test_success_lies_between_0_and_1_and_k_is_a_count():
+    for wrong in ([1.0 + 1e-9, 0.0], [-1e-9, 1.0]):
+        with pytest.raises(dg.DagameError, match=r"\[0, 1\]"):
+            dg.LogSuccess(wrong)
+    for k in (0, -1, 1.5, "2"):
+        with pytest.raises(dg.DagameError, match="integer >= 1"):
+            dg.PassAtK(SUCCESS, k)
+    one = dg.PassAtK(SUCCESS, 1)
+    assert one.smoothness == 0
+    assert float(one.value(NU, W)) == pytest.approx(float(dg.Reward(SUCCESS).value(NU, W)))
+
+
+def test_at_point_masses_votes_and_entropies_are_numbers():
+    """All mass on one answer: log nu = 0 there and -infinity elsewhere."""
+    sure = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    np.testing.assert_array_equal(dg.MajorityVote(2.0).reward(sure, W), 2 * sure)
+    assert dg.MajorityVote(2.0).value(sure, W) == 2
+    assert dg.ShannonDiversity().value(sure, W) == 0
+    assert dg.Sharpening().value(sure, W) == 0
+    assert dg.Agreement().value(sure, W) == 0
+    assert dg.SelfConsistency().value(sure, W) == pytest.approx(1)
+    assert float(dg.Coherence().value(sure, W)) == pytest.approx(float((W * np.log(W)).sum()))
+    for phi in (dg.MajorityVote(1.5), dg.Sharpening(2.0), dg.LogSuccess([1.0, 0.2, 0.5])):
+        solution = dg.solve(dg.AlignmentGame(sure, phi, beta=0.7, weights=W))
+        np.testing.assert_array_equal(solution.marginals, sure)
+        assert float(solution.value) == pytest.approx(float(phi.value(sure, W)), abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["log-success", "pass-at-k", "shannon", "gini", "coherence"])
+def test_the_hessian_is_finite_at_a_point_mass(kind):
+    phi = OBJECTIVES[kind](np.random.default_rng(1), 2, 3)
+    with np.errstate(divide="ignore"):
+        log_nu = np.maximum(np.log([[[1.0, 0.0, 0.0], [0.2, 0.3, 0.5]]]), LOG_ZERO)
+    hessian = phi.hessian_log(log_nu, W)
+    for part in hessian:
+        assert part is None or np.isfinite(part).all()
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("delta", [0.0, 0.1])
+def test_parity_bounds_every_pair_of_contexts(delta, together):
+    reference = np.array([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3], [0.1, 0.1, 0.8]])
+    phi = dg.HardConstraint(dg.Parity(delta, answers=[0, 1], together=together))
+    nu = dg.solve(dg.AlignmentGame(reference, phi, beta=1.0)).marginals[:, :2]
+    mass = nu.sum(-1, keepdims=True) if together else nu
+    apart = np.abs(mass[:, None] - mass[None]).max()
+    assert apart == pytest.approx(delta, abs=1e-7)
+    one = dg.solve(dg.AlignmentGame(reference[:1], phi, beta=1.0))
+    np.testing.assert_allclose(one.marginals, reference[:1], atol=1e-7)
