@@ -29,7 +29,7 @@ from common import keep
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "torture"))
 
 from faults import COMMAND, SOLVING, TRAINING, Forks, Outcome
-from test_faults import left, solving, state
+from outputs import left, solving, state
 
 from dagame.bench.common import environment
 from dagame.sample_file import sample_file

@@ -243,6 +243,15 @@ def write_set() -> None:
         drafts[second].write_text(word * 100)
 
 
+def write_often() -> None:
+    """A file of one line a thousand times, written over and over."""
+    from dagame.output import write_text
+
+    path, count, name = sys.argv[1:]
+    for k in range(int(count)):
+        write_text(path, f"{name}{k}\n" * 1000)
+
+
 def hold() -> None:
     """Hold a folder, say so, and stay."""
     from dagame.output import locked

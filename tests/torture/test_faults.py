@@ -1,28 +1,34 @@
 """Killed, out of space, in each other's way: an output is whole, as it was, or absent; never a mixture."""
 
-import json
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 
 pytest.importorskip("resource")
 
 from budget import FACTOR, scale
 from faults import SOLVING, Forks
+from outputs import (
+    assert_old_or_new,
+    child_env,
+    chosen,
+    left,
+    one_sentence,
+    read_only,
+    solving,
+    state,
+)
 
 import dagame as dg
 from dagame.errors import OutputError
 from dagame.estimators import reward_table
-from dagame.output import check_file, locked, replacing_all, write_json
+from dagame.output import locked, replacing_all
 from dagame.sample_file import sample_file
 
 SIZES = (0, 1, 100, 1_000, 10_000)
@@ -37,46 +43,6 @@ def forks():
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory):
     return sample_file(tmp_path_factory.mktemp("s") / "s.jsonl", 1, questions=3, samples=4)
-
-
-def solving(samples, out, *more):
-    columns = ["--class", "question", "--context", "format", "--extract", r"Answer: (\S+)"]
-    return ["solve", samples, *columns, "--out", out, "--json", out / "numbers.json", *more]
-
-
-def state(folder):
-    """What is in a folder, times left out; temporaries by their number."""
-    found = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != ".part"):
-        content = path.read_bytes()
-        content = re.sub(rb'solved in [\d.]+ s|"seconds": [\d.e-]+', b"", content)
-        found[path.relative_to(folder).as_posix()] = content
-    return {k: v for k, v in found.items() if ".part/" not in k}
-
-
-def left(folder):
-    return sorted(p.name for p in folder.glob(".*"))
-
-
-def chosen(count, few):
-    """All moments under `make torture`; else some spread over all, and the last of them."""
-    spread = {int(k) for k in np.linspace(1, count, scale(few))}
-    return sorted(spread | set(range(max(count - 3, 1), count + 1)))
-
-
-def one_sentence(said, *words):
-    """The last line is the error, and nothing above it is a traceback."""
-    line = said.strip().splitlines()[-1]
-    assert line.startswith("dagame"), said
-    assert line.endswith("."), said
-    assert "Traceback" not in said
-    for word in words:
-        assert word in line
-
-
-def assert_old_or_new(found, old, new):
-    """Each file is of one run, and all are of the same one."""
-    assert any(found.items() <= whole.items() for whole in (old, new)), sorted(found)
 
 
 # -- killed ---------------------------------------------------------------------------------------
@@ -195,7 +161,7 @@ def test_the_cache_killed_at_every_change(forks, tmp_path):
 
 
 def test_many_processes_on_one_cache(tmp_path):
-    env = os.environ | {"DAGAME_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.path.dirname(__file__)}
+    env = child_env() | {"DAGAME_CACHE_DIR": str(tmp_path)}
     code = "import sys, faults; sys.argv[1:] = ['4', '5', '6']; faults.build_tables()"
     many = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=env)
@@ -266,10 +232,9 @@ def test_a_cache_that_takes_nothing_costs_only_time(place, tmp_path, monkeypatch
 
 def test_the_second_on_a_folder_is_refused_until_the_first_dies(forks, samples, tmp_path):
     argv = solving(samples, tmp_path)
-    env = os.environ | {"PYTHONPATH": os.path.dirname(__file__)}
     code = "import faults; faults.hold()"
     holder = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, env=env
+        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, env=child_env()
     )
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"held\n"
@@ -288,6 +253,21 @@ def test_the_second_on_a_folder_is_refused_until_the_first_dies(forks, samples, 
         pass
 
 
+def test_many_writers_of_one_file(tmp_path):
+    code = "import faults; faults.write_often()"
+    argv = [sys.executable, "-c", code, str(tmp_path / "file"), str(scale(50))]
+    writers = [subprocess.Popen([*argv, name], env=child_env()) for name in "abc"]
+    seen = set()
+    while any(writer.poll() is None for writer in writers):
+        if (tmp_path / "file").exists():
+            lines = (tmp_path / "file").read_text().splitlines()
+            assert (len(lines), len(set(lines))) == (1000, 1)
+            seen.add(lines[0])
+    assert [writer.returncode for writer in writers] == [0, 0, 0]
+    assert len(seen) > 10
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_folder_removed_in_between(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
@@ -301,129 +281,3 @@ def test_a_folder_removed_in_between(tmp_path):
     with pytest.raises(OutputError, match="cannot be written: No such file"):
         work()
     assert not out.exists()
-
-
-# -- places ---------------------------------------------------------------------------------------
-
-
-def is_root():
-    return hasattr(os, "geteuid") and os.geteuid() == 0
-
-
-@contextmanager
-def mounted(folder, options):
-    """A small disk of its own; only root may make one."""
-    made = ["mount", "-t", "tmpfs", "-o", options, "none", str(folder)]
-    if not is_root() or subprocess.run(made, capture_output=True).returncode:
-        pytest.skip("only root may mount a file system")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-@contextmanager
-def read_only(folder):
-    if is_root():  # whom permissions do not stop
-        with mounted(folder, "ro"):
-            yield
-        return
-    folder.chmod(0o555)
-    yield
-    folder.chmod(0o755)
-
-
-def test_a_full_disk(forks, samples, tmp_path):
-    with mounted(tmp_path, "size=2m"):
-        (tmp_path / "ballast").write_bytes(b"0" * 2_000_000)
-        outcome = forks.run(solving(samples, tmp_path))
-        assert outcome.code == 2
-        one_sentence(outcome.said, "No space left on device")
-        assert [p.name for p in tmp_path.iterdir()] == ["ballast"]
-        (tmp_path / "ballast").unlink()
-        assert forks.run(solving(samples, tmp_path)).code == 0
-
-
-def test_a_read_only_folder(forks, samples, tmp_path):
-    with read_only(tmp_path):
-        outcome = forks.run(solving(samples, tmp_path))
-        assert outcome.code == 2
-        one_sentence(outcome.said, "cannot be written")
-        one_sentence(forks.run(solving(samples, tmp_path / "new")).said, "cannot be made")
-
-
-NAMES = ("with space", "new\nline", "ünïcødé 文", "tag[/b]", "n" * 250, os.fsdecode(b"\xff\xfe"))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_any_name_of_a_folder_or_file(forks, samples, tmp_path, name):
-    out = tmp_path / name
-    numbers = out / out.name
-    outcome = forks.run([*solving(samples, out), "--no-report", "--json", numbers])
-    assert outcome.code == 0, outcome.said
-    assert sorted(p.name for p in out.iterdir()) == sorted([out.name, "samples.parquet"])
-    assert json.loads(numbers.read_text())["summary"]["classes"] == 3
-    with (out / "samples.parquet").open("rb") as stream:
-        assert len(pl.read_parquet(stream)) == 36
-
-
-@pytest.mark.parametrize("name", ["n" * 256, "a/" * 3000 + "b", "nul\0"])
-def test_names_that_cannot_be(tmp_path, name):
-    with pytest.raises(OutputError, match="cannot be written"):
-        check_file(tmp_path / name)
-
-
-def test_links_are_followed_and_devices_stay(tmp_path):
-    real, link = tmp_path / "real.json", tmp_path / "link.json"
-    real.write_text("old")
-    real.chmod(0o640)
-    link.symlink_to(real)
-    write_json(link, {"a": 1})
-    assert link.is_symlink()
-    assert json.loads(real.read_text()) == {"a": 1}
-    assert real.stat().st_mode & 0o777 == 0o640
-    write_json(check_file("/dev/null"), {"a": 1})
-    assert Path("/dev/null").is_char_device()
-    with pytest.raises(OutputError, match="/dev/full cannot be written: No space"):
-        write_json(check_file("/dev/full"), {"a": 1})
-    os.mkfifo(tmp_path / "pipe")
-    reader = subprocess.Popen(["cat", str(tmp_path / "pipe")], stdout=subprocess.PIPE)
-    write_json(check_file(tmp_path / "pipe"), {"a": 1})
-    assert json.loads(reader.communicate(timeout=60)[0]) == {"a": 1}
-    assert (tmp_path / "pipe").is_fifo()
-
-
-def test_what_is_read_is_not_written_over(forks, samples, tmp_path):
-    own = shutil.copy(samples, tmp_path / "own.jsonl")
-    (tmp_path / "again.jsonl").symlink_to(own)
-    argv = solving(own, tmp_path / "out")
-    for name in ("own.jsonl", "again.jsonl", "out/samples.parquet"):
-        outcome = forks.run([*argv, "--json", tmp_path / name])
-        assert outcome.code == 2
-        one_sentence(outcome.said, "read or written already")
-    assert Path(own).read_bytes() == samples.read_bytes()
-
-
-# -- standard output ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("redirection", "code", "words"),
-    [("| head -n 1", 0, ""), ("> /dev/full", 2, "No space left"), (">&-", 0, ""),
-     ("--json - | head -n 1", 0, ""), ("--json - > /dev/full", 2, "No space left"),
-     ("--json - >&-", 2, "standard output is closed"), ("2>&-", 0, "")],
-)  # fmt: skip
-def test_standard_output_that_takes_nothing(samples, tmp_path, redirection, code, words):
-    command = f'set -o pipefail; "$0" -m dagame "$@" {redirection}'
-    argv = map(str, [*solving(samples, tmp_path), "--no-report"])
-    if "--json" in redirection:
-        argv = [a for a in argv if a not in ("--json", str(tmp_path / "numbers.json"))]
-    done = subprocess.run(
-        ["bash", "-c", command, sys.executable, *argv], capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "Exception" not in done.stderr
-    assert words in done.stderr
-    assert len(done.stderr.splitlines()) <= 1 + 15 * ("--json" in redirection)
-    assert len(pl.read_parquet(tmp_path / "samples.parquet")) == 36

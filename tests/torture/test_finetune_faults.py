@@ -14,7 +14,7 @@ pytest.importorskip("resource")
 
 from budget import FACTOR
 from faults import ROOT, TRAINING, Forks
-from test_faults import chosen, mounted, one_sentence
+from outputs import chosen, mounted, one_sentence
 from training import fresh, result, started_again, whole, write_task
 
 from dagame.errors import OutputError
@@ -47,6 +47,17 @@ def test_killed_at_changes_and_resumed(forks, straight):
         outcome = started_again(forks, task)
         assert outcome.code == 0, outcome.said
         assert result(task.parent) == wanted, k
+
+
+def test_interrupted_is_one_line_and_resumes(forks, straight):
+    task, count, wanted = straight
+    fresh(task)
+    fault = {"kill": count // 2, "signal_number": signal.SIGINT, "root": task.parent / "out"}
+    outcome = started_again(forks, task, **fault)
+    assert outcome.code == 130, outcome.said
+    one_sentence(outcome.said, "interrupted")
+    assert started_again(forks, task).code == 0
+    assert result(task.parent) == wanted
 
 
 @pytest.mark.parametrize("fault", ["torn", "full"])
