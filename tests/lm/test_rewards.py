@@ -275,11 +275,11 @@ def test_classes_of_different_sizes_share_constraints_only_where_the_rows_are_th
     with pytest.raises(dg.DagameError, match=r"multipliers have shape|numbers of members"):
         group_rewards(*mixed, list("ab" * 5), dg.HardConstraint(dg.Cap([0], 0.5)),
                       vocabulary=["a", "b"], multipliers=[0.5, 0.5])  # fmt: skip
-    three = [0] * 4 + [1] * 4 + [2] * 4, [0, 0, 1, 1] * 3
-    keys = list("aaab") + list("abab") + list("aabb")
-    out = group_rewards(*three, keys, dg.HardConstraint(dg.Cap([0], 0.5)),
-                        vocabulary=["a", "b"], multipliers=[0.5, 0.5])  # fmt: skip
-    shares = np.array([[1.0, 0.5], [0.5, 0.5], [1.0, 0.0]])
+    four = np.repeat(range(4), 4), [0, 0, 1, 1] * 4
+    keys = list("aaab") + list("abab") + list("aabb") + list("acba")
+    out = group_rewards(*four, keys, dg.HardConstraint(dg.Cap([0], 0.5)),
+                        vocabulary=["a", "b", "c"], multipliers=[0.5, 0.5])  # fmt: skip
+    shares = np.array([[1.0, 0.5], [0.5, 0.5], [1.0, 0.0], [0.5, 0.5]])
     np.testing.assert_allclose(out.violation, shares.mean(0) - 0.5)
 
 
