@@ -34,7 +34,10 @@ from dagame.lm import tiny
 from dagame.lm.loading import pretrained
 
 PACKAGE = Path(dagame.__file__).parent
-pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.*:FutureWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.*:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning"),
+]
 
 # -- what the source may not hold -----------------------------------------------------------------
 
