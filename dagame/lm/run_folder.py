@@ -125,7 +125,8 @@ class RunFiles(TrainerCallback):
         """`progress` is told of each logged step."""
         from accelerate import PartialState
 
-        self.metrics, self.progress = folder / "metrics.jsonl", progress
+        self.metrics, self.record = folder / "metrics.jsonl", folder / "run.json"
+        self.progress = progress
         self.main = PartialState().is_main_process
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -136,9 +137,14 @@ class RunFiles(TrainerCallback):
         write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """One line of finite numbers."""
+        """One line of finite numbers; `OutputError` if the folder is there no more."""
         if not self.main or "loss" not in (logs or {}):
             return
+        if not self.record.exists():
+            raise OutputError(
+                f"{self.record.parent} was moved or removed while the run went on; put it back and go "
+                "on with --resume, or name a new output."
+            )
         numbers = {k: v for k, v in logs.items() if isinstance(v, int | float) and math.isfinite(v)}
         with self.metrics.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({"step": state.global_step, **numbers}) + "\n")

@@ -101,6 +101,18 @@ def test_a_full_disk_freed_and_resumed(forks, straight, tmp_path):
         assert result(tmp_path)["metrics"] == wanted["metrics"]
 
 
+def test_a_folder_moved_away_stops_the_run(tmp_path):
+    task, out = write_task(tmp_path, steps=500), tmp_path / "out"
+    command = [sys.executable, "-m", "dagame", "finetune", str(task)]
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while len(read_metrics(out / "metrics.jsonl")) < 2 and run.poll() is None:
+        time.sleep(0.02)
+    out.rename(tmp_path / "moved")
+    said = run.communicate(timeout=100)[1]
+    assert run.returncode == 2
+    one_sentence(said, "moved or removed", "--resume")
+
+
 def test_checkpoints_that_lost_a_file_are_passed_over(tmp_path):
     for step in (2, 4, 10):
         folder = tmp_path / f"checkpoint-{step}"
