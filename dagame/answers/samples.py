@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ..objectives import Objective
     from .equilibria import SampleEquilibria
 
+_EXACT = 2.0**53
+"""Whole numbers below it are exact in float64; names beyond could fall together."""
+
 Progress = Callable[[str], None]
 
 
@@ -161,11 +164,13 @@ def _partition(
 
 def _column(frame: pl.DataFrame, name: str, role: str) -> pl.Series:
     if name not in frame.columns:
-        near = get_close_matches(name, frame.columns, 1)
+        near = get_close_matches(name[:100], [c for c in frame.columns[:1000] if len(c) <= 100], 1)
         hint = f"did you mean {near[0]!r}? The" if near else "the"
+        shown = [c if c.isprintable() else ascii(c) for c in frame.columns[:20]]
+        names = ", ".join(c if len(c) <= 60 else f"{c[:60]}..." for c in shown)
+        more = f" and {frame.width - 20:,} more" if frame.width > 20 else ""
         raise SamplesError(
-            f"there is no column {name!r} for the {role}; {hint} columns are "
-            f"{', '.join(frame.columns)}."
+            f"there is no column {name[:60]!r} for the {role}; {hint} columns are {names}{more}."
         )
     return frame[name]
 
@@ -183,6 +188,11 @@ def _named(frame: pl.DataFrame, by: str | Sequence[str], role: str) -> pl.DataFr
             raise SamplesError(f"column {column.name!r} ({role}) is empty in row {row}.")
         if isinstance(column.dtype, pl.List | pl.Struct | pl.Array | pl.Object):
             raise SamplesError(f"column {column.name!r} ({role}) is nested; use plain values.")
+        if column.dtype.is_float() and not bool((column.abs() < _EXACT).all()):
+            raise SamplesError(
+                f"column {column.name!r} ({role}) has decimal numbers of {_EXACT:g} and above or "
+                "none at all (NaN), which are not told apart; write them as text."
+            )
     return pl.DataFrame(columns)
 
 

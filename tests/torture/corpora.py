@@ -147,5 +147,5 @@ _CORRUPTIONS = (
     lambda rng, text: text[:-1] + b', "x": ' + b"[" * 300 + b"]" * 300 + b"}",
     lambda rng, text: text[:-1] + b', "x": ' + b"9" * 400 + b"}",
     lambda rng, text: b"[" + text + b"]",
-    lambda rng, text: rng.choice((b"null", b"3", b'"x"', b"\xef\xbb\xbf{}", b"{", b"\x00")),
+    lambda rng, text: rng.choice((b"null", b"3", b'"x"', b" \xef\xbb\xbf{}", b"{", b"\x00")),
 )

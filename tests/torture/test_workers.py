@@ -1,0 +1,161 @@
+"""Workers that are killed, crash, print, hang or do not start: no row is lost or shifted."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from budget import FACTOR, scale
+
+from dagame.answers.workers import map_in_workers
+from dagame.errors import ExtractionError
+
+SEED = 8 if FACTOR == 1 else random.SystemRandom().randrange(2**32)
+
+
+def python(code, *arguments, timeout=120, **options):
+    """The last line that a fresh interpreter prints for `code`, as JSON."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=True,
+        **options,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def children(pid):
+    paths = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for path in paths for child in path.read_text().split()]
+
+
+linux = pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds processes in /proc")
+
+
+@linux
+def test_killed_workers_lose_and_shift_no_row():
+    rng = random.Random(SEED)
+    rows = [f"{k}/7+x-x" for k in range(300)]
+    done = threading.Event()
+    kills = []
+
+    def kill():
+        while not done.wait(rng.uniform(1, 6)):
+            workers = children(os.getpid())
+            if workers:
+                os.kill(rng.choice(workers), signal.SIGKILL)
+                kills.append(workers)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        while len(kills) < scale(2):
+            before = len(kills)
+            found, given_up = map_in_workers("canonical_math", rows, 30.0, 2)
+            assert sum(given_up) <= (len(kills) - before) // 2
+            for k, (key, lost) in enumerate(zip(found, given_up, strict=True)):
+                assert key == (None if lost else str(Fraction(k, 7)))
+    finally:
+        done.set()
+        killer.join()
+
+
+@pytest.mark.parametrize("executable", ["/nonexistent/python", "", None, "/bin/false", "/bin/cat"])
+def test_a_worker_that_cannot_start_is_one_error(monkeypatch, executable):
+    monkeypatch.setattr(sys, "executable", executable)
+    with pytest.raises(ExtractionError, match=r"start"):
+        map_in_workers("canonical_math", ["1"] * 200, 5.0, 2)
+
+
+FAULTY = """
+import json, sys
+from dagame.answers import workers
+def run():
+    if sys.argv[1] == "noise":
+        return lambda row: print("noise", flush=True) or row[:5]
+    if sys.argv[1] == "crash":
+        import os
+        return lambda row: os._exit(3) if row == "5" else row
+    if sys.argv[1] == "memory":
+        return lambda row: str(len(bytearray(3 << 30))) if row == "5" else row
+    return lambda row: row
+workers._SERVE = workers._SERVE.replace("serve(sys", "import faulty; faulty.install(); serve(sys")
+if __name__ == "__main__":
+    rows = [str(k) * int(sys.argv[2]) for k in range(10)]
+    found, given_up = workers.map_in_workers("canonical_math", rows, 20.0, 2)
+    print(json.dumps([[f and f[:5] for f in found], [f and len(f) for f in found], given_up]))
+"""
+
+
+@pytest.mark.parametrize("fault", ["noise", "crash", "memory", "large"])
+def test_faulty_workers(tmp_path, fault):
+    task = FAULTY.split("workers._SERVE")[0].replace("sys.argv[1]", repr(fault))
+    (tmp_path / "faulty.py").write_text(
+        task + "def install():\n    workers.TASKS['canonical_math'] = run\n"
+    )
+    size = 10_000_000 if fault == "large" else 1
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{Path.cwd()}"}
+    found, lengths, given_up = python(FAULTY, fault, str(size), env=environment)
+    bad = 5 if fault in ("crash", "memory") else None
+    for k in range(10):
+        if k == bad:
+            assert found[k] == (None if fault == "crash" else "")
+        else:
+            assert found[k] == str(k) * min(size, 5)
+            assert lengths[k] == size
+    assert given_up == [k == 5 and fault == "crash" for k in range(10)]
+
+
+ORPHAN = """
+import time
+from dagame.answers import workers
+workers.map_in_workers("extract_math", ["\\\\[ a " * 20000] * 64, 4.0, 2)
+"""
+
+
+@linux
+def test_workers_do_not_outlive_a_killed_parent():
+    parent = subprocess.Popen([sys.executable, "-c", ORPHAN])
+    deadline = time.monotonic() + 60
+    while len(workers := children(parent.pid)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(2)
+    parent.kill()
+    parent.wait()
+    assert len(workers) == 2
+    while any(Path(f"/proc/{p}").exists() for p in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{p}/cmdline").exists() for p in workers)
+
+
+def test_a_late_row_of_the_command_line_is_counted_not_fatal(tmp_path):
+    path = tmp_path / "s.jsonl"
+    rows = [{"q": 1, "completion": f"$\\boxed{{{k}}}$"} for k in range(3)]
+    rows.append({"q": 1, "completion": "\\[ a " * 20_000})
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    command = [sys.executable, "-m", "dagame", "solve", str(path), "--class", "q"]
+    done = subprocess.run(
+        [*command, "--extract", "math", "--canonical", "math", "--json", "-"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["summary"]["timed_out_rows"] == 1
+    bad = subprocess.run(
+        [*command, "--extract", "(a{1,1000}){1,1000}"], capture_output=True, text=True, check=False
+    )
+    assert bad.returncode == 2
+    assert "Traceback" not in bad.stderr
