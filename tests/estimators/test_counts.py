@@ -1,5 +1,6 @@
 """Sampled updates against the gradient of J: full enumeration of all K-samples of a tabular policy."""
 
+import dataclasses
 import itertools
 import math
 import warnings
@@ -11,6 +12,7 @@ import sympy
 import dagame as dg
 from dagame.arrays import log
 from dagame.estimators import count_rewards, kl_weight, reward_table
+from dagame.estimators.counts import Cells
 from dagame.sampled import Draw, SampledGame
 
 TRACES = np.array([0, 0, 1, 2])
@@ -355,3 +357,12 @@ def test_leave_two_out_is_the_mean_of_what_the_others_are_paid_without_the_sampl
         paid = count_rewards(fewer, phi, "plug_in", baseline=None).rewards[0, x]
         expected = (fewer[0, x] * paid).sum() / fewer[0, x].sum()
         assert whole.expected_by_others[0, x, z] == pytest.approx(expected, abs=1e-12)
+
+
+def test_counts_and_rewards_are_immutable():
+    counts = np.array([[[2, 1]]])
+    paid = count_rewards(counts, dg.GiniDiversity())
+    for found in (paid, Cells.of(counts, np.ones((1, 1)))):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            found.counts = counts
+        assert hash(found) != hash(dataclasses.replace(found))
