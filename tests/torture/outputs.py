@@ -21,7 +21,7 @@ def state(folder):
     found = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != ".part"):
         content = path.read_bytes()
-        content = re.sub(rb'solved in [\d.]+ s|"seconds": [\d.e-]+', b"", content)
+        content = re.sub(rb'solved in [\d.]+ s|dagame, \d+ s|"seconds": [\d.e-]+', b"", content)
         found[path.relative_to(folder).as_posix()] = content
     return {k: v for k, v in found.items() if ".part/" not in k}
 
