@@ -7,6 +7,8 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
+from .errors import InvalidGame
+
 Array = Any
 """A numpy array, torch tensor or array-API array; shapes are stated in each docstring."""
 
@@ -32,11 +34,33 @@ def is_array(values: Any) -> bool:
 
 
 def as_floating(values: Any) -> Array:
-    """`values` as a floating array; lists and integers become numpy float64, tensors stay tensors."""
-    if not is_array(values):
-        return np.asarray(values, dtype=np.float64)
+    """`values` as an array of native single or double precision; tensors stay tensors.
+
+    Lists, integers and every other real dtype (half, long double, big-endian, objects that are
+    numbers) become float64.
+
+    Raises:
+        InvalidGame: they are no real numbers, or rows differ in length.
+    """
+    if isinstance(values, np.ndarray) or not is_array(values):
+        return _as_floating_numpy(values)
     xp = namespace(values)
-    return values if xp.isdtype(values.dtype, "real floating") else xp.astype(values, xp.float64)
+    if values.dtype in (xp.float64, xp.float32):
+        return values
+    if not xp.isdtype(values.dtype, ("real floating", "integral", "bool")):
+        raise InvalidGame(f"an array of dtype {values.dtype} holds no real numbers.")
+    return xp.astype(values, xp.float64)
+
+
+def _as_floating_numpy(values: Any) -> np.ndarray:
+    try:
+        table = np.asarray(values)
+        if table.dtype.kind not in "biufO":
+            raise TypeError(f"the dtype is {table.dtype}")
+        single = table.dtype.kind == "f" and table.dtype.itemsize == 4
+        return table.astype(np.float32 if single else np.float64, copy=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidGame(f"these are no real numbers in rows of one length: {error}.") from error
 
 
 def like(values: Any, reference: Array) -> Array:
@@ -75,6 +99,12 @@ def log(p: Array) -> Array:
     return xp.where(positive, xp.log(xp.where(positive, p, 1.0)), LOG_ZERO)
 
 
+def exp_capped(x: Array) -> Array:
+    """e^x, at most 1e260 (5e21 in single precision): beyond what counts as infinite, short of overflow."""
+    xp = namespace(x)
+    return xp.exp(xp.clip(x, None, 600.0 if x.dtype == xp.float64 else 50.0))
+
+
 def logsumexp(x: Array, axis: int = -1, keepdims: bool = False) -> Array:
     """Log sum exp(x) along `axis`; a row of LOG_ZERO gives about LOG_ZERO."""
     xp = namespace(x)
@@ -84,8 +114,10 @@ def logsumexp(x: Array, axis: int = -1, keepdims: bool = False) -> Array:
 
 
 def log_normalise(x: Array) -> Array:
-    """X - logsumexp(x): log-probabilities along the last axis."""
-    return x - logsumexp(x, keepdims=True)
+    """X - logsumexp(x): log-probabilities along the last axis, of sum 1 however large x is."""
+    xp = namespace(x)
+    x = x - xp.max(x, axis=-1, keepdims=True)
+    return x - xp.log(xp.sum(xp.exp(x), axis=-1, keepdims=True))
 
 
 def infinities(x: Array) -> Array:
@@ -93,6 +125,38 @@ def infinities(x: Array) -> Array:
     xp = namespace(x)
     x = xp.where(x > _INFINITE, xp.inf, x)
     return xp.where(x < -_INFINITE, -xp.inf, x)
+
+
+def solve(a: Array, b: Array) -> Array:
+    """a^-1 b for a batch of positive semidefinite matrices, none of which can spoil the others.
+
+    Where LU meets a zero pivot or the solution is not finite, that matrix is scaled to a unit diagonal
+    and lifted by 1e-12 of it; one that is still singular gives 0: no step.
+    """
+    xp = namespace(a, b)
+    try:
+        found = xp.linalg.solve(a, b)
+        if bool(xp.all(xp.isfinite(found))):
+            return found
+    except (np.linalg.LinAlgError, RuntimeError):  # torch's is a RuntimeError
+        pass
+    diagonal = xp.linalg.diagonal(a)
+    scale = 1 / xp.sqrt(xp.where(diagonal > 0, diagonal, 1.0))[..., None]
+    eye = xp.eye(a.shape[-1], dtype=a.dtype, device=_device(a))
+    unit = a * scale * xp.matrix_transpose(scale)
+    plain, bad = _solve_or_nan(a, b, eye)
+    lifted, lost = _solve_or_nan(unit + 1e-12 * eye, scale * b, eye)
+    return xp.where(bad, xp.where(lost, 0.0, scale * lifted), plain)
+
+
+def _solve_or_nan(a: Array, b: Array, eye: Array) -> tuple[Array, Array]:
+    """a^-1 b, and where (..., 1, 1) it does not exist in finite numbers."""
+    xp = namespace(a, b)
+    with np.errstate(all="ignore"):
+        bad = ~(xp.abs(xp.linalg.slogdet(a)[0]) > 0)[..., None, None]
+    found = xp.linalg.solve(xp.where(bad, eye, a), b)
+    bad = bad | ~xp.all(xp.isfinite(found), axis=(-2, -1), keepdims=True)
+    return xp.where(bad, 0.0, found), bad
 
 
 def segment_sum(values: Array, index: Array, segments: int) -> Array:

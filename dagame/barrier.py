@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .arrays import Array, namespace
+from .arrays import Array, namespace, solve
 
 Oracle = Callable[[Array], tuple[Array, Array, Array]]
 """y (B, r) -> value (B,), gradient (B, r), Hessian (B, r, r); value inf outside the domain."""
+
+
+_RUNAWAY = 1e25
 
 
 def barrier_minimise(
@@ -24,7 +27,7 @@ def barrier_minimise(
     Damped Newton on F - t sum log y_i with t driven to `accuracy` * max(1, |F|): F is then within
     r t of its least value and the gradient at rounding error, in about 40 to 80 Newton steps. With
     `simplex` also sum y = 1, which the start must satisfy. Games whose minimum is not attained run
-    away and return large y; the caller looks at the primal residual.
+    away, are stopped beyond 1e25 and return large y; the caller looks at the primal residual.
     """
     xp = namespace(start)
     y, r = start, start.shape[-1]
@@ -36,13 +39,15 @@ def barrier_minimise(
     for _ in range(rounds):
         inverse = bounded / xp.where(positive, y, 1.0)
         slope = gradient - t[:, None, ...] * inverse
-        ridge = 1e-14 * (1 + xp.max(xp.abs(hessian), axis=(-2, -1)))
-        bend = hessian + (t[:, None, ...] * inverse**2 + ridge[:, None, ...])[:, None, :] * eye
+        own = xp.linalg.diagonal(hessian) + t[:, None, ...] * inverse**2
+        free = 1 + xp.max(xp.abs(hessian), axis=(-2, -1))
+        ridge = 1e-14 * xp.where(positive, own, free[:, None, ...])
+        bend = hessian + (t[:, None, ...] * inverse**2 + ridge)[:, None, :] * eye
         move = _newton_step(bend, slope, y, simplex)
         decrement = -xp.sum(slope * move, axis=-1)
         limit = accuracy * xp.maximum(xp.abs(value), xp.ones_like(value))
         centred = decrement <= xp.where(t > limit, 0.1 * t, 1e-8 * limit)
-        done = centred & (t <= limit)
+        done = (centred & (t <= limit)) | (xp.max(xp.abs(y), axis=-1) > _RUNAWAY)
         if bool(xp.all(done)):
             break
         y, value, gradient, hessian = _line_search(
@@ -60,7 +65,7 @@ def _newton_step(bend: Array, slope: Array, y: Array, simplex: bool) -> Array:
     """
     xp = namespace(bend)
     if not simplex:
-        return xp.linalg.solve(bend, -slope[..., None])[..., 0]
+        return solve(bend, -slope[..., None])[..., 0]
     place = xp.arange(y.shape[-1], device=y.device)
     pivot = place == xp.argmax(y, axis=-1)[:, None, ...]
     chosen = xp.astype(pivot, y.dtype)
@@ -71,7 +76,7 @@ def _newton_step(bend: Array, slope: Array, y: Array, simplex: bool) -> Array:
     reduced = xp.where(either, chosen[:, :, None] * chosen[:, None, :], reduced)
     right = xp.sum(slope * chosen, axis=-1, keepdims=True) - slope
     right = xp.where(pivot, 0.0, right)
-    move = xp.linalg.solve(reduced, right[..., None])[..., 0]
+    move = solve(reduced, right[..., None])[..., 0]
     return xp.where(pivot, -xp.sum(move, axis=-1, keepdims=True), move)
 
 

@@ -6,7 +6,6 @@ import abc
 import copy
 import math
 from functools import cached_property
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +25,7 @@ from .arrays import (
 )
 from .errors import InvalidDistribution, InvalidGame
 from .objectives.base import Objective, pairing, weighted
-from .simplex import check_distribution, check_weights, log_kl
+from .simplex import check_distribution, check_scale, check_weights, log_kl
 
 _CACHED = (
     "log_reference_answers",
@@ -86,7 +85,9 @@ class AlignmentGame(DistributionalGame):
         reference: pi0, probabilities (*batch, m, traces); with `answers=None` traces are answers.
             Zeros are allowed. numpy, torch or any array-API array; results are of the same kind.
         objective: Phi, a `dagame.Objective`.
-        beta: strength of the KL to the reference, > 0, in the units of Phi per nat.
+        beta: strength of the KL to the reference, > 0, in the units of Phi per nat. beta, 1/beta, the
+            objective's `magnitude` and its ratio to beta are at most 1e9 (1e4 in single precision):
+            beyond, rounding error exceeds what the game is about; divide both by a constant.
         weights: context weights (m,) or (*batch, m), positive, sum 1; default uniform.
         answers: answer of each trace, integers (traces,) or (m, traces); an `AnswerMap`; or a
             row-stochastic channel (traces, n).
@@ -120,9 +121,7 @@ class AlignmentGame(DistributionalGame):
                 f"objective is a {type(objective).__name__}, not a dagame Objective; "
                 "try dagame.ShannonDiversity() or subclass dagame.Objective."
             )
-        if not (isinstance(beta, Real) and 0 < beta < math.inf):
-            raise InvalidGame(f"beta is {beta!r}; the KL coefficient must be a finite number > 0.")
-        self.beta = float(beta)
+        self.beta = check_scale(beta, objective.magnitude, p)
         self.log_reference = log_normalise(log(p))
         self.log_reference = namespace(p).where(p > 0, self.log_reference, LOG_ZERO)
         self.answer_map = AnswerMap.of(answers, p.shape[-1]).bind(p)
@@ -305,9 +304,10 @@ class AlignmentGame(DistributionalGame):
         return self._masked(log_normalise(log_policy + share * (log_best - log_policy)))
 
     def _masked(self, log_p: Array) -> Array:
-        if self._full_support:
-            return log_p
-        return namespace(log_p).where(self.support, log_p, LOG_ZERO)
+        """LOG_ZERO off the support, and as the least log-probability on it."""
+        xp = namespace(log_p)
+        log_p = xp.clip(log_p, LOG_ZERO, None)
+        return log_p if self._full_support else xp.where(self.support, log_p, LOG_ZERO)
 
     def cost(self, log_policy: Array, beta: float | None = None) -> Array:
         """beta * sum_x w_x KL(pi_x || pi0_x), shape (*batch,)."""
@@ -404,8 +404,10 @@ class AlignmentGame(DistributionalGame):
 
     def with_objective(self, objective: Objective, beta: float | None = None) -> AlignmentGame:
         """The same reference and weights with another objective (and beta)."""
+        beta = self.beta if beta is None else beta
         changed = self._changed(
-            objective=objective.bind(self.log_reference), beta=beta or self.beta
+            objective=objective.bind(self.log_reference),
+            beta=check_scale(beta, objective.magnitude, self.log_reference),
         )
         changed.objective.check((*self.log_reference.shape[:-1], self.n))
         return changed

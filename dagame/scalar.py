@@ -42,8 +42,9 @@ def increasing_root(
     for _ in range(steps):
         value, slope = f(t)
         low, high = xp.where(value <= 0, t, low), xp.where(value >= 0, t, high)
-        newton = t - value / xp.where(slope > 0, slope, 1.0)
-        inside = (newton > low) & (newton < high) & (slope > 0)
+        steep = slope > 8 * xp.finfo(low.dtype).smallest_normal * xp.abs(value)
+        newton = t - value / xp.where(steep, slope, 1.0)
+        inside = (newton > low) & (newton < high) & steep
         new = xp.where(inside, newton, (low + high) / 2)
         moved = xp.abs(new - t)
         t = new

@@ -6,10 +6,16 @@ taking `log_p` work on those; `kl`, `entropy` and `total_variation` take plain p
 
 from __future__ import annotations
 
+import math
+from numbers import Real
+
 import numpy as np
 
 from .arrays import Array, as_floating, infinities, like, log, namespace, to_numpy
 from .errors import InvalidDistribution, InvalidGame
+
+_REACH, _REACH_SINGLE = 1e9, 1e4
+"""How far beta and rewards may be from 1, and rewards above beta, in double and single precision."""
 
 
 def check_distribution(p: Array, name: str) -> Array:
@@ -48,7 +54,7 @@ def check_weights(weights: Array | None, shape: tuple[int, ...], like_: Array) -
     m = shape[-2]
     if weights is None:
         return xp.zeros((m,), dtype=like_.dtype, device=like_.device) + 1.0 / m
-    w = like(weights, like_)
+    w = like(as_floating(weights), like_)
     if w.shape != (m,) and w.shape != shape[:-1]:
         raise InvalidGame(
             f"weights have shape {tuple(w.shape)}, but the reference has {m} contexts and batch "
@@ -61,20 +67,36 @@ def check_weights(weights: Array | None, shape: tuple[int, ...], like_: Array) -
     return w / xp.sum(w, axis=-1, keepdims=True)
 
 
+def check_scale(beta: float, magnitude: float, like_: Array) -> float:
+    """beta as a float, or `InvalidGame` where the precision of `like_` cannot hold the game."""
+    if not (isinstance(beta, Real) and 0 < beta < math.inf):
+        raise InvalidGame(f"beta is {beta!r}; the KL coefficient must be a finite number > 0.")
+    beta, double = float(beta), like_.dtype == namespace(like_).float64
+    reach = _REACH if double else _REACH_SINGLE
+    if 1 / reach <= beta <= reach and magnitude <= reach * min(1.0, beta):
+        return beta
+    raise InvalidGame(
+        f"beta is {beta:g} and the objective's rewards are of size {magnitude:g}; beta, 1/beta, that "
+        f"size and its ratio to beta must be at most {reach:g} in {'double' if double else 'single'} "
+        "precision: divide beta and the objective by the same number, or use less extreme ones."
+    )
+
+
 def log_kl(log_p: Array, log_q: Array) -> Array:
     """KL(p || q) = sum p log(p/q) along the last axis, from log-probabilities.
 
-    Summed as p (d + e^-d - 1), d = log p - log q: every term is >= 0, so a small divergence keeps
-    its relative precision. Where p has mass and q has none the result is of size 1e30.
+    Summed as p (d + e^-d - 1), d = log p - log q: every term is >= 0 (its modulus is taken, as
+    rounding breaks that below d = 1e-16), so a small divergence keeps its relative precision. Where
+    p has mass and q has none the result is of size 1e30.
     """
     xp = namespace(log_p, log_q)
     d = log_p - log_q
     near, p = xp.abs(d) < 0.5, xp.exp(log_p)
     if xp is np and bool(near.all()):  # the usual case near an equilibrium, a transfer elsewhere
-        return xp.sum(p * (d + xp.expm1(-d)), axis=-1)
+        return xp.sum(p * xp.abs(d + xp.expm1(-d)), axis=-1)
     q = xp.exp(log_q)
     small = xp.where(near, d, 0.0)
-    return xp.sum(xp.where(near, p * (small + xp.expm1(-small)), p * (d - 1) + q), axis=-1)
+    return xp.sum(xp.where(near, p * xp.abs(small + xp.expm1(-small)), p * (d - 1) + q), axis=-1)
 
 
 def log_entropy(log_p: Array) -> Array:

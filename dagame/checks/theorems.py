@@ -190,7 +190,7 @@ def _sharpening(game: AlignmentGame, rng: np.random.Generator) -> Violations:
 def _closed_forms(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     if closed_form(game) is None or game.objective.has_multipliers:
         return None
-    one, other = solve(game, "closed_form"), solve(game, "newton", throw=False)
+    one, other = solve(game, "closed_form", throw=False), solve(game, "newton", throw=False)
     return np.maximum(relative(np.abs(one.value - other.value), one.value), one.gap)
 
 

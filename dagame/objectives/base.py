@@ -100,6 +100,12 @@ class Objective:
         """Mu >= -inf; negative: -Phi is only weakly convex (T6)."""
         return 0.0
 
+    @property
+    def magnitude(self) -> float:
+        """Size of the rewards where no probability is small: the strength, or the largest |r|."""
+        strength = getattr(self, "strength", 1.0)
+        return abs(float(strength)) if isinstance(strength, Real) else 1.0
+
     # -- on probabilities -------------------------------------------------------------------------
 
     def value(self, marginals: Array, weights: Array | None = None) -> Array:
@@ -347,9 +353,21 @@ def weighted(per_context: Array, weights: Array) -> Array:
     return namespace(per_context).sum(per_context * weights, axis=-1)
 
 
+def sunk(value: Array, infinite: Array) -> Array:
+    """`value` with LOG_ZERO, which stands for -infinity, where Phi is infinite, whatever its strength."""
+    return namespace(value).where(infinite, LOG_ZERO, value)
+
+
 def mean_log(log_nu: Array, weights: Array) -> Array:
     """Log sum_x w_x nu_x, the arithmetic consensus: (*batch, m, n) -> (*batch, n)."""
     return logsumexp(log_nu + namespace(weights).log(weights)[..., None], axis=-2)
+
+
+def geometric_mean_log(log_nu: Array, weights: Array) -> Array:
+    """sum_x w_x log nu_x (*batch, n), LOG_ZERO where a context lacks the answer."""
+    xp = namespace(log_nu)
+    common = xp.all(log_nu > LOG_ZERO / 2, axis=-2)
+    return xp.where(common, xp.sum(log_nu * weights[..., None], axis=-2), LOG_ZERO)
 
 
 def per_context(columns: Array) -> Array:
@@ -402,14 +420,20 @@ def check_strength(name: str, strength: float) -> None:
 
 
 def as_table(values: Any, name: str) -> Array:
-    """A parameter table (n,), (m, n) or (*batch, m, n): floating and without NaN."""
+    """A parameter table (n,), (m, n) or (*batch, m, n) of finite floating numbers."""
     table = as_floating(values)
     xp = namespace(table)
-    if table.ndim == 0 or bool(xp.any(xp.isnan(table))):
+    if table.ndim == 0 or math.prod(table.shape) == 0 or not bool(xp.all(xp.isfinite(table))):
         raise InvalidObjective(
-            f"{name} must be an array (n,), (m, n) or (*batch, m, n) without NaN."
+            f"{name} must be an array (n,), (m, n) or (*batch, m, n) of finite numbers, without NaN."
         )
     return table
+
+
+def largest(table: Array) -> float:
+    """max |table|."""
+    xp = namespace(table)
+    return float(xp.max(xp.abs(table)))
 
 
 def _prepared(marginals: Array, weights: Array | None) -> tuple[Array, Array]:

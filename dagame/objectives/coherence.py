@@ -7,10 +7,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, log_normalise, logsumexp, namespace
+from ..arrays import LOG_ZERO, Array, exp_capped, log_normalise, logsumexp, namespace
 from ..errors import InvalidObjective
 from ..simplex import log_entropy, log_kl
-from .base import ConcaveObjective, Hessian, Objective, mean_log, pairing, weighted
+from .base import (
+    ConcaveObjective,
+    Hessian,
+    Objective,
+    geometric_mean_log,
+    mean_log,
+    pairing,
+    sunk,
+    weighted,
+)
 from .diversity import ShannonDiversity
 
 
@@ -102,37 +111,31 @@ class GeometricCoherence(ConcaveObjective):
     def __repr__(self) -> str:
         return f"Coherence({self.strength:g}, consensus='geometric')"
 
-    def _mean(self, log_nu: Array, weights: Array) -> Array:
-        return namespace(log_nu).sum(log_nu * weights[..., None], axis=-2)
-
     def consensus_log(self, log_nu: Array, weights: Array) -> Array:
         """The normalised geometric mean of the marginals."""
-        return log_normalise(self._mean(log_nu, weights))
+        return log_normalise(geometric_mean_log(log_nu, weights))
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
         """strength * log sum_z prod_x nu_x^{w_x}."""
-        return self.strength * logsumexp(self._mean(log_nu, weights))
+        overlap = logsumexp(geometric_mean_log(log_nu, weights))
+        return sunk(self.strength * overlap, (overlap < LOG_ZERO / 2) & (self.strength > 0))
 
     def _log_ratio(self, log_nu: Array, weights: Array) -> Array:
         """log(q / nu_x), LOG_ZERO where q is 0."""
         xp = namespace(log_nu)
-        q = self.consensus_log(log_nu, weights)[..., None, :]
-        possible = (q > LOG_ZERO * 1e-3) & (
-            self._mean(log_nu, weights)[..., None, :] > LOG_ZERO * 1e-3
-        )
-        return xp.where(possible, q - log_nu, LOG_ZERO)
+        mean = geometric_mean_log(log_nu, weights)[..., None, :]
+        return xp.where(mean > LOG_ZERO / 2, log_normalise(mean) - log_nu, LOG_ZERO)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """strength * q / nu."""
-        xp = namespace(log_nu)
-        return self.strength * xp.exp(xp.clip(self._log_ratio(log_nu, weights), None, 600.0))
+        return self.strength * exp_capped(self._log_ratio(log_nu, weights))
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
         """Scaled blocks strength (w delta - w w') sqrt(q/nu) sqrt(q/nu'), rank one w q / sqrt(nu)."""
         xp = namespace(log_nu)
         log_ratio = self._log_ratio(log_nu, weights)
         root = xp.matrix_transpose(xp.exp(xp.clip(log_ratio / 2, None, 300.0)))
-        low = weights[..., None] * xp.exp(xp.clip(log_ratio + log_nu / 2, LOG_ZERO, 600.0))
+        low = weights[..., None] * exp_capped(log_ratio + log_nu / 2)
         blocks = _spread(weights, log_nu) * root[..., :, None] * root[..., None, :]
         return Hessian(self.strength * blocks, self.strength**0.5 * low[..., None])
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, namespace
+from ..arrays import LOG_ZERO, Array, namespace
 from ..errors import InvalidObjective
-from .base import ExponentialForm, Hessian, Objective, mean_log
+from .base import ExponentialForm, Hessian, Objective, mean_log, sunk
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +39,11 @@ class Combination(Objective):
 
     def __repr__(self) -> str:
         return " + ".join(repr(o) if f == 1 else f"{f:g} * {o!r}" for f, o in self.parts)
+
+    @property
+    def magnitude(self) -> float:
+        """Sum of |factor| times the parts' magnitudes."""
+        return float(sum(abs(f) * o.magnitude for f, o in self.parts))
 
     @property
     def has_multipliers(self) -> bool:  # type: ignore[override]
@@ -71,7 +76,7 @@ class Combination(Objective):
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
         """Phi from log-marginals."""
-        return _sum(f * o.value_log(log_nu, weights) for f, o in self.parts)
+        return _sum(_value(f, o.value_log(log_nu, weights)) for f, o in self.parts)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """Grad Phi from log-marginals."""
@@ -134,7 +139,7 @@ class Combination(Objective):
         (factor, only), *more = self.parts
         if more or factor <= 0:
             return None
-        found = only.optimum(log_nu0, weights, beta / factor)
+        found = only.optimum(log_nu0, weights, min(beta / factor, 1e300))
         return None if found is None else factor * found
 
     def consensus_log(self, log_nu: Array, weights: Array) -> Array:
@@ -158,7 +163,8 @@ class Combination(Objective):
         (factor, only), *more = self.parts
         if more or factor <= 0:
             return None
-        return only.closed_form(log_nu0, weights, beta / factor)
+        scaled = beta / factor
+        return only.closed_form(log_nu0, weights, scaled) if np.isfinite(scaled) else log_nu0
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian | None:
         """Sum of the parts' Hessians, if all are known and no factor is negative."""
@@ -206,6 +212,11 @@ class Combination(Objective):
     def flat(self, lead: tuple[int, ...]) -> Objective:
         """Every part flattened."""
         return self._each(lambda o: o.flat(lead))
+
+
+def _value(factor: float, value: Array) -> Array:
+    """factor * value, -infinity staying what it is."""
+    return sunk(factor * value, (value <= LOG_ZERO / 2) & (factor > 0))
 
 
 def _scaled(factor: float, low_rank: Array | None) -> Array | None:

@@ -10,13 +10,14 @@ import numpy as np
 
 from ..arrays import LOG_ZERO, Array, like, log, log_normalise, logsumexp, namespace
 from ..barrier import barrier_minimise
-from ..errors import InvalidObjective
+from ..errors import Infeasible, InvalidGame, InvalidObjective
 from ..scalar import increasing_root
 from .base import DualForm, Objective, check_strength, fit_oracle, weighted
 from .dual import dual_log_policy, solve_dual
-from .sets import ConstraintSet, Groups, Restricted, Rows
+from .sets import ConstraintSet, Groups, Parity, Restricted, Rows, clashing
 
 _TOLERANCE = 1e-8
+_REACH = 1e9
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +41,24 @@ class _OnSet(Objective):
         return dataclasses.replace(self, set=Restricted(self.set, keep))
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Build the rows once, so that sets that do not fit the game say so at once."""
-        self.set.rows(shape[-2], shape[-1], np.full(shape[-2], 1 / shape[-2]))
+        """Build the rows once, so that sets that do not fit the game say so at once.
+
+        Entries and bounds must be at most 1e9, and the largest of a row at least 1e-9 or 0.
+        """
+        self._checked(shape)
+
+    def _checked(self, shape: tuple[int, ...]) -> Rows:
+        rows = self.set.rows(shape[-2], shape[-1], np.full(shape[-2], 1 / shape[-2]))
+        size = np.abs(rows.matrix).max(axis=(-2, -1))
+        fits = (size <= _REACH) & ((size >= 1 / _REACH) | (size == 0)) & np.isfinite(rows.bound)
+        fits &= np.abs(rows.bound) <= _REACH
+        if not fits.all():
+            i = int(np.flatnonzero(~fits)[0])
+            raise InvalidGame(
+                f"{rows.names[i]} has entries up to {size[i]:g} and bound {rows.bound[i]:g}; give finite "
+                f"numbers up to {_REACH:g}, the largest of a row at least {1 / _REACH:g}: rescale it."
+            )
+        return rows
 
     def _rows(self, log_nu: Array) -> Rows:
         """The rows at weights 0: bounds, equalities and names, which weights do not change."""
@@ -133,6 +150,9 @@ class HardConstraint(_OnSet):
         flat = xp.reshape(log_nu, (-1, *log_nu.shape[-2:]))
         form = self.dual_form(flat, weights)
         shut = self.forbidden(flat, weights)
+        if shut is not None:
+            open_ = xp.any(~shut & (flat > LOG_ZERO / 2), axis=-1, keepdims=True)
+            shut = shut & open_
         start = flat if shut is None else xp.where(shut, LOG_ZERO, flat)
         w = xp.broadcast_to(weights, flat.shape[:-1])
         y = solve_dual(form, start, w, 1.0)
@@ -179,7 +199,7 @@ class SoftConstraint(_OnSet):
 
     L = strength (theory, section 3). Bounds on disjoint groups of answers (caps, floors, quotas) are
     projected on by a scalar root per context: q = nu * mass_k / nu(S_k); other sets by a dual in one
-    number per row and context.
+    number per row and context, to about 1e-8 where the set has no interior (then J is off by as much).
     """
 
     strength: float = 1.0
@@ -187,6 +207,17 @@ class SoftConstraint(_OnSet):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_strength("SoftConstraint", self.strength)
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Also raise `Infeasible` for an empty set, to which there is no distance."""
+        rows = self._checked(shape)
+        if all(isinstance(part, Parity) for part in self.set.parts()):
+            return
+        names = clashing(rows, np.ones(shape[-2:], bool))
+        if names:
+            raise Infeasible(
+                f"SoftConstraint: no marginals meet {', '.join(names)}; loosen a bound."
+            )
 
     def __repr__(self) -> str:
         names = " & ".join(type(s).__name__ for s in self.set.parts())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, logsumexp, namespace
+from ..arrays import LOG_ZERO, Array, exp_capped, logsumexp, namespace
 from ..errors import InvalidObjective
 from ..scalar import increasing_root, wright_omega
 from ..simplex import log_entropy
@@ -87,7 +88,7 @@ class GiniDiversity(ConcaveObjective):
         if self.strength == 0:
             return log_nu0
         xp, a = namespace(log_nu0), 2 * self.strength / beta
-        shift = float(np.log(a))
+        shift = math.log(2 * self.strength) - math.log(beta)
 
         def excess(t: Array) -> tuple[Array, Array]:
             omega = wright_omega(t + shift + log_nu0)
@@ -137,6 +138,11 @@ class TsallisDiversity(ConcaveObjective):
             )
 
     @property
+    def magnitude(self) -> float:
+        """Strength t / |t - 1|."""
+        return self.strength * self.order / abs(self.order - 1)
+
+    @property
     def smoothness(self) -> float | None:
         """Strength t for t > 1, else None."""
         return self.strength * self.order if self.order > 1 else None
@@ -148,8 +154,7 @@ class TsallisDiversity(ConcaveObjective):
 
     def _power(self, log_nu: Array, exponent: float) -> Array:
         """nu^exponent, large but finite where nu is 0 and the exponent negative."""
-        xp = namespace(log_nu)
-        return xp.exp(xp.clip(exponent * log_nu, None, 600.0))
+        return exp_capped(exponent * log_nu)
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
         """strength * sum_x w_x (1 - sum nu^t)/(t - 1)."""

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-from ..arrays import Array, log_normalise, logsumexp, namespace
+from ..arrays import LOG_ZERO, Array, log_normalise, logsumexp, namespace
 from ..barrier import barrier_minimise
 from .base import DualForm, weighted
 
 
 def dual_log_policy(form: DualForm, log_reference: Array, y: Array, beta: float) -> Array:
     """log of nu0 e^{u/beta} / Z at u = sum_i y_i rows_i, (B, m, n)."""
-    u = namespace(y).sum(y[..., None, None] * form.rows, axis=-3)
-    return log_normalise(log_reference + u / beta)
+    tilted = _tilted(form, log_reference, y, beta)
+    xp = namespace(tilted)
+    return xp.where(tilted > -xp.inf, log_normalise(tilted), LOG_ZERO)
+
+
+def _tilted(form: DualForm, log_reference: Array, y: Array, beta: float) -> Array:
+    """log nu0 + u / beta, minus infinity off the support however large the multipliers are."""
+    xp = namespace(log_reference)
+    u = xp.sum(y[..., None, None] * form.rows, axis=-3)
+    return xp.where(log_reference > LOG_ZERO / 2, log_reference + u / beta, -xp.inf)
 
 
 def solve_dual(form: DualForm, log_reference: Array, weights: Array, beta: float) -> Array:
     """argmin_y y . bound + beta sum_x w_x log sum_z nu0 e^{u/beta}, for a flat batch: (B, r).
 
     Smooth and convex in y; its gradient is bound + <rows, nu>, its Hessian the weighted covariance
-    of the rows over beta. Solved to a gap of r * 1e-14 (`barrier.barrier_minimise`).
+    of the rows over beta. Solved to a gap of r * 1e-14 (`barrier.barrier_minimise`), in multipliers of
+    rows whose largest entry is 1.
     """
     xp = namespace(log_reference)
     size, r = form.rows.shape[0], form.rows.shape[1]
+    if not form.simplex:
+        largest = xp.max(xp.max(xp.abs(form.rows), axis=-1), axis=-1)
+        unit = 1 / xp.where(largest > 0, largest, 1.0)
+        form = form._replace(rows=form.rows * unit[..., None, None], bound=form.bound * unit)
     w = xp.broadcast_to(weights, log_reference.shape[:-1])
 
     def oracle(y: Array) -> tuple[Array, Array, Array]:
-        tilted = log_reference + xp.sum(y[..., None, None] * form.rows, axis=-3) / beta
+        tilted = _tilted(form, log_reference, y, beta)
         total = logsumexp(tilted, keepdims=True)
         nu = xp.exp(tilted - total)
         value = xp.sum(y * form.bound, axis=-1) + beta * weighted(total[..., 0], w)
@@ -37,4 +50,5 @@ def solve_dual(form: DualForm, log_reference: Array, weights: Array, beta: float
 
     start = xp.zeros((size, r), dtype=log_reference.dtype, device=log_reference.device)
     start = start + 1 / r if form.simplex else start + beta * xp.astype(form.positive, start.dtype)
-    return barrier_minimise(oracle, start, form.positive, simplex=form.simplex)
+    y = barrier_minimise(oracle, start, form.positive, simplex=form.simplex)
+    return y if form.simplex else y * unit

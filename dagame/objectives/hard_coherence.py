@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import LOG_ZERO, Array, log_normalise, namespace
-from .base import ExponentialForm, Objective, mean_log, weighted
+from .base import ExponentialForm, Objective, geometric_mean_log, mean_log, weighted
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +53,7 @@ class HardCoherence(Objective):
 
     def consensus_log(self, log_nu: Array, weights: Array) -> Array:
         """The normalised geometric mean of the marginals."""
-        xp = namespace(log_nu)
-        return log_normalise(xp.sum(log_nu * weights[..., None], axis=-2))
+        return log_normalise(geometric_mean_log(log_nu, weights))
 
     def multipliers(
         self, log_nu: Array, weights: Array, residual: Array, support: Array

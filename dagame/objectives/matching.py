@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, like, log, logsumexp, namespace
+from ..arrays import LOG_ZERO, Array, exp_capped, like, log, logsumexp, namespace
 from ..errors import InvalidObjective
 from ..scalar import increasing_root, wright_omega
 from ..simplex import check_distribution, log_kl
-from .base import ExponentialForm, Hessian, Objective, check_strength, weighted
+from .base import ExponentialForm, Hessian, Objective, check_strength, sunk, weighted
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,10 @@ class ReverseMatching(_Matching):
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
         """-strength * sum_x w_x KL(nu_x || rho_x)."""
-        return -self.strength * weighted(log_kl(log_nu, self._log_rho(log_nu)), weights)
+        xp, log_rho = namespace(log_nu), self._log_rho(log_nu)
+        outside = (log_nu > LOG_ZERO / 2) & (log_rho < LOG_ZERO / 2) & (self.strength > 0)
+        value = -self.strength * weighted(log_kl(log_nu, log_rho), weights)
+        return sunk(value, xp.any(xp.any(outside, axis=-1), axis=-1))
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """-strength * log(nu / rho)."""
@@ -100,25 +104,27 @@ class ForwardMatching(_Matching):
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
         """-strength * sum_x w_x KL(rho_x || nu_x)."""
-        return -self.strength * weighted(log_kl(self._log_rho(log_nu), log_nu), weights)
+        xp, log_rho = namespace(log_nu), self._log_rho(log_nu)
+        missing = (log_rho > LOG_ZERO / 2) & (log_nu < LOG_ZERO / 2) & (self.strength > 0)
+        value = -self.strength * weighted(log_kl(log_rho, log_nu), weights)
+        return sunk(value, xp.any(xp.any(missing, axis=-1), axis=-1))
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """strength * rho / nu."""
-        xp = namespace(log_nu)
-        return self.strength * xp.exp(xp.clip(self._log_rho(log_nu) - log_nu, None, 600.0))
+        return self.strength * exp_capped(self._log_rho(log_nu) - log_nu)
 
     def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
         """log nu - s/nu = log nu0 + c per answer; the normalising c lies in [-strength/beta, 0]."""
         xp = namespace(log_nu0)
         if self.strength == 0:
             return log_nu0
-        log_s = self._log_rho(log_nu0) + float(np.log(self.strength / beta))
+        log_s = self._log_rho(log_nu0) + math.log(self.strength) - math.log(beta)
         paid = log_s > LOG_ZERO / 2
 
         def at(c: Array) -> tuple[Array, Array]:
             argument = xp.where(paid, log_s - log_nu0 - c, -c)
             v = wright_omega(argument)
-            log_v = xp.where(argument < 1, argument - v, xp.log(v))
+            log_v = xp.where(argument < 1, argument - v, xp.log(xp.where(argument < 1, 1.0, v)))
             return xp.where(paid, log_s - log_v, log_nu0 + c), xp.where(paid, v, 0.0)
 
         def excess(c: Array) -> tuple[Array, Array]:
@@ -133,8 +139,7 @@ class ForwardMatching(_Matching):
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
         """Strength w rho / nu^2, scaled: strength w rho / nu."""
-        xp = namespace(log_nu)
-        ratio = xp.exp(xp.clip(self._log_rho(log_nu) - log_nu, None, 600.0))
+        ratio = exp_capped(self._log_rho(log_nu) - log_nu)
         return Hessian(self.strength * weights[..., None] * ratio)
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:

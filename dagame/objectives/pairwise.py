@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, namespace
+from ..arrays import LOG_ZERO, Array, exp_capped, namespace
 from ..errors import InvalidObjective
 from ..simplex import log_kl
-from .base import ConcaveObjective, Hessian, Objective, mean_log, weighted
+from .base import ConcaveObjective, Hessian, Objective, mean_log, sunk, weighted
 from .coherence import EuclideanCoherence
 
 
@@ -67,21 +67,22 @@ class PairwiseKL(ConcaveObjective):
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
         """-strength * sum_x w_x sum_z nu_x (log nu_x - l)."""
-        xp = namespace(log_nu)
+        xp, live = namespace(log_nu), log_nu > LOG_ZERO / 2
         off, _ = self._logs(log_nu, weights)
-        return -self._scale * weighted(xp.sum(xp.exp(log_nu) * off, axis=-1), weights)
+        value = -self._scale * weighted(xp.sum(xp.exp(log_nu) * off, axis=-1), weights)
+        apart = xp.any(live, axis=-2) & ~xp.all(live, axis=-2) & (self.strength > 0)
+        return sunk(value, xp.any(apart, axis=-1))
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """-strength (log nu - l - q / nu)."""
-        xp = namespace(log_nu)
         off, ratio = self._logs(log_nu, weights)
-        return -self._scale * (off - xp.exp(xp.clip(ratio, None, 600.0)))
+        return -self._scale * (off - exp_capped(ratio))
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
         """diag(w (1 + q/nu)) - w w' (sqrt(nu/nu') + sqrt(nu'/nu)) per answer, scaled."""
         xp = namespace(log_nu)
         _, ratio = self._logs(log_nu, weights)
-        diagonal = weights[..., None] * (1 + xp.exp(xp.clip(ratio, None, 600.0)))
+        diagonal = weights[..., None] * (1 + exp_capped(ratio))
         half = xp.matrix_transpose(log_nu) / 2
         apart = xp.clip(half[..., :, None] - half[..., None, :], -600.0, 600.0)
         cross = _outer(weights) * (xp.exp(apart) + xp.exp(-apart))
@@ -122,13 +123,12 @@ class PairwiseHellinger(ConcaveObjective):
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """strength * s / sqrt(nu)."""
-        xp = namespace(log_nu)
-        return self.strength * xp.exp(xp.clip(self._log_share(log_nu, weights), None, 600.0))
+        return self.strength * exp_capped(self._log_share(log_nu, weights))
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
         """diag(w s / (2 sqrt(nu))) - w w'/2 per answer, scaled."""
         xp = namespace(log_nu)
-        share = xp.exp(xp.clip(self._log_share(log_nu, weights), None, 600.0))
+        share = exp_capped(self._log_share(log_nu, weights))
         live = xp.astype(xp.matrix_transpose(log_nu) > LOG_ZERO / 2, log_nu.dtype)
         cross = _outer(weights) * live[..., :, None] * live[..., None, :]
         return Hessian(self.strength / 2 * (_diagonal(weights[..., None] * share) - cross))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, like, namespace
-from .base import ExponentialForm, Hessian, Objective, as_table, pairing
+from .base import ExponentialForm, Hessian, Objective, as_table, largest, pairing
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +28,11 @@ class Reward(Objective):
     def concave(self) -> bool | None:
         """Linear, hence concave."""
         return True
+
+    @property
+    def magnitude(self) -> float:
+        """max |r|."""
+        return largest(self.r)
 
     @property
     def smoothness(self) -> float | None:

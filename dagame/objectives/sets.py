@@ -320,3 +320,36 @@ def _stacked(found: Sequence[Rows]) -> Rows:
         np.concatenate([f.equal for f in found]),
         tuple(name for f in found for name in f.names),
     )
+
+
+def clashing(rows: Rows, live: np.ndarray) -> list[str]:
+    """Rows that no marginals (m, n) on the answers `live` can meet together, [] if some do.
+
+    Those with a positive Farkas multiplier in the least total violation.
+    """
+    from scipy.optimize import linprog
+
+    matrix, bound, equal, names = rows
+    r, m, n = matrix.shape
+    flat = matrix.reshape(r, m * n)
+    slack = np.concatenate([-np.eye(r), np.diag(equal.astype(float))], axis=1)
+    inequality = np.concatenate([flat, slack], axis=1)[~equal]
+    equality = np.concatenate([flat, slack], axis=1)[equal]
+    sums = np.concatenate([np.kron(np.eye(m), np.ones(n)), np.zeros((m, 2 * r))], axis=1)
+    cost = np.concatenate([np.zeros(m * n), np.ones(2 * r)])
+    bounds = [(0, None if v else 0) for v in live.ravel()] + [(0, None)] * (2 * r)
+    found = linprog(
+        cost,
+        A_ub=inequality if len(inequality) else None,
+        b_ub=bound[~equal] if len(inequality) else None,
+        A_eq=np.concatenate([equality, sums]),
+        b_eq=np.concatenate([bound[equal], np.ones(m)]),
+        bounds=bounds,
+    )
+    if found.fun is None or found.fun <= 1e-9:
+        return []
+    priced = np.zeros(r)
+    if len(inequality):
+        priced[~equal] = np.abs(found.ineqlin.marginals)
+    priced[equal] = np.abs(found.eqlin.marginals[: int(equal.sum())])
+    return [name for name, price in zip(names, priced, strict=True) if price > 1e-9]

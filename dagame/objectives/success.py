@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arrays import Array, like, log, log_normalise, logsumexp, namespace
+from ..arrays import LOG_ZERO, Array, exp_capped, like, log, log_normalise, logsumexp, namespace
 from ..errors import InvalidObjective
 from ..scalar import increasing_root
-from .base import Hessian, Objective, as_table, check_strength, per_context, weighted
+from .base import Hessian, Objective, as_table, check_strength, per_context, sunk, weighted
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,13 +72,14 @@ class LogSuccess(_Success):
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
         """strength * sum_x w_x log p_x."""
-        return self.strength * weighted(self._log_mass(log_nu, self.success), weights)
+        xp, log_p = namespace(log_nu), self._log_mass(log_nu, self.success)
+        never = xp.any(log_p < LOG_ZERO / 2, axis=-1)
+        return sunk(self.strength * weighted(log_p, weights), never & (self.strength > 0))
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """strength * c / p."""
-        xp, c = namespace(log_nu), like(self.success, log_nu)
-        log_p = xp.clip(self._log_mass(log_nu, c), -690.0, None)
-        return self.strength * c * xp.exp(-log_p)[..., None]
+        c = like(self.success, log_nu)
+        return self.strength * c * exp_capped(-self._log_mass(log_nu, c))[..., None]
 
     def success_derivative(self) -> Callable[[Any], Any]:
         """F'(p) = strength / p."""
@@ -87,11 +89,11 @@ class LogSuccess(_Success):
         """Root of t + log p(e^t) = log(strength / beta), t = log s, increasing in t."""
         if self.strength == 0:
             return log_nu0
-        xp, aim = namespace(log_nu0), float(np.log(self.strength / beta))
+        xp, aim = namespace(log_nu0), math.log(self.strength) - math.log(beta)
 
         def excess(t: Array) -> tuple[Array, Array]:
             log_p, _, variance = self._moments(self._tilt(log_nu0, xp.exp(t)))
-            return t + log_p - aim, 1 + xp.exp(xp.clip(t - log_p, None, 600.0)) * variance
+            return t + log_p - aim, 1 + exp_capped(t - log_p) * variance
 
         log_p0 = xp.clip(self._log_mass(log_nu0, self.success)[..., None], -690.0, 0.0)
         return self._tilt(log_nu0, xp.exp(increasing_root(excess, 0 * log_p0 + aim, aim - log_p0)))
@@ -129,6 +131,11 @@ class PassAtK(_Success):
 
     def __repr__(self) -> str:
         return f"PassAtK(k={self.k}, {self.strength:g})"
+
+    @property
+    def magnitude(self) -> float:
+        """Strength k."""
+        return self.strength * self.k
 
     @property
     def smoothness(self) -> float | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import Array, like, namespace
 from ..barrier import barrier_minimise
-from .base import DualForm, Objective, as_table, check_strength, fit_oracle, weighted
+from .base import DualForm, Objective, as_table, check_strength, fit_oracle, largest, weighted
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +38,11 @@ class WorstCase(Objective):
     def concave(self) -> bool | None:
         """A minimum of linear functions."""
         return True
+
+    @property
+    def magnitude(self) -> float:
+        """strength * max |r|."""
+        return self.strength * largest(self.rewards)
 
     def _room(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (*shape[:-2], self.rewards.shape[-2], shape[-1])

@@ -15,7 +15,7 @@ from ..errors import InvalidObjective, NotConverged
 from ..game import AlignmentGame
 from ..solution import History, Solution, Status
 from .anderson import Anderson
-from .base import Solver, require_gradient
+from .base import Solver, pick, require_gradient
 from .best_response import BestResponse
 from .chunks import in_pieces, piece_size
 from .closed_form import closed_form
@@ -23,7 +23,7 @@ from .convex import convex_solve
 from .dual import dual_solve
 from .loop import LoopResult, Pace, index_like, iterate
 from .mirror import Mirror
-from .newton import Newton, strengths
+from .newton import Newton, even_start, strengths
 
 _CVXPY_GAP = 1e-6
 
@@ -125,14 +125,25 @@ def _auto(game: AlignmentGame, tol: float, max_steps: int, pace: Pace) -> tuple[
     """Closed form; else Anderson where L is finite or there is no Hessian; else, and after, Newton."""
     found = _closed(game, tol, max_steps)
     if found is not None:
-        return "closed_form", found
+        missed = np.flatnonzero(found.statuses == Status.STALLED)
+        if not missed.size or not game.provable or game.objective.has_multipliers:
+            return "closed_form", found
+        rest = game.rows(index_like(game.log_reference, missed))
+        name, again = _iterated(rest, tol, max_steps, pace)
+        return f"closed_form+{name}", _replaced(found, again, missed)
     if not game.provable:
         raise not_provable(game)
     if game.objective.has_multipliers:
-        found = dual_solve(game, tol)
+        found = dual_solve(game)
         if found is not None:
-            return "dual", found
+            return "dual", _judged(game, found, tol)
         return "convex", _convex(game, tol, max_steps)
+    return _iterated(game, tol, max_steps, pace)
+
+
+def _iterated(
+    game: AlignmentGame, tol: float, max_steps: int, pace: Pace
+) -> tuple[str, LoopResult]:
     newton = game.answer_map.kind == "identity" and _has_hessian(game)
     if newton and game.objective.smoothness is None:
         return "newton", _newton(game, tol, max_steps)
@@ -141,7 +152,8 @@ def _auto(game: AlignmentGame, tol: float, max_steps: int, pace: Pace) -> tuple[
     failed = np.flatnonzero(result.statuses != Status.SOLVED)
     if not newton or not failed.size:
         return "anderson", result
-    return "anderson+newton", _repaired(game, result, failed, tol, max_steps)
+    again = _newton(game.rows(index_like(game.log_reference, failed)), tol, max_steps)
+    return "anderson+newton", _replaced(result, again, failed)
 
 
 def _has_hessian(game: AlignmentGame) -> bool:
@@ -149,16 +161,13 @@ def _has_hessian(game: AlignmentGame) -> bool:
     return first.objective.hessian_log(first.log_reference, first.weights) is not None
 
 
-def _repaired(
-    game: AlignmentGame, result: LoopResult, failed: np.ndarray, tol: float, max_steps: int
-) -> LoopResult:
-    """The failed rows solved again by Newton, put back in their places."""
-    again = _newton(game.rows(index_like(game.log_reference, failed)), tol, max_steps)
+def _replaced(result: LoopResult, again: LoopResult, failed: np.ndarray) -> LoopResult:
+    """The result with the rows `failed` replaced by those of another one."""
     xp = namespace(again.log_policy)
-    kept = np.flatnonzero(result.statuses == Status.SOLVED)
-    rows = index_like(game.log_reference, kept)
+    kept = np.setdiff1d(np.arange(len(result.statuses)), failed)
+    rows = index_like(again.log_policy, kept)
     both = xp.concat([xp.take(result.log_policy, rows, axis=0), again.log_policy], axis=0)
-    order = index_like(game.log_reference, np.argsort(np.concatenate([kept, failed])))
+    order = index_like(again.log_policy, np.argsort(np.concatenate([kept, failed])))
     steps, statuses = result.steps.copy(), result.statuses.copy()
     steps[failed] += again.steps
     statuses[failed] = again.statuses
@@ -179,32 +188,45 @@ def _closed(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult | Non
         return None
     log_nu, feasible = found
     statuses = np.full(log_nu.shape[0], Status.INFEASIBLE, dtype=object)
-    statuses[to_numpy(feasible)] = Status.SOLVED
-    return LoopResult(log_nu, np.zeros(len(statuses), dtype=int), statuses, [], [])
+    statuses[to_numpy(feasible)] = Status.STALLED
+    steps = np.zeros(len(statuses), dtype=int)
+    return _judged(game, LoopResult(log_nu, steps, statuses, [], []), tol)
+
+
+def _judged(game: AlignmentGame, result: LoopResult, tol: float) -> LoopResult:
+    """A direct method's result, its stalled games called solved where the gap says so."""
+    if game.provable and not game.objective.has_multipliers:
+        now = game.evaluate(result.log_policy)
+        gap, value = to_numpy(now.gap), to_numpy(now.value)
+    else:
+        proof = certify_log(game, result.log_policy, multipliers=result.multipliers)
+        gap, value = to_numpy(proof.gap), to_numpy(proof.value)
+    solved = (result.statuses == Status.STALLED) & (gap <= tol * np.maximum(np.abs(value), 1))
+    result.statuses[solved] = Status.SOLVED
+    return result
 
 
 def _convex(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:
     """cvxpy's optima, called solved at a certified relative gap of max(tol, 1e-6), its own accuracy."""
     table, feasible = convex_solve(game)
     log_nu = like(table, game.log_reference)
-    gap = to_numpy(certify_log(game, log_nu).relative_gap)
     statuses = np.full(len(feasible), Status.INFEASIBLE, dtype=object)
     statuses[feasible] = Status.STALLED
-    statuses[feasible & (gap <= max(tol, _CVXPY_GAP))] = Status.SOLVED
-    return LoopResult(log_nu, np.zeros(len(feasible), dtype=int), statuses, [], [])
+    steps = np.zeros(len(feasible), dtype=int)
+    return _judged(game, LoopResult(log_nu, steps, statuses, [], []), max(tol, _CVXPY_GAP))
 
 
 def _dual(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:
-    found = dual_solve(game, tol)
+    found = dual_solve(game)
     if found is None:
         raise InvalidObjective(f"{game.objective!r} has no dual in few multipliers; use 'auto'.")
-    return found
+    return _judged(game, found, tol)
 
 
 def _newton(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:
     """Newton up the ladder of strengths, each rung from the optimum of the one below."""
     require_gradient(game)
-    start, steps = None, 0
+    start, steps = even_start(game), 0
     for factor in strengths(game):
         last = factor == 1
         rung = game if last else game.with_objective(factor * game.objective)
@@ -217,6 +239,8 @@ def _newton(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:
             patience=60,
         )
         start, steps = result.log_policy, steps + result.steps
+        if (result.statuses == Status.INFEASIBLE).all():  # at one strength, hence at all
+            break
     return result._replace(steps=steps)
 
 
@@ -235,7 +259,9 @@ def _assembled(
     game: AlignmentGame, inner: AlignmentGame, name: str, result: LoopResult, seconds: float
 ) -> Solution:
     xp, batch = namespace(game.log_reference), game.batch_shape
-    log_nu = xp.reshape(result.log_policy, (*batch, *inner.log_reference.shape[-2:]))
+    lost = like(result.statuses == Status.INFEASIBLE, inner.log_reference) > 0
+    log_nu = pick(lost, inner.log_reference, result.log_policy)
+    log_nu = xp.reshape(log_nu, (*batch, *inner.log_reference.shape[-2:]))
     log_pi = _lifted(game, log_nu)
     values = np.reshape(np.asarray(result.values), (len(result.values), *batch))
     gaps = np.reshape(np.asarray(result.gaps), (len(result.gaps), *batch))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..arrays import Array, log_normalise, namespace
+from ..arrays import Array, log_normalise, namespace, solve
 from ..game import AlignmentGame, Evaluation
 from .base import column, pick
 
@@ -95,7 +95,7 @@ class Anderson:
         eye = xp.eye(gram.shape[-1], dtype=x.dtype, device=x.device)
         unit = gram * scale[:, :, None] * scale[:, None, :] + ridge * eye
         unit = unit + eye * xp.astype(diagonal <= 0, x.dtype)[:, :, None]
-        g = xp.linalg.solve(unit, right * scale[..., None]) * scale[..., None]
+        g = solve(unit, right * scale[..., None]) * scale[..., None]
         moved = 0 * x
         for k, (dx_k, dr_k) in enumerate(zip(steps, residuals, strict=True)):
             moved = moved + column(g[:, k, 0]) * (dx_k + column(share) * dr_k)

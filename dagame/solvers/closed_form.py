@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..arrays import LOG_ZERO, Array, like, log_normalise, namespace
 from ..game import AlignmentGame
 
-_MISSING = LOG_ZERO * 1e-3
+_NO_VALUE = -1e20
+"""Values below stand for -infinity."""
 
 
 def closed_form(game: AlignmentGame) -> tuple[Array, Array] | None:
@@ -23,14 +24,14 @@ def closed_form(game: AlignmentGame) -> tuple[Array, Array] | None:
         log_nu = objective.closed_form(log_nu0, game.weights, game.beta)
         if log_nu is None:
             return None
-        log_nu = game._masked(log_nu)
-        return log_nu, objective.value_log(log_nu, game.weights) > _MISSING
+        log_nu = game._masked(log_normalise(game._masked(log_nu)))
+        return log_nu, objective.value_log(log_nu, game.weights) > _NO_VALUE
     reward = form.reward if isinstance(form.reward, float) else like(form.reward, log_nu0)
-    logits = (game.beta * log_nu0 + reward) / total
+    possible = game.support if game.forbidden is None else game.support & ~game.forbidden
+    logits = xp.where(possible, (game.beta * log_nu0 + reward) / total, 0.0)
     if form.tied:
+        possible = xp.broadcast_to(xp.all(possible, axis=-2, keepdims=True), log_nu0.shape)
         logits = xp.sum(logits * game.weights[..., None], axis=-2, keepdims=True)
-        logits = xp.broadcast_to(logits, log_nu0.shape)
-    possible = logits > _MISSING
     feasible = xp.all(xp.any(possible, axis=-1), axis=-1)
     log_nu = log_normalise(xp.where(possible, logits, LOG_ZERO))
     log_nu = xp.where(possible, log_nu, LOG_ZERO)

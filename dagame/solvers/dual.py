@@ -10,6 +10,7 @@ from ..arrays import LOG_ZERO, Array, float64, like, log_normalise, namespace, t
 from ..game import AlignmentGame
 from ..objectives.base import DualForm, Objective
 from ..objectives.dual import dual_log_policy, solve_dual
+from ..objectives.sets import clashing
 from ..solution import Status
 from .base import pick
 from .loop import LoopResult
@@ -17,13 +18,14 @@ from .loop import LoopResult
 _FEASIBLE = 1e-7
 
 
-def dual_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
+def dual_solve(game: AlignmentGame) -> LoopResult | None:
     """Newton on the dual over the multipliers, or None where the objective has no such dual.
 
     One term with a `DualForm`, all others of exponential form (rewards, Shannon diversity, reverse
     matching): with these folded into the reference and beta, J* = min_y y . bound + beta' sum_x w_x
     log sum_z nu0' e^{u/beta'}. The primal policy is the best response to the multipliers; for sets
-    it is strictly inside, within 1e-14 of the bound. No Slater point (a set that only just meets the
+    it is strictly inside, within 1e-14 of the bound. Games that are not infeasible
+    are left as stalled, for the caller to judge by their gap. No Slater point (a set that only just meets the
     reference's support): y runs away and the game is reported as infeasible or unsolved.
     """
     parts = _split(game)
@@ -35,12 +37,12 @@ def dual_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
     y = solve_dual(form, work, float64(game.weights), beta)
     log_nu = game._masked(like(dual_log_policy(form, work, y, beta), game.log_reference))
     off, clashes = _residual(game, form, log_nu)
-    statuses = np.full(log_nu.shape[0], Status.SOLVED, dtype=object)
+    statuses = np.full(log_nu.shape[0], Status.STALLED, dtype=object)
     notes: list[str] = []
     for b in np.flatnonzero(~(off <= _FEASIBLE)):
         names = clashes(int(b))
-        statuses[b] = Status.INFEASIBLE if names else Status.STALLED
         if names:
+            statuses[b] = Status.INFEASIBLE
             notes.append(f"game {b}: clash of {', '.join(names)}")
     lost = like((statuses == Status.INFEASIBLE).astype(float), game.log_reference) > 0
     log_nu = pick(lost, game.log_reference, log_nu)
@@ -93,41 +95,6 @@ def _residual(game: AlignmentGame, form: DualForm, log_nu: Array) -> tuple[np.nd
         w = np.reshape(to_numpy(game.weights), (-1, game.contexts))
         found = rows.set.rows(game.contexts, game.n, w[b % len(w)])
         live = to_numpy(game.answer_support)[b]
-        return _clashing(found.matrix, found.bound, found.equal, found.names, live)
+        return clashing(found, live)
 
     return off, clashes
-
-
-def _clashing(
-    matrix: np.ndarray,
-    bound: np.ndarray,
-    equal: np.ndarray,
-    names: tuple[str, ...],
-    live: np.ndarray,
-) -> list[str]:
-    """Rows with a positive Farkas multiplier in the least total violation, [] if that is 0."""
-    from scipy.optimize import linprog
-
-    r, m, n = matrix.shape
-    flat = matrix.reshape(r, m * n)
-    slack = np.concatenate([-np.eye(r), np.diag(equal.astype(float))], axis=1)
-    inequality = np.concatenate([flat, slack], axis=1)[~equal]
-    equality = np.concatenate([flat, slack], axis=1)[equal]
-    sums = np.concatenate([np.kron(np.eye(m), np.ones(n)), np.zeros((m, 2 * r))], axis=1)
-    cost = np.concatenate([np.zeros(m * n), np.ones(2 * r)])
-    bounds = [(0, None if v else 0) for v in live.ravel()] + [(0, None)] * (2 * r)
-    found = linprog(
-        cost,
-        A_ub=inequality if len(inequality) else None,
-        b_ub=bound[~equal] if len(inequality) else None,
-        A_eq=np.concatenate([equality, sums]),
-        b_eq=np.concatenate([bound[equal], np.ones(m)]),
-        bounds=bounds,
-    )
-    if found.fun is None or found.fun <= 1e-9:
-        return []
-    priced = np.zeros(r)
-    if len(inequality):
-        priced[~equal] = np.abs(found.ineqlin.marginals)
-    priced[equal] = np.abs(found.eqlin.marginals[: int(equal.sum())])
-    return [name for name, price in zip(names, priced, strict=True) if price > 1e-9]

@@ -28,6 +28,15 @@ class LoopResult(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+class _Best(NamedTuple):
+    """Of each game the iterate of least gap so far, its value and gap, and its round."""
+
+    log_policy: Array
+    value: Array
+    gap: Array
+    at: Array
+
+
 class Pace(NamedTuple):
     """Rounds between tests of convergence, and whether the evaluation is compiled (torch)."""
 
@@ -66,54 +75,57 @@ def iterate(
     total, evaluate = game.log_reference.shape[0], _evaluation(game, pace)
     now = evaluate(game.log_reference if start is None else start)
     state = solver.init(game, now)
-    best, best_gap, best_at = now.log_policy, now.gap, 0 * now.gap
+    best = _Best(now.log_policy, now.value, now.gap, 0 * now.gap)
     record = _Record(total)
     alive = np.arange(total)
-    finished: list[tuple[np.ndarray, Array, Array, Array]] = []
+    finished: list[tuple[np.ndarray, _Best]] = []
     for round_ in range(max_steps + 1):
         if round_ % pace.check_every == 0 or round_ == max_steps:
-            done = _done(now, best_gap, best_at, tol, round_ - patience)
+            done = to_numpy(_solved(best, tol) | (best.at < round_ - patience))
             if round_ >= 2:
-                done = done | (to_numpy(now.value) < _NO_VALUE)
+                done = done | ~to_numpy(_sound(best))
             record.add(alive, now)
             if done.all() or round_ == max_steps:
                 break
             if done.mean() >= 0.25 and len(done) > 1 and not pace.compile:
                 out, rest = np.flatnonzero(done), np.flatnonzero(~done)
-                finished.append((alive[out], *_take((best, best_gap, best_at), out)))
+                finished.append((alive[out], _Best(*_take(best, out))))
                 alive = alive[rest]
                 game = game.rows(index_like(now.gap, rest))
                 evaluate = game.evaluate
                 now = Evaluation(*_take(now, rest))
                 state = _take(state, rest)
-                best, best_gap, best_at = _take((best, best_gap, best_at), rest)
+                best = _Best(*_take(best, rest))
         proposal, state = solver.step(game, now, state)
         now = evaluate(proposal)
-        best, best_gap, best_at = _improved(now, best, best_gap, best_at, round_ + 1, tol)
-    finished.append((alive, best, best_gap, best_at))
+        best = _improved(now, best, round_ + 1, tol)
+    finished.append((alive, best))
     return _gathered(finished, record, tol, max_steps - patience)
 
 
-def _improved(
-    now: Evaluation, best: Array, best_gap: Array, best_at: Array, at: int, tol: float
-) -> tuple[Array, Array, Array]:
-    """The better iterate of each game that is not done yet."""
-    xp = namespace(now.gap)
-    open_ = best_gap > tol * xp.maximum(xp.abs(now.value), xp.ones_like(now.value))
-    better = open_ & (now.gap < best_gap)
-    return (
-        pick(better, now.log_policy, best),
-        xp.where(better, now.gap, best_gap),
-        xp.where(better, 0 * best_at + at, best_at),
+def _sound(now: Evaluation | _Best) -> Array:
+    """Whether the value is finite and the gap a number."""
+    xp = namespace(now.value)
+    return xp.isfinite(now.value) & (now.value > _NO_VALUE) & ~xp.isnan(now.gap)
+
+
+def _solved(best: _Best, tol: float) -> Array:
+    """Whether the least gap is within the tolerance for the value of the iterate that has it."""
+    xp = namespace(best.value)
+    size = xp.abs(best.value)
+    return _sound(best) & (best.gap <= tol * xp.maximum(size, xp.ones_like(size)))
+
+
+def _improved(now: Evaluation, best: _Best, at: int, tol: float) -> _Best:
+    """The better iterate of each game that is not done yet: of finite value, then of lesser gap."""
+    xp, found, had = namespace(now.gap), _sound(now), _sound(best)
+    better = ~_solved(best, tol) & ((found & ~had) | ((found == had) & (now.gap < best.gap)))
+    return _Best(
+        pick(better, now.log_policy, best.log_policy),
+        xp.where(better, now.value, best.value),
+        xp.where(better, now.gap, best.gap),
+        xp.where(better, 0 * best.at + at, best.at),
     )
-
-
-def _done(
-    now: Evaluation, best_gap: Array, best_at: Array, tol: float, stalled_at: int
-) -> np.ndarray:
-    gap, value = to_numpy(best_gap), to_numpy(now.value)
-    solved = gap <= tol * np.maximum(np.abs(value), 1)
-    return solved | ~np.isfinite(value) | (to_numpy(best_at) < stalled_at)
 
 
 def index_like(like_: Array, rows: np.ndarray) -> Array:
@@ -144,22 +156,19 @@ class _Record:
 
 
 def _gathered(
-    finished: list[tuple[np.ndarray, Array, Array, Array]],
-    record: _Record,
-    tol: float,
-    stalled_at: int,
+    finished: list[tuple[np.ndarray, _Best]], record: _Record, tol: float, stalled_at: int
 ) -> LoopResult:
-    rows = np.concatenate([f[0] for f in finished])
-    order = np.argsort(rows)
-    xp = namespace(finished[0][1])
-    log_policy = finished[0][1]
+    rows = np.concatenate([rows for rows, _ in finished])
+    best = finished[0][1]
     if len(finished) > 1:
-        joined = xp.concat([f[1] for f in finished], axis=0)
-        log_policy = xp.take(joined, index_like(joined, order), axis=0)
-    gap, steps = (np.concatenate([to_numpy(f[i]) for f in finished])[order] for i in (2, 3))
+        xp = namespace(best.gap)
+        joined = [xp.concat(parts, axis=0) for parts in zip(*(b for _, b in finished), strict=True)]
+        best = _Best(*_take(tuple(joined), np.argsort(rows)))
+    steps = to_numpy(best.at)
     statuses = np.full(len(rows), Status.MAX_STEPS, dtype=object)
     statuses[steps < stalled_at] = Status.STALLED
-    statuses[gap <= tol * np.maximum(np.abs(record.value), 1)] = Status.SOLVED
-    statuses[~np.isfinite(record.value) | np.isnan(gap)] = Status.NOT_FINITE
-    statuses[record.value < _NO_VALUE] = Status.INFEASIBLE
-    return LoopResult(log_policy, steps.astype(int), statuses, record.values, record.gaps)
+    statuses[to_numpy(best.value) < _NO_VALUE] = Status.INFEASIBLE
+    broken = ~np.isfinite(to_numpy(best.value)) | np.isnan(to_numpy(best.gap))
+    statuses[broken] = Status.NOT_FINITE
+    statuses[to_numpy(_solved(best, tol))] = Status.SOLVED
+    return LoopResult(best.log_policy, steps.astype(int), statuses, record.values, record.gaps)

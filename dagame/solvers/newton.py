@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..arrays import LOG_ZERO, Array, log_normalise, namespace
+from ..arrays import LOG_ZERO, Array, log_normalise, namespace, solve
 from ..errors import InvalidObjective
 from ..game import AlignmentGame, Evaluation
 from ..objectives.base import pairing, per_context
@@ -15,6 +15,9 @@ from .base import column, pick
 
 _REACH = 20.0
 """Largest change of a log-probability in one step."""
+
+_FAINTEST = -1400.0
+"""Log of the least mass whose square root fits float64; fainter ones move as if they had it."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,19 @@ def strengths(game: AlignmentGame) -> list[float]:
     return [4.0**-k for k in range(rungs, -1, -1)]
 
 
+def even_start(game: AlignmentGame) -> Array:
+    """(nu0 + the uniform distribution on its support) / 2, as log-policies.
+
+    Rewards like q/nu or nu^-1/2 are huge where the reference is tiny; Newton doubles such a mass a step,
+    hundreds of times over, but comes down from a large one in a few.
+    """
+    xp, nu0 = namespace(game.log_reference), game.log_reference
+    even = log_normalise(xp.where(game.support, 0 * nu0, LOG_ZERO))
+    top = xp.maximum(nu0, even)
+    both = top + xp.log(xp.exp(nu0 - top) + xp.exp(even - top))
+    return game._masked(log_normalise(game._masked(both)))
+
+
 def newton_direction(game: AlignmentGame, now: Evaluation) -> Array:
     """d nu / nu (B, m, n) of the Newton step at an evaluation."""
     apart = now.log_marginals - game.log_reference
@@ -89,13 +105,13 @@ def kkt_solve(game: AlignmentGame, log_nu: Array, gradient: Array) -> Array:
     if hessian is None:
         raise InvalidObjective(f"{game.objective!r} gives no Hessian; use method='anderson'.")
     live = log_nu > LOG_ZERO / 2
-    root = xp.where(live, xp.exp(log_nu / 2), 0.0)
+    root = xp.where(live, xp.exp(xp.clip(log_nu, _FAINTEST, None) / 2), 0.0)
     gradient = xp.where(live, gradient, 0.0)
     gradient = gradient - xp.sum(gradient * root**2, axis=-1, keepdims=True)
-    solve = _block_solver(game.beta * w, hessian.blocks, root)
+    block_solve = _block_solver(game.beta * w, hessian.blocks, root)
     constraint, u = per_context(root), hessian.low_rank
     columns = [(root * gradient)[..., None], constraint] + ([] if u is None else [u])
-    solved = solve(xp.concat(columns, axis=-1))
+    solved = block_solve(xp.concat(columns, axis=-1))
     if u is not None:
         solved = _woodbury(solved, u)
     m = constraint.shape[-1]
@@ -103,7 +119,7 @@ def kkt_solve(game: AlignmentGame, log_nu: Array, gradient: Array) -> Array:
     flat = constraint.shape[0], -1, m
     rows = xp.matrix_transpose(xp.reshape(constraint, flat))
     schur = rows @ xp.reshape(slack, flat)
-    multiplier = xp.linalg.solve(schur, rows @ xp.reshape(step, (*flat[:2], 1)))
+    multiplier = solve(schur, rows @ xp.reshape(step, (*flat[:2], 1)))
     scaled = (step - slack @ multiplier[:, None, ...])[..., 0]
     return xp.where(live, scaled / xp.where(live, root, 1.0), 0.0)
 
@@ -117,11 +133,11 @@ def _block_solver(diagonal: Array, blocks: Array, root: Array) -> Callable[[Arra
     eye = xp.eye(root.shape[-2], dtype=root.dtype, device=root.device)
     matrix = blocks + diagonal[..., None, :, None] * eye
 
-    def solve(right: Array) -> Array:
+    def by_blocks(right: Array) -> Array:
         moved = xp.permute_dims(right, (0, 2, 1, 3))
-        return xp.permute_dims(xp.linalg.solve(matrix, moved), (0, 2, 1, 3))
+        return xp.permute_dims(solve(matrix, moved), (0, 2, 1, 3))
 
-    return solve
+    return by_blocks
 
 
 def _woodbury(solved: Array, u: Array) -> Array:
@@ -133,4 +149,4 @@ def _woodbury(solved: Array, u: Array) -> Array:
     small = rows @ xp.reshape(back, (size, -1, rank))
     small = small + xp.eye(rank, dtype=u.dtype, device=u.device)
     inner = rows @ xp.reshape(rest, (size, -1, rest.shape[-1]))
-    return rest - back @ xp.linalg.solve(small, inner)[:, None, ...]
+    return rest - back @ solve(small, inner)[:, None, ...]
