@@ -1,0 +1,273 @@
+"""Value and gradient of every objective in mpmath, written from the formulas of the theory (section 3) alone.
+
+Nothing here calls the package's numerics: objectives are read for their parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import mpmath as mp
+import numpy as np
+
+Table = list[list[Any]]
+Line = tuple[Any, Table]
+
+
+def exact(table: Any, m: int | None = None) -> Table:
+    """Floats (m, n) as mpmath numbers, without rounding; (n,) repeated m times."""
+    values = np.asarray(table, dtype=np.float64)
+    if values.ndim == 1:
+        values = np.broadcast_to(values, (m or 1, len(values)))
+    return [[mp.mpf(float(v)) for v in row] for row in values]
+
+
+def normalised(row: list[Any]) -> list[Any]:
+    """A row divided by its sum."""
+    total = mp.fsum(row)
+    return [v / total for v in row]
+
+
+def pair(w: list[Any], u: Table, nu: Table) -> Any:
+    """<u, nu> = sum_x w_x sum_z u_x(z) nu_x(z); 0 where nu is 0."""
+    return mp.fsum(
+        wx * uz * pz
+        for wx, ux, px in zip(w, u, nu, strict=True)
+        for uz, pz in zip(ux, px, strict=True)
+        if pz
+    )
+
+
+def kl(p: list[Any], q: list[Any]) -> Any:
+    """sum p log(p / q)."""
+    return mp.fsum(a * mp.log(a / b) if b else mp.inf for a, b in zip(p, q, strict=True) if a)
+
+
+def log(p: Any) -> Any:
+    return mp.log(p) if p else -mp.inf
+
+
+def mean(nu: Table, w: list[Any]) -> list[Any]:
+    return [mp.fsum(wx * row[z] for wx, row in zip(w, nu, strict=True)) for z in range(len(nu[0]))]
+
+
+def each(nu: Table, f: Callable[[Any], Any]) -> Table:
+    return [[f(p) for p in row] for row in nu]
+
+
+def _reward(o: Any, nu: Table, w: list[Any]) -> Line:
+    u = exact(o.r, len(nu))
+    return pair(w, u, nu), u
+
+
+def _successes(o: Any, nu: Table) -> tuple[Table, list[Any]]:
+    c = exact(o.success, len(nu))
+    return c, [mp.fdot(zip(cx, px, strict=True)) for cx, px in zip(c, nu, strict=True)]
+
+
+def _log_success(o: Any, nu: Table, w: list[Any]) -> Line:
+    c, p = _successes(o, nu)
+    value = o.strength * mp.fsum(wx * log(px) for wx, px in zip(w, p, strict=True))
+    return value, [[o.strength * v / px for v in cx] for cx, px in zip(c, p, strict=True)]
+
+
+def _pass_at_k(o: Any, nu: Table, w: list[Any]) -> Line:
+    c, p = _successes(o, nu)
+    value = o.strength * mp.fsum(wx * (1 - (1 - px) ** o.k) for wx, px in zip(w, p, strict=True))
+    u = [
+        [o.strength * o.k * (1 - px) ** (o.k - 1) * v for v in cx]
+        for cx, px in zip(c, p, strict=True)
+    ]
+    return value, u
+
+
+def _shannon(o: Any, nu: Table, w: list[Any], sign: int = 1) -> Line:
+    u = each(nu, lambda p: -sign * o.strength * log(p))
+    return pair(w, u, nu), u
+
+
+def _gini(o: Any, nu: Table, w: list[Any]) -> Line:
+    squares = [mp.fsum(p * p for p in row) for row in nu]
+    value = o.strength * mp.fsum(wx * (1 - s) for wx, s in zip(w, squares, strict=True))
+    return value, each(nu, lambda p: -2 * o.strength * p)
+
+
+def _tsallis(o: Any, nu: Table, w: list[Any]) -> Line:
+    t = mp.mpf(o.order)
+    powers = [mp.fsum(p**t for p in row) for row in nu]
+    value = o.strength * mp.fsum(wx * (1 - s) for wx, s in zip(w, powers, strict=True)) / (t - 1)
+    return value, each(nu, lambda p: -o.strength * t * p ** (t - 1) / (t - 1) if p else mp.inf)
+
+
+def _reverse(o: Any, nu: Table, w: list[Any]) -> Line:
+    rho = [normalised(row) for row in exact(o.target, len(nu))]
+    value = -o.strength * mp.fsum(wx * kl(px, rx) for wx, px, rx in zip(w, nu, rho, strict=True))
+    u = [
+        [-o.strength * (log(p) - log(r)) if p else mp.inf for p, r in zip(px, rx, strict=True)]
+        for px, rx in zip(nu, rho, strict=True)
+    ]
+    return value, u
+
+
+def _forward(o: Any, nu: Table, w: list[Any]) -> Line:
+    rho = [normalised(row) for row in exact(o.target, len(nu))]
+    value = -o.strength * mp.fsum(wx * kl(rx, px) for wx, px, rx in zip(w, nu, rho, strict=True))
+    u = [
+        [o.strength * r / p if p else mp.inf for p, r in zip(px, rx, strict=True)]
+        for px, rx in zip(nu, rho, strict=True)
+    ]
+    return value, u
+
+
+def _arithmetic(o: Any, nu: Table, w: list[Any]) -> Line:
+    q = mean(nu, w)
+    u = [
+        [-o.strength * mp.log(p / qz) if p else mp.inf for p, qz in zip(row, q, strict=True)]
+        for row in nu
+    ]
+    return -o.strength * mp.fsum(wx * kl(row, q) for wx, row in zip(w, nu, strict=True)), u
+
+
+def _geometric(o: Any, nu: Table, w: list[Any]) -> Line:
+    product = [
+        mp.fprod(row[z] ** wx for wx, row in zip(w, nu, strict=True)) for z in range(len(nu[0]))
+    ]
+    total = mp.fsum(product)
+    u = [
+        [o.strength * g / total / p if p else mp.mpf(0) for g, p in zip(product, row, strict=True)]
+        for row in nu
+    ]
+    return o.strength * log(total), u
+
+
+def _euclidean(o: Any, nu: Table, w: list[Any]) -> Line:
+    q = mean(nu, w)
+    off = [[p - qz for p, qz in zip(row, q, strict=True)] for row in nu]
+    value = -o.strength * mp.fsum(
+        wx * mp.fsum(d * d for d in row) for wx, row in zip(w, off, strict=True)
+    )
+    return value, each(off, lambda d: -2 * o.strength * d)
+
+
+def _pairwise(
+    divergence: Callable[[Any, Any], Any], slope: Callable[[Any, Any], Any]
+) -> Callable[..., Line]:
+    """-strength sum w w' sum_z d(p, p'), d symmetric with derivative `slope` by its first argument."""
+
+    def line(o: Any, nu: Table, w: list[Any]) -> Line:
+        n, contexts = len(nu[0]), list(zip(w, nu, strict=True))
+        value = mp.fsum(
+            a * b * mp.fsum(divergence(p[z], q[z]) for z in range(n) if p[z] or q[z])
+            for a, p in contexts
+            for b, q in contexts
+        )
+        u = [
+            [
+                -2 * o.strength * mp.fsum(b * slope(p[z], q[z]) for b, q in contexts)
+                if p[z]
+                else mp.mpf(0)
+                for z in range(n)
+            ]
+            for _, p in contexts
+        ]
+        return -o.strength * value, u
+
+    return line
+
+
+def _xlog(p: Any, q: Any) -> Any:
+    return p * mp.log(p / q) if p else mp.mpf(0)
+
+
+_jeffreys = _pairwise(
+    lambda p, q: _xlog(p, q) + _xlog(q, p),
+    lambda p, q: mp.log(p / q) + 1 - q / p if q else mp.inf,
+)
+
+
+def _pairwise_kl(o: Any, nu: Table, w: list[Any]) -> Line:
+    """KL summed over ordered pairs is half of Jeffreys."""
+    value, u = _jeffreys(o, nu, w)
+    scale = mp.mpf(1 if o.jeffreys else 0.5)
+    return scale * value, each(u, lambda v: scale * v)
+
+
+_hellinger = _pairwise(lambda p, q: (p + q) / 2 - mp.sqrt(p * q), lambda p, q: -mp.sqrt(q / p) / 2)
+_jensen_shannon = _pairwise(
+    lambda p, q: (_xlog(p, (p + q) / 2) + _xlog(q, (p + q) / 2)) / 2,
+    lambda p, q: mp.log(2 * p / (p + q)) / 2,
+)
+
+
+def _bregman(o: Any, nu: Table, w: list[Any]) -> Line:
+    """Jensen gap of p^t / (t (t - 1)); t read off phi''(1/2) = 2^{2-t}."""
+    t = 2 - mp.log(mp.mpf(float(o.generator.second(np.asarray(0.5)))), 2)
+    q = mean(nu, w)
+
+    def phi(p: Any) -> Any:
+        return p**t / (t * (t - 1))
+
+    value = mp.fsum(
+        wx * (phi(p) - phi(qz))
+        for wx, row in zip(w, nu, strict=True)
+        for p, qz in zip(row, q, strict=True)
+    )
+    u = [
+        [
+            -o.strength * (p ** (t - 1) - qz ** (t - 1)) / (t - 1)
+            for p, qz in zip(row, q, strict=True)
+        ]
+        for row in nu
+    ]
+    return -o.strength * value, u
+
+
+def _soft_cap(o: Any, nu: Table, w: list[Any]) -> Line:
+    """The projection under a cap scales the two groups: mass `limit` inside, 1 - limit outside."""
+    limit, members = mp.mpf(o.set.limit), {int(z) for z in o.set.answers}
+    value, u = mp.mpf(0), []
+    for wx, row in zip(w, nu, strict=True):
+        mass = mp.fsum(row[z] for z in members)
+        inside = mp.log(mass / limit) if mass > limit else mp.mpf(0)
+        outside = log((1 - mass) / (1 - limit)) if mass > limit else mp.mpf(0)
+        value -= o.strength * wx * (mass * inside + ((1 - mass) * outside if mass < 1 else 0))
+        u.append([-o.strength * (inside if z in members else outside) for z in range(len(row))])
+    return value, u
+
+
+def _self_consistency(o: Any, nu: Table, w: list[Any]) -> Line:
+    u = each(nu, lambda p: 2 * o.strength * p)
+    return pair(w, u, nu) / 2, u
+
+
+def _agreement(o: Any, nu: Table, w: list[Any]) -> Line:
+    total = mean(nu, w)
+    others = [
+        [t - wx * p for t, p in zip(total, row, strict=True)] for wx, row in zip(w, nu, strict=True)
+    ]
+    return o.strength * pair(w, others, nu), each(others, lambda v: 2 * o.strength * v)
+
+
+LINES: dict[str, Callable[[Any, Table, list[Any]], Line]] = {
+    "Reward": _reward,
+    "LogSuccess": _log_success,
+    "PassAtK": _pass_at_k,
+    "ShannonDiversity": _shannon,
+    "GiniDiversity": _gini,
+    "TsallisDiversity": _tsallis,
+    "ReverseMatching": _reverse,
+    "ForwardMatching": _forward,
+    "ArithmeticCoherence": _arithmetic,
+    "GeometricCoherence": _geometric,
+    "EuclideanCoherence": _euclidean,
+    "PairwiseKL": _pairwise_kl,
+    "PairwiseHellinger": _hellinger,
+    "PairwiseJensenShannon": _jensen_shannon,
+    "BregmanCoherence": _bregman,
+    "SoftConstraint": _soft_cap,
+    "Sharpening": lambda o, nu, w: _shannon(o, nu, w, -1),
+    "SelfConsistency": _self_consistency,
+    "Agreement": _agreement,
+}
+"""Value and gradient of every differentiable objective, by class."""
