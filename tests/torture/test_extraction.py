@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -50,7 +51,7 @@ def test_hostile_rows_run_nothing_and_cost_only_themselves(tmp_path, monkeypatch
         (tmp_path / f"{name}.py").write_text(f"open({str(canary)!r}, 'w')")
     monkeypatch.chdir(tmp_path)
     rows = []
-    for k, row in enumerate(hostile_rows(str(canary))):
+    for k, row in enumerate(hostile_rows(str(canary))[:: 1 if FACTOR > 1 else 3]):
         rows += [row, rf"so $\boxed{{{k}}}$"]
     for spec in PRESETS:
         done = make_extractor(spec, row_seconds=3)(pl.Series(rows))
@@ -95,10 +96,10 @@ print(json.dumps([ran, values]))
 
 def test_no_text_reaches_an_evaluator_even_without_the_confinement():
     ran, values = python(
-        WATCH, str(SEED), str(scale(60)), str(Path(__file__).parent), timeout=60 * FACTOR
+        WATCH, str(SEED), str(scale(30)), str(Path(__file__).parent), timeout=60 * FACTOR
     )
     assert ran == []
-    assert values > 50
+    assert values > 30
 
 
 CONFINED = """
@@ -143,7 +144,7 @@ def test_the_confinement_refuses_what_reading_does_not_need(tmp_path):
 
 def test_values_of_random_expressions_by_exact_fractions():
     rng = random.Random(SEED)
-    cases = dict(expression(rng, rng.randrange(4)) for _ in range(scale(60)))
+    cases = dict(expression(rng, rng.randrange(4)) for _ in range(scale(40)))
     rows = list(cases)
     found = keys("math", rows)
     wrong = [
@@ -220,7 +221,7 @@ def test_equal_values_have_one_key(texts):
 
 def test_soup_is_read_in_any_order_alike():
     rng = random.Random(SEED)
-    rows = [latex_soup(rng) for _ in range(scale(60))]
+    rows = [latex_soup(rng) for _ in range(scale(40))]
     first = dict(zip(rows, keys("math", rows), strict=True))
     rng.shuffle(rows)
     assert dict(zip(rows, keys("math", rows), strict=True)) == first
@@ -242,6 +243,7 @@ def test_soup_is_read_in_any_order_alike():
         "()",
         "(^)",
     ],
+    ids=itertools.count(),
 )
 def test_catastrophic_patterns_are_linear(pattern):
     text = "a" * 1_000_000 + "!"
@@ -267,6 +269,7 @@ def test_catastrophic_patterns_are_linear(pattern):
         "(",
         "[",
     ],
+    ids=itertools.count(),
 )
 def test_bombs_of_patterns_are_one_short_error(pattern):
     for check in (make_extractor, lambda p: check_pattern(p, "abstain pattern")):

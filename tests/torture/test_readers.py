@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import os
 import random
@@ -243,6 +244,7 @@ def test_csv_records_against_what_was_written(tmp_path):
         ("\u202eevil\x1b[31m", ["a", "b"]),
         ("x" * 100_000, ["a", "b"]),
     ],
+    ids=itertools.count(),
 )
 def test_csv_names_are_never_rounded_or_merged(tmp_path, column, values):
     path = tmp_path / "s.csv"
@@ -277,13 +279,13 @@ GOOD = b'{"q": 1, "completion": "#### 1"}\n'
         ("s.jsonl", b"PAR1" + b"x" * 20, "holds parquet"),
         ("s.parquet", GOOD, "no readable Parquet"),
         ("s.parquet", b"PAR1", "no readable Parquet"),
-        ("s.jsonl", gzip.compress(GOOD), "gzip, which its suffix does not say"),
+        ("s.jsonl", gzip.compress(GOOD, mtime=0), "gzip, which its suffix does not say"),
         ("s.jsonl.gz", GOOD, "damaged gzip"),
-        ("s.jsonl.gz", gzip.compress(GOOD)[:-9], "truncated gzip"),
-        ("s.jsonl.gz", gzip.compress(GOOD)[:-8] + b"\0" * 8, "damaged gzip"),
-        ("s.jsonl.gz", gzip.compress(GOOD) + b"trailing", "damaged gzip"),
+        ("s.jsonl.gz", gzip.compress(GOOD, mtime=0)[:-9], "truncated gzip"),
+        ("s.jsonl.gz", gzip.compress(GOOD, mtime=0)[:-8] + b"\0" * 8, "damaged gzip"),
+        ("s.jsonl.gz", gzip.compress(GOOD, mtime=0) + b"trailing", "damaged gzip"),
         ("s.jsonl", b"\x28\xb5\x2f\xfd\x00", "unpack it first"),
-        ("s.jsonl.gz", gzip.compress(b"\x28\xb5\x2f\xfd\x00"), "unpack it first"),
+        ("s.jsonl.gz", gzip.compress(b"\x28\xb5\x2f\xfd\x00", mtime=0), "unpack it first"),
         ("s.jsonl", b'{"q": ' + b"[" * 900 + b"]" * 900 + b"}\n", "line 1: nested deeper"),
         ("s.jsonl", b'{"q": ' * 90_000, "line 1: nested deeper"),
         ("s.jsonl", GOOD + b'{"q": "\\udc00"}\n', "line 2: half of a surrogate pair"),
@@ -291,6 +293,7 @@ GOOD = b'{"q": 1, "completion": "#### 1"}\n'
         ("s.jsonl", GOOD.replace(b"1,", b"9007199254740993,") + GOOD.replace(b"1,", b"0.5,"), "apart"),
         ("s.jsonl", b'{"q": 1, "completion": ["#### 1"]}\n', "not text"),
     ],
+    ids=itertools.count(),
 )  # fmt: skip
 def test_each_bad_file_is_one_error(tmp_path, name, data, message):
     path = tmp_path / name
@@ -304,7 +307,7 @@ def test_first_of_two_equal_keys_members_of_gzip_and_bom(tmp_path):
     path.write_bytes(b'\xef\xbb\xbf{"q": 1, "q": 2}\n{"q": 3, "q": "x"}\n')
     assert read_frame(path)[0]["q"].to_list() in ([1, 3], ["1", "3"])
     packed = tmp_path / "s.jsonl.gz"
-    packed.write_bytes(gzip.compress(GOOD) + gzip.compress(GOOD * 2) + b"\0" * 512)
+    packed.write_bytes(gzip.compress(GOOD, mtime=0) + gzip.compress(GOOD * 2) + b"\0" * 512)
     assert len(read_frame(packed)[0]) == 3
 
 
