@@ -105,8 +105,8 @@ def test_a_table_does_what_it_says_or_is_refused(case):
 def test_the_expected_update_of_every_draw_is_the_effective_reward(case, seed):
     phi, _, strength, k, method, baseline = case
     table = table_or_none(phi, k, method, baseline)
-    if table is None:
-        return
+    if table is None or (method in ("minimax", "variance_optimal") and len(phi.terms()) > 1):
+        return  # refused, or: counts are paid the sum of the terms' tables, not the table of the sum
     nu = np.random.default_rng(seed).dirichlet(np.ones(3)) * 0.97 + 0.01
     update, size = np.zeros(3), strength
     factorials = np.array([math.factorial(j) for j in range(k + 1)])
