@@ -51,7 +51,8 @@ class Certificate(Shown, Exported):
     def relative_gap(self) -> Array:
         """Gap / max(1, |value|)."""
         xp = namespace(self.gap)
-        return self.gap / xp.maximum(xp.abs(self.value), xp.ones_like(self.value))
+        size = xp.where(xp.isfinite(self.value), xp.abs(self.value), 1.0)
+        return self.gap / xp.maximum(size, xp.ones_like(size))
 
     def __str__(self) -> str:
         gap, value = to_numpy(self.gap), to_numpy(self.value)

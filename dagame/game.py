@@ -296,7 +296,10 @@ class AlignmentGame(DistributionalGame):
     def log_best_response(self, rewards: Array, beta: float | None = None) -> Array:
         """log(pi0 e^{u/beta} / Z) for rewards of traces (*batch, m, traces)."""
         tilted = self.log_reference + rewards / (self.beta if beta is None else beta)
-        return self._masked(log_normalise(self._masked(tilted)))
+        tilted = self._masked(tilted)
+        if not self._full_support:  # below any answer of the support, however little that is paid
+            tilted = namespace(tilted).where(self.support, tilted, 2 * LOG_ZERO)
+        return self._masked(log_normalise(tilted))
 
     def mirror_step(self, log_policy: Array, log_best: Array, step: Any) -> Array:
         """The policy moved a share step * beta of the way to the best response, in log space."""

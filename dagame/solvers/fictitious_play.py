@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..arrays import LOG_ZERO, Array, log_normalise, namespace
+from ..arrays import LOG_ZERO, Array, log, log_normalise, namespace
 from ..game import AlignmentGame, Evaluation
 
 
@@ -14,7 +14,7 @@ def _mixed(log_p: Array, log_q: Array, share: Any) -> Array:
     xp = namespace(log_p)
     top = xp.maximum(log_p, log_q)
     total = (1 - share) * xp.exp(log_p - top) + share * xp.exp(log_q - top)
-    return xp.where(top > LOG_ZERO / 2, top + xp.log(total), LOG_ZERO)
+    return xp.where(top > LOG_ZERO / 2, xp.maximum(top + log(total), 0 * top + LOG_ZERO), LOG_ZERO)
 
 
 @dataclass(frozen=True)
