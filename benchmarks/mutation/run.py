@@ -32,7 +32,7 @@ GROUPS = {
     "certificate": ["dagame/certificate.py"],
     "objectives": ["dagame/objectives/*.py"],
     "estimators": ["dagame/estimators/*.py"],
-    "group rewards": ["dagame/lm/rewards.py"],
+    "group rewards": ["dagame/lm/rewards.py", "dagame/lm/batch.py"],
     "sampled game": ["dagame/sampled.py"],
 }
 CORE = ("answer_map", "backends", "certificate", "classify", "constraints", "dynamics", "errors")
