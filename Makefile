@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test torture lint types bench docs figures notebooks clean
+.PHONY: demo test torture lint types audit bench docs figures notebooks clean
 
 demo: .venv/.installed
 	$(BIN)/dagame demo --out demo-out
@@ -20,6 +20,9 @@ lint: .venv/.installed
 
 types: .venv/.installed
 	$(BIN)/pyright
+
+audit: .venv/.installed
+	$(BIN)/python .ci/audit.py
 
 bench: .venv/.installed
 	for name in equivalence scaling solvers estimators lm; do OMP_NUM_THREADS=1 $(BIN)/dagame-bench $$name || exit 1; done

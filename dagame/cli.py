@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ._display import visible
 from .command import application, console, run
 from .demo import Recipe
 from .errors import DagameError
@@ -298,7 +299,9 @@ def _show(table: Table, written: Sequence[Path], stderr: bool) -> None:
     shown.print(table)
     for path in written:
         if path.exists():
-            shown.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+            shown.print(
+                f"wrote {visible(str(path))}", markup=False, highlight=False, soft_wrap=True
+            )
 
 
 @contextmanager
@@ -355,7 +358,7 @@ def _summary_table(found: SampleEquilibria) -> Table:
         ("no answer at all", s["lost_classes"]),
     ):
         if names:
-            shown = escape(", ".join(names[:8]))
+            shown = escape(", ".join(visible(name, 60) for name in names[:8]))
             table.add_row(label, "", f"{len(names)}: {shown}{' …' * (len(names) > 8)}")
     for label, count in (
         ("lines skipped", s["skipped_lines"]),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ._display import visible
 from .errors import DagameError
 from .output import hush, system_reason
 
@@ -98,7 +99,7 @@ def _refused(sentence: str) -> int:
 def _tell(sentence: str) -> None:
     """One line on stderr, if that can be written to."""
     with suppress(OSError):
-        print(" ".join(sentence.splitlines()), file=sys.stderr)
+        print(visible(" ".join(sentence.splitlines()), 2000), file=sys.stderr)
 
 
 def _reserve_streams() -> None:

@@ -160,16 +160,17 @@ class StreamedSolution:
 
     def write_weights(self, path: str | Path, *, piece: int = _PIECE) -> Path:
         """Write the weight of each trace (m, traces) as a .npy file, piece by piece, float32."""
-        m = len(self.ratio)
-        with replacing(path) as temporary, _Table(self.answers, "answers") as index:
-            traces = index.shape[-1]
-            shape = (m, traces)
-            out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
-            for at in _pieces(traces, piece):
-                for x in range(m):
-                    out[x, at] = self.ratio[x][index.read(x, at)]
-            out.flush()
-            del out
+        with (
+            replacing(path) as temporary,
+            temporary.open("wb") as stream,
+            _Table(self.answers, "answers") as index,
+        ):
+            shape = (len(self.ratio), index.shape[-1])
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(stream, header)
+            for x, ratio in enumerate(self.ratio):  # a full disk is an error; in a map it is SIGBUS
+                for at in _pieces(shape[-1], piece):
+                    stream.write(ratio[index.read(x, at)].astype("<f4").tobytes())
         return Path(path)
 
 

@@ -81,7 +81,9 @@ class Partition:
         frame = _joined(frame, context_table, ["class", *context_columns])
         frame = _joined(frame, answer_table, ["class", "answer"])
         lost = frame.filter(pl.col("class").is_null()).select(class_columns).unique()
-        index = frame.select(pl.col("class", "context", "index").fill_null(-1)).to_numpy()
+        index = frame.select(pl.col("class", "context", "index").fill_null(-1)).to_numpy(
+            writable=True
+        )
         if no_answer != "keep":
             index[frame["answer"].is_null().to_numpy(), 2] = -1
         return cls(

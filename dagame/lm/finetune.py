@@ -11,14 +11,19 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .._display import visible
 from ..errors import ConfigError, DagameError, OutputError
 from ..output import check_folder, locked, put_text, replacing_all, system_reason
 from ._schedule import schedule
 from .finetune_config import FinetuneConfig, read_config
 from .finetune_data import Row, read_rows
+from .loading import pretrained
 from .settings import check_sampling, grpo_config
 
 Made = TypeVar("Made")
+
+_UNREADABLE = ("UnpicklingError", "SafetensorError", "JSONDecodeError")
+"""What loading a damaged checkpoint, or one that holds more than tensors, raises."""
 
 
 def run_finetune(
@@ -124,6 +129,11 @@ def _stopping(folder: Path, processes: int) -> Iterator[None]:
         reason = system_reason(error)
         if reason is None and processes > 1 and _is_lost(error):
             reason = "another of its processes ended"
+        if reason is None and type(error).__name__ in _UNREADABLE:
+            raise OutputError(
+                f"the last checkpoint in {folder} cannot be read; delete it, and go on from the one "
+                "before with --resume."
+            ) from error
         if reason is None:
             raise
         raise OutputError(
@@ -182,17 +192,16 @@ def _tokenizer(config: FinetuneConfig, rows: list[Row], room: int) -> Any:
     """The model's tokenizer, once model and tokenizer are known to exist and prompts to fit."""
     from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
-    where = Path(config.model).expanduser()
+    where = Path(config.model)
     if where.is_dir() and not (where / "config.json").is_file():
         raise ConfigError(f"model {config.model!r} is a folder without a config.json.")
-    if not where.is_dir() and (config.model.startswith((".", "/", "~")) or where.is_file()):
+    if not where.is_dir() and (config.model.startswith((".", "/")) or where.is_file()):
         raise ConfigError(f"model {config.model!r} is no folder; save_pretrained makes one.")
-    try:
-        shape = AutoConfig.from_pretrained(config.model).get_text_config()
-        tokenizer = AutoTokenizer.from_pretrained(config.model, padding_side="left")
-    except Exception as error:  # files, network and hub raise anything
-        reason = " ".join(str(error).split())[:300]
-        raise ConfigError(f"model {config.model!r} cannot be read: {reason}") from None
+    trusted = bool(config.training.get("trust_remote_code", False))
+    shape = pretrained(AutoConfig, config.model, trust_remote_code=trusted).get_text_config()
+    tokenizer = pretrained(
+        AutoTokenizer, config.model, trust_remote_code=trusted, padding_side="left"
+    )
     if (where / "generation_config.json").is_file() or not where.is_dir():
         own = GenerationConfig.from_pretrained(config.model)
         check_sampling(own, config.training.get("generation_kwargs"))
@@ -209,7 +218,12 @@ def _tokenizer(config: FinetuneConfig, rows: list[Row], room: int) -> Any:
     template = config.training.get("chat_template_kwargs") or {}
     from .trl import prompt_ids
 
-    used = max(map(len, prompt_ids(tokenizer, [r["prompt"] for r in longest], template)))
+    try:
+        used = max(map(len, prompt_ids(tokenizer, [r["prompt"] for r in longest], template)))
+    except Exception as error:  # a chat template is a program
+        raise ConfigError(
+            f"prompts cannot be tokenised by the tokenizer of {config.model!r}: {_said(error)}."
+        ) from error
     if limit is not None and used + room > limit:
         raise ConfigError(
             f"a prompt of {used} tokens and training.max_completion_length {room} pass the model's "
@@ -238,7 +252,8 @@ def _trainer(
         options: dict[str, Any] = {"task_type": "CAUSAL_LM"} | config.lora
         lora = LoraConfig(**options)
     say("loading the model")
-    trainer = coherence_grpo(
+    trainer = _refusing(
+        coherence_grpo,
         config.model,
         data,
         config.make_objective(),
@@ -256,3 +271,19 @@ def _trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _refusing(make: Callable[..., Made], model: str, *arguments: Any, **options: Any) -> Made:
+    """What `make` makes of a model; what the trainer finds wrong with it or its settings, as a sentence."""
+    try:
+        return make(model, *arguments, **options)
+    except Exception as error:
+        if isinstance(error, DagameError) or system_reason(error) is not None:
+            raise
+        raise ConfigError(
+            f"the trainer refuses {model!r} or its settings: {_said(error)}."
+        ) from error
+
+
+def _said(error: Exception) -> str:
+    return visible(" ".join(str(error).split()) or type(error).__name__, 300).rstrip(".")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._display import markdown
 from ..objectives.names import LABELLED
 
 if TYPE_CHECKING:
@@ -79,14 +80,14 @@ def card(
         ("steps", f"{result['steps']} on {result['processes']} process(es), seed {config.seed}"),
         ("adapters", "LoRA " + json.dumps(config.lora) if config.lora is not None else "none"),
     ]  # fmt: skip
-    front = {"base_model": config.model, "library_name": "peft" if config.lora else "transformers"}
+    library = "peft" if config.lora else "transformers"
+    front = {"base_model": config.model, "library_name": library, "tags": ["dagame", "grpo"]}
     lines = [
         "---",
-        *(f"{key}: {json.dumps(value)}" for key, value in front.items()),
-        "tags: [dagame, grpo]",
+        *(f"{key}: {_quoted(value)}" for key, value in front.items()),
         "---",
         "",
-        f"# {Path(config.model).name}, fine-tuned for {name}",
+        f"# {markdown(Path(config.model).name)}, fine-tuned for {name}",
         "",
         "Trained by `dagame finetune` through TRL's GRPOTrainer, as the policy of a distributional",
         "alignment game (arXiv 2604.27166): rewards come from the answer distributions of its own",
@@ -94,7 +95,7 @@ def card(
         "",
         "| | |",
         "|---|---|",
-        *(f"| {key} | {_cell(value)} |" for key, value in rows),
+        *(f"| {key} | {markdown(value)} |" for key, value in rows),
         "",
         *_table(metrics),
         "Training metrics are about the policy's own samples on training prompts. Agreement and low",
@@ -104,6 +105,14 @@ def card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _quoted(value: Any) -> str:
+    """A value of YAML on one line, in quotes."""
+    import yaml
+
+    style: Any = {"default_style": '"', "default_flow_style": True, "width": 10**9}
+    return yaml.safe_dump(value, allow_unicode=True, **style).rstrip()
 
 
 def _labels(config: FinetuneConfig) -> str:
@@ -123,7 +132,3 @@ def _table(metrics: Sequence[dict[str, Any]]) -> list[str]:
         if name in first and name in last:
             lines.append(f"| {title} | {first[name]:.4g} | {last[name]:.4g} |")
     return [*lines, "", "![learning curves](curves.png)", ""]
-
-
-def _cell(value: str) -> str:
-    return " ".join(value.split()).replace("|", "\\|")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._display import visible
 from ..errors import DagameError, SettingsError
 from ..objectives import Objective
 from .sampling import inherited, shaping
@@ -160,8 +161,6 @@ def grpo_config(
     Raises:
         SettingsError: anything that breaks the game, with the value to set instead.
     """
-    from trl.trainer.grpo_config import GRPOConfig
-
     _check_game(objective, beta, kl, group_size, contexts, classes_per_step)
     if "num_generations" in trl_kwargs:
         raise SettingsError("num_generations is the group size; give group_size.")
@@ -182,12 +181,23 @@ def grpo_config(
     chosen.setdefault("activation_checkpointing", checkpointing)
     if not {"generation_batch_size", "steps_per_generation"} & set(trl_kwargs):
         tried: dict[str, Any] = chosen | {"per_device_train_batch_size": group_size}
-        probe = GRPOConfig(**tried)
+        probe = _made(tried)
         total = group_size * contexts * classes_per_step
         chosen |= _batches(chosen, total, probe.world_size)
-    config = GRPOConfig(**chosen)
+    config = _made(chosen)
     check_config(config, beta=beta, kl=kl, group_size=group_size, contexts=contexts)
     return config
+
+
+def _made(options: dict[str, Any]) -> GRPOConfig:
+    """The trainer's configuration; what it finds wrong itself, as a sentence."""
+    from trl.trainer.grpo_config import GRPOConfig
+
+    try:
+        return GRPOConfig(**options)
+    except Exception as error:  # its checks, files and packages that it looks for raise anything
+        reason = visible(" ".join(str(error).split()) or type(error).__name__, 300).rstrip(".")
+        raise SettingsError(f"the trainer refuses its settings: {reason}.") from error
 
 
 def check_config(

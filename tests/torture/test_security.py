@@ -415,7 +415,7 @@ def test_a_run_goes_on_without_running_what_its_checkpoint_holds(stopped, canary
     try:
         assert run_finetune(stopped / "run.yaml", resume=True)["resumed_from"] == 1
         assert part == "training_args.bin"  # which is never read
-    except (DagameError, pickle.UnpicklingError):
+    except DagameError:
         assert part != "training_args.bin"
     assert not canary.exists()
 
