@@ -19,7 +19,8 @@ from typing import Any
 
 from ..answers.equilibria import labelled_table
 from ..objectives.names import LABELLED, by_name, check_name
-from .finetune_config import AnswerSection, ObjectiveSection, _section
+from ._fields import section
+from .finetune_config import AnswerSection, ObjectiveSection
 from .rewards import ObjectiveOf
 from .settings import SettingsError, check_kl
 
@@ -81,7 +82,7 @@ class GameSection:
 
 def game_section(config: Mapping[str, Any]) -> GameSection:
     """The section `dagame` of a configuration, all keys known and of their type (`ConfigError`)."""
-    return _section(GameSection, config.get("dagame", {}), "verl's configuration", "dagame.")
+    return section(GameSection, config.get("dagame", {}), "verl's configuration", "dagame.")
 
 
 def check_settings(config: Mapping[str, Any]) -> tuple[str, float]:
