@@ -152,7 +152,8 @@ def test_games_are_solved_alone_as_in_a_batch_in_pieces_in_any_layout_and_in_tor
     for how, (other, at) in others.items():
         away = np.abs(np.asarray(other.policy) - whole.policy[at]).sum((-1, -2)) / 2
         gaps = np.maximum(whole.gap[at], 0) + np.maximum(np.asarray(other.gap), 0)
-        if not (whole.statuses[at] == other.statuses).all() or beta <= 0:
+        assert (whole.statuses[at] == other.statuses).all(), (how, whole.statuses[at])
+        if beta <= 0:
             continue  # games without a bound on the distance
         allowed = 2 * 3 * np.sqrt(gaps / beta) + 1e-11  # w_x >= 1/30, sum over 3 contexts
         assert (away <= np.sqrt(30) * allowed).all(), (how, away, gaps)
@@ -248,9 +249,9 @@ DIGEST = """
 """
 
 ENVIRONMENTS = [
-    {"threads": "1", "PYTHONHASHSEED": "0", "TZ": "UTC", "LC_ALL": "C.UTF-8"},
-    {"threads": "4", "PYTHONHASHSEED": "2", "TZ": "America/St_Johns", "LC_ALL": "tr_TR.UTF-8"},
-    {"threads": "2", "PYTHONHASHSEED": "1", "TZ": "Asia/Kathmandu", "LC_ALL": "de_DE.UTF-8"},
+    {"threads": "1", "PYTHONHASHSEED": "0", "TZ": "UTC"},
+    {"threads": "4", "PYTHONHASHSEED": "2", "TZ": "America/St_Johns"},
+    {"threads": "2", "PYTHONHASHSEED": "1", "TZ": "Asia/Kathmandu"},
 ]
 
 
@@ -267,7 +268,7 @@ def digest(environment, folder):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_threads_hash_seed_locale_and_time_zone_change_no_bit(tmp_path):
+def test_threads_hash_seed_and_time_zone_change_no_bit(tmp_path):
     rng = np.random.default_rng(1)
     lines = ["question,form,completion,right"]
     for k in range(600):
