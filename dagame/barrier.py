@@ -10,6 +10,10 @@ Oracle = Callable[[Array], tuple[Array, Array, Array]]
 """y (B, r) -> value (B,), gradient (B, r), Hessian (B, r, r); value inf outside the domain."""
 
 
+_FLAT = 1e12
+"""A positive coordinate beyond this has no slope but the barrier's, whose Newton steps double it for
+ever: the ridge of a free coordinate ends them."""
+
 _RUNAWAY = 1e25
 
 
@@ -41,7 +45,7 @@ def barrier_minimise(
         slope = gradient - t[:, None, ...] * inverse
         own = xp.linalg.diagonal(hessian) + t[:, None, ...] * inverse**2
         free = 1 + xp.max(xp.abs(hessian), axis=(-2, -1))
-        ridge = 1e-14 * xp.where(positive, own, free[:, None, ...])
+        ridge = 1e-14 * xp.where(positive & (y < _FLAT), own, free[:, None, ...])
         bend = hessian + (t[:, None, ...] * inverse**2 + ridge)[:, None, :] * eye
         move = _newton_step(bend, slope, y, simplex)
         decrement = -xp.sum(slope * move, axis=-1)

@@ -335,6 +335,44 @@ def test_a_small_cap_is_priced_to_the_last_digit(limit):
     )
 
 
+_RESTS = {
+    "cap": (dg.Cap([1], 0.05), dg.Cap([0], 0.05)),
+    "floor": (dg.Floor([1], 0.7), dg.Floor([0], 0.7)),
+    "moment": (dg.Moment([0.0, 1.0, 2.0], 1.2), dg.Moment([1.0, 2.0], 1.2)),
+    "parity": (dg.Parity(0.05), dg.Parity(0.05)),
+}
+
+
+@pytest.mark.parametrize("kind", [dg.HardConstraint, dg.SoftConstraint])
+@pytest.mark.parametrize("rest", sorted(_RESTS))
+@pytest.mark.parametrize("m", [1, 2])
+def test_a_cap_of_zero_beside_another_row_is_the_game_without_the_answer(kind, rest, m):
+    """J* = J* of the game on the answers left + beta sum_x w_x log of their mass in the reference."""
+    reference = np.array([[0.5, 0.3, 0.2], [0.2, 0.5, 0.3]])[:m]
+    whole, part = _RESTS[rest]
+    left = reference[:, 1:].sum(-1, keepdims=True)
+    small = dg.solve(dg.AlignmentGame(reference[:, 1:] / left, kind(part), beta=1.0))
+    game = dg.AlignmentGame(reference, kind(dg.Cap([0], 0.0) & whole), beta=1.0)
+    solution = dg.solve(game)
+    assert solution.value == pytest.approx(small.value + np.log(left).mean(), abs=1e-9)
+    np.testing.assert_allclose(solution.policy[:, 1:], small.policy, rtol=0, atol=1e-7)
+    on_it = dg.certify(game, reference)
+    assert on_it.value <= solution.value + 1e-9
+    assert on_it.upper_bound >= solution.value - 1e-9
+
+
+@pytest.mark.parametrize("kind", [dg.HardConstraint, dg.SoftConstraint])
+@pytest.mark.parametrize(
+    "idle", [dg.Floor([0], 0.0), dg.Parity(0.0), dg.Moment([1.0, 0.0, 0.0], 0.0)], ids=repr
+)
+def test_a_row_without_a_slope_leaves_the_others_theirs(kind, idle):
+    reference, cap = [[0.0, 0.6, 0.4]], dg.Cap([1], 0.05)
+    alone = dg.solve(dg.AlignmentGame(reference, kind(cap), beta=1.0))
+    both = dg.solve(dg.AlignmentGame(reference, kind(idle & cap), beta=1.0))
+    assert both.value == pytest.approx(alone.value, abs=1e-9)
+    np.testing.assert_allclose(both.policy, alone.policy, rtol=0, atol=1e-7)
+
+
 def test_the_value_of_another_iterate_does_not_widen_the_tolerance():
     rng = np.random.default_rng(1)
     for _ in range(scale(10)):
