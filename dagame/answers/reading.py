@@ -13,13 +13,13 @@ import os
 import re
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ..errors import SamplesError
-from .tables import read_rows, text_frame, typed
+from .tables import Faults, read_table, typed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,15 +41,20 @@ DEEPEST = 64
 MOST_CELLS = 500_000_000
 """Rows times columns of the table; lines with keys of their own make it large in small files."""
 
-_Faults = list[tuple[int, str]]
 
-
-def read_frame(path: str | Path, on_error: str = "stop") -> tuple[pl.DataFrame, list[int]]:
+def read_frame(
+    path: str | Path,
+    on_error: str = "stop",
+    *,
+    text: Collection[str] = (),
+    labels: Collection[str] = (),
+) -> tuple[pl.DataFrame, list[int]]:
     """The rows of a file and the numbers (from 1) of the lines that were skipped.
 
     Columns of mixed types become text, nested values as JSON. Of two equal keys in a JSON object
     the first counts. CSV is quoted as in RFC 4180, an empty field is null, and a record is named by
-    its first line.
+    its lines; behind a line whose quotes are not in order the next line is taken for a record. Of
+    CSV the columns `text` stay text, and `labels`, the names of things, unless they are integers.
 
     Raises:
         SamplesError: no such file, an unknown suffix, an empty or damaged file, other contents than
@@ -64,6 +69,8 @@ def read_frame(path: str | Path, on_error: str = "stop") -> tuple[pl.DataFrame, 
     except OSError as error:
         raise SamplesError(f"{path} cannot be read: {error.strerror or error}.") from None
     frame, faults = _parse(path, data, kind, on_error)
+    if kind in ("csv", "tsv"):
+        frame = typed(frame, text, labels)
     if not len(frame) or not frame.width:
         if faults:
             raise SamplesError(f"{path} has no well-formed line.")
@@ -147,7 +154,7 @@ def _unpacked(path: Path, data: bytes) -> bytes:
 # -- the rows -------------------------------------------------------------------------------------
 
 
-def _parse(path: Path, data: bytes, kind: str, on_error: str) -> tuple[pl.DataFrame, _Faults]:
+def _parse(path: Path, data: bytes, kind: str, on_error: str) -> tuple[pl.DataFrame, Faults]:
     import polars as pl
 
     try:
@@ -184,17 +191,18 @@ def _stop(path: Path, fault: tuple[int, str]) -> NoReturn:
     )
 
 
-def _json_lines(path: Path, data: bytes, on_error: str) -> tuple[pl.DataFrame, _Faults]:
-    """By polars; where a line may be faulty, line by line by Python's strict parser first."""
+def _json_lines(path: Path, data: bytes, on_error: str) -> tuple[pl.DataFrame, Faults]:
+    """By polars; lines that it may misread, and all where it fails, by Python's strict parser."""
     import polars as pl
 
     count, doubtful = _survey(data)
-    faults = list(_json_faults(data)) if doubtful else []
+    faults = list(_json_faults(data, doubtful)) if doubtful else []
     if not faults:
         try:
             return _typed_lines(path, data, count), []
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-            faults = list(_json_faults(data))
+            pass
+    faults = list(_json_faults(data))
     if not faults:
         return _typed_lines(path, _with_text_for_mixtures(data), count), []
     if on_error == "stop":
@@ -205,17 +213,26 @@ def _json_lines(path: Path, data: bytes, on_error: str) -> tuple[pl.DataFrame, _
     return frame, faults
 
 
-def _survey(data: bytes) -> tuple[int, bool]:
-    """The number of lines that are not blank, and whether polars might misread one.
+_HALF_PAIR = re.compile(
+    rb"\\(?:\\u[dD]"  # behind a backslash that may be one itself
+    rb"|u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F]))"
+)
+
+
+def _survey(data: bytes) -> tuple[int, set[int]]:
+    """The number of lines that are not blank, and the numbers of those that polars might misread.
 
     It takes half of a surrogate pair for some other character, and deep nesting makes it slow.
     """
-    count, openers = 0, 0
-    for line in io.BytesIO(data):
+    count, doubtful = 0, set()
+    pairs = b"\\ud" in data or b"\\uD" in data
+    for number, line in enumerate(io.BytesIO(data), 1):
         if not line.isspace():
             count += 1
-            openers = max(openers, line.count(b"[") + line.count(b"{"))
-    return count, openers > DEEPEST or b"\\ud" in data or b"\\uD" in data
+            deep = line.count(b"[") + line.count(b"{") > DEEPEST
+            if deep or (pairs and b"\\u" in line and _HALF_PAIR.search(line)):
+                doubtful.add(number)
+    return count, doubtful
 
 
 def _typed_lines(path: Path, data: bytes, rows: int) -> pl.DataFrame:
@@ -235,10 +252,10 @@ def _typed_lines(path: Path, data: bytes, rows: int) -> pl.DataFrame:
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 
 
-def _json_faults(data: bytes) -> Iterator[tuple[int, str]]:
-    """(line number, what is wrong) of every malformed line."""
+def _json_faults(data: bytes, only: set[int] | None = None) -> Iterator[tuple[int, str]]:
+    """(line number, what is wrong) of every malformed line, or of those among some."""
     for number, line in enumerate(io.BytesIO(data), 1):
-        if line.isspace():
+        if line.isspace() or (only is not None and number not in only):
             continue
         depth = 0
         if line.count(b"[") + line.count(b"{") > DEEPEST:
@@ -299,15 +316,13 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _csv(path: Path, data: bytes, separator: str, on_error: str) -> tuple[pl.DataFrame, _Faults]:
-    rows, faults = read_rows(data, separator)
-    header = next(rows, [])
-    if faults:
+def _csv(path: Path, data: bytes, separator: str, on_error: str) -> tuple[pl.DataFrame, Faults]:
+    header, frame, faults = read_table(data, separator)
+    if faults and not header:
         raise SamplesError(f"{path}, line {faults[0][0]}, the header: {faults[0][1]}.")
     twice = [name for name, count in Counter(header).items() if count > 1]
     if twice:
         raise SamplesError(f"{path} has two columns called {twice[0]!r}.")
-    frame = text_frame(header, rows)
     if faults and on_error == "stop":
         _stop(path, faults[0])
-    return typed(frame), faults
+    return frame.rename(dict(zip(frame.columns, header, strict=True))), faults

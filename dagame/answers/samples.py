@@ -80,7 +80,8 @@ class Samples:
             check_pattern(abstain, "abstain pattern")
         say = progress or (lambda stage: None)
         say("reading")
-        frame, skipped = read_frame(path, on_error)
+        labels = {*_names(class_by), *(() if context_by is None else _names(context_by))}
+        frame, skipped = read_frame(path, on_error, text=(completion,), labels=labels)
         text = _column(frame, completion, "completion")
         _require_text(text, completion)
         say("extracting answers")
@@ -175,10 +176,14 @@ def _column(frame: pl.DataFrame, name: str, role: str) -> pl.Series:
     return frame[name]
 
 
+def _names(by: str | Sequence[str]) -> list[str]:
+    return [by] if isinstance(by, str) else list(by)
+
+
 def _named(frame: pl.DataFrame, by: str | Sequence[str], role: str) -> pl.DataFrame:
     import polars as pl
 
-    names = [by] if isinstance(by, str) else list(by)
+    names = _names(by)
     if len(set(names)) != len(names) or not names:
         raise SamplesError(f"name each {role} column once, and at least one.")
     columns = [_column(frame, name, role) for name in names]

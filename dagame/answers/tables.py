@@ -4,90 +4,180 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import polars as pl
 
+Faults = list[tuple[int, str]]
+
 _BLOCK = 50_000
 _INTEGER = r"^(?:0|-?[1-9][0-9]{0,17})$"
-_REAL = r"^-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,17})?(?:[eE][-+]?[0-9]{1,2})?$"
+_REAL = r"^-?(?:0|[1-9][0-9]{0,16})(?:\.[0-9]{1,20})?(?:[eE][-+]?[0-9]{1,2})?$"
+_LIMIT = Lock()
 
 
-def read_rows(data: bytes, separator: str) -> tuple[Iterator[list[str]], list[tuple[int, str]]]:
-    """The records, header first, and a list that fills with (first line, fault) as they are read.
+def read_table(data: bytes, separator: str) -> tuple[list[str], pl.DataFrame, Faults]:
+    """The header, the other records as columns "0", "1", ... of text, and the faulty lines.
 
     Faults: another number of fields than the header, quotes that do not close or end within a
-    field, bytes that are no UTF-8.
+    field, bytes that are no UTF-8. A record whose quotes are in order is faulty with all its lines;
+    where they are not, its first line is, and reading goes on at the next one. Empty fields are
+    null. The header is empty where a fault comes before it.
     """
-    faults: list[tuple[int, str]] = []
-    return _records(data, separator, faults), faults
+    import polars as pl
+
+    frame = None if b'"' in data else _split(data, separator)
+    if frame is not None:
+        return frame
+    faults: Faults = []
+    with _fields_of_any_size(len(data)):
+        rows = _records(data, separator, faults)
+        header = next(rows, [])
+        if faults or not header:
+            return [], pl.DataFrame(), faults
+        return header, _text_frame(len(header), rows), faults
 
 
-def _records(data: bytes, separator: str, faults: list[tuple[int, str]]) -> Iterator[list[str]]:
-    stream = io.TextIOWrapper(io.BytesIO(data), "utf-8", "surrogateescape", newline="")
-    reader = csv.reader(stream, delimiter=separator, strict=True)
-    width, end = None, 0
-    while True:
-        begin, row = end + 1, []
+def _split(data: bytes, separator: str) -> tuple[list[str], pl.DataFrame, Faults] | None:
+    """The same for text without quotes, where lines are records; None where that is not so."""
+    import polars as pl
+
+    data = data.replace(b"\r\n", b"\n")
+    try:
+        lines = pl.Series("line", [] if b"\r" in data else data.decode().split("\n"))
+    except UnicodeDecodeError:
+        return None
+    table = lines.to_frame().with_row_index("number", 1).filter(pl.col("line") != "")
+    if not len(table):
+        return None
+    header = table["line"][0].split(separator)
+    width = len(header)
+    table = table[1:].with_columns(
+        width=pl.col("line").str.count_matches(separator, literal=True) + 1
+    )
+    wrong = table.filter(pl.col("width") != width)
+    faults = [(n, _wrong_width(w, width)) for n, w in wrong.select("number", "width").iter_rows()]
+    fields = table.filter(pl.col("width") == width)["line"].str.split_exact(separator, width - 1)
+    frame = fields.struct.rename_fields([str(k) for k in range(width)]).struct.unnest()
+    return header, _without_empty(frame), faults
+
+
+def _wrong_width(found: int, width: int) -> str:
+    return f"{found} fields where the header has {width}"
+
+
+def _records(data: bytes, separator: str, faults: Faults) -> Iterator[list[str]]:
+    lines = list(io.TextIOWrapper(io.BytesIO(data), "utf-8", "surrogateescape", newline=""))
+    valid = _is_utf8(data)
+    at = begin = doomed = 0
+
+    def feed() -> Iterator[str]:
+        """Lines from `at`; none of those up to `doomed`, in which an open quote ends in a fault.
+
+        So no line is read more than twice: as a record's first line and within its quotes.
+        """
+        nonlocal at
+        while at < len(lines) and not begin < at <= doomed:
+            at += 1
+            yield lines[at - 1]
+
+    width, reader = 0, csv.reader(feed(), delimiter=separator, strict=True)
+    while at < len(lines):
+        begin = at
         try:
-            with _fields_of_any_size(len(data)):
-                row = next(reader)
-            "".join(row).encode()
-        except StopIteration:
-            return
+            row = next(reader)
         except csv.Error as error:
-            faults.append((begin, f"badly quoted ({error})"))
-            row = []
-        except UnicodeEncodeError:
-            faults.append((begin, "not valid UTF-8"))
-            row = []
-        end = reader.line_num
-        width = width or len(row)
-        if row and len(row) != width:
-            faults.append((begin, f"{len(row)} fields where the header has {width}"))
+            faults.append((begin + 1, f"badly quoted ({error})"))
+            doomed, at = max(doomed, at - 1), begin + 1
+            reader = csv.reader(feed(), delimiter=separator, strict=True)
+            continue
+        width, fault = width or len(row), None
+        if not valid and not _is_utf8("".join(row).encode("utf-8", "surrogateescape")):
+            fault = "not valid UTF-8"
+        elif row and len(row) != width:
+            fault = _wrong_width(len(row), width)
+        if fault:
+            faults += [(number, fault) for number in range(begin + 1, at + 1)]
         elif row:
             yield row
 
 
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 @contextmanager
 def _fields_of_any_size(size: int) -> Iterator[None]:
-    before = csv.field_size_limit(size + 1)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
+    """csv's bound on a field, which is one for all threads, out of the way."""
+    with _LIMIT:
+        before = csv.field_size_limit(size + 1)
+        try:
+            yield
+        finally:
+            csv.field_size_limit(before)
 
 
-def text_frame(header: list[str], rows: Iterator[list[str]]) -> pl.DataFrame:
-    """All columns as text, empty fields null."""
+def _text_frame(width: int, rows: Iterator[list[str]]) -> pl.DataFrame:
     import polars as pl
 
-    blocks = [pl.DataFrame(schema=dict.fromkeys(header, pl.String))]
+    names = [str(k) for k in range(width)]
+    blocks = [pl.DataFrame(schema=dict.fromkeys(names, pl.String))]
     while block := list(islice(rows, _BLOCK)):
-        columns = zip(header, zip(*block, strict=True), strict=True)
+        columns = zip(names, zip(*block, strict=True), strict=True)
         blocks.append(pl.DataFrame({name: pl.Series(values) for name, values in columns}))
-    frame = pl.concat(blocks)
+    return _without_empty(pl.concat(blocks))
+
+
+def _without_empty(frame: pl.DataFrame) -> pl.DataFrame:
+    import polars as pl
+
     return frame.with_columns(pl.when(pl.all() != "").then(pl.all()).name.keep())
 
 
-def typed(frame: pl.DataFrame) -> pl.DataFrame:
-    """Columns of plain integers, decimals or truth values as such; "01" or "1e400" stay text."""
+def typed(
+    frame: pl.DataFrame, text: Collection[str] = (), labels: Collection[str] = ()
+) -> pl.DataFrame:
+    """Columns of plain integers, decimals or truth values as such; "01" or "1e400" stay text.
+
+    Decimals are numbers where float64 keeps every digit but zeros at the end. The columns `text`
+    stay text, and `labels`, which are told apart by how they are written, unless they are integers.
+    """
     import polars as pl
 
     def those(pattern: str) -> set[str]:
         if not len(frame):
             return set()
         match = frame.select(pl.all().str.contains(pattern).all() & pl.all().is_not_null().any())
-        return {name for name, yes in match.row(0, named=True).items() if yes}
+        return {name for name, yes in match.row(0, named=True).items() if yes} - set(text)
 
-    integers, truths = those(_INTEGER), those("^(?:true|false|True|False)$")
-    reals = those(_REAL) - integers
+    integers = those(_INTEGER)
+    truths = those("^(?:true|false|True|False)$") - set(labels)
+    reals = those(_REAL) - integers - set(labels)
+    reals = {name for name in reals if _keeps_digits(frame[name])}
     return frame.with_columns(
         pl.col(integers).cast(pl.Int64),
         pl.col(reals).cast(pl.Float64),
         pl.col(truths).str.to_lowercase() == "true",
     )
+
+
+def _keeps_digits(column: pl.Series) -> bool:
+    """Whether the shortest text of each float64 has the digits of the text it was read from."""
+    import polars as pl
+
+    read = column.cast(pl.Float64).cast(pl.String)
+    return bool((_digits(column) == _digits(read)).all())
+
+
+def _digits(column: pl.Series) -> pl.Series:
+    plain = column.str.replace("[eE].*$", "").str.replace_all("[-.]", "")
+    return plain.str.strip_chars_start("0").str.strip_chars_end("0")

@@ -160,7 +160,8 @@ def test_any_cut_and_any_byte_changed_ends_in_rows_or_one_error(tmp_path):
                 failed += 1
                 longest = max(longest, len(str(error)))
             else:
-                assert len(found) + len(skipped) <= len(rows) + 2
+                text = gzip.decompress(data) if name.endswith("gz") else bytes(data)
+                assert len(found) + len(skipped) <= len(text.splitlines())
                 assert mode == "skip" or not skipped
     assert failed > 20
     assert longest < 600
@@ -194,67 +195,6 @@ def test_damaged_parquet_is_one_error(tmp_path):
     path = tmp_path / "s.parquet"
     pl.DataFrame({"q": [1, 2] * 20, "completion": ["#### 1", "x"] * 20}).write_parquet(path)
     assert limited(PARQUET, path, SEED, scale(150), seconds=60 * FACTOR).strip() == "done"
-
-
-# -- CSV ------------------------------------------------------------------------------------------
-
-
-def test_csv_records_against_what_was_written(tmp_path):
-    rng = random.Random(SEED)
-    alphabet = ["a", '"', ",", "\t", "\n", "\r\n", "é", "0", " ", "\x00", "####"]
-    for _ in range(scale(150)):
-        rows = [
-            {
-                "q": rng.choice("abc"),
-                "completion": "".join(rng.choice(alphabet) for _ in range(rng.randrange(6)))
-                + "#### 1",
-            }
-            for _ in range(rng.randrange(1, 6))
-        ]
-        text, bad, good, line = "q,completion\n", [], [], 2
-        for row in rows:
-            record = "{},{}\n".format(*('"' + v.replace('"', '""') + '"' for v in row.values()))
-            if rng.random() < 0.3:
-                record = record[:-1] + rng.choice((",x\n", "z\n"))
-                bad.append(line)
-            else:
-                good.append(row)
-            text += record
-            line += record.count("\n")
-        path = tmp_path / "s.csv"
-        path.write_bytes(text.encode())
-        if bad:
-            with pytest.raises(SamplesError, match=rf"line {bad[0]}:"):
-                read_frame(path)
-        if good:
-            found, skipped = read_frame(path, "skip")
-            assert skipped == bad
-            assert found["completion"].to_list() == [row["completion"] for row in good]
-
-
-@pytest.mark.parametrize(
-    ("column", "values"),
-    [
-        ("q", ["01", "1", "1.0"]),
-        ("q", ["9223372036854775808", "1"]),
-        ("q", ["9007199254740993", "9007199254740992", "1.5"]),
-        ("q", ["true", "1", "True"]),
-        ("q", ["1"] * 11_000 + ["x"]),
-        ("", ["a", "b"]),
-        ("\u202eevil\x1b[31m", ["a", "b"]),
-        ("x" * 100_000, ["a", "b"]),
-    ],
-    ids=itertools.count(),
-)
-def test_csv_names_are_never_rounded_or_merged(tmp_path, column, values):
-    path = tmp_path / "s.csv"
-    path.write_text(f'"{column}",completion\n' + "".join(f"{v},#### 1\n" for v in values))
-    samples = Samples.read(path, column, extract="gsm8k")
-    assert {str(name) for (name,) in samples.partition.class_names} == set(values)
-    with pytest.raises(SamplesError) as caught:
-        Samples.read(path, "nothing", extract="gsm8k")
-    assert str(caught.value).isprintable()
-    assert len(str(caught.value)) < 1000
 
 
 # -- one file, one error --------------------------------------------------------------------------
@@ -398,3 +338,18 @@ def test_large_files_in_bounded_memory(tmp_path, name, outcome):
         line = ",".join(str(k) for k in range(20_000))
         path.write_text(f"{line}\n{line}\n{line}\n")
     assert limited(BOMB, path, gigabytes=2).startswith(outcome)
+
+
+def test_half_pairs_and_escaped_emoji_line_by_line(tmp_path):
+    rng = random.Random(SEED)
+    pieces = ["\\ud83d", "\\ude00", "\\ud83d\\ude00", "\\uD83D\\uDE00", "\\\\", "ud83d", "\\n", "x"]
+    for _ in range(scale(100)):
+        values = ["".join(rng.choice(pieces) for _ in range(rng.randrange(5))) for _ in range(6)]
+        path = tmp_path / "s.jsonl"
+        path.write_text("".join(f'{{"v": "{v}"}}\n' for v in values))
+        read = [json.loads(f'"{v}"') for v in values]
+        bad = [k for k, v in enumerate(read, 1) if re.search("[\ud800-\udfff]", v)]
+        if len(bad) < len(values):
+            found, skipped = read_frame(path, "skip")
+            assert skipped == bad
+            assert found["v"].to_list() == [v for k, v in enumerate(read, 1) if k not in bad]
