@@ -49,7 +49,7 @@ def run_finetune(
     """
     from accelerate import PartialState
 
-    from .run_folder import prepare
+    from .run_folder import prepare, staying
 
     say, started = progress or (lambda stage: None), time.perf_counter()
     say("checking the configuration")
@@ -73,15 +73,17 @@ def run_finetune(
     with ExitStack() as held, _stopping(folder, state.num_processes):
         agreed(lambda: held.enter_context(locked(folder)))
         checkpoint = agreed(lambda: prepare(folder, config, state.num_processes, resume))
+        held.enter_context(staying(folder))
         trainer = _trainer(config, folder, data, tokenizer, settings, say)
-        trainer.train(resume_from_checkpoint=checkpoint)
+        with _going_on(trainer, checkpoint):
+            trainer.train(resume_from_checkpoint=checkpoint)
         say("saving the model")
         result = {
             "output": str(folder),
             "model": str(folder / "model"),
             "steps": trainer.state.global_step,
             "seconds": time.perf_counter() - started,
-            "resumed_from": None if checkpoint is None else int(checkpoint.rpartition("-")[2]),
+            "resumed_from": _step(checkpoint),
             "processes": state.num_processes,
             "main": state.is_main_process,
         }
@@ -129,16 +131,31 @@ def _stopping(folder: Path, processes: int) -> Iterator[None]:
         reason = system_reason(error)
         if reason is None and processes > 1 and _is_lost(error):
             reason = "another of its processes ended"
-        if reason is None and type(error).__name__ in _UNREADABLE:
-            raise OutputError(
-                f"the last checkpoint in {folder} cannot be read; delete it, and go on from the one "
-                "before with --resume."
-            ) from error
         if reason is None:
             raise
         raise OutputError(
             f"the run in {folder} stopped: {reason}; when that is put right, go on with --resume."
         ) from error
+
+
+@contextmanager
+def _going_on(trainer: Any, checkpoint: str | None) -> Iterator[None]:
+    """An error of reading the checkpoint, which ends before the next step does, as one sentence."""
+    try:
+        yield
+    except Exception as error:
+        resumed = _step(checkpoint)
+        unreadable = type(error).__name__ in _UNREADABLE or "PytorchStreamReader" in str(error)
+        if resumed is None or trainer.state.global_step > resumed or not unreadable:
+            raise
+        raise OutputError(
+            f"the checkpoint {checkpoint} cannot be read; delete it, and go on from the one before "
+            "with --resume."
+        ) from error
+
+
+def _step(checkpoint: str | None) -> int | None:
+    return None if checkpoint is None else int(checkpoint.rpartition("-")[2])
 
 
 def _is_lost(error: Exception) -> bool:

@@ -15,8 +15,8 @@ import json
 import math
 import platform
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -37,14 +37,20 @@ def prepare(folder: Path, config: FinetuneConfig, processes: int, resume: bool) 
 
     Raises:
         OutputError: there is a run already and `resume` is off; or it is on, and the run there has
-            another configuration or number of processes, or its run.json is damaged.
+            another configuration or number of processes, its run.json is damaged or gone, or none of
+            the checkpoints that it completed is whole.
     """
     record, wanted = folder / "run.json", _plain(config)
+    checkpoints = folder / "checkpoints"
     if record.exists() and not resume:
         raise OutputError(
             f"{folder} holds a run already; resume it with --resume, or name a new output."
         )
     if not record.exists():
+        if begun := _begun(checkpoints):
+            raise OutputError(
+                f"{folder} holds {', '.join(begun)} but no run.json; restore that, or name a new output."
+            )
         versions = {name: _version(name) for name in PACKAGES}
         versions |= {"python": platform.python_version(), "platform": platform.platform()}
         command = [Path(sys.argv[0]).name, *sys.argv[1:]]
@@ -63,7 +69,21 @@ def prepare(folder: Path, config: FinetuneConfig, processes: int, resume: bool) 
             f"{folder} was begun with {processes_then} processes, now there are {processes}; "
             "their random numbers differ, so launch as many as then."
         )
-    return last_complete(folder / "checkpoints")
+    found = last_complete(checkpoints)
+    lost = [] if found else _begun(checkpoints)
+    # A run that was killed while it wrote its first checkpoint left that alone, and without a mark.
+    if len(lost) > 1 or (lost and (checkpoints / lost[0] / COMPLETE).exists()):
+        raise OutputError(
+            f"no checkpoint in {checkpoints} is whole, of {', '.join(lost)}; restore one from a copy, "
+            "or remove them to begin again from the first step."
+        )
+    return found
+
+
+def _begun(folder: Path) -> list[str]:
+    """Names of the checkpoints, whole or not, the newest first."""
+    found = [path for path in folder.glob("checkpoint-*") if path.is_dir() and _step(path) >= 0]
+    return [path.name for path in sorted(found, key=_step, reverse=True)]
 
 
 def _record(path: Path) -> tuple[dict[str, Any], int]:
@@ -79,21 +99,23 @@ def _record(path: Path) -> tuple[dict[str, Any], int]:
 
 def last_complete(folder: Path) -> str | None:
     """The newest checkpoint that was written to its end and has all of its files still."""
-    found = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
-    whole = (path for path in sorted(found, key=_step, reverse=True) if _whole(path))
-    return next((str(path) for path in whole if _step(path) >= 0), None)
+    whole = (folder / name for name in _begun(folder) if _whole(folder / name))
+    return next(map(str, whole), None)
 
 
 def _step(checkpoint: Path) -> int:
-    number = checkpoint.name.rpartition("-")[2]
+    number = checkpoint.name.removeprefix("checkpoint-")
     return int(number) if number.isdecimal() else -1
 
 
 def _whole(checkpoint: Path) -> bool:
-    """Whether every file that its mark names has the size that it had."""
+    """Whether every file that its mark names has the size that it had; early marks name none."""
     try:
-        sizes = json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))["files"]
-        return all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
+        mark = json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))
+        if mark == {"step": _step(checkpoint)}:
+            return True
+        sizes = mark["files"].items()
+        return all((checkpoint / name).stat().st_size == size for name, size in sizes)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return False
 
@@ -118,6 +140,31 @@ def _version(name: str) -> str | None:
         return None
 
 
+@contextmanager
+def staying(folder: Path) -> Iterator[None]:
+    """Whatever goes wrong once the folder of a run is gone, goes wrong because of that."""
+    from accelerate import PartialState
+
+    try:
+        yield
+    except Exception as error:
+        if PartialState().is_main_process and not _is_there(folder):
+            raise _moved(folder) from error
+        raise
+
+
+def _is_there(folder: Path) -> bool:
+    """Whether it is the one that the run began in: libraries make folders anew."""
+    return (folder / "run.json").exists()
+
+
+def _moved(folder: Path) -> OutputError:
+    return OutputError(
+        f"{folder} was moved or removed while the run went on; put it back and go on with --resume, "
+        "or name a new output."
+    )
+
+
 class RunFiles(TrainerCallback):
     """metrics.jsonl, the marks of complete checkpoints, and progress, while a run goes on."""
 
@@ -125,8 +172,8 @@ class RunFiles(TrainerCallback):
         """`progress` is told of each logged step."""
         from accelerate import PartialState
 
-        self.metrics, self.record = folder / "metrics.jsonl", folder / "run.json"
-        self.progress = progress
+        self.metrics = folder / "metrics.jsonl"
+        self.folder, self.progress = folder, progress
         self.main = PartialState().is_main_process
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -140,11 +187,8 @@ class RunFiles(TrainerCallback):
         """One line of finite numbers; `OutputError` if the folder is there no more."""
         if not self.main or "loss" not in (logs or {}):
             return
-        if not self.record.exists():
-            raise OutputError(
-                f"{self.record.parent} was moved or removed while the run went on; put it back and go "
-                "on with --resume, or name a new output."
-            )
+        if not _is_there(self.folder):
+            raise _moved(self.folder)
         numbers = {k: v for k, v in logs.items() if isinstance(v, int | float) and math.isfinite(v)}
         with self.metrics.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({"step": state.global_step, **numbers}) + "\n")

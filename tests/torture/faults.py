@@ -1,9 +1,10 @@
 """Faults at chosen moments: a process that forks runs of the command line and lets each fail differently.
 
-A run is killed at its k-th change of a folder (audit hook: files opened for writing, renames, locks,
-folders made and removed), or when a file passes n bytes, in the middle of the write, whatever library
-writes (RLIMIT_FSIZE); or there its writes fail instead, as on a full disk. Started as a script this
-is the parent, which imports and then forks: no run waits for imports, and no thread is alive at a fork.
+A run is killed, or its folder moved away, at its k-th change of that (audit hook: files opened for
+writing, renames, locks, folders made and removed); or it is killed when a file passes n bytes, in the
+middle of the write, whatever library writes (RLIMIT_FSIZE); or there its writes fail instead, as on a
+full disk. Started as a script this is the parent, which imports and then forks: no run waits for
+imports, and no thread is alive at a fork.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,18 +93,19 @@ class Forks:
         call: str = COMMAND,
         kill: int | None = None,
         signal_number: int = signal.SIGKILL,
+        move: int | None = None,
         root: str | Path = "/",
         torn: int | None = None,
         full: int | None = None,
         env: dict[str, str] | None = None,
         limit: float = 180,
     ) -> Outcome:
-        """One run; `kill`: at its k-th change under `root`; `torn`, `full`: at n bytes of a file."""
+        """One run; `kill`, or `move` root: at its k-th change; `torn`, `full`: at n bytes of a file."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         job = {"argv": [str(a) for a in argv], "call": call, "kill": kill, "root": str(root)}
         job |= {"torn": torn, "full": full, "env": env or {}, "limit": limit}
-        job |= {"signal": int(signal_number)}
+        job |= {"signal": int(signal_number), "move": move}
         self.process.stdin.write(json.dumps(job) + "\n")
         self.process.stdin.flush()
         return Outcome(**json.loads(self.process.stdout.readline()))
@@ -189,12 +191,14 @@ def _arm(job: dict[str, Any]) -> list[int] | None:
         signal.signal(signal.SIGXFSZ, kind)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     if job["kill"] is not None:
-        return _kill_at(job["kill"], job["root"], job["signal"])
+        return _at(job["kill"], job["root"], lambda: os.kill(os.getpid(), job["signal"]))
+    if job["move"] is not None:
+        return _at(job["move"], job["root"], lambda: os.rename(job["root"], job["root"] + ".moved"))
     return None
 
 
-def _kill_at(k: int, root: str, number: int) -> list[int]:
-    """The number of changes so far, in a list."""
+def _at(k: int, root: str, act: Callable[[], None]) -> list[int]:
+    """Act at the k-th change; the number of changes so far, in a list."""
     seen, prefix = [0], os.path.realpath(root)
 
     def hook(event: str, arguments: Any) -> None:
@@ -208,7 +212,7 @@ def _kill_at(k: int, root: str, number: int) -> list[int]:
         if changes:
             seen[0] += 1
             if seen[0] == k:
-                os.kill(os.getpid(), number)
+                act()
 
     sys.addaudithook(hook)
     return seen
@@ -231,10 +235,14 @@ def build_tables() -> None:
 
 
 def write_set() -> None:
+    """`fill_set` of the folder and word given."""
+    fill_set(Path(sys.argv[1]), sys.argv[2])
+
+
+def fill_set(root: Path, word: str) -> None:
     """Two files and a folder of two, all filled with one word."""
     from dagame.output import replacing_all
 
-    root, word = Path(sys.argv[1]), sys.argv[2]
     first, second, folder = root / "first", root / "second", root / "folder"
     with replacing_all([first, second], folders=[folder]) as drafts:
         drafts[first].write_text(word * 100)
