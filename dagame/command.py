@@ -98,6 +98,8 @@ def _refused(sentence: str) -> int:
 
 def _tell(sentence: str) -> None:
     """One line on stderr, if that can be written to."""
+    if sys.stderr is None:  # closed: print would fall back on standard output
+        return
     with suppress(OSError):
         print(visible(" ".join(sentence.splitlines()), 2000), file=sys.stderr)
 

@@ -32,7 +32,10 @@ except ImportError:  # Windows: nothing is locked, and what a killed writer left
 
 
 def check_file(path: str | Path, taken: Sequence[str | Path] = ()) -> Path:
-    """The path, if a file can be written there and is none of those read or written; else `OutputError`."""
+    """The path, if a file can be written there, outside of what is taken; else `OutputError`.
+
+    `taken`: files and folders that are read or written besides.
+    """
     path = Path(path)
     try:
         if path.is_dir():
@@ -40,7 +43,7 @@ def check_file(path: str | Path, taken: Sequence[str | Path] = ()) -> Path:
         folder = _place(path).parent
         if not folder.is_dir():
             raise OutputError(f"{path} cannot be written: the folder {folder} does not exist.")
-        if _place(path) in map(_place, taken):
+        if any(_place(other) in (_place(path), *_place(path).parents) for other in taken):
             raise OutputError(f"{path} is read or written already in this run; name another file.")
     except (OSError, ValueError) as error:
         if isinstance(error, OutputError):
@@ -120,46 +123,85 @@ def replacing_all(
     """Temporary paths, by their targets, for results that belong together; folders exist already.
 
     If all went well they are renamed one after the other, once the old versions of all but the first
-    are gone: whenever it is stopped, what is there comes from one run. A device or pipe is written to
-    as it is, a symbolic link is followed.
+    are gone: whenever it is stopped, what is there comes from one run. If that fails, what could not
+    be renamed is kept beside its place. A device or pipe is written to as it is, a symbolic link is
+    followed. An error that names another file, such as one that is read, stays as it is.
 
     Raises:
-        OutputError: a write failed.
+        OutputError: a write failed, or two of the targets are one place.
     """
     drafts: list[_Draft] = []
-    given: dict[str | Path, Path] = {}
-    at: str | Path = ""
     try:
+        given = _begin(files, folders, drafts)
         try:
-            for at in [*folders, *files]:
-                if _is_special(at):
-                    given[at] = Path(at)
-                    continue
-                drafts.append(_Draft(_place(at), folder=at in folders))
-                given[at] = drafts[-1].path
-            at = ", ".join(str(path) for path in given)
             yield given
             for draft in drafts:
                 draft.flush()
-            for draft in drafts[1:]:
-                draft.retire()
-            for draft in drafts:
-                draft.publish()
         except Exception as error:
             reason = system_reason(error)
-            if reason is None:
+            if reason is None or _is_of_others(error, [*given, *given.values()]):
                 raise
+            at = ", ".join(map(str, given))
             raise OutputError(f"{at} cannot be written: {reason}.") from error
+        _put_in_place(drafts)
     finally:
         for draft in drafts:
             draft.drop()
+
+
+def _begin(
+    files: Sequence[str | Path], folders: Sequence[str | Path], drafts: list[_Draft]
+) -> dict[str | Path, Path]:
+    """Open a draft for every place, into `drafts`; the temporary paths by their targets."""
+    given: dict[str | Path, Path] = {}
+    for at in [*folders, *files]:
+        try:
+            if _is_special(at):
+                given[at] = Path(at)
+                continue
+            if _place(at) in [draft.target for draft in drafts]:
+                raise OutputError(f"{at} is to be written twice; name another file.")
+            drafts.append(_Draft(_place(at), folder=at in folders))
+            given[at] = drafts[-1].path
+        except OSError as error:
+            raise OutputError(f"{at} cannot be written: {system_reason(error)}.") from error
+    return given
+
+
+def _is_of_others(error: Exception, ours: Sequence[str | Path]) -> bool:
+    """Whether the error names a file, and that is none of ours nor within one."""
+    name = getattr(error, "filename", None)
+    if not isinstance(name, str | bytes | os.PathLike):
+        return False
+    place = _place(os.fsdecode(name))
+    return not any(_place(path) in (place, *place.parents) for path in ours)
+
+
+def _put_in_place(drafts: Sequence[_Draft]) -> None:
+    """Rename all, through an interrupt too; what cannot be renamed is kept: it may be all that is left."""
+    waiting = [draft for draft in drafts if draft.path.exists()]
+    try:
+        for draft in waiting[1:]:
+            draft.retire()
+        for draft in waiting:
+            draft.publish()
+    except KeyboardInterrupt:
+        _put_in_place(waiting)
+        raise
+    except OSError as error:
+        failed = [draft for draft in waiting if draft.path.exists()]
+        names = ", ".join(str(draft.target) for draft in failed)
+        moves = ", ".join(f"{draft.keep()} to {draft.target}" for draft in failed)
+        raise OutputError(
+            f"{names} cannot be put in place: {system_reason(error)}; all is written, move {moves}."
+        ) from error
 
 
 class _Draft:
     """A locked temporary file or folder beside its target."""
 
     def __init__(self, target: Path, folder: bool) -> None:
-        self.target, self.folder = target, folder
+        self.target, self.folder, self.kept = target, folder, False
         name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]
         self.stem = f".dagame-{name}"  # of one length, however long the target's name is
         self.descriptor: int | None = None
@@ -213,24 +255,43 @@ class _Draft:
 
     def retire(self) -> None:
         """Take the old version away."""
-        if self.folder and self.target.exists():
-            old = self._fresh()
-            self.target.rename(old)
-            _remove(old)
-        elif not self.folder:
+        if self.folder:
+            _remove(self._set_aside())
+        else:
             self.target.unlink(missing_ok=True)
 
+    def _set_aside(self) -> Path:
+        """Where the old version of a folder is now, if there was one."""
+        old = self._fresh()
+        if self.target.exists():
+            self.target.rename(old)
+        return old
+
     def publish(self) -> None:
-        """Put the new version in place."""
-        if self.folder:
-            self.retire()
-        os.replace(self.path, self.target)
+        """Put the new version in place, or leave the old one there."""
+        old = self._set_aside() if self.folder else None
+        try:
+            os.replace(self.path, self.target)
+        except OSError:
+            if old is not None and old.exists():
+                old.rename(self.target)
+            raise
         sync(self.target.parent)
+        if old is not None:
+            _remove(old)
+
+    def keep(self) -> Path:
+        """Where it stays for good, under a name that no write takes for abandoned if that can be had."""
+        with suppress(OSError):
+            self.path = self.path.rename(self.path.with_suffix(".kept"))
+        self.kept = True
+        return self.path
 
     def drop(self) -> None:
-        """Remove the temporary if it is there still, and let go of the lock."""
-        with suppress(OSError):
-            _remove(self.path)
+        """Remove the temporary if it is there still and not to be kept, and let go of the lock."""
+        if not self.kept:
+            with suppress(OSError):
+                _remove(self.path)
         if self.descriptor is not None:
             os.close(self.descriptor)
             self.descriptor = None
@@ -276,7 +337,7 @@ def system_reason(error: BaseException) -> str | None:
     text = str(error)
     if number := re.search(r"\(os error (\d+)\)", text):
         return os.strerror(int(number[1]))
-    if "inline_container" in text or "PytorchStreamWriter" in text:
+    if "PytorchStreamWriter" in text or ("inline_container" in text and "Reader" not in text):
         return "torch could not write its file, the disk may be full"
     return None
 

@@ -1,11 +1,13 @@
 """Killed, out of space, in each other's way: an output is whole, as it was, or absent; never a mixture."""
 
+import errno
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ import pytest
 pytest.importorskip("resource")
 
 from budget import FACTOR, scale
-from faults import SOLVING, Forks
+from faults import SOLVING, Forks, fill_set
 from outputs import (
     assert_old_or_new,
     child_env,
@@ -28,7 +30,7 @@ from outputs import (
 import dagame as dg
 from dagame.errors import OutputError
 from dagame.estimators import reward_table
-from dagame.output import locked, replacing_all
+from dagame.output import check_file, check_folder, locked, replacing, replacing_all
 from dagame.sample_file import sample_file
 
 SIZES = (0, 1, 100, 1_000, 10_000)
@@ -130,11 +132,84 @@ def test_signals_are_quiet(forks, samples, tmp_path, number, code, said):
     argv = solving(samples, tmp_path)
     count = forks.changes(argv, root=tmp_path)
     old = state(tmp_path)
-    for k in chosen(count - 4, 1):
+    for k in chosen(count - 5, 1):
         outcome = forks.run([*argv, "--beta", "2"], kill=k, root=tmp_path, signal_number=number)
         assert (outcome.code, outcome.said) == (code, said)
         assert state(tmp_path) == old
         assert number == signal.SIGTERM or not left(tmp_path)
+
+
+def failing(monkeypatch, name):
+    """os.replace, which puts results in place, fails for that one."""
+    replace = os.replace
+
+    def refuse(source, target):
+        if Path(target).name == name:
+            raise OSError(errno.EIO, "Input/output error", str(source))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+
+
+@pytest.mark.parametrize("name", ["folder", "first", "second"])
+def test_what_cannot_be_put_in_place_is_kept_and_named(tmp_path, monkeypatch, name):
+    write = lambda: fill_set(tmp_path, "new")  # noqa: E731
+    write()
+    new = state(tmp_path)
+    fill_set(tmp_path, "old")
+    old = state(tmp_path)
+    failing(monkeypatch, name)
+    with pytest.raises(
+        OutputError, match=f"{name}.* cannot be put in place: Input/output"
+    ) as error:
+        write()
+    assert_old_or_new({k: v for k, v in state(tmp_path).items() if ".kept" not in k}, old, new)
+    assert (tmp_path / "folder" / "one").exists(), "the old one, or the new"
+    monkeypatch.undo()
+    check_file(tmp_path / name) if name != "folder" else check_folder(tmp_path)  # removes nothing
+    for moved, target in re.findall(r"(\S+\.kept) to (\S+?)[,.](?: |$)", str(error.value)):
+        shutil.rmtree(target) if Path(target).is_dir() else None
+        os.replace(moved, target)
+    assert state(tmp_path) == new
+    assert not left(tmp_path)
+
+
+def test_an_interrupt_while_results_are_put_in_place_waits_for_that(forks, tmp_path):
+    forks.run([tmp_path, "old"], call="faults:write_set")
+    call = {"call": "faults:write_set", "root": tmp_path, "signal_number": signal.SIGINT}
+    count = forks.changes([tmp_path, "old"], **call)
+    old, seen = state(tmp_path), []
+    for k in range(count - 14, count + 1):
+        assert forks.run([tmp_path, "new"], kill=k, **call).code == 1
+        seen.append(state(tmp_path) != old)
+        assert len(state(tmp_path)) == 4
+        assert len({bytes(content[:3]) for content in state(tmp_path).values()}) == 1
+        assert forks.run([tmp_path, "old"], call="faults:write_set").code == 0
+        assert not left(tmp_path)
+    assert seen == sorted(seen)
+    assert sum(seen) > 5
+
+
+def test_an_error_of_what_is_read_is_not_blamed_on_what_is_written(tmp_path):
+    with pytest.raises(FileNotFoundError) as error, replacing(tmp_path / "out"):
+        (tmp_path / "input").read_text()
+    assert error.value.filename == str(tmp_path / "input")
+    with (
+        pytest.raises(OutputError, match="out cannot be written"),
+        replacing(tmp_path / "out") as d,
+    ):
+        (d / "below").write_text("")
+    assert not left(tmp_path)
+
+
+def test_one_place_is_not_written_twice(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    with (
+        pytest.raises(OutputError, match="link is to be written twice"),
+        replacing_all([tmp_path / "a", tmp_path / "link"]),
+    ):
+        pass
+    assert not left(tmp_path)
 
 
 # -- the cache ------------------------------------------------------------------------------------

@@ -114,6 +114,13 @@ def test_what_is_read_is_not_written_over(forks, samples, tmp_path):
 # -- standard output ------------------------------------------------------------------------------
 
 
+def test_an_error_with_standard_error_closed_stays_off_standard_output(tmp_path):
+    command = [sys.executable, "-m", "dagame", "solve", tmp_path / "none.jsonl", "--class", "q"]
+    shell = ["bash", "-c", '"$@" 2>&-', "bash", *map(str, command)]
+    done = subprocess.run(shell, capture_output=True, timeout=300)
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
 @pytest.mark.parametrize(
     ("redirection", "code", "words"),
     [("| head -n 1", 0, ""), ("> /dev/full", 2, "No space left"), (">&-", 0, ""),
