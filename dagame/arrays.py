@@ -59,7 +59,7 @@ def _as_floating_numpy(values: Any) -> np.ndarray:
             raise TypeError(f"the dtype is {table.dtype}")
         single = table.dtype.kind == "f" and table.dtype.itemsize == 4
         return table.astype(np.float32 if single else np.float64, copy=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidGame(f"these are no real numbers in rows of one length: {error}.") from error
 
 
@@ -131,7 +131,8 @@ def solve(a: Array, b: Array) -> Array:
     """a^-1 b for a batch of positive semidefinite matrices, none of which can spoil the others.
 
     Where LU meets a zero pivot or the solution is not finite, that matrix is scaled to a unit diagonal
-    and lifted by 1e-12 of it; one that is still singular gives 0: no step.
+    and lifted by 1e-12 of it; rows of a zero diagonal, and a matrix that is still singular, give 0: no
+    step.
     """
     xp = namespace(a, b)
     try:
@@ -141,7 +142,9 @@ def solve(a: Array, b: Array) -> Array:
     except (np.linalg.LinAlgError, RuntimeError):  # torch's is a RuntimeError
         pass
     diagonal = xp.linalg.diagonal(a)
-    scale = 1 / xp.sqrt(xp.where(diagonal > 0, diagonal, 1.0))[..., None]
+    scale = xp.where(diagonal > 0, 1 / xp.sqrt(xp.where(diagonal > 0, diagonal, 1.0)), 0.0)[
+        ..., None
+    ]
     eye = xp.eye(a.shape[-1], dtype=a.dtype, device=_device(a))
     unit = a * scale * xp.matrix_transpose(scale)
     plain, bad = _solve_or_nan(a, b, eye)

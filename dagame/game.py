@@ -416,13 +416,14 @@ class AlignmentGame(DistributionalGame):
         return changed
 
     def in_float64(self) -> AlignmentGame:
-        """The game in double precision."""
-        if self.log_reference.dtype == namespace(self.log_reference).float64:
+        """The game in double precision, reference and weights of sum 1 to its rounding."""
+        xp = namespace(self.log_reference)
+        if self.log_reference.dtype == xp.float64:
             return self
-        reference = float64(self.log_reference)
+        reference, weights = float64(self.log_reference), float64(self.weights)
         return self._changed(
             log_reference=self._masked(log_normalise(reference)),
-            weights=float64(self.weights),
+            weights=weights / xp.sum(weights, axis=-1, keepdims=True),
             objective=self.objective.bind(reference),
             answer_map=self.answer_map.bind(reference),
         )

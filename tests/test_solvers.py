@@ -211,3 +211,49 @@ def test_cvxpys_accuracy_is_certified_not_assumed(rng, monkeypatch):
     far = np.log(game.reference)[None]
     monkeypatch.setattr("dagame.solvers._solve.convex_solve", lambda g: (far, np.array([True])))
     assert dg.solve(game, "convex", throw=False).status is dg.Status.STALLED
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        dg.HardConstraint(dg.Cap([0], 0.05)),
+        dg.HardCoherence(),
+        dg.WorstCase([[0.0, 1, 0], [1, 0, 0]]),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("traces", [None, [0, 1, 2, 0, 1]])
+def test_kinks_in_single_precision_agree_with_double(objective, traces, rng):
+    """By default and without an infinite value; weights of single precision do not sum to 1 in double."""
+    width = 3 if traces is None else len(traces)
+    reference = rng.dirichlet(np.ones(width), (30, 3))
+    weights = rng.dirichlet(np.ones(3), 30)
+    options = {"beta": 1.0, "answers": traces}
+    single = dg.solve(
+        dg.AlignmentGame(
+            reference.astype(np.float32), objective, weights=weights.astype(np.float32), **options
+        )
+    )
+    double = dg.solve(dg.AlignmentGame(reference, objective, weights=weights, **options))
+    assert single.solved.all()
+    assert single.policy.dtype == np.float32
+    np.testing.assert_allclose(single.value, double.value, atol=1e-5)
+    np.testing.assert_allclose(single.game.value(single.policy), double.value, atol=1e-5)
+    assert single.certificate.relative_gap.max() <= 1e-6
+
+
+@pytest.mark.parametrize(
+    ("thin", "best"),
+    [
+        (dg.Moment([0.0, 1, 2], 0.9) & dg.Moment([0.0, -2, -4], -1.8), dg.Moment([0.0, 1, 2], 0.9)),
+        (dg.Cap([0, 1], 0.3) & dg.Floor([1], 0.3), dg.Cap([0], 0.0) & dg.Cap([1], 0.3)),
+    ],
+)
+def test_a_gap_below_zero_is_no_proof(thin, best):
+    """Multipliers of 1e8 on a set without interior: the bound falls below J*, that of the same set."""
+    thin, best = (
+        dg.solve(dg.AlignmentGame([[0.5, 0.3, 0.2]], dg.HardConstraint(s), beta=1.0), throw=False)
+        for s in (thin, best)
+    )
+    assert best.status is dg.Status.SOLVED
+    assert thin.status is not dg.Status.SOLVED or thin.value == pytest.approx(best.value, abs=1e-10)

@@ -16,8 +16,12 @@ from .base import DualForm, Objective, check_strength, fit_oracle, weighted
 from .dual import dual_log_policy, solve_dual
 from .sets import ConstraintSet, Groups, Parity, Restricted, Rows, clashing
 
-_TOLERANCE = 1e-8
+_TOLERANCE, _TOLERANCE_SINGLE = 1e-8, 1e-6
 _REACH = 1e9
+
+
+def _tolerance(log_nu: Array) -> float:
+    return _TOLERANCE if log_nu.dtype == namespace(log_nu).float64 else _TOLERANCE_SINGLE
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,9 +118,9 @@ class HardConstraint(_OnSet):
         return xp.max(excess, axis=-1)
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """0 where no row is exceeded by more than 1e-8, else -inf."""
+        """0 where no row is exceeded by more than 1e-8 (single precision: 1e-6), else -inf."""
         off = self.violation(log_nu, weights)
-        return namespace(log_nu).where(off <= _TOLERANCE, 0 * off, LOG_ZERO)
+        return namespace(log_nu).where(off <= _tolerance(log_nu), 0 * off, LOG_ZERO)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """0, a valid supergradient inside; `game.rewards` gives the multipliers' rewards."""
@@ -144,7 +148,7 @@ class HardConstraint(_OnSet):
     def project(self, log_nu: Array, weights: Array) -> Array:
         """argmin_{q in C} sum_x w_x KL(q_x || nu_x), by its dual; nu itself where it is in C."""
         xp = namespace(log_nu)
-        inside: Any = self.violation(log_nu, weights) <= _TOLERANCE
+        inside: Any = self.violation(log_nu, weights) <= _tolerance(log_nu)
         if bool(xp.all(inside)):
             return log_nu
         flat = xp.reshape(log_nu, (-1, *log_nu.shape[-2:]))

@@ -23,7 +23,6 @@ class HardCoherence(Objective):
 
     has_multipliers = True
     deterministic_only = True
-    tolerance = 1e-9
 
     @property
     def concave(self) -> bool | None:
@@ -37,10 +36,11 @@ class HardCoherence(Objective):
         return xp.max(xp.sum(xp.abs(nu - q[..., None, :]), axis=-1) / 2, axis=-1)
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """0 where the contexts agree within 1e-9 in total variation, else -inf."""
+        """0 where the contexts agree within 1e-9 (single precision: 1e-6) in total variation, else -inf."""
         xp = namespace(log_nu)
         off = self.violation(log_nu, weights)
-        return xp.where(off <= self.tolerance, 0 * off, LOG_ZERO)
+        tolerance = 1e-9 if log_nu.dtype == xp.float64 else 1e-6
+        return xp.where(off <= tolerance, 0 * off, LOG_ZERO)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """0, a valid supergradient at every coherent point; `game.rewards` gives the multipliers."""

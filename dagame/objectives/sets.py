@@ -279,8 +279,14 @@ class Intersection(ConstraintSet):
         return self.sets
 
     def rows(self, m: int, n: int, weights: np.ndarray) -> Rows:
-        """All rows."""
-        return _stacked([s.rows(m, n, weights) for s in self.sets])
+        """All rows; a row and its opposite (a cap and a floor at one limit) are equalities.
+
+        As inequalities they would leave the set no interior, and their multipliers no bound.
+        """
+        found = _stacked([s.rows(m, n, weights) for s in self.sets])
+        some = np.sqrt(np.arange(2.0, m + 2))  # rows that are opposite at these weights always are
+        probe = _stacked([s.rows(m, n, some) for s in self.sets])
+        return found._replace(equal=found.equal | _opposed(probe))
 
     def groups(self, n: int) -> Groups | None:
         """The groups of all, if they are disjoint or the same."""
@@ -298,6 +304,13 @@ class Intersection(ConstraintSet):
             return None
         low, high = (np.array([v[k] for v in merged.values()]) for k in (1, 2))
         return Groups(member, low, np.minimum(high, 1.0)) if (low <= high).all() else None
+
+
+def _opposed(rows: Rows) -> np.ndarray:
+    """Which rows (r,) have an opposite among the others: -g nu <= -h beside g nu <= h."""
+    table = np.concatenate([rows.matrix.reshape(len(rows.bound), -1), rows.bound[:, None]], axis=1)
+    seen = {row.tobytes() for row in table + 0.0}
+    return np.array([row.any() and row.tobytes() in seen for row in 0.0 - table])
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,11 +21,12 @@ from .chunks import in_pieces, piece_size
 from .closed_form import closed_form
 from .convex import convex_solve
 from .dual import dual_solve
-from .loop import LoopResult, Pace, index_like, iterate
+from .loop import NO_VALUE, LoopResult, Pace, index_like, iterate
 from .mirror import Mirror
 from .newton import Newton, even_start, strengths
 
 _CVXPY_GAP = 1e-6
+_SINGLE_GAP = 1e-6
 
 Method = Callable[[AlignmentGame, float, int], "LoopResult | None"]
 
@@ -54,7 +55,8 @@ def solve(
             order: the closed form if there is one; for hard sets and kinks the dual in few
             multipliers, or cvxpy where other terms have no exponential form; Newton where L is
             unknown and a Hessian known; else Anderson, and Newton for the games it leaves.
-        tol: relative gap, gap <= tol * max(1, |J|); max(tol, 1e-6) where cvxpy solves.
+        tol: relative gap, gap <= tol * max(1, |J|); max(tol, 1e-6) where cvxpy solves, and for hard
+            sets and kinks in single precision, whose gap is the rounding of the policy.
         max_steps: rounds of the iterative methods.
         throw: raise `NotConverged` if a game misses the tolerance for another reason than being
             infeasible; with False look at `Solution.status`.
@@ -194,16 +196,27 @@ def _closed(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult | Non
 
 
 def _judged(game: AlignmentGame, result: LoopResult, tol: float) -> LoopResult:
-    """A direct method's result, its stalled games called solved where the gap says so."""
+    """A direct method's result, its stalled games called solved where value and gap say so.
+
+    A gap below 0 by more than the tolerance is no proof either: multipliers have lost their digits.
+    """
     if game.provable and not game.objective.has_multipliers:
         now = game.evaluate(result.log_policy)
         gap, value = to_numpy(now.gap), to_numpy(now.value)
     else:
         proof = certify_log(game, result.log_policy, multipliers=result.multipliers)
         gap, value = to_numpy(proof.gap), to_numpy(proof.value)
-    solved = (result.statuses == Status.STALLED) & (gap <= tol * np.maximum(np.abs(value), 1))
+    if game.objective.has_multipliers and _single(game):
+        tol = max(tol, _SINGLE_GAP)
+    proven = np.abs(gap) <= tol * np.maximum(np.abs(value), 1)
+    finite = np.isfinite(value) & (value > NO_VALUE)
+    solved = (result.statuses == Status.STALLED) & proven & finite
     result.statuses[solved] = Status.SOLVED
     return result
+
+
+def _single(game: AlignmentGame) -> bool:
+    return game.log_reference.dtype != namespace(game.log_reference).float64
 
 
 def _convex(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:

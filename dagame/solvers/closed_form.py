@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from ..arrays import LOG_ZERO, Array, like, log_normalise, namespace
 from ..game import AlignmentGame
-
-_NO_VALUE = -1e20
-"""Values below stand for -infinity."""
+from .loop import NO_VALUE
 
 
 def closed_form(game: AlignmentGame) -> tuple[Array, Array] | None:
@@ -25,7 +23,7 @@ def closed_form(game: AlignmentGame) -> tuple[Array, Array] | None:
         if log_nu is None:
             return None
         log_nu = game._masked(log_normalise(game._masked(log_nu)))
-        return log_nu, objective.value_log(log_nu, game.weights) > _NO_VALUE
+        return log_nu, objective.value_log(log_nu, game.weights) > NO_VALUE
     reward = form.reward if isinstance(form.reward, float) else like(form.reward, log_nu0)
     possible = game.support if game.forbidden is None else game.support & ~game.forbidden
     logits = xp.where(possible, (game.beta * log_nu0 + reward) / total, 0.0)

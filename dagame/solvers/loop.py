@@ -12,7 +12,7 @@ from ..game import AlignmentGame, Evaluation
 from ..solution import Status
 from .base import Solver, pick
 
-_NO_VALUE = -1e20
+NO_VALUE = -1e20
 """Values below stand for -infinity: no step has found a policy in the objective's domain."""
 
 
@@ -106,7 +106,7 @@ def iterate(
 def _sound(now: Evaluation | _Best) -> Array:
     """Whether the value is finite and the gap a number."""
     xp = namespace(now.value)
-    return xp.isfinite(now.value) & (now.value > _NO_VALUE) & ~xp.isnan(now.gap)
+    return xp.isfinite(now.value) & (now.value > NO_VALUE) & ~xp.isnan(now.gap)
 
 
 def _solved(best: _Best, tol: float) -> Array:
@@ -167,7 +167,7 @@ def _gathered(
     steps = to_numpy(best.at)
     statuses = np.full(len(rows), Status.MAX_STEPS, dtype=object)
     statuses[steps < stalled_at] = Status.STALLED
-    statuses[to_numpy(best.value) < _NO_VALUE] = Status.INFEASIBLE
+    statuses[to_numpy(best.value) < NO_VALUE] = Status.INFEASIBLE
     broken = ~np.isfinite(to_numpy(best.value)) | np.isnan(to_numpy(best.gap))
     statuses[broken] = Status.NOT_FINITE
     statuses[to_numpy(_solved(best, tol))] = Status.SOLVED

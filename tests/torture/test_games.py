@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dagame as dg
+from dagame.arrays import solve as solve_all
 from dagame.errors import DagameError, Infeasible, InvalidDistribution, InvalidGame, NotConcave
 from dagame.solvers._solve import METHODS
 from dagame.solvers.run import DYNAMICS
@@ -255,6 +256,7 @@ def test_sizes_beyond_float64_are_refused(make, size):
         [[0.5, 0.5], [1.0]],
         [["a", "b"]],
         [[0.5, None]],
+        [[10**400, 1]],
         [[0.5 + 0j, 0.5]],
         [[math.nan, 1]],
         [[math.inf, 0]],
@@ -266,7 +268,7 @@ def test_sizes_beyond_float64_are_refused(make, size):
         None,
         {},
     ],
-    ids=str,
+    ids=lambda r: str(r)[:40],
 )
 def test_references_that_are_none(reference):
     with pytest.raises((InvalidGame, InvalidDistribution)):
@@ -371,6 +373,42 @@ def test_a_row_without_a_slope_leaves_the_others_theirs(kind, idle):
     both = dg.solve(dg.AlignmentGame(reference, kind(idle & cap), beta=1.0))
     assert both.value == pytest.approx(alone.value, abs=1e-9)
     np.testing.assert_allclose(both.policy, alone.policy, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", [dg.HardConstraint, dg.SoftConstraint])
+@pytest.mark.parametrize(
+    "thin",
+    [
+        dg.Cap([0], 0.3) & dg.Floor([0], 0.3),
+        dg.Cap([0], 0.3, across=True) & dg.Floor([0], 0.3, across=True),
+        dg.Moment([0.0, 1.0, 2.0], 0.9) & dg.Moment([-0.0, -1.0, -2.0], -0.9),
+    ],
+    ids=lambda s: type(s.sets[0]).__name__,
+)
+def test_opposite_rows_are_an_equality(kind, thin):
+    """As Polytope(equal=True) on the same rows, from which J* must not differ by a digit."""
+    reference, weights = [[0.5, 0.3, 0.2], [0.25, 0.5, 0.25]], np.array([0.25, 0.75])
+    rows = thin.rows(2, 3, weights)
+    half = slice(0, len(rows.bound) // 2)
+    same = dg.Polytope(rows.matrix[half], rows.bound[half], equal=True)
+    games = [dg.AlignmentGame(reference, kind(s), beta=1.0, weights=weights) for s in (thin, same)]
+    found = [dg.solve(game) for game in games]
+    assert found[0].value == pytest.approx(found[1].value, abs=1e-12)
+    np.testing.assert_allclose(found[0].policy, found[1].policy, rtol=0, atol=1e-9)
+    assert abs(found[0].gap) <= 1e-12
+
+
+def test_rows_that_vanish_at_weights_zero_are_not_opposite():
+    pair = dg.Cap([0], 0.3, across=True) & dg.Floor([1], 0.3, across=True)
+    assert not pair.rows(2, 3, np.zeros(2)).equal.any()
+
+
+def test_a_singular_matrix_moves_nothing_that_has_no_curvature():
+    a = np.stack([np.diag([2.0, 0, 0, 0]), np.diag([2.0, 4, 4, 4]), np.zeros((4, 4))])
+    found = solve_all(a, np.ones((3, 4, 1)))[..., 0]
+    np.testing.assert_allclose(
+        found, [[0.5, 0, 0, 0], [0.5, 0.25, 0.25, 0.25], [0, 0, 0, 0]], atol=1e-9
+    )
 
 
 def test_the_value_of_another_iterate_does_not_widen_the_tolerance():
