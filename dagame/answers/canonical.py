@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -19,14 +20,15 @@ Canonicaliser = Callable[["pl.Series"], "pl.Series"]
 
 
 def make_canonicaliser(name: str, *, row_seconds: float = 5.0) -> Canonicaliser:
-    """A map of answer strings to keys; an empty answer becomes null, the "no answer".
+    r"""A map of answer strings to keys; an empty answer becomes null, the "no answer".
 
     exact: outer white space off. nospace: all white space out. casefold: lower case, white space
     runs to one blank. number: exact rationals ("1,000" = "1000.0" = "1e3", "1/2" = "0.5"; a leading
     $ and a trailing % or full stop are dropped, so "50%" = "50"; never "1,5" or "3 1/2", which can
-    be read two ways), other text as nospace. math: the exact value of LaTeX, as rational or
-    sympy's normal form, read in worker processes of `row_seconds` a row; a percentage is a
-    hundredth, and units, case and whatever can be read two ways stay text, as nospace. Neither
+    be read two ways), other text as nospace but for one blank between digits. math: the exact value
+    of LaTeX, as rational or sympy's normal form, read in worker processes of `row_seconds` a row; a
+    percentage is a hundredth, a leading $ or \$ is dropped, a bare list keeps order and
+    repetitions, and units, case and whatever can be read two ways stay text, as in number. Neither
     merges different values.
     """
     if name not in CANONICALS:
@@ -73,6 +75,5 @@ def _number(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """White space out, but for texts such as "3 1/2" that would turn into another's number."""
-    joined = "".join(text.split())
-    return joined if rational(joined) is None else " ".join(text.split())
+    """White space out, but for a blank within a number: "3 1/2 cups" is not 31/2 of them."""
+    return re.sub(r"(?<=[\d.])(\s+)(?=[\d.])|\s+", lambda m: " " if m[1] else "", text)

@@ -106,8 +106,9 @@ def _number_text(match: re.Match[str]) -> str:
 def exact_key(answer: str) -> str:
     r"""The value as "p/q" or as sympy's normal form; "" for text without one certain value.
 
-    Values are exact, units and case are kept, a percentage is a hundredth, juxtaposition multiplies
-    except in mixed numbers such as 2\frac12.
+    Values are exact, units and case are kept, a percentage is a hundredth, a leading \$ is dropped,
+    juxtaposition multiplies except in mixed numbers such as 2\frac12. A list keeps its order and
+    what it repeats, a set in braces does not.
     """
     text = (
         answer.strip().strip("$").replace("{,}", ",").replace(r"\,", " ").replace(r"\!", "").strip()
@@ -117,6 +118,10 @@ def exact_key(answer: str) -> str:
         return str(number)
     if not _readable(text):
         return ""
+    parts = _listed(text)
+    if len(parts) > 1:
+        keys = [exact_key(part) for part in parts]
+        return f"List({', '.join(keys)})" if all(keys) else ""
     latex = normalize_latex(text, _NORMAL)
     reader = _Reader(is_real=not should_treat_as_complex(latex), config=_EXACT_CASE)
     return _normal_form(reader.parse(latex))
@@ -129,13 +134,29 @@ def _readable(text: str) -> bool:
     commands = re.findall(r"\\([A-Za-z]+)", text)
     plain = re.sub(r"\\(?:begin|end)\{\w+\}|\\[A-Za-z]+", " ", text)
     words = re.search(r"[A-Za-z]{3,}", plain) or re.fullmatch(r"\W*[A-Za-z]{2}\W*", text)
-    return not words and all(map(_COMMANDS.fullmatch, commands)) and not _AMBIGUOUS.search(text)
+    unit = re.search(r"[0-9][\s{}()\\]*[A-Za-z]{2}", plain)
+    return (
+        not words
+        and not unit
+        and all(map(_COMMANDS.fullmatch, commands))
+        and not _AMBIGUOUS.search(text)
+    )
 
 
 def _depth(text: str) -> int:
     """The deepest nesting of brackets; the grammar's time may double with each level."""
-    steps = [1 if sign in "([{" else -1 for sign in text if sign in "()[]{}"]
-    return max(accumulate(steps), default=0)
+    return max(_depths(text), default=0)
+
+
+def _depths(text: str) -> list[int]:
+    return list(accumulate((sign in "([{") - (sign in ")]}") for sign in text))
+
+
+def _listed(text: str) -> list[str]:
+    """The parts between the commas outside all brackets."""
+    depths = _depths(text)
+    cuts = [k for k, sign in enumerate(text) if sign == "," and not depths[k]]
+    return [text[a:b] for a, b in zip([0, *(k + 1 for k in cuts)], [*cuts, len(text)], strict=True)]
 
 
 class _Reader(_Latex2Sympy):

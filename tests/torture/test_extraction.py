@@ -196,6 +196,28 @@ def test_numbers_by_exact_fractions():
         ("math", ["5 cm", "5 m", "5", "90^\\circ", "90"]),
         ("math", [r"\Gamma", r"\gamma", r"\Pi", r"\pi", "e", "E"]),
         ("math", ["1, 2, \\ldots", "1, 2", "(1,2)", "(2,1)", "[1,2]", "1.2"]),
+        (
+            "number",
+            [
+                "3 1/2 cups",
+                "31/2 cups",
+                "3 .5 cups",
+                "3.5 cups",
+                "3. 5 cups",
+                "3\x005 cups",
+                "3 5 cups",
+            ],
+        ),
+        ("math", ["3 1/2 cups", "31/2 cups", "2, 2, 3", "2, 3", "3,2", r"\{2,3\}", "(2,3)", "23"]),
+        (
+            "math",
+            ["1/2, 3", "3, 1/2", "(1,2), (3,4)", "(3,4), (1,2)", "x=1,2", "x=2,1", r"\pm 1, 1"],
+        ),
+        ("math", ["5 mN", "5 Nm", "6am", "6ma", r"5\ mN m", r"5\ Nm m", "(5)mg", "(5)gm"]),
+        (
+            "math",
+            [r"5\text{mN}", r"5\text{Nm}", r"\frac12 ab", r"\frac12 ba", r"2\pi mN", r"2\pi Nm"],
+        ),
         ("math", ["12:30", "0.4", "(1,234)", "1234", "(1,000)", "(1,0)"]),
     ],
 )
@@ -213,6 +235,10 @@ def test_different_values_keep_different_keys(name, texts):
         [r"2\frac12", "5/2", "2.5", r"\frac{10}{4}"],
         ["−3", "-3"],
         ["50%", "0.5", r"50\%"],
+        [r"\$5", "$5$", "5"],
+        ["0.5, 2(3)", r"\frac{1}{2},6", "1/2 ,  6.0"],
+        [r"\{3,2,2\}", r"\{2, 3\}"],
+        ["3  cups", "3 cups", " 3cups"],
     ],
 )
 def test_equal_values_have_one_key(texts):
