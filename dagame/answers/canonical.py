@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ExtractionError
 from .numbers import rational
-from .workers import map_in_workers
+from .workers import check_row_seconds, map_in_workers
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,6 +31,7 @@ def make_canonicaliser(name: str, *, row_seconds: float = 5.0) -> Canonicaliser:
     repetitions, and units, case and whatever can be read two ways stay text, as in number. Neither
     merges different values.
     """
+    check_row_seconds(row_seconds)
     if name not in CANONICALS:
         near = get_close_matches(name, CANONICALS, 1, 0.3) or ["exact"]
         raise ExtractionError(f"canonical {name!r} is unknown; did you mean {near[0]!r}?")

@@ -13,6 +13,8 @@ from typing import Any
 MEMORY = 1 << 30
 """Bytes of data that a worker may hold; the row that needs more has no answer."""
 
+_YEAR = 366 * 86_400
+
 _HARMLESS = frozenset(
     ("import", "marshal.loads", "sys._getframe", "builtins.id", "code.__new__", "function.__new__")
 )
@@ -37,7 +39,7 @@ def limit(row_seconds: float) -> None:
     except ImportError:
         return
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = int(usage.ru_utime + usage.ru_stime + 2 * row_seconds) + 1
+    seconds = int(usage.ru_utime + usage.ru_stime + min(2 * row_seconds, _YEAR)) + 1
     for name, most in ((resource.RLIMIT_DATA, MEMORY), (resource.RLIMIT_CPU, seconds)):
         hard = resource.getrlimit(name)[1]
         try:

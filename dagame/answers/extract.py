@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ExtractionError
-from .workers import map_in_workers
+from .workers import check_row_seconds, map_in_workers
 
 if TYPE_CHECKING:
     import polars as pl
@@ -72,8 +72,10 @@ def make_extractor(
     `math` (math-verify, in worker processes that are killed after `row_seconds` on one row).
 
     Raises:
-        ExtractionError: the pattern does not compile, has no group, or looks like a misspelt preset.
+        ExtractionError: the pattern does not compile, has no group, or looks like a misspelt preset;
+            row_seconds is no positive, finite number.
     """
+    check_row_seconds(row_seconds)
     if callable(spec):
         return _by_function(spec)
     if spec == "math":

@@ -8,6 +8,7 @@ itself has its row tried once more.
 from __future__ import annotations
 
 import json
+import math
 import os
 import selectors
 import subprocess
@@ -43,6 +44,14 @@ def map_in_workers(
         ExtractionError: no worker starts.
     """
     return _Pool(task, rows, row_seconds, workers or _cores()).run()
+
+
+def check_row_seconds(row_seconds: float) -> None:
+    """`ExtractionError` unless it is a time that can pass."""
+    if not (isinstance(row_seconds, int | float) and 0 < row_seconds < math.inf):
+        raise ExtractionError(
+            f"row_seconds is {row_seconds!r}; give a positive, finite number of seconds."
+        )
 
 
 def _cores() -> int:
@@ -95,7 +104,9 @@ class _Pool:
         """A fresh worker with the rest of the chunk, after one that died or was late."""
         code = worker.stop()
         first = worker.pending[0]
-        if worker.ready:
+        if worker.full:
+            pass  # it went after its answer, and the next row had no part in that
+        elif worker.ready:
             self.deaths[first] += 1
             if not worker.dead or self.deaths[first] == _TRIES:
                 self.given_up[first] = True
@@ -120,7 +131,7 @@ class _Worker:
 
     def __init__(self, task: str, row_seconds: float) -> None:
         self.pending, self.row_seconds = deque[int](), row_seconds
-        self.ready, self.dead = False, False
+        self.ready, self.dead, self.full = False, False, False
         self.unsent, self.heard, self.since = deque[bytes](), bytearray(), time.monotonic()
         command = [sys.executable, "-P", "-c", _SERVE, _ROOT, task, str(row_seconds)]
         pipe, null = subprocess.PIPE, subprocess.DEVNULL
@@ -172,8 +183,8 @@ class _Worker:
                 self.ready = True
                 continue
             try:
-                index, answer = json.loads(line)
-            except ValueError:
+                index, answer, self.full = json.loads(line)
+            except (TypeError, ValueError):
                 index = answer = None
             if not self.pending or index != self.pending[0] or not isinstance(answer, str):
                 self.dead = True
@@ -214,7 +225,7 @@ def serve(task: str, row_seconds: float) -> None:
             answer, full = "", True
         except Exception:  # whatever a parser throws at hostile text is "no answer"
             answer = ""
-        print(json.dumps([index, answer]), file=answers, flush=True)
+        print(json.dumps([index, answer, full]), file=answers, flush=True)
         if full:
             os._exit(0)  # the next row gets a process with all its memory
 

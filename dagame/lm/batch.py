@@ -56,9 +56,7 @@ def _labels(values: Any, name: str, missing: str) -> pl.Series:
     try:
         if isinstance(values, str | bytes):
             raise TypeError("one text is no column")
-        if not isinstance(values, pl.Series):
-            values = np.asarray(values) if hasattr(values, "__array__") else list(values)
-        column = pl.Series(name.split("_")[0], values)
+        column = _column(name.split("_")[0], values)
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
         reason = " ".join(str(error).split())[:80]
         raise InvalidGame(
@@ -71,6 +69,17 @@ def _labels(values: Any, name: str, missing: str) -> pl.Series:
     if not (column.dtype.is_integer() or column.dtype in (pl.String, pl.Boolean)):
         raise InvalidGame(f"{name} hold {column.dtype}; give strings or integers, {missing}.")
     return column
+
+
+def _column(name: str, values: Any) -> pl.Series:
+    """By polars, which knows the nulls of other libraries; what it does not know as array or list."""
+    import polars as pl
+
+    try:
+        return pl.Series(name, values)
+    except TypeError:
+        known = np.asarray(values) if hasattr(values, "__array__") else list(values)
+        return pl.Series(name, known)
 
 
 def _correctness(values: Any) -> pl.Series:

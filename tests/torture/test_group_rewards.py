@@ -4,7 +4,10 @@ import math
 import warnings
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
+import torch
 from budget import settings
 from hypothesis import given
 from hypothesis import strategies as st
@@ -197,6 +200,30 @@ def test_hostile_batches_end_in_one_sentence(name):
         group_rewards(*columns, COHERENCE, **options)
     assert "\n" not in str(caught.value)
     assert str(caught.value).endswith(".")
+
+
+def test_columns_of_any_library_are_paid_alike():
+    classes, contexts, keys = (
+        [0, 0, 0, 0, 1, 1],
+        [0, 0, 1, 1, 0, 1],
+        ["a", "b", "a", None, "a", "b"],
+    )
+    paid = group_rewards(classes, contexts, keys, COHERENCE).rewards
+    objects, numbers = np.array(keys, dtype=object), [0, 1, 0, -1, 0, 1]
+    alike = [
+        (pd.Series(classes), pd.Series(contexts), pd.Series(keys)),
+        (pd.Index(classes), pd.array(contexts), pd.Series(objects, dtype=object)),
+        (pd.Series(classes, dtype="category").astype(str), pd.Series(contexts, dtype="Int64"),
+         pd.Series(keys, dtype="category")),
+        (pl.Series(classes), np.array(contexts), pl.Series(keys)),
+        (torch.tensor(classes), torch.tensor(contexts), torch.tensor(numbers)),
+        (iter(classes), dict(enumerate(contexts)).values(), np.array(numbers)),
+        (tuple(classes), range(6), objects),
+    ]  # fmt: skip
+    for columns in alike[:-1]:
+        np.testing.assert_array_equal(group_rewards(*columns, COHERENCE).rewards, paid)
+    apart = group_rewards(classes, list(range(6)), keys, COHERENCE).rewards
+    np.testing.assert_array_equal(group_rewards(*alike[-1], COHERENCE).rewards, apart)
 
 
 @pytest.mark.parametrize("objective", [None, 3, "coherence", lambda bucket: None])

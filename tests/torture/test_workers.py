@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import signal
@@ -16,6 +17,8 @@ from pathlib import Path
 import pytest
 from budget import FACTOR, scale
 
+from dagame.answers.canonical import make_canonicaliser
+from dagame.answers.extract import make_extractor
 from dagame.answers.workers import map_in_workers
 from dagame.errors import ExtractionError
 
@@ -90,6 +93,8 @@ def run():
     if sys.argv[1] == "memory":
         return lambda row: str(len(bytearray(3 << 30))) if row == "5" else row
     return lambda row: row
+if sys.argv[1] == "memory":
+    workers._TRIES = 1  # so that one death charged to another row gives it up
 workers._SERVE = workers._SERVE.replace("serve(sys", "import faulty; faulty.install(); serve(sys")
 if __name__ == "__main__":
     rows = [str(k) * int(sys.argv[2]) for k in range(10)]
@@ -115,6 +120,20 @@ def test_faulty_workers(tmp_path, fault):
             assert found[k] == str(k) * min(size, 5)
             assert lengths[k] == size
     assert given_up == [k == 5 and fault == "crash" for k in range(10)]
+
+
+@pytest.mark.parametrize("seconds", [math.inf, math.nan, 0, -1.0, "5", None])
+def test_a_time_limit_that_cannot_pass_is_refused(seconds):
+    for make in (make_extractor, make_canonicaliser):
+        with pytest.raises(ExtractionError, match="row_seconds"):
+            make("math", row_seconds=seconds)
+
+
+def test_a_time_limit_beyond_any_is_none():
+    assert map_in_workers("canonical_math", ["1/2", "0.25"], 1e300, 1) == (
+        ["1/2", "1/4"],
+        [False] * 2,
+    )
 
 
 ORPHAN = """
