@@ -146,7 +146,8 @@ def demo(
 
     require_lm()
     folder = check_folder(out)
-    numbers = None if json_file in (None, "-") else check_file(json_file)
+    results = [folder / name for name in ("report.html", "game.html", "samples.parquet", "model")]
+    numbers = None if json_file in (None, "-") else check_file(json_file, results)
     import torch
 
     from .demo import run_demo
@@ -162,8 +163,7 @@ def demo(
             numbers=numbers,
             progress=say,
         )
-    names = ("report.html", "game.html", "samples.parquet", "model")
-    written = [folder / name for name in names] + ([] if numbers is None else [numbers])
+    written = [*results, *([] if numbers is None else [numbers])]
     _show(_demo_table(result), written, stderr=json_file == "-")
     if json_file == "-":
         write_json("-", result)
@@ -187,9 +187,10 @@ def finetune(
     from .output import check_file, write_json
 
     require_lm()
+    from .lm.finetune import paths_of, run_finetune
+
     if json_file not in (None, "-"):
-        check_file(json_file)
-    from .lm.finetune import run_finetune
+        check_file(json_file, paths_of(config))
 
     with _stages() as say:
         result = run_finetune(config, resume=resume, progress=say)

@@ -15,6 +15,7 @@ from .._display import visible
 from ..errors import ConfigError, DagameError, OutputError
 from ..output import check_folder, locked, put_text, replacing_all, system_reason
 from ._schedule import schedule
+from .finetune_config import _OWN as OWN
 from .finetune_config import FinetuneConfig, read_config
 from .finetune_data import Row, read_rows
 from .loading import pretrained
@@ -24,6 +25,14 @@ Made = TypeVar("Made")
 
 _UNREADABLE = ("UnpicklingError", "SafetensorError", "JSONDecodeError")
 """What loading a damaged checkpoint, or one that holds more than tensors, raises."""
+
+
+def paths_of(config_path: str | Path) -> list[Path]:
+    """The files and folders that the run of a file reads or writes, the file among them."""
+    config = read_config(config_path)
+    named = [config_path, config.model, *([config.data.path] if config.data.path else [])]
+    own = [Path(config.output) / name for name in OWN]
+    return [*map(Path, named), *own]
 
 
 def run_finetune(

@@ -90,6 +90,25 @@ def test_a_second_run_is_refused_while_the_first_lives(forks, straight):
     one_sentence(outcome.said, "being written to by another process")
 
 
+def test_numbers_do_not_replace_what_a_run_reads_or_writes(forks, straight):
+    task = straight[0]
+    folder, before = task.parent, task.read_bytes()
+    (folder / "out").mkdir(exist_ok=True)
+    (folder / "model" / "deep").mkdir(exist_ok=True)
+    (folder / "link.json").symlink_to(task)
+    places = ["run.yaml", "link.json", "data.jsonl", "model/config.json", "model/deep/x.json"]
+    for name in (*places, "out/run.json", "out/metrics.jsonl", "out/README.md"):
+        outcome = forks.run(["finetune", task, "--json", folder / name])
+        assert outcome.code == 2
+        one_sentence(outcome.said, "is read or written already")
+    assert task.read_bytes() == before
+    (folder / "demo" / "model").mkdir(parents=True)
+    for name in ("report.html", "game.html", "samples.parquet", "model/config.json"):
+        outcome = forks.run(["demo", "--out", folder / "demo", "--json", folder / "demo" / name])
+        assert outcome.code == 2
+        one_sentence(outcome.said, "is read or written already")
+
+
 def test_a_full_disk_freed_and_resumed(forks, straight, tmp_path):
     task, wanted = write_task(tmp_path), straight[2]
     (tmp_path / "out").mkdir()
