@@ -95,6 +95,7 @@ class AlignmentGame(DistributionalGame):
     Raises:
         InvalidDistribution: the reference is not a probability table.
         InvalidGame: shapes, weights, beta or objective parameters do not fit together.
+        Infeasible: the objective is finite nowhere (a `SoftConstraint` to an empty set).
     """
 
     def __init__(
@@ -139,7 +140,12 @@ class AlignmentGame(DistributionalGame):
                 "HardConstraint(Parity(0.0))."
             )
         self.objective = objective.bind(p)
-        self.objective.check((*p.shape[:-1], self.answer_map.n))
+        self._check_objective()
+
+    def _check_objective(self) -> None:
+        shape = (*self.log_reference.shape[:-1], self.n)
+        self.objective.check(shape)
+        self.objective.check_domain(shape, self.weights)
 
     # -- shape ------------------------------------------------------------------------------------
 
@@ -412,7 +418,7 @@ class AlignmentGame(DistributionalGame):
             objective=objective.bind(self.log_reference),
             beta=check_scale(beta, objective.magnitude, self.log_reference),
         )
-        changed.objective.check((*self.log_reference.shape[:-1], self.n))
+        changed._check_objective()
         return changed
 
     def in_float64(self) -> AlignmentGame:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 import dagame as dg
+from dagame.errors import Infeasible
 from dagame.library import random_game
 from dagame.objectives import Intersection
 from dagame.simplex import kl
@@ -194,3 +195,70 @@ def test_intersections_flatten():
     assert three.groups(4) is None
     same = (dg.Cap([0], 0.5) & dg.Floor([0], 0.2)).groups(3)
     assert (same.low[0], same.high[0]) == (0.2, 0.5)
+
+
+# -- sets without a point ---------------------------------------------------------------------------
+
+_HALF = [[0.4, 0.3, 0.3], [0.4, 0.3, 0.3]]
+
+
+def _uneven(cap):
+    """The mean of nu(0) at most `cap`, that of the first context alone at least 0.9."""
+    return dg.Cap([0], cap, across=True) & dg.Polytope([[[-1, 0, 0], [0, 0, 0]]], [-0.9])
+
+
+@pytest.mark.parametrize("kind", [dg.HardConstraint, dg.SoftConstraint])
+def test_a_set_across_contexts_is_empty_or_not_by_the_weights_of_the_game(kind):
+    """The least mean is 0.9 w_0, at nu_1(0) = 0."""
+    full = dg.AlignmentGame(_HALF, kind(_uneven(0.3)), beta=1.0, weights=[0.1, 0.9])
+    assert np.isfinite(dg.solve(full).value)
+    if kind is dg.SoftConstraint:
+        with pytest.raises(Infeasible, match=r"cap 0\.45 across contexts, row 0"):
+            dg.AlignmentGame(_HALF, kind(_uneven(0.45)), beta=1.0, weights=[0.9, 0.1])
+        with pytest.raises(Infeasible):
+            dg.AlignmentGame(
+                _HALF, dg.Reward([0.0, 1, 2]), beta=1.0, weights=[0.9, 0.1]
+            ).with_objective(kind(_uneven(0.45)))
+    each = dg.AlignmentGame(
+        [_HALF, _HALF], kind(_uneven(0.45)), beta=1.0, weights=[[0.9, 0.1], [0.1, 0.9]]
+    )
+    solution = dg.solve(each, throw=False)
+    assert [s.name for s in solution.statuses] == ["INFEASIBLE", "SOLVED"]
+    assert solution.value[0] == -np.inf
+
+
+@pytest.mark.parametrize(
+    ("sets", "empty"),
+    [
+        (dg.Quota([[0], [1]], [0.5, 0.6]), True),
+        (dg.Cap([0], 0.5) & dg.Cap([1, 2], 0.4), True),
+        (dg.Cap([0], 0.5) & dg.Cap([1, 2], 0.5), False),
+        (dg.Floor([0], 0.4) & dg.Cap([0], 0.3), True),
+        (dg.Quota([[0], [1], [2]], [0.1, 0.2, 0.7]), False),
+    ],
+)
+def test_groups_of_answers_are_empty_by_their_sums(sets, empty, monkeypatch):
+    """The linear program runs only to name the rows of a set that is empty."""
+    from dagame.objectives import constraints
+
+    calls = []
+    real = constraints.clashing
+    monkeypatch.setattr(constraints, "clashing", lambda *a: calls.append(a) or real(*a))
+    if empty:
+        with pytest.raises(Infeasible, match="no marginals meet"):
+            dg.AlignmentGame(_HALF, dg.SoftConstraint(sets), beta=1.0)
+    else:
+        dg.AlignmentGame(_HALF, dg.SoftConstraint(sets), beta=1.0)
+    assert len(calls) == empty
+
+
+@pytest.mark.parametrize("shut", [dg.Quota([0], 0.0), dg.Polytope([[-1.0, 0, 0]], [0.0], True)])
+def test_a_soft_set_gives_an_answer_without_mass_exactly_none(shut):
+    found = [
+        dg.solve(dg.AlignmentGame(_HALF, dg.SoftConstraint(s & moment), beta=1.0))
+        for moment in [dg.Moment([0.0, 1, 2], 1.2)]
+        for s in (shut, dg.Cap([0], 0.0))
+    ]
+    assert (found[0].policy[:, 0] == 0).all()
+    assert found[0].value == pytest.approx(found[1].value, abs=1e-12)
+    assert dg.certify(found[0].game, np.array(_HALF)).value == -np.inf

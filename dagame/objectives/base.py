@@ -250,6 +250,10 @@ class Objective:
                     f"marginals of shape {tuple(shape)} (*batch, contexts, answers)."
                 )
 
+    def check_domain(self, shape: tuple[int, ...], weights: Array) -> None:
+        """Raise `Infeasible` where Phi is finite nowhere; once, when a game of `weights` is made."""
+        return
+
     def _room(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
         return shape
 

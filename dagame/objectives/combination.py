@@ -190,6 +190,11 @@ class Combination(Objective):
         for _, o in self.parts:
             o.check(shape)
 
+    def check_domain(self, shape: tuple[int, ...], weights: Array) -> None:
+        """Check every part."""
+        for _, o in self.parts:
+            o.check_domain(shape, weights)
+
     def _each(self, change: Callable[[Objective], Objective]) -> Combination:
         return Combination(tuple((f, change(o)) for f, o in self.parts))
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, like, log, log_normalise, logsumexp, namespace
+from ..arrays import LOG_ZERO, Array, like, log, log_normalise, logsumexp, namespace, to_numpy
 from ..barrier import barrier_minimise
 from ..errors import Infeasible, InvalidGame, InvalidObjective
 from ..scalar import increasing_root
-from .base import DualForm, Objective, check_strength, fit_oracle, weighted
+from .base import DualForm, Objective, check_strength, fit_oracle, sunk, weighted
 from .dual import dual_log_policy, solve_dual
 from .sets import ConstraintSet, Groups, Parity, Restricted, Rows, clashing
 
@@ -49,9 +49,6 @@ class _OnSet(Objective):
 
         Entries and bounds must be at most 1e9, and the largest of a row at least 1e-9 or 0.
         """
-        self._checked(shape)
-
-    def _checked(self, shape: tuple[int, ...]) -> Rows:
         rows = self.set.rows(shape[-2], shape[-1], np.full(shape[-2], 1 / shape[-2]))
         size = np.abs(rows.matrix).max(axis=(-2, -1))
         fits = (size <= _REACH) & ((size >= 1 / _REACH) | (size == 0)) & np.isfinite(rows.bound)
@@ -62,7 +59,6 @@ class _OnSet(Objective):
                 f"{rows.names[i]} has entries up to {size[i]:g} and bound {rows.bound[i]:g}; give finite "
                 f"numbers up to {_REACH:g}, the largest of a row at least {1 / _REACH:g}: rescale it."
             )
-        return rows
 
     def _rows(self, log_nu: Array) -> Rows:
         """The rows at weights 0: bounds, equalities and names, which weights do not change."""
@@ -75,6 +71,25 @@ class _OnSet(Objective):
         fixed, one = self._rows(log_nu).matrix, self.set.rows(m, n, np.ones(m)).matrix
         per_weight = like(one - fixed, log_nu) * weights[..., None, :, None]
         return like(fixed, log_nu) + per_weight
+
+    def _shut(self, log_nu: Array) -> Array | None:
+        """Answers (*batch, m, n) in a row of one sign and bound 0; None: there are none."""
+        m, n = log_nu.shape[-2:]
+        groups = self.set.groups(n)
+        if groups is not None:
+            mask = np.broadcast_to(groups.member[groups.high == 0].any(axis=0), (m, n))
+        else:
+            mask = _shut_by(self.set.rows(m, n, np.ones(m)))
+        if not mask.any():
+            return None
+        xp = namespace(log_nu)
+        return xp.broadcast_to(xp.asarray(mask, device=log_nu.device), log_nu.shape)
+
+
+def _shut_by(rows: Rows) -> np.ndarray:
+    above, below = ((sign * rows.matrix >= 0).all(axis=(1, 2)) for sign in (1, -1))
+    shut = (above | (rows.equal & below)) & (rows.bound == 0)
+    return (rows.matrix[shut] != 0).any(axis=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,15 +142,8 @@ class HardConstraint(_OnSet):
         return 0 * log_nu
 
     def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
-        """Answers with a positive entry in a row of entries >= 0 and bound 0."""
-        m, n = log_nu0.shape[-2:]
-        rows = self.set.rows(m, n, np.ones(m))
-        shut = (rows.matrix >= 0).all(axis=(1, 2)) & (rows.bound == 0)
-        if not shut.any():
-            return None
-        mask = (rows.matrix[shut] > 0).any(axis=0)
-        xp = namespace(log_nu0)
-        return xp.broadcast_to(xp.asarray(mask, device=log_nu0.device), log_nu0.shape)
+        """Answers that the set gives no mass."""
+        return self._shut(log_nu0)
 
     def dual_form(self, log_nu0: Array, weights: Array) -> DualForm:
         """u = -sum_i y_i G_i / w."""
@@ -204,6 +212,7 @@ class SoftConstraint(_OnSet):
     L = strength (theory, section 3). Bounds on disjoint groups of answers (caps, floors, quotas) are
     projected on by a scalar root per context: q = nu * mass_k / nu(S_k); other sets by a dual in one
     number per row and context, to about 1e-8 where the set has no interior (then J is off by as much).
+    Answers that the set gives no mass leave the reference; Phi is -infinity where nu has mass on them.
     """
 
     strength: float = 1.0
@@ -212,12 +221,24 @@ class SoftConstraint(_OnSet):
         super().__post_init__()
         check_strength("SoftConstraint", self.strength)
 
-    def check(self, shape: tuple[int, ...]) -> None:
-        """Also raise `Infeasible` for an empty set, to which there is no distance."""
-        rows = self._checked(shape)
-        if all(isinstance(part, Parity) for part in self.set.parts()):
+    def check_domain(self, shape: tuple[int, ...], weights: Array) -> None:
+        """Raise `Infeasible` for an empty set, to which there is no distance.
+
+        Rows across contexts that each game weighs its own way are left to the solver: J is -inf.
+        """
+        m, n = shape[-2:]
+        w = to_numpy(weights).astype(np.float64)
+        w = w / w.sum(axis=-1, keepdims=True)
+        groups = self.set.groups(n)
+        if all(isinstance(part, Parity) for part in self.set.parts()) or (
+            groups is not None and groups.attainable()
+        ):
             return
-        names = clashing(rows, np.ones(shape[-2:], bool))
+        if w.ndim > 1 and np.any(
+            self.set.rows(m, n, np.zeros(m)).matrix != self.set.rows(m, n, np.ones(m)).matrix
+        ):
+            return
+        names = clashing(self.set.rows(m, n, w.reshape(-1, m)[0]), np.ones((m, n), bool))
         if names:
             raise Infeasible(
                 f"SoftConstraint: no marginals meet {', '.join(names)}; loosen a bound."
@@ -237,7 +258,12 @@ class SoftConstraint(_OnSet):
         groups = self.set.groups(log_nu.shape[-1])
         if groups is not None:
             return _grouped(log_nu, groups)
-        return _dual_projection(log_nu, weights, self._matrix(log_nu, weights), self._rows(log_nu))
+        matrix, rows = self._matrix(log_nu, weights), self._rows(log_nu)
+        return _dual_projection(log_nu, weights, matrix, rows, self._shut(log_nu))
+
+    def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
+        """Answers that the set gives no mass, unless the strength is 0."""
+        return self._shut(log_nu0) if self.strength > 0 else None
 
     def consensus_log(self, log_nu: Array, weights: Array) -> Array:
         """The mean of the projections."""
@@ -247,8 +273,10 @@ class SoftConstraint(_OnSet):
         """-strength * sum_x w_x KL(nu_x || q_x), and -strength log(nu / q)."""
         xp = namespace(log_nu)
         log_q = self.projection_log(log_nu, weights)
-        u = -self.strength * (log_nu - log_q)
-        return weighted(xp.sum(xp.exp(log_nu) * u, axis=-1), weights), u
+        u, nu = -self.strength * (log_nu - log_q), xp.exp(log_nu)
+        off = xp.any(xp.any((nu > 0) & (log_q < LOG_ZERO / 2), axis=-1), axis=-1)
+        value = weighted(xp.sum(nu * u, axis=-1), weights)
+        return sunk(value, off & (self.strength > 0)), u
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
         """-strength * sum_x w_x KL(nu_x || q_x)."""
@@ -299,24 +327,35 @@ def _grouped(log_nu: Array, groups: Groups) -> Array:
     return xp.where(log_nu > LOG_ZERO / 2, log_nu + change, LOG_ZERO)
 
 
-def _dual_projection(log_nu: Array, weights: Array, matrix: Array, rows: Rows) -> Array:
-    """argmin_{q in C} sum w KL(nu || q): q = nu / (theta_x + (G_x'y)(z) / w_x), theta and y from the dual."""
+def _dual_projection(
+    log_nu: Array, weights: Array, matrix: Array, rows: Rows, shut: Array | None
+) -> Array:
+    """argmin_{q in C} sum w KL(nu || q): q = nu / (theta_x + (G_x'y)(z) / w_x), theta and y from the dual.
+
+    Answers that are `shut` are left out. LOG_ZERO throughout where the dual finds no point of C.
+    """
     xp = namespace(log_nu)
     lead, (m, n) = log_nu.shape[:-2], log_nu.shape[-2:]
     flat = xp.reshape(log_nu, (-1, m, n))
-    nu = xp.maximum(xp.exp(flat), 1e-16 + 0 * flat)
+    open_ = flat == flat
+    if shut is not None:
+        open_ = ~xp.reshape(shut, flat.shape)
+        flat = log_normalise(xp.where(open_, flat, LOG_ZERO))
+        flat = xp.where(open_, flat, LOG_ZERO)
+    nu = xp.where(open_, xp.maximum(xp.exp(flat), 1e-16 + 0 * flat), 0.0)
     w = xp.broadcast_to(weights, flat.shape[:-1])
     eye = xp.eye(m, dtype=flat.dtype, device=flat.device)
     g = matrix / w[:, None, :, None]
     ones = xp.broadcast_to(eye[None, :, :, None], (flat.shape[0], m, m, n)) / 1.0
     table = xp.concat([ones, xp.broadcast_to(g, (flat.shape[0], *g.shape[1:]))], axis=1)
+    table = xp.where(open_[:, None, ...], table, 0.0)
     bound = xp.concat(
         [w, xp.broadcast_to(like(rows.bound, flat), (flat.shape[0], len(rows.bound)))], axis=1
     )
     norm = (nu * w[..., None])[:, None, ...]
 
     def oracle(y: Array) -> tuple[Array, Array, Array]:
-        below = xp.sum(y[:, :, None, None] * table, axis=1)
+        below = xp.where(open_, xp.sum(y[:, :, None, None] * table, axis=1), 1.0)
         inside = xp.all(xp.reshape(below, (below.shape[0], -1)) > 0, axis=-1)
         safe = xp.where(below > 0, below, 1.0)[:, None, ...]
         value = xp.sum(y * bound, axis=-1) - xp.sum(norm[:, 0] * xp.log(safe[:, 0]), axis=(-2, -1))
@@ -333,9 +372,13 @@ def _dual_projection(log_nu: Array, weights: Array, matrix: Array, rows: Rows) -
         xp, start, m
     )
     y = barrier_minimise(oracle, start, positive)
-    below = xp.sum(y[:, :, None, None] * table, axis=1)
+    below = xp.where(open_, xp.sum(y[:, :, None, None] * table, axis=1), 1.0)
     log_q = log_normalise(log(nu) - xp.log(below))
-    log_q = xp.where(flat > LOG_ZERO / 2, log_q, LOG_ZERO)
+    slack = xp.sum(xp.exp(log_q)[:, None, ...] * matrix, axis=(-2, -1)) - like(rows.bound, flat)
+    excess = xp.where(positive[m:], xp.maximum(slack, 0 * slack), xp.abs(slack))
+    size = 1 + xp.max(xp.max(xp.abs(matrix), axis=-1), axis=-1)
+    met = xp.all(excess <= (1e-6 if flat.dtype == xp.float64 else 1e-2) * size, axis=-1)
+    log_q = xp.where(met[:, None, None] & (flat > LOG_ZERO / 2), log_q, LOG_ZERO)
     return xp.reshape(log_q, (*lead, m, n))
 
 

@@ -12,6 +12,8 @@ import numpy as np
 from ..arrays import to_numpy
 from ..errors import InvalidGame, InvalidObjective
 
+_ROUNDING = 1e-9
+
 
 class Rows(NamedTuple):
     """sum_x <matrix[i, x], nu_x> <= bound[i], or = where `equal`: matrix (r, m, n), names of the rows."""
@@ -28,6 +30,12 @@ class Groups(NamedTuple):
     member: np.ndarray
     low: np.ndarray
     high: np.ndarray
+
+    def attainable(self) -> bool:
+        """Whether some distribution meets all bounds: by sums, as the groups are disjoint."""
+        covers = self.member.any(axis=0).all()
+        in_order = (self.low <= self.high).all() and self.low.sum() <= 1 + _ROUNDING
+        return bool(in_order and (not covers or self.high.sum() >= 1 - _ROUNDING))
 
 
 class ConstraintSet:
@@ -284,6 +292,8 @@ class Intersection(ConstraintSet):
         As inequalities they would leave the set no interior, and their multipliers no bound.
         """
         found = _stacked([s.rows(m, n, weights) for s in self.sets])
+        if not np.isin(found.bound, -found.bound).any():
+            return found
         some = np.sqrt(np.arange(2.0, m + 2))  # rows that are opposite at these weights always are
         probe = _stacked([s.rows(m, n, some) for s in self.sets])
         return found._replace(equal=found.equal | _opposed(probe))
@@ -340,29 +350,30 @@ def clashing(rows: Rows, live: np.ndarray) -> list[str]:
 
     Those with a positive Farkas multiplier in the least total violation.
     """
+    from scipy import sparse
     from scipy.optimize import linprog
 
     matrix, bound, equal, names = rows
     r, m, n = matrix.shape
-    flat = matrix.reshape(r, m * n)
-    slack = np.concatenate([-np.eye(r), np.diag(equal.astype(float))], axis=1)
-    inequality = np.concatenate([flat, slack], axis=1)[~equal]
-    equality = np.concatenate([flat, slack], axis=1)[equal]
-    sums = np.concatenate([np.kron(np.eye(m), np.ones(n)), np.zeros((m, 2 * r))], axis=1)
+    slack = sparse.hstack([-sparse.eye_array(r), sparse.diags_array(equal.astype(float))])
+    table: Any = sparse.hstack([sparse.csr_array(matrix.reshape(r, m * n)), slack], format="csr")
+    sums = sparse.kron(sparse.eye_array(m), np.ones((1, n)))
+    sums = sparse.hstack([sums, sparse.csr_array((m, 2 * r))])
     cost = np.concatenate([np.zeros(m * n), np.ones(2 * r)])
-    bounds = [(0, None if v else 0) for v in live.ravel()] + [(0, None)] * (2 * r)
+    upper = np.concatenate([np.where(live.ravel(), np.inf, 0.0), np.full(2 * r, np.inf)])
+    inequality = table[np.flatnonzero(~equal)]
     found = linprog(
         cost,
-        A_ub=inequality if len(inequality) else None,
-        b_ub=bound[~equal] if len(inequality) else None,
-        A_eq=np.concatenate([equality, sums]),
+        A_ub=inequality if inequality.shape[0] else None,
+        b_ub=bound[~equal] if inequality.shape[0] else None,
+        A_eq=sparse.vstack([table[np.flatnonzero(equal)], sums], format="csr"),
         b_eq=np.concatenate([bound[equal], np.ones(m)]),
-        bounds=bounds,
+        bounds=np.stack([np.zeros(len(upper)), upper], axis=1),
     )
-    if found.fun is None or found.fun <= 1e-9:
+    if found.fun is None or found.fun <= _ROUNDING:
         return []
     priced = np.zeros(r)
-    if len(inequality):
+    if inequality.shape[0]:
         priced[~equal] = np.abs(found.ineqlin.marginals)
     priced[equal] = np.abs(found.eqlin.marginals[: int(equal.sum())])
     return [name for name, price in zip(names, priced, strict=True) if price > 1e-9]
