@@ -423,28 +423,45 @@ def test_a_run_goes_on_without_running_what_its_checkpoint_holds(stopped, canary
 # -- advisories -----------------------------------------------------------------------------------
 
 
-def audit_verdict(report):
+def audit_verdict(report, code=0, errors=""):
     spec = spec_from_file_location("audit", PACKAGE.parent / ".ci" / "audit.py")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.verdict(report)
+    return module.verdict(code, report, errors)
 
 
 def test_an_audit_fails_on_a_vulnerability_and_says_what_it_could_not_look_up():
     fine = {"name": "a", "version": "1", "vulns": []}
     unknown = {"name": "b", "skip_reason": "not found"}
     bad = {"name": "c", "version": "2", "vulns": [{"id": "X-1", "fix_versions": ["3"]}]}
-    for packages, code, words in (
-        (
-            [fine, unknown],
-            0,
-            "no known vulnerability in 1 of 2 packages; not known to the database: b",
-        ),
-        ([unknown], 0, "SKIPPED"),
-        ([fine, unknown, bad], 1, "c 2: X-1, mended in 3"),
+    rest = "no known vulnerability in 1 of 2 packages; not known to the database: b"
+    for packages, given_code, code, words in (
+        ([fine, unknown], 0, 0, rest),
+        ([unknown], 0, 0, "SKIPPED"),
+        ([fine, unknown, bad], 1, 1, "c 2: X-1, mended in 3"),
+        ([fine], 1, 2, "FAILED with code 1: last words"),
     ):
-        found = audit_verdict(json.dumps({"dependencies": packages}))
+        report = json.dumps({"dependencies": packages})
+        found = audit_verdict(report, given_code, "first\nlast words\n\n")
         assert found[0] == code
         assert words in found[1]
-    assert audit_verdict("Traceback") == audit_verdict("{}")
-    assert "SKIPPED" in audit_verdict("")[1]
+
+
+REPORTS = ("", "[]", "{}", "null", "3", '{"dependencies": 3}', '{"dependencies": [{"name": "a"}]}')
+
+
+@pytest.mark.parametrize("report", REPORTS)
+def test_an_audit_that_crashed_is_no_audit_that_was_skipped(report):
+    crash = "Traceback (most recent call last):\n  ...\nKeyError: 'vulns'\n"
+    assert audit_verdict(report, 1, crash) == (
+        2,
+        "audit FAILED, nothing was checked: KeyError: 'vulns'",
+    )
+    assert audit_verdict(report)[0] == 2
+    for reason in (
+        "requests.exceptions.ConnectionError: x",
+        "Could not connect to the feed",
+        "Read timed out.",
+    ):
+        code, said = audit_verdict(report, 1, reason)
+        assert (code, "SKIPPED" in said) == (0, True)
