@@ -395,16 +395,21 @@ def test_what_is_not_escaped_would_run_but_for_the_policy(tmp_path, page):
     assert not ran(tmp_path, raw)
 
 
+def pixels(folder, page):
+    """A picture of a page."""
+    chromium(folder, page, f"--screenshot={folder / 'shot.png'}", "--window-size=1000,900")
+    return np.asarray(matplotlib.image.imread(folder / "shot.png"), dtype=np.float64)
+
+
 @browsed
 def test_the_policy_leaves_the_page_its_style(tmp_path, page):
-    """Pictures of it, by their pixels: a browser draws no two of them quite the same."""
-    other = page.replace("sha256-", "sha256-A")
-    shots = []
-    for name, made in (("with", page), ("without", without_policy(page)), ("refused", other)):
-        shot = tmp_path / f"{name}.png"
-        chromium(tmp_path, made, f"--screenshot={shot}", "--window-size=1000,900")
-        shots.append(np.asarray(matplotlib.image.imread(shot), dtype=np.float64))
-    same, refused = (np.mean(np.abs(shots[0] - shot)) for shot in shots[1:])
+    """A browser on a busy machine may draw a figure too late for its shot, so there are three tries."""
+    other = pixels(tmp_path, page.replace("sha256-", "sha256-A"))
+    for _ in range(3):
+        shown, free = pixels(tmp_path, page), pixels(tmp_path, without_policy(page))
+        same, refused = (np.mean(np.abs(shown - shot)) for shot in (free, other))
+        if same < refused / 20:
+            break
     assert refused > 0.01
     assert same < refused / 20
 
