@@ -146,12 +146,15 @@ class HardConstraint(_OnSet):
         return self._shut(log_nu0)
 
     def dual_form(self, log_nu0: Array, weights: Array) -> DualForm:
-        """u = -sum_i y_i G_i / w."""
+        """u = -sum_i y_i G_i / w, a row that every policy meets replaced by 0 <= 1: it has no price."""
         rows, xp = self._rows(log_nu0), namespace(log_nu0)
-        table = -self._matrix(log_nu0, weights) / weights[..., None, :, None]
-        table = xp.broadcast_to(table, (*log_nu0.shape[:-2], *table.shape[-3:]))
+        matrix, bound = self._matrix(log_nu0, weights), like(rows.bound, log_nu0)
         positive = xp.asarray(~rows.equal, device=log_nu0.device)
-        return DualForm(table, like(rows.bound, log_nu0), positive)
+        most = xp.sum(xp.max(matrix, axis=-1), axis=-1)
+        idle = positive & (most <= bound + 1e-15)
+        table = -xp.where(idle[..., None, None], 0.0, matrix) / weights[..., None, :, None]
+        table = xp.broadcast_to(table, (*log_nu0.shape[:-2], *table.shape[-3:]))
+        return DualForm(table, xp.where(idle, 1.0, bound), positive)
 
     def project(self, log_nu: Array, weights: Array) -> Array:
         """argmin_{q in C} sum_x w_x KL(q_x || nu_x), by its dual; nu itself where it is in C."""
