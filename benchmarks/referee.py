@@ -6,7 +6,7 @@ from typing import Any
 
 import mpmath as mp
 import numpy as np
-from textbook import LINES, Line, Table, each, exact, kl, mean, normalised, pair
+from textbook import LINES, Line, Table, each, exact, kl, mean, normalised, pair, shut
 
 
 def least_curvature(objective: Any, w: list[Any]) -> Any:
@@ -97,7 +97,7 @@ def worst_grade(objective: Any, nu: Table, w: list[Any]) -> Any:
 
 
 def allowed(objective: Any, nu0: Table) -> list[list[bool]]:
-    """Answers that a policy of finite value may give: the others lack support or are capped at 0."""
+    """Answers that a policy of finite value may give: the others lack support or get no mass in a set."""
     common = [all(row[z] for row in nu0) for z in range(len(nu0[0]))]
     mask = [[True] * len(common) for _ in nu0]
     for _, part in objective.terms():
@@ -106,10 +106,9 @@ def allowed(objective: Any, nu0: Table) -> list[list[bool]]:
         name, here = type(part).__name__, [common] * len(nu0)
         if name == "ReverseMatching":
             here = [[r > 0 for r in row] for row in exact(part.target, len(nu0))]
-        elif name == "HardConstraint":
-            caps = [s for s in part.set.parts() if type(s).__name__ == "Cap" and s.limit == 0]
-            shut = {int(z) for s in caps for z in s.answers}
-            here = [[z not in shut for z in range(len(common))]] * len(nu0)
+        elif name in ("HardConstraint", "SoftConstraint"):
+            closed = shut(part.set, len(common))
+            here = [[z not in closed for z in range(len(common))]] * len(nu0)
         elif name not in ("PairwiseKL", "HardCoherence"):
             continue
         mask = [
@@ -119,7 +118,7 @@ def allowed(objective: Any, nu0: Table) -> list[list[bool]]:
 
 
 def feasible(objective: Any, nu0: Table) -> bool:
-    """Whether some policy on the support has a finite value, for objectives without moments or parity."""
+    """Whether some policy on the support has a finite value, for sets of disjoint caps and a moment."""
     ok = all(
         any(p and z for p, z in zip(*rows, strict=True))
         for rows in zip(nu0, allowed(objective, nu0), strict=True)
@@ -139,14 +138,27 @@ def feasible(objective: Any, nu0: Table) -> bool:
             else:
                 ok &= all(p > 0 or not t for row in pairs for p, t in row)
         elif name == "HardConstraint":
-            for s in part.set.parts():
-                if type(s).__name__ == "Cap" and s.limit < 1:
-                    outside = [
-                        [p for z, p in enumerate(row) if z not in {int(v) for v in s.answers}]
-                        for row in nu0
-                    ]
-                    ok &= all(any(row) for row in outside)
+            rows = zip(nu0, allowed(objective, nu0), strict=True)
+            ok &= all(
+                _meets(part.set, {z for z, (p, a) in enumerate(zip(*row, strict=True)) if p and a})
+                for row in rows
+            )
     return ok
+
+
+def _meets(chosen: Any, support: set[int]) -> bool:
+    """Whether disjoint caps leave room for a mass of 1, and each moment for its least value."""
+    free, room = set(support), 0.0
+    for s in chosen.parts():
+        if type(s).__name__ == "Cap":
+            members = {int(z) for z in s.answers}
+            free, room = free - members, room + s.limit * bool(members & support)
+        elif type(s).__name__ == "Floor":
+            if not support & {int(z) for z in s.answers}:
+                return False
+        elif support and min(s.values[z] for z in support) > s.bound:
+            return False
+    return bool(free) or room >= 1
 
 
 def value_and_bound(

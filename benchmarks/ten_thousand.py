@@ -3,8 +3,9 @@
     python benchmarks/ten_thousand.py                    # several minutes on one core
     python benchmarks/ten_thousand.py --games 50 --worst 50 --json out.json
 
-Every kind of `dagame.random_games`, 25 games a batch; each batch has its own size, beta (1e-3 to 1e3),
-ratio of the objective to beta (times 1e-3 to 1e3; to 1 where the objective is not concave) and reference
+Every kind of `dagame.random_games`, and sets of two rows, most with one of bound 0, 25 games a batch;
+each batch has its own size, beta (1e-3 to 1e3), ratio of the objective to beta (times 1e-3 to 1e3; to
+1 where the objective is not concave) and reference
 (Dirichlet(1/2) with zeros and masses down to 1e-300). Seed = batch number. The worst by relative gap, by
 ratio and by smallest mass are recomputed with mpmath from the definitions (`referee.py`). A certificate
 is below the true gap where it misses D - J of the definitions by more than its documented rounding,
@@ -28,13 +29,40 @@ from rich.progress import track
 
 import dagame as dg
 from dagame.bench.common import environment
-from dagame.random_games import KINKED, OBJECTIVES, random_game_of
+from dagame.random_games import KINKED, OBJECTIVES, ObjectiveMaker, random_game, random_game_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from referee import value_and_bound
 
-KINDS = tuple(OBJECTIVES | KINKED)
+SETS: dict[str, ObjectiveMaker] = {
+    "hard-cap-0-and-cap": lambda rng, m, n: dg.HardConstraint(_shut() & _cap(rng, n)),
+    "hard-moment-0-and-cap": lambda rng, m, n: dg.HardConstraint(
+        dg.Moment(np.eye(n)[1], 0.0) & _cap(rng, n)
+    ),
+    "hard-cap-0-and-moment": lambda rng, m, n: dg.HardConstraint(_shut() & _moment(rng, n)),
+    "hard-parity-and-cap": lambda rng, m, n: dg.HardConstraint(
+        dg.Parity(float(rng.uniform(0.01, 0.3)), answers=[0]) & _cap(rng, n)
+    ),
+    "soft-cap-0-and-cap": lambda rng, m, n: dg.SoftConstraint(_shut() & _cap(rng, n)),
+    "soft-cap-0-and-moment": lambda rng, m, n: dg.SoftConstraint(_shut() & _moment(rng, n)),
+}
+"""Sets of two rows, one of which has no slope once the answer that it shuts is out of the reference."""
+
+
+def _shut() -> dg.Cap:
+    return dg.Cap([1], 0.0)
+
+
+def _cap(rng: np.random.Generator, n: int) -> dg.Cap:
+    return dg.Cap([n - 1 if n > 2 else 0], float(rng.uniform(0.05, 0.4)) if n > 2 else 1.0)
+
+
+def _moment(rng: np.random.Generator, n: int) -> dg.Moment:
+    return dg.Moment(np.arange(n), float(rng.uniform(0.2, n / 2)))
+
+
+KINDS = tuple(OBJECTIVES | KINKED | SETS)
 BATCH = 25
 NOT_CONCAVE = ("sharpening", "self-consistency", "agreement", "difference")
 RESULT = Path(__file__).parent / "results" / "ten_thousand.json"
@@ -57,13 +85,18 @@ def batch(seed: int, size: int) -> tuple[str, float, dg.AlignmentGame]:
     rng = np.random.default_rng(seed)
     kind = KINDS[seed % len(KINDS)]
     m, n = int(rng.choice([1, 2, 3, 5, 8])), int(rng.choice([2, 3, 5, 10, 30, 100]))
-    if kind == "hard-parity":
+    if kind.startswith("hard-parity"):
         n = min(n, 30)
     beta = float(10 ** rng.uniform(-3, 3))
     ratio = float(10 ** rng.uniform(-3, 0 if kind in NOT_CONCAVE else 3))
     floor = float(rng.choice([0, 1e-12, 1e-100, 1e-300]))
     zeros = float(rng.choice([0, 0.1, 0.3]))
-    game = random_game_of(kind, rng, m, n, batch=(size,), floor=floor, zeros=zeros)
+    options = {"batch": (size,), "floor": floor, "zeros": zeros}
+    if kind in SETS:
+        made = SETS[kind](rng, m, n)
+        game = random_game(rng, contexts=m, answers=n, objective=made, **options)
+    else:
+        game = random_game_of(kind, rng, m, n, **options)
     return kind, ratio, game.with_objective(ratio * beta * game.objective, beta)
 
 
@@ -153,6 +186,7 @@ def main(argv: list[str] | None = None) -> None:
         rows = [recomputed(c) for c in track(chosen, "recomputing", console=Console(stderr=True))]
     found = {
         "machine": environment(),
+        "kinds": len({c.kind for c in cases}),
         "games": len(cases),
         "solved": sum(s is dg.Status.SOLVED for s in statuses),
         "infeasible": sum(s is dg.Status.INFEASIBLE for s in statuses),

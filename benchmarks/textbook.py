@@ -223,17 +223,67 @@ def _bregman(o: Any, nu: Table, w: list[Any]) -> Line:
     return -o.strength * value, u
 
 
-def _soft_cap(o: Any, nu: Table, w: list[Any]) -> Line:
-    """The projection under a cap scales the two groups: mass `limit` inside, 1 - limit outside."""
-    limit, members = mp.mpf(o.set.limit), {int(z) for z in o.set.answers}
-    value, u = mp.mpf(0), []
+def shut(chosen: Any, n: int) -> set[int]:
+    """Answers that a set gives no mass: those of a cap of 0, or of positive value in a moment of 0."""
+    out: set[int] = set()
+    for part in chosen.parts():
+        if type(part).__name__ == "Cap" and part.limit == 0:
+            out |= {int(z) for z in part.answers}
+        elif type(part).__name__ == "Moment" and part.bound == 0 and min(part.values) >= 0:
+            out |= {z for z in range(n) if part.values[z] > 0}
+    return out
+
+
+def _soft_set(o: Any, nu: Table, w: list[Any]) -> Line:
+    """-strength KL to the projection on one cap or moment, besides answers that are shut."""
+    n, value, u = len(nu[0]), mp.mpf(0), []
+    closed = shut(o.set, n)
+    left = [s for s in o.set.parts() if 0 < getattr(s, "limit", getattr(s, "bound", 0)) != 1]
+    if len(left) > 1:
+        raise NotImplementedError("the projection on two rows is no scalar root")
     for wx, row in zip(w, nu, strict=True):
-        mass = mp.fsum(row[z] for z in members)
-        inside = mp.log(mass / limit) if mass > limit else mp.mpf(0)
-        outside = log((1 - mass) / (1 - limit)) if mass > limit else mp.mpf(0)
-        value -= o.strength * wx * (mass * inside + ((1 - mass) * outside if mass < 1 else 0))
-        u.append([-o.strength * (inside if z in members else outside) for z in range(len(row))])
+        ratio = [mp.mpf(1)] * n
+        if left:
+            project = _moment_ratio if type(left[0]).__name__ == "Moment" else _cap_ratio
+            ratio = project(left[0], row, closed)
+        u.append([-o.strength * mp.log(r) for r in ratio])
+        value += wx * mp.fsum(p * v for p, v in zip(row, u[-1], strict=True))
+        if any(row[z] for z in closed):
+            value = -mp.inf
     return value, u
+
+
+def _cap_ratio(cap: Any, row: list[Any], closed: set[int]) -> list[Any]:
+    """nu / q: the projection scales the two groups, to mass `limit` inside and 1 - limit outside."""
+    limit, members = mp.mpf(cap.limit), {int(z) for z in cap.answers}
+    mass = mp.fsum(row[z] for z in members)
+    if mass <= limit:
+        return [mp.mpf(1)] * len(row)
+    outside = mp.fsum(p for z, p in enumerate(row) if z not in members) / (1 - limit)
+    return [mass / limit if z in members else outside or mp.mpf(1) for z in range(len(row))]
+
+
+def _moment_ratio(moment: Any, row: list[Any], closed: set[int]) -> list[Any]:
+    """nu / q = (s + f - least) / (s + bound - least), least = min f, with s > 0 such that sum q = 1.
+
+    In log s by bisection; s = 0 to all digits where nu lacks the answers of least f, which then get
+    the mass that q lacks.
+    """
+    f, bound = exact(moment.values)[0], mp.mpf(moment.bound)
+    least = min(v for z, v in enumerate(f) if z not in closed)
+    if mp.fdot(zip(row, f, strict=True)) <= bound:
+        return [mp.mpf(1)] * len(row)
+
+    def ratio(power: Any) -> list[Any]:
+        s = mp.exp(power)
+        return [(s + max(v - least, mp.mpf(0))) / (s + bound - least) for v in f]
+
+    low, high = mp.mpf(-2000), mp.mpf(100)
+    while high - low > mp.mpf(10) ** -40:
+        middle = (low + high) / 2
+        total = mp.fsum(p / r for p, r in zip(row, ratio(middle), strict=True))
+        low, high = (middle, high) if total > 1 else (low, middle)
+    return ratio(low)
 
 
 def _self_consistency(o: Any, nu: Table, w: list[Any]) -> Line:
@@ -265,7 +315,7 @@ LINES: dict[str, Callable[[Any, Table, list[Any]], Line]] = {
     "PairwiseHellinger": _hellinger,
     "PairwiseJensenShannon": _jensen_shannon,
     "BregmanCoherence": _bregman,
-    "SoftConstraint": _soft_cap,
+    "SoftConstraint": _soft_set,
     "Sharpening": lambda o, nu, w: _shannon(o, nu, w, -1),
     "SelfConsistency": _self_consistency,
     "Agreement": _agreement,
