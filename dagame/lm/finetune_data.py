@@ -49,7 +49,11 @@ def read_rows(section: DataSection) -> list[Row]:
 
 def _source(section: DataSection) -> Sequence[Mapping[str, Any]]:
     if section.path is not None:
-        frame, _ = read_frame(section.path)
+        texts = (section.prompt_column, section.answer_column, section.alias_column)
+        labels = () if section.class_column is None else (section.class_column,)
+        frame, _ = read_frame(
+            section.path, text=[name for name in texts if name is not None], labels=labels
+        )
         return frame.to_dicts()
     from datasets import load_dataset
 

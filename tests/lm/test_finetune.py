@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 
 from dagame.errors import ConfigError, DagameError, OutputError, SettingsError
 from dagame.lm.finetune import run_finetune
-from dagame.lm.finetune_config import PLACED, read_config
+from dagame.lm.finetune_config import PLACED, DataSection, read_config
 from dagame.lm.finetune_data import read_rows
 from dagame.lm.run_folder import last_complete, read_metrics
 
@@ -341,3 +341,13 @@ def test_chats_carry_the_system_message(tmp_path, model):
     prompt = read_rows(read_config(path).data)[0]["prompt"]
     assert [m["role"] for m in prompt] == ["system", "user"]
     assert prompt[1]["content"] == "q0 a"
+
+
+def test_classes_and_answers_of_csv_stay_what_is_written(tmp_path):
+    path = tmp_path / "q.csv"
+    path.write_text("no,prompt,gold\n3.1,12,4.50\n3.10,7,4.5\n", encoding="utf-8")
+    section = DataSection(path=str(path), class_column="no", answer_column="gold")
+    rows = read_rows(section)
+    assert [row["class"] for row in rows] == ["3.1", "3.10"]
+    assert [row["prompt"] for row in rows] == ["12", "7"]
+    assert [row["answer"] for row in rows] == ["4.50", "4.5"]
