@@ -179,7 +179,8 @@ class _Reader(_Latex2Sympy):
         value = decimal(text)
         if value is None:
             raise ValueError("no number of bounded size")
-        return sympy.Rational(value.numerator, value.denominator)
+        found: Any = sympy.Rational(value.numerator, value.denominator)
+        return found
 
     def convert_binom(self, binom: Any) -> Any:
         top, bottom = self.convert_expr(binom.upper), self.convert_expr(binom.lower)
