@@ -35,7 +35,15 @@ GROUPS = {
     "group rewards": ["dagame/lm/rewards.py", "dagame/lm/batch.py"],
     "sampled game": ["dagame/sampled.py"],
 }
-CORE = ("answer_map", "backends", "certificate_fields", "classify", "constraints", "dynamics", "errors")
+CORE = (
+    "answer_map",
+    "backends",
+    "certificate_fields",
+    "classify",
+    "constraints",
+    "dynamics",
+    "errors",
+)
 CORE += ("facts", "identities", "objectives", "sampled", "simplex", "solvers", "sympy", "theorems")
 CORE += ("verify", "worst_case")
 TESTS = [*(f"tests/test_{name}.py" for name in CORE), "tests/estimators/test_*.py"]
