@@ -77,7 +77,7 @@ class _OnSet(Objective):
         m, n = log_nu.shape[-2:]
         groups = self.set.groups(n)
         if groups is not None:
-            mask = np.broadcast_to(groups.member[groups.high == 0].any(axis=0), (m, n))
+            mask = np.tile(groups.member[groups.high == 0].any(axis=0), (m, 1))
         else:
             mask = _shut_by(self.set.rows(m, n, np.ones(m)))
         if not mask.any():
