@@ -13,8 +13,9 @@ from ._verify import VerificationReport, verify
 from .answer_map import AnswerMap
 from .answers import Samples
 from .certificate import Certificate, certify
+from .distributional import DistributionalGame
 from .errors import DagameError
-from .game import AlignmentGame, DistributionalGame
+from .game import AlignmentGame
 from .objectives import (
     Agreement,
     BregmanCoherence,

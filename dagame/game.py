@@ -1,8 +1,7 @@
-"""The game between a policy and a target: `DistributionalGame` (abstract) and `AlignmentGame` (tables)."""
+"""The game between a policy and a target on tables: `AlignmentGame`."""
 
 from __future__ import annotations
 
-import abc
 import copy
 import math
 from functools import cached_property
@@ -23,6 +22,7 @@ from .arrays import (
     namespace,
     to_numpy,
 )
+from .distributional import DistributionalGame
 from .errors import InvalidDistribution, InvalidGame
 from .objectives.base import Objective, pairing, weighted
 from .simplex import check_distribution, check_scale, check_weights, log_kl
@@ -35,30 +35,6 @@ _CACHED = (
     "transfer",
     "_full_support",
 )
-
-
-class DistributionalGame(abc.ABC):
-    """Policy against target, played in four moves a round; tables play it exactly, samplers roughly.
-
-    One round: marginals of the policy, the target's reply to them, the rewards that the reply pays,
-    the policy's step along the rewards (theory, sections 2 and 4).
-    """
-
-    @abc.abstractmethod
-    def marginals(self, policy: Any) -> Any:
-        """Answer marginals nu(pi) of a policy, exact or estimated."""
-
-    @abc.abstractmethod
-    def target_reply(self, marginals: Any) -> Any:
-        """The target's best reply q to the marginals (T1: q = nu for a concave objective)."""
-
-    @abc.abstractmethod
-    def rewards(self, marginals: Any, target: Any) -> Any:
-        """The reward of each answer, grad Phi at the target."""
-
-    @abc.abstractmethod
-    def policy_step(self, policy: Any, rewards: Any) -> Any:
-        """The policy after one step along the rewards."""
 
 
 class Evaluation(NamedTuple):

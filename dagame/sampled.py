@@ -16,10 +16,11 @@ import numpy as np
 from .answer_map import AnswerMap
 from .arrays import log_normalise, segment_sum, to_numpy
 from .certificate import certify_log
+from .distributional import DistributionalGame
 from .errors import InvalidGame, InvalidObjective
 from .estimators.counts import CountRewards, count_rewards
 from .estimators.kl import KL_KINDS, kl_weight
-from .game import AlignmentGame, DistributionalGame
+from .game import AlignmentGame
 from .objectives import HardConstraint
 
 if TYPE_CHECKING:

@@ -204,3 +204,32 @@ def test_multipliers_are_named():
         dg.certify(a_game(SMOOTH["Gini"]), POLICY, TARGET, None)
     named = dg.certify(game=a_game(SMOOTH["Gini"]), policy=POLICY, target=TARGET)
     assert named.gap == dg.certify(a_game(SMOOTH["Gini"]), POLICY, TARGET).gap
+
+
+def test_infinite_rewards_are_smoothed_by_a_millionth_of_the_reference():
+    game = a_game(SMOOTH["Shannon"])
+    policy = np.array([[0.3, 0.1, 0.6, 0.0], [0.05, 0.25, 0.7, 0.0]])
+    mixed = (1 - 1e-6) * pushed(policy) + 1e-6 * pushed(REFERENCE)
+    found, same = dg.certify(game, policy), dg.certify(game, policy, mixed)
+    assert np.isfinite(found.gap)
+    assert found.gap == pytest.approx(same.gap, rel=1e-9)
+
+
+def test_multipliers_that_are_given_are_priced():
+    """A cap that does not bind, at price y: the bound rises by y (limit - nu(0)) in all."""
+    phi = dg.HardConstraint(dg.Cap([0], 0.5))
+    game = dg.AlignmentGame([[0.2, 0.3, 0.5]], phi, beta=1.0)
+    policy, y = np.array([[0.2, 0.3, 0.5]]), 0.4
+    found = dg.certify(game, policy, multipliers=np.array([y]))
+    dual = y * 0.5 + np.log(0.2 * np.exp(-y) + 0.8)
+    assert found.upper_bound == pytest.approx(dual, abs=1e-14)
+    assert found.target_regret == pytest.approx(y * (0.5 - 0.2), abs=1e-14)
+
+
+def test_one_trace_and_a_point_mass_have_a_certificate():
+    one = dg.AlignmentGame([[1.0], [1.0]], dg.Coherence(), beta=1.0)
+    assert dg.certify(one, np.ones((2, 1))).gap == pytest.approx(0, abs=1e-15)
+    game = dg.AlignmentGame([[0.5, 0.5], [0.5, 0.5]], dg.Coherence(), beta=1.0)
+    found = dg.certify(game, np.array([[1.0, 0.0], [1.0, 0.0]]))
+    assert found.value == pytest.approx(-np.log(2))
+    assert found.violation == 0

@@ -20,6 +20,7 @@ LAYERS = [
     "simplex",
     "answer_map",
     "objectives",
+    "distributional",
     "game",
     "certificate",
     "solution",

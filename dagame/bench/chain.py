@@ -16,8 +16,9 @@ import numpy as np
 
 from ..arrays import log_normalise
 from ..certificate import certify_log
+from ..distributional import DistributionalGame
 from ..estimators.counts import count_rewards
-from ..game import AlignmentGame, DistributionalGame
+from ..game import AlignmentGame
 from ..objectives import Objective
 
 

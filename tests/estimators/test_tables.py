@@ -359,3 +359,12 @@ def test_tables_are_immutable_and_compared_by_identity():
     assert one != same
     assert len(one) == 4
     np.testing.assert_array_equal(np.asarray(one), one.entries)
+
+
+@pytest.mark.parametrize("k", [2, 7])
+@pytest.mark.parametrize(("method", "c"), [("krichevsky_trofimov", 0.5), ("laplace", 1.0)])
+def test_add_a_constant_is_the_slope_at_smoothed_frequencies(k, method, c):
+    """Count n of the K - 1 others among two outcomes, c added to each: (n + c) / (K - 1 + 2 c)."""
+    table = dg.estimators.reward_table(dg.GiniDiversity(1.0), k, method)
+    smoothed = (np.arange(k) + c) / (k - 1 + 2 * c)
+    np.testing.assert_allclose(np.diff(table.entries), np.diff(-2 * smoothed), atol=1e-14)
