@@ -296,3 +296,18 @@ def test_diagnostics_of_a_batch_without_any_class():
 def test_only_the_mean_of_all_samples_asks_for_a_scale(baseline):
     out = group_rewards(CLASSES, CONTEXTS, ANSWERS, dg.GiniDiversity(), baseline=baseline)
     assert out.scale == 1
+
+
+def test_the_lowest_rule_leaves_contexts_without_a_silent_sample_as_they_are():
+    contexts, keys = np.repeat([0, 1], 4), ["a", "a", "b", None, "a", "b", "b", "c"]
+    made = {
+        rule: group_rewards(np.zeros(8, int), contexts, keys, dg.ShannonDiversity(), no_answer=rule)
+        for rule in ("keep", "lowest")
+    }
+    np.testing.assert_array_equal(made["lowest"].advantages[4:], made["keep"].advantages[4:])
+
+
+def test_of_two_samples_a_silent_one_is_the_other_s_baseline():
+    paid = group_rewards([0, 0], [0, 0], ["a", None], dg.ShannonDiversity(), no_answer="lowest",
+                         estimator="krichevsky_trofimov")  # fmt: skip
+    np.testing.assert_allclose(paid.advantages, paid.rewards - paid.rewards[::-1], atol=1e-15)
