@@ -87,7 +87,7 @@ def _correctness(values: Any) -> pl.Series:
     import polars as pl
 
     try:
-        right = np.asarray([np.nan if v is None else v for v in values], float)
+        right = np.asarray(values if hasattr(values, "__array__") else list(values), float)
     except (TypeError, ValueError):
         right = None
     if right is None or right.ndim != 1 or (np.abs(right - 0.5) > 0.5).any():
@@ -144,10 +144,11 @@ def vocabulary_columns(
 def answer_places(vocabulary: Sequence[Any]) -> dict[Any, int]:
     """The column of each key; `InvalidGame` where a key is named twice."""
     try:
+        size = 0 if isinstance(vocabulary, str) else len(vocabulary)
         place = {key: k for k, key in enumerate(vocabulary)}
     except TypeError:
-        place = {}
-    if isinstance(vocabulary, str) or len(place) != len(vocabulary):
+        size, place = 0, {}
+    if not size or len(place) != size:
         raise InvalidGame(
             f"vocabulary {vocabulary!r} is no list of different answer keys; name each once."
         )

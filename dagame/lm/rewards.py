@@ -170,7 +170,9 @@ def _solve_bucket(
 ) -> ClassTables:
     w = context_weights(weights, partition, bucket)
     columns = None if vocabulary is None else vocabulary_columns(partition, bucket, vocabulary)
-    played = bucket if columns is None else on_vocabulary(bucket, columns, len(vocabulary or ()))
+    played = bucket
+    if vocabulary is not None and columns is not None:
+        played = on_vocabulary(bucket, columns, len(vocabulary))
     made = objective if isinstance(objective, Objective) else objective(played)
     paid = count_rewards(
         played.counts, made, estimator, baseline=baseline, weights=w, multipliers=multipliers

@@ -368,3 +368,10 @@ def test_add_a_constant_is_the_slope_at_smoothed_frequencies(k, method, c):
     table = dg.estimators.reward_table(dg.GiniDiversity(1.0), k, method)
     smoothed = (np.arange(k) + c) / (k - 1 + 2 * c)
     np.testing.assert_allclose(np.diff(table.entries), np.diff(-2 * smoothed), atol=1e-14)
+
+
+def test_variances_at_several_probabilities_are_those_at_each():
+    table, p = reward_table(dg.ShannonDiversity(), 6, "plug_in"), np.array([0.1, 0.5, 0.9])
+    many, single = table.variance(p), [float(table.variance(q)) for q in p]
+    assert many.shape == p.shape
+    np.testing.assert_allclose(many, single, rtol=1e-12)
