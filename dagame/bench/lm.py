@@ -256,13 +256,14 @@ def _certified(judge: Judge, found: LMEvaluation, objective: ObjectiveOf | None)
     unknown: Row = {"value": None, "gap": None, "gap interval": None, "gap note": ""}
     if objective is None:
         return unknown
-    ours = found.completions.with_columns(
-        (pl.col("log_prob") - pl.col("log_ratio")).alias("log_reference")
-    )
+    drawn = judge.drawn.completions  # of the first problems only
+    ours = found.completions.filter(
+        pl.col("class_id").is_in(drawn["class_id"].unique().to_list())
+    ).with_columns((pl.col("log_prob") - pl.col("log_ratio")).alias("log_reference"))
     try:
         gap = certificate_from_samples(
             ours,
-            judge.drawn.completions,
+            drawn,
             objective,
             judge.recipe.beta,
             log_policy="log_prob",

@@ -189,7 +189,7 @@ def _tables(bucket: Bucket, placed: Placed, log_ratio: np.ndarray, weighted: boo
 
 
 def _check_sizes(partition: Partition, bucket: Bucket, tables: SampleTables) -> None:
-    if not (tables.reference.sum((0, -1)) > 0).all():
+    if tables.weighted and not (tables.reference.sum((0, -1)) > 0).all():
         raise SamplesError(
             "pi0/pi is 0 for all samples of a context, so that the policy's samples say nothing of the "
             "reference; draw samples of it."
