@@ -15,8 +15,7 @@ from .._display import visible
 from ..errors import ConfigError, DagameError, OutputError
 from ..output import check_folder, locked, put_text, replacing_all, system_reason
 from ._schedule import schedule
-from .finetune_config import _OWN as OWN
-from .finetune_config import FinetuneConfig, read_config
+from .finetune_config import OWN_FILES, FinetuneConfig, read_config
 from .finetune_data import Row, read_rows
 from .loading import pretrained
 from .settings import check_sampling, grpo_config
@@ -31,7 +30,7 @@ def paths_of(config_path: str | Path) -> list[Path]:
     """The files and folders that the run of a file reads or writes, the file among them."""
     config = read_config(config_path)
     named = [config_path, config.model, *([config.data.path] if config.data.path else [])]
-    own = [Path(config.output) / name for name in OWN]
+    own = [Path(config.output) / name for name in OWN_FILES]
     return [*map(Path, named), *own]
 
 

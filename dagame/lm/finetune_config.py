@@ -120,7 +120,7 @@ _LEAST += ("data.limit", "data.contexts")
 _MOST = 1_000_000
 _COUNTS = ("num_iterations", "steps_per_generation", "gradient_accumulation_steps")
 _COUNTS += ("per_device_train_batch_size", "max_completion_length")
-_OWN = ("run.json", "metrics.jsonl", "README.md", "curves.png", "checkpoints", "model")
+OWN_FILES = ("run.json", "metrics.jsonl", "README.md", "curves.png", "checkpoints", "model")
 """What a run writes into its folder."""
 
 
@@ -227,7 +227,7 @@ def _check_paths(config: FinetuneConfig, where: str) -> None:
         if len(name) > 4000 or any(len(part.encode()) > 255 for part in Path(name).parts):
             raise ConfigError(f"{where}: {key} is {told(name)}, longer than a file name may be.")
     output = Path(config.output).resolve()
-    written = [output, *(output / name for name in _OWN)]
+    written = [output, *(output / name for name in OWN_FILES)]
     for key in ("model", "data.path"):
         read = None if named[key] is None else Path(str(named[key])).resolve()
         if read is not None and read.exists() and (read in written or _within(read, written[1:])):
