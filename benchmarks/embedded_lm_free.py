@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from dagame.answers import Samples
 from dagame.demo import MAX_NEW_TOKENS, Judge, Recipe, fine_tune
 from dagame.lm import tiny
 from dagame.lm._evaluate import evaluate
 from dagame.lm.reweight import best_of_n, equilibrium_weights, rejection_sample
+from dagame.samples import Samples
 
 
 def compare(seeds: Sequence[int], problems: int = 100) -> list[dict[str, Any]]:

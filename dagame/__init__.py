@@ -11,7 +11,6 @@ from ._classify import Classification, classify
 from ._methods import methods
 from ._verify import VerificationReport, verify
 from .answer_map import AnswerMap
-from .answers import Samples
 from .certificate import Certificate, certify
 from .distributional import DistributionalGame
 from .errors import DagameError
@@ -44,6 +43,7 @@ from .objectives import (
     TsallisDiversity,
     WorstCase,
 )
+from .samples import Samples
 from .solution import History, Solution, Status
 from .solvers import run, solve
 

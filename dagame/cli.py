@@ -22,7 +22,7 @@ from .objectives.names import NAMES
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from .answers.equilibria import SampleEquilibria
+    from .samples.equilibria import SampleEquilibria
 
 app = application("Solve, certify and analyse Distributional Alignment Games.")
 
@@ -84,10 +84,10 @@ def solve(
     report: Annotated[bool, typer.Option(help="Write report.html into --out.")] = True,
 ) -> None:
     """Solve the game of every question in a file of sampled completions, with a certificate."""
-    from .answers import Samples
-    from .answers.equilibria import labelled_table
     from .objectives.names import LABELLED, by_name, check_name
     from .output import check_file, check_folder, locked, write_json
+    from .samples import Samples
+    from .samples.equilibria import labelled_table
 
     check_name(objective)
     if device is not None:

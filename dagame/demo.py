@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from .objectives import Coherence, Objective
 
 if TYPE_CHECKING:
-    from .answers.equilibria import SampleEquilibria
     from .lm._evaluate import LMEvaluation
     from .lm.rewards import ObjectiveOf
+    from .samples.equilibria import SampleEquilibria
 
 Progress = Callable[[str], None]
 MAX_NEW_TOKENS, CERTIFIED, CERTIFICATE_SAMPLES = 16, 20, 64
@@ -37,8 +37,8 @@ class Recipe:
 
     def labelled(self) -> ObjectiveOf:
         """The reward of the right answer, at the same strength."""
-        from .answers.equilibria import labelled_table
         from .objectives import Reward
+        from .samples.equilibria import labelled_table
 
         return lambda bucket: self.strength * Reward(labelled_table(bucket))
 
@@ -112,7 +112,7 @@ class Judge:
 
     def predict(self, found: LMEvaluation) -> SampleEquilibria:
         """The exact game on samples of the reference: what coherence would make of them."""
-        from .answers import Samples
+        from .samples import Samples
 
         samples = Samples.from_answers(
             found.completions, "class_id", "member_id", correct="correct"

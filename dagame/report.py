@@ -22,7 +22,7 @@ from .solvers import Mirror, run
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .answers.equilibria import SampleEquilibria
+    from .samples.equilibria import SampleEquilibria
 
 _PANELS, _TABLE, _ROWS = 6, 200, 5
 _NO_GLYPH = "Glyph .* missing"

@@ -37,7 +37,7 @@ LAYERS = [
     "sample_file",
     "gpu",
     "streaming",
-    "answers",
+    "samples",
     "lm",
     "report",
     "demo_report",

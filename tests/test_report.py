@@ -10,9 +10,9 @@ import pytest
 
 import dagame as dg
 from dagame import plots
-from dagame.answers import Samples
 from dagame.output import replacing, write_json
 from dagame.report import samples_report
+from dagame.samples import Samples
 
 EVIL = '<script>alert(1)</script> $x_1$ & "quoted"'
 

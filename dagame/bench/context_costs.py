@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from ..answers.equilibria import agreement
 from ..arrays import log_normalise
 from ..game import AlignmentGame
 from ..objectives import Coherence, Objective, PairwiseCoherence, TraceCoherence
+from ..samples.equilibria import agreement
 from ..simplex import log_kl
 from ..solvers import solve
 from .chain import answers_of, random_chain, trace_table

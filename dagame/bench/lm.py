@@ -36,9 +36,9 @@ from .common import Result, Row, Section, Watch, label, panels
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..answers.partition import Bucket
     from ..lm._evaluate import LMEvaluation
     from ..lm.rewards import ObjectiveOf
+    from ..samples.partition import Bucket
 
 Make = Callable[[Any, float], Objective]
 
@@ -52,7 +52,7 @@ class Reward:
 
     def objective(self, strength: float) -> ObjectiveOf:
         """The objective, or a function of a bucket of classes where it has tables of labels."""
-        from ..answers.equilibria import labelled_table
+        from ..samples.equilibria import labelled_table
 
         if not self.labelled:
             return self.make(None, strength)
@@ -172,7 +172,7 @@ def _trained(reward: Reward, judge: Judge, first: LMEvaluation, say: Callable[[s
 
 def predict(found: LMEvaluation, objective: ObjectiveOf, beta: float) -> Row:
     """Means over problems at the equilibrium of the empirical game; infeasible ones are counted."""
-    from ..answers import Samples
+    from ..samples import Samples
 
     samples = Samples.from_answers(found.completions, "class_id", "member_id", correct="correct")
     parts, ways, worst, infeasible = [], set(), 0.0, 0
@@ -212,7 +212,7 @@ def _equilibrium(
 
 def _marginal_measures(bucket: Bucket, nu: np.ndarray, value: np.ndarray) -> np.ndarray:
     """`MEASURES` of each class (B, 5)."""
-    from ..answers.equilibria import accuracy, agreement
+    from ..samples.equilibria import accuracy, agreement
 
     none = (nu * bucket.no_answer[:, None, :]).sum(-1).mean(-1)
     entropy = log_entropy(log(nu)).mean(-1)

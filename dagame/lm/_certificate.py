@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._display import Shown
-from ..answers.canonical import make_canonicaliser
-from ..answers.equilibria import ObjectiveOf, _described
-from ..answers.extract import make_extractor
-from ..answers.partition import Bucket, Partition
 from ..errors import InvalidGame, SamplesError
 from ..objectives import Objective
+from ..samples.equilibria import ObjectiveOf, _described
+from ..samples.keys.canonical import make_canonicaliser
+from ..samples.keys.extract import make_extractor
+from ..samples.partition import Bucket, Partition
 from .gap import Parts, SampleTables, check_objective, estimate, intervals
 from .gap_samples import columns, sample_tables
 

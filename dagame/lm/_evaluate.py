@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from ..answers import Bucket, Partition
-from ..answers.canonical import make_canonicaliser
-from ..answers.equilibria import agreement, majority
-from ..answers.extract import make_extractor
 from ..errors import DagameError
+from ..samples import Bucket, Partition
+from ..samples.equilibria import agreement, majority
+from ..samples.keys.canonical import make_canonicaliser
+from ..samples.keys.extract import make_extractor
 from .generation import Generations, Progress, generate, log_probability
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..answers.partition import Bucket, Partition
 from ..errors import InvalidGame
+from ..samples.partition import Bucket, Partition
 
 if TYPE_CHECKING:
     import polars as pl

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..answers.canonical import make_canonicaliser
-from ..answers.extract import make_extractor
 from ..errors import InvalidGame
 from ..game import AlignmentGame
 from ..objectives import Objective
+from ..samples.keys.canonical import make_canonicaliser
+from ..samples.keys.extract import make_extractor
 from .generation import Generations, _eos_ids, log_probability
 
 if TYPE_CHECKING:

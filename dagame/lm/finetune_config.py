@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..answers.equilibria import labelled_table
 from ..errors import ConfigError
 from ..objectives.names import LABELLED, by_name, check_name
+from ..samples.equilibria import labelled_table
+from ..samples.keys.reader import AnswerReader
 from ._fields import check_fields, section, told
 from ._yaml import read_yaml
-from .reading import AnswerReader
 from .rewards import NO_ANSWER_RULES, ObjectiveOf
 from .settings import check_kl
 

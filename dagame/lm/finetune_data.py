@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from ..answers.reading import read_frame
 from ..errors import ConfigError
+from ..samples.files.reading import read_frame
+from ..samples.keys.reader import AnswerReader
 from .finetune_config import DataSection
-from .reading import AnswerReader
 
 Row = dict[str, Any]
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..answers import Samples
-from ..answers.partition import Bucket, Partition
 from ..errors import SamplesError
+from ..samples import Samples
+from ..samples.partition import Bucket, Partition
 from .gap import SampleTables
 
 if TYPE_CHECKING:

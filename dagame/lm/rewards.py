@@ -30,12 +30,12 @@ from typing import Any
 
 import numpy as np
 
-from ..answers.equilibria import agreement
-from ..answers.partition import Bucket, Partition
 from ..arrays import log
 from ..errors import InvalidGame, InvalidObjective
 from ..estimators.counts import ESTIMATORS, CountRewards, count_rewards
 from ..objectives import HardConstraint, Objective, Parity, SoftConstraint
+from ..samples.equilibria import agreement
+from ..samples.partition import Bucket, Partition
 from ..simplex import log_entropy, log_kl
 from .batch import (
     answer_places,

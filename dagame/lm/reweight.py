@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..answers import Samples
-from ..answers.equilibria import ObjectiveOf
 from ..arrays import to_numpy
 from ..errors import InvalidGame, OutputError, SamplesError
 from ..output import check_file, replacing
+from ..samples import Samples
+from ..samples.equilibria import ObjectiveOf
 
 if TYPE_CHECKING:
     import polars as pl

@@ -23,8 +23,8 @@ from transformers.trainer_callback import ExportableState, TrainerCallback
 
 from ..errors import InvalidGame, NotConcave, SamplesError, ScheduleError, SettingsError
 from ..objectives import HardConstraint, Objective
+from ..samples.keys.reader import AnswerReader
 from ._schedule import CLASS, MEMBER, SIZE, check_whole_classes
-from .reading import AnswerReader
 from .reference import frozen_copy, load_reference, sequence_log_probability
 from .rewards import ObjectiveOf, check_payment, group_rewards
 from .settings import check_config, check_kl, check_sampling

@@ -19,8 +19,8 @@ import numpy as np
 
 from ..errors import InvalidGame
 from ..objectives.names import LABELLED
+from ..samples.keys.reader import AnswerReader
 from ._schedule import CLASS, MEMBER, SIZE, ScheduleError
-from .reading import AnswerReader
 from .rewards import group_rewards
 from .verl_settings import GameSection, check_settings, game_section, setting
 

@@ -22,8 +22,8 @@ from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.workers.utils.padding import response_to_nested
 
+from ..samples.keys.reader import AnswerReader
 from ._schedule import CLASS, MEMBER, SIZE, ScheduleError
-from .reading import AnswerReader
 from .verl import Trajectories, game_section, read_answer, verl_game
 
 _COLUMNS = (CLASS, MEMBER, SIZE, "extra_fields")

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..answers.equilibria import labelled_table
 from ..objectives.names import LABELLED, by_name, check_name
+from ..samples.equilibria import labelled_table
 from ._fields import section
 from .finetune_config import AnswerSection, ObjectiveSection
 from .rewards import ObjectiveOf

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dagame as dg
-from dagame.answers.equilibria import labelled_table
 from dagame.estimators import count_rewards
 from dagame.lm.rewards import ZERO_SIGNAL, group_rewards
+from dagame.samples.equilibria import labelled_table
 
 CLASSES = [7, 7, 7, 7, 7, 7, 3, 3, 3, 3]
 CONTEXTS = [0, 0, 0, 1, 1, 1, 0, 0, 1, 1]

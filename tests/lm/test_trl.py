@@ -28,7 +28,6 @@ from transformers import TrainerCallback
 
 import dagame as dg
 from dagame import Cap, Coherence, GiniDiversity, HardConstraint, ShannonDiversity
-from dagame.answers.equilibria import labelled_table
 from dagame.errors import InvalidObjective, ScheduleError, SettingsError
 from dagame.lm._certificate import certificate_from_samples
 from dagame.lm._schedule import check_whole_classes, schedule
@@ -37,6 +36,7 @@ from dagame.lm.rewards import group_rewards
 from dagame.lm.settings import grpo_config
 from dagame.lm.trl import GroupReward
 from dagame.objectives.names import by_name
+from dagame.samples.equilibria import labelled_table
 
 pytestmark = pytest.mark.filterwarnings(  # the trainer itself reads the deprecated name
     "ignore:.*is_gradient_checkpointing.*:FutureWarning"

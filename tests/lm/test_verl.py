@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 import dagame as dg
-from dagame.answers.equilibria import labelled_table
 from dagame.errors import InvalidGame
 from dagame.lm._schedule import ScheduleError, schedule
-from dagame.lm.reading import AnswerReader
 from dagame.lm.rewards import group_rewards
 from dagame.lm.verl import Trajectories, VerlGame, check_prompts, read_answer, verl_rows
 from dagame.lm.verl_settings import GameSection, ObjectiveSection
+from dagame.samples.equilibria import labelled_table
+from dagame.samples.keys.reader import AnswerReader
 
 
 def trajectories(class_id, member_id, answers, *, size=2, samples=2, tokens=3, seed=0):

@@ -32,7 +32,7 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 SOLVING = (
     "dagame.cli",
     "dagame.report",
-    "dagame.answers.equilibria",
+    "dagame.samples.equilibria",
     "polars",
     "rich.progress",
     "cvxpy",

@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 from budget import FACTOR, scale
 
-from dagame.answers import Samples
-from dagame.answers.reading import read_frame
 from dagame.errors import SamplesError
+from dagame.samples import Samples
+from dagame.samples.files.reading import read_frame
 
 SEED = 8 if FACTOR == 1 else random.SystemRandom().randrange(2**32)
 

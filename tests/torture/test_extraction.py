@@ -17,10 +17,10 @@ import pytest
 from budget import FACTOR, scale
 from corpora import expression, hostile_rows, latex_soup
 
-from dagame.answers.canonical import make_canonicaliser
-from dagame.answers.extract import LONGEST_PATTERN, PRESETS, check_pattern, make_extractor
-from dagame.answers.numbers import rational
 from dagame.errors import ExtractionError
+from dagame.samples.keys.canonical import make_canonicaliser
+from dagame.samples.keys.extract import LONGEST_PATTERN, PRESETS, check_pattern, make_extractor
+from dagame.samples.keys.numbers import rational
 
 SEED = 8 if FACTOR == 1 else random.SystemRandom().randrange(2**32)
 
@@ -66,7 +66,7 @@ def test_hostile_rows_run_nothing_and_cost_only_themselves(tmp_path, monkeypatch
 
 WATCH = """
 import json, random, sys
-from dagame.answers.mathematics import exact_key, find_mathematics
+from dagame.samples.keys.mathematics import exact_key, find_mathematics
 sys.path.append(sys.argv[3])
 from corpora import hostile_rows, latex_soup, expression
 exact_key(r"\\\\frac{x+1}{2}")
@@ -104,7 +104,7 @@ def test_no_text_reaches_an_evaluator_even_without_the_confinement():
 
 CONFINED = """
 import json, os, socket, subprocess, sys, tempfile, ctypes
-from dagame.answers.confinement import Refused, confine, limit
+from dagame.samples.keys.confinement import Refused, confine, limit
 limit(5)
 code = compile("1", "x.py", "eval")
 confine()

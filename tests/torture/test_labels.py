@@ -8,8 +8,8 @@ import pytest
 from budget import FACTOR
 
 import dagame as dg
-from dagame.answers import Samples
-from dagame.answers.partition import Partition
+from dagame.samples import Samples
+from dagame.samples.partition import Partition
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 import dagame as dg
 from dagame import plots
 from dagame._display import Column, Shown, facts_html, markdown, table_html, visible
-from dagame.answers import Samples
 from dagame.report import picture, render, samples_report
+from dagame.samples import Samples
 
 TAGS = {"html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "p", "div", "b", "em"}
 TAGS |= {"span", "figure", "img", "figcaption", "table", "tr", "th", "td", "bdi", "code", "a"}

@@ -21,9 +21,9 @@ from corpora import rows_and_lines
 from hypothesis import stateful
 from hypothesis import strategies as st
 
-from dagame.answers import Samples
-from dagame.answers.reading import MOST_UNPACKED, read_frame
 from dagame.errors import SamplesError
+from dagame.samples import Samples
+from dagame.samples.files.reading import MOST_UNPACKED, read_frame
 
 SEED = 8 if FACTOR == 1 else random.SystemRandom().randrange(2**32)
 
@@ -170,7 +170,7 @@ def test_any_cut_and_any_byte_changed_ends_in_rows_or_one_error(tmp_path):
 PARQUET = """
 import random, sys
 from pathlib import Path
-from dagame.answers.reading import read_frame
+from dagame.samples.files.reading import read_frame
 from dagame.errors import SamplesError
 whole, rng = Path(sys.argv[1]).read_bytes(), random.Random(int(sys.argv[2]))
 path = Path(sys.argv[1]).with_name("broken.parquet")
@@ -313,7 +313,7 @@ def test_a_file_that_grows_and_shrinks_while_it_is_read(tmp_path):
 
 BOMB = """
 import sys
-from dagame.answers.reading import read_frame
+from dagame.samples.files.reading import read_frame
 try:
     frame, _ = read_frame(sys.argv[1])
     print(frame.shape)

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 from budget import FACTOR, scale
 
-from dagame.answers.canonical import make_canonicaliser
-from dagame.answers.extract import make_extractor
-from dagame.answers.workers import map_in_workers
 from dagame.errors import ExtractionError
+from dagame.samples.keys.canonical import make_canonicaliser
+from dagame.samples.keys.extract import make_extractor
+from dagame.samples.keys.workers import map_in_workers
 
 SEED = 8 if FACTOR == 1 else random.SystemRandom().randrange(2**32)
 
@@ -83,7 +83,7 @@ def test_a_worker_that_cannot_start_is_one_error(monkeypatch, executable):
 
 FAULTY = """
 import json, sys
-from dagame.answers import workers
+from dagame.samples import workers
 def run():
     if sys.argv[1] == "noise":
         return lambda row: print("noise", flush=True) or row[:5]
@@ -138,7 +138,7 @@ def test_a_time_limit_beyond_any_is_none():
 
 ORPHAN = """
 import time
-from dagame.answers import workers
+from dagame.samples import workers
 workers.map_in_workers("extract_math", ["\\\\[ a " * 20000] * 64, 4.0, 2)
 """
 

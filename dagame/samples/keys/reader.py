@@ -10,13 +10,29 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..answers.canonical import make_canonicaliser
-from ..answers.extract import make_extractor
+from .canonical import make_canonicaliser
+from .extract import make_extractor
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _REMEMBERED = 100_000
 _PLAIN = (str, int, float)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read of each completion; null where there is no answer.
+
+    answers: the text of the answer as it stands in the completion; keys: what makes two answers
+    equal; timed_out: rows whose reading was given up.
+    """
+
+    answers: pl.Series
+    keys: pl.Series
+    timed_out: int = 0
 
 
 class AnswerReader:
@@ -42,12 +58,27 @@ class AnswerReader:
         self._keys: dict[str, str | None] = {}
         self._warned = False
 
-    def __call__(self, completions: Sequence[Any]) -> list[str | None]:
-        """The key of each completion's answer."""
+    def read(self, texts: pl.Series, truncated: pl.Series | None = None) -> Reading:
+        """What is read in a column of texts; where `truncated` is true there is no answer."""
+        import polars as pl
+
+        found = self._extract(texts)
+        answers = found.answers.alias("answer")
+        if truncated is not None:
+            frame = pl.DataFrame({"answer": answers, "cut": truncated.fill_null(False)})
+            answers = frame.select(pl.when(~pl.col("cut")).then(pl.col("answer")))["answer"]
+        keys = pl.Series("key", self.keys(answers.to_list()), dtype=pl.String)
+        return Reading(answers, keys, found.timed_out)
+
+    def __call__(
+        self, completions: Sequence[Any], truncated: Sequence[bool] | None = None
+    ) -> list[str | None]:
+        """The key of each completion's answer, a text or a chat."""
         import polars as pl
 
         texts = pl.Series("completion", [text_of(c) for c in completions], dtype=pl.String)
-        return self.keys(self._extract(texts).answers.to_list())
+        cut = None if truncated is None else pl.Series(truncated, dtype=pl.Boolean)
+        return self.read(texts, cut).keys.to_list()
 
     def keys(self, answers: Sequence[str | None]) -> list[str | None]:
         """The canonical key of each answer that is already extracted."""

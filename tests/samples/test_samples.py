@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dagame as dg
-from dagame.answers import Samples
-from dagame.answers.equilibria import agreement, labelled_table
+from dagame.samples import Samples
+from dagame.samples.equilibria import agreement, labelled_table
 
 ROWS = [
     {"q": "a", "f": "x", "completion": "#### 1", "ok": 1},

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from ..errors import ExtractionError
+from ...errors import ExtractionError
 from .numbers import rational
 from .workers import check_row_seconds, map_in_workers
 

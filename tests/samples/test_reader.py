@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dagame.errors import ExtractionError
-from dagame.lm.reading import AnswerReader, text_of
+from dagame.samples.keys.reader import AnswerReader, text_of
 
 
 @given(st.lists(st.text(st.characters(), max_size=30), max_size=5))

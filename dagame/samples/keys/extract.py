@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ExtractionError
+from ...errors import ExtractionError
 from .workers import check_row_seconds, map_in_workers
 
 if TYPE_CHECKING:

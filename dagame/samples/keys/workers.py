@@ -18,15 +18,15 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..errors import ExtractionError
+from ...errors import ExtractionError
 
 _CHUNK = 32
 _START_SECONDS = 60.0
 _STARTS = 5
 _TRIES = 2
-_ROOT = str(Path(__file__).resolve().parents[2])
+_ROOT = str(Path(__file__).resolve().parents[3])
 _SERVE = (
-    "import sys; sys.path.append(sys.argv[1]); from dagame.answers.workers import serve; "
+    "import sys; sys.path.append(sys.argv[1]); from dagame.samples.keys.workers import serve; "
     "serve(sys.argv[2], float(sys.argv[3]))"
 )
 
@@ -116,7 +116,7 @@ class _Pool:
             if self.failed_starts == _STARTS:
                 raise ExtractionError(
                     f"the worker process that reads mathematics does not start (exit code {code}); "
-                    f"`{sys.executable} -c 'import dagame.answers.mathematics'` should say why."
+                    f"`{sys.executable} -c 'import dagame.samples.keys.mathematics'` should say why."
                 )
         fresh = _Worker(self.task, self.row_seconds)
         fresh.give(worker.pending, self.rows)

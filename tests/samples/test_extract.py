@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagame.answers.canonical import make_canonicaliser
-from dagame.answers.extract import make_extractor
 from dagame.errors import ExtractionError
+from dagame.samples.keys.canonical import make_canonicaliser
+from dagame.samples.keys.extract import make_extractor
 
 
 def extracted(spec, *texts):

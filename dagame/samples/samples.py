@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SamplesError
-from .canonical import make_canonicaliser
-from .extract import check_pattern, make_extractor
+from .files.reading import read_frame
+from .keys.canonical import make_canonicaliser
+from .keys.extract import check_pattern, make_extractor
 from .partition import Partition
-from .reading import read_frame
 
 if TYPE_CHECKING:
     import polars as pl

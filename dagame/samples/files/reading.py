@@ -18,8 +18,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from ..errors import SamplesError
-from .tables import Faults, read_table, typed
+from ...errors import SamplesError
+from .delimited import Faults, read_table, typed
 
 if TYPE_CHECKING:
     import polars as pl

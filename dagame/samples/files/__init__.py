@@ -1,0 +1,1 @@
+"""Bytes of files -> frames of samples, the faulty line named."""

@@ -1,0 +1,1 @@
+"""Completions -> answer keys, read in one way everywhere."""
