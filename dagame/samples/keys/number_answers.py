@@ -56,11 +56,13 @@ _ARROW = re.compile(
 )
 _COLON = re.compile(r".*(?:[^\d\s]|\s):(?!\d*\s*:)|^:|.*>>")
 _EQUALS_WORD = re.compile(
-    r"(?i)^(?:(?:is|are|was|be|equals?|gives?|[^\s\d]*[:,(])\s+)(?=\S+\s+[\d.$])"
+    r"(?i)^(?:(?:is|are|was|be|equals?|gives?|[^\s\d]*[:,(])\s+)(?=\S+\s+[\d.$\\])"
 )
+_NEGATIVE = re.compile(r"(?i)^.*\s(?=negative\s)")
 _PROSE = re.compile(rf"\s+(?:{_LONE})\s+[^\W\d_]{{2,}}.*$")
 _BULLET = re.compile(r"^[*+>\u2022]\s+(?=\S)")
 _EXCLAIMED = re.compile(r"^[^=+*/^]*\d[*_\"')\]]*[?!]+$")
+_QUOTED = re.compile(r"[*_\"'\u201d\u2019%]!+$")
 _SIDE_BY_SIDE = re.compile(
     rf"[^\s,;&(/]*[{_DIGIT}][^\s,;&(/]*(?:\s+[^\s,;&(/]*[{_DIGIT}][^\s,;&(/]*)+"
 )
@@ -77,8 +79,8 @@ def whole_number(candidate: str) -> str | None:
     if re.match(rf"\s*[{MINUS}]\s", candidate):
         return None
     text = _PROSE.sub("", _after_delimiters(bare(candidate)))
-    text = _BULLET.sub("", _EQUALS_WORD.sub("", text))
-    if _EXCLAIMED.match(text):
+    text = _BULLET.sub("", _EQUALS_WORD.sub("", _NEGATIVE.sub("", text)))
+    if _EXCLAIMED.match(text) or _QUOTED.search(text):
         text = text.rstrip("?!")
     text = bare(text)
     if not text:

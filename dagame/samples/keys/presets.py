@@ -137,7 +137,8 @@ def _braced(text: str) -> str | None:
 _HASHES = r"####[^\S\n]*"
 _GSM8K = (
     Rule(
-        rf"{_HASHES}[^\n\pL\d]{{0,12}}(?i:(?:the\s+)?(?:final\s+)?answer(?:\s+is)?[^\n\pL\d]{{0,8}})?\d[^\n]*",
+        rf"{_HASHES}[^\n\pL\d]{{0,12}}(?i:(?:the\s+)?(?:final\s+)?answer(?:\s+is)?[^\n\pL\d]{{0,8}})?"
+        r"(?:(?i:minus|negative|plus)\s+)?(?:\\[dtc]?frac\{?|\\boxed\{)?\d[^\n]*",
         "first",
         first_number,
     ),

@@ -29,7 +29,7 @@ MAGNITUDES = {
 }
 """Words behind a number that multiply it."""
 
-_SIGN_WORD = re.compile(r"(?i)(minus|negative|plus)\s+(?=[\d.$])")
+_SIGN_WORD = re.compile(r"(?i)(minus|negative|plus)\s+(?=[\d.$\\])")
 _SHARE = re.compile(r"\s*(?:(%|\u066a|(?i:per ?cents?|pct))|\u2030)$")
 _WORDS = "|".join(word for word in MAGNITUDES if word.isascii())
 _SIGNS = "".join(word for word in MAGNITUDES if not word.isascii())
@@ -41,8 +41,8 @@ _SPACE = re.compile(r"\\[,;: ]|\\q?quad\b|~")
 
 def value(text: str) -> Fraction | None:
     """The value of the whole text, None where it has none or could have two."""
-    text = _from_latex(plain(text)).strip()
-    text = _SIGN_WORD.sub(lambda m: "" if m[1].lower() == "plus" else "-", text)
+    text = plain(text).strip()
+    text = _from_latex(_SIGN_WORD.sub(lambda m: "" if m[1].lower() == "plus" else "-", text))
     text = _DOLLAR.sub(lambda m: m[1] + m[2] if not (m[1] and m[2]) else m[0], text, count=1)
     factor = Fraction(1)
     share = _SHARE.search(text)
