@@ -26,10 +26,12 @@ _FORMULA = re.compile(
     r"|(?<![\\$])\$(?P<dollars>(?:[^$\\\n]|\\.|\n(?!\s*\n))+)\$(?![0-9])"
     r"|\\\((?P<round>(?:[^\\]|\\(?![()\[\]]).)*)\\\)"
     r"|\\\[(?P<square>(?:[^\\]|\\(?![()\[\]]).|\\\\)*)\\\]"
-    r"|\\begin\{(?P<name>[a-z]+\*?)\}(?P<body>.*?)\\end\{(?P=name)\}",
+    r"|\\begin\{(?P<name>[a-z]+\*?)\}(?P<body>.{0,4000}?)\\end\{(?P=name)\}",
     re.DOTALL,
 )
-_WORD_PAIR = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{2,}[.,;:]?\s+[A-Za-z]{2,}")
+_SENTENCE_INSIDE = re.compile(
+    r"(?<![\\A-Za-z{])[A-Za-z]{2,}(?:[.;:]\s+[A-Za-z]{2,}|(?:\s+[A-Za-z]{2,}){3})"
+)
 _IN_TEXT = re.compile(r"\\(?:text|mathrm|mbox|textbf|begin|end)\s*\{[^{}]*\}")
 _TURNS = re.compile(
     r"\b(?:not|least|most|than|between|over|under|from|none|either)\b", re.IGNORECASE
@@ -71,7 +73,7 @@ def _last_box(text: str) -> str | None:
     first = len(boxes) - 1
     while first and boxes[first - 1][2] >= 0:
         between = text[boxes[first - 1][2] + 1 : boxes[first][0]]
-        if not between.strip(" $") or not _JOINED.fullmatch(between) or len(between) > 60:
+        if len(between) > 60 or not between.strip(" $") or not _JOINED.fullmatch(between):
             break
         first -= 1
     if first < len(boxes) - 1:
@@ -284,7 +286,7 @@ def _is_formula(match: re.Match[str]) -> bool:
         return True
     if inside[0].isspace() != inside[-1].isspace():
         return False
-    return not _WORD_PAIR.search(_IN_TEXT.sub("", inside))
+    return not _SENTENCE_INSIDE.search(_IN_TEXT.sub("", inside))
 
 
 def _is_cut(prose: str) -> bool:
@@ -308,12 +310,15 @@ _MATH_WORD = re.compile(
     r"|[α-ωΓΔΘΛΞΣΦΨΩ]"
     r"|(?:sin|cos|tan|cot|sec|csc|log|ln|exp|sqrt|pi|max|min|arcsin|arccos|arctan)(?![A-Za-z])"
     r"|(?<=\{)[A-Za-z ]+(?=\})"
-    r"|(?<![A-Za-z])[A-Za-z]{1,2}(?![A-Za-z]))+"
+    r"|(?<![A-Za-z])[A-Za-z]{1,2}(?![A-Za-z]))++"
 )
 _OPERATOR = re.compile(
     r"[-+−–×·⋅÷*/^=<>≤≥≠≈±]+|\\(?:times|cdot|div|pm|mp|leq?|geq?|neq?|approx|in|cup|cap)"
 )
 _HAS_MATHEMATICS = re.compile(r"[0-9π∞½⅓⅔¼¾]|\\[A-Za-z]")
+_OPAQUE = re.compile(r"[0-9]+(?::[0-9]+)+|[0-9]+(?:st|nd|rd|th)")
+"""Ratios, times and ordinals: no value, but an answer."""
+_RANGE = re.compile(r"[0-9][0-9.,]*%?(?:-[0-9][0-9.,]*%?)+")
 _QUOTES = "\"'“”‘’`*_"
 _GLUED_LETTERS = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{2,}")
 _ARTICLES = ("a", "A", "I")
@@ -324,7 +329,7 @@ def _runs(prose: str) -> list[str]:
     """The maximal runs of mathematics in a piece of prose, in their order."""
     if not _HAS_MATHEMATICS.search(prose) and not re.search(r"\s[=<>≤≥]\s", prose):
         return []
-    words = prose.split()
+    words = prose.replace("\\ ", "~").split()
     kinds = [_kind(word) for word in words]
     runs, k = [], 0
     while k < len(words):
@@ -358,6 +363,8 @@ def _kind(word: str) -> str:
         return "word"
     if _OPERATOR.fullmatch(core):
         return "operator"
+    if _OPAQUE.fullmatch(core):
+        return "math"
     if core in _ARTICLES:
         return "letter"
     if not _MATH_WORD.fullmatch(core) or re.search(r"[A-Za-z]['’][A-Za-z]", core):
@@ -366,7 +373,7 @@ def _kind(word: str) -> str:
         if len(core) == 1:
             return "letter"
         return "math" if core in ("pi", "sin", "cos", "tan", "log", "ln") else "word"
-    if re.match(r"[A-Za-z]{2}[0-9]|[0-9]+(?:st|nd|rd|th)$", core):
+    if re.match(r"[A-Za-z]{2}[0-9]", core):
         return "word"
     return "math"
 
@@ -390,6 +397,11 @@ def _run(words: list[str], kinds: list[str], start: int, end: int) -> str:
         end -= 1
     if start >= end:
         return ""
+    beside = [words[start - 1]] if start and not _ends_sentence(words[start - 1]) else []
+    if end < len(words) and not _ends_sentence(words[end - 1]):
+        beside.append(words[end])
+    if any(re.search(r"[0-9\\]", word.rstrip(",")) and not word.endswith(",") for word in beside):
+        return ""  # a part of something that is not read
     label = ""
     if kinds[start] == "operator" and words[start] not in ("-", "+", "−", "±") and start:
         label = words[start - 1].strip(_QUOTES).rstrip(":,")
@@ -401,6 +413,8 @@ def _run(words: list[str], kinds: list[str], start: int, end: int) -> str:
         return ""
     run = " ".join(words[start:end])
     run = run.strip(_QUOTES + " ").rstrip(".,;:!?").strip(_QUOTES + " ")
+    if _RANGE.fullmatch(run):
+        run = run.replace("-", "–")
     run = f"{label} {run}" if label else run
     if kinds[end - 1] == "operator" and end < len(words):
         run = f"{run} {words[end].strip(_QUOTES).rstrip('.,;:!?')}"
@@ -411,7 +425,12 @@ def _run(words: list[str], kinds: list[str], start: int, end: int) -> str:
         return ""
     if _ends_sentence(words[end - 1]) or end == len(words):
         return run
-    return f"{run}{_unit_behind(words, end)}"
+    unit = _unit_behind(words, end)
+    behind = words[end + len(unit.split()) :][:1]
+    ended = not unit or _ends_sentence(words[end + len(unit.split()) - 1])
+    if behind and not ended and behind[0] in ("per", "/", "squared", "cubed", "·", "*"):
+        return ""  # a unit that goes on
+    return f"{run}{unit}"
 
 
 def _unit_behind(words: list[str], start: int) -> str:

@@ -65,6 +65,9 @@ def quotient(above: Polynomial, below: Polynomial) -> Value:
             raise NoValue("division by zero")
         if len(below) == 1:
             return _by_monomial(above, below)
+        common = _common_monomial(below)
+        if common:
+            above, below = product_of(above, {common: ONE}), product_of(below, {common: ONE})
         factor = _conjugate(below)
         if factor is None:
             break
@@ -81,6 +84,18 @@ def quotient(above: Polynomial, below: Polynomial) -> Value:
         return _by_monomial(above, below)
     first = 1 / below[max(below, key=place_of)]
     return Value(scaled(above, first), scaled(below, first))
+
+
+def _common_monomial(below: Polynomial) -> Monomial:
+    """The inverse of the letters and other free atoms that all terms share."""
+    first, *rest = (dict(m) for m in below)
+    free = (a for a in first if a.kind not in ("prime", "root", "sin", "i"))
+    least = {a: min(first[a], *(m.get(a, ZERO) for m in rest)) for a in free}
+    for m in rest:  # negative powers, to clear fractions in fractions
+        for a, e in m.items():
+            if e < 0 and a not in first:
+                least[a] = min(e, *(n.get(a, ZERO) for n in rest))
+    return tuple(sorted((a, -e) for a, e in least.items() if e))
 
 
 def _by_monomial(above: Polynomial, below: Polynomial) -> Value:

@@ -5,6 +5,7 @@ Where a text could be taken two ways (1/2x, x2, 2 3, a range) it raises `NoValue
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 from . import arithmetic, functions, powers, trigonometry, values
@@ -26,6 +27,7 @@ from .scanner import Token, tokens
 from .values import NoValue, Value
 
 _DEEPEST = 30
+_UNIT_FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*\\(?:text|mathrm)\s*\{\s*[A-Za-zµ]")
 _APPLIED = frozenset("fghFGHPQ")
 _MATRICES = frozenset(("matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array"))
 _CLOSERS = {
@@ -44,6 +46,7 @@ class ExpressionReader:
     def __init__(self, text: str) -> None:
         """Of a prepared text."""
         self.text, self.tokens, self.at, self.depth, self.bars = text, tokens(text), 0, 0, 0
+        self.unit_at = -1
 
     # -- tokens -----------------------------------------------------------------------------------
 
@@ -71,10 +74,9 @@ class ExpressionReader:
 
     def sees_unit_fraction(self) -> bool:
         r"""\frac{\text{m}}{\text{s}}, or a slash and a unit: not the numbers of an expression."""
-        kinds = [t.kind for t in self.tokens[self.at : self.at + 3]]
-        return (self.sees("frac") and kinds[1:] == ["sign", "words"]) or (
-            self.sees("/") and kinds[1:2] == ["words"]
-        )
+        if self.sees("frac"):
+            return bool(_UNIT_FRACTION.match(self.text, self.next.start))
+        return self.sees("/") and self.tokens[self.at + 1].kind == "words"
 
     # -- expressions ------------------------------------------------------------------------------
 
@@ -111,6 +113,8 @@ class ExpressionReader:
                 divided = False
                 result = multiplied(result, self.signed_factor())
             elif self.sees("/", "div") and not self.sees_unit_fraction():
+                if divided:
+                    raise NoValue("a quotient of a quotient without brackets")
                 self.at += 1
                 result = arithmetic.divide(value_of(result), value_of(self.signed_factor()))
                 divided = True
@@ -137,6 +141,8 @@ class ExpressionReader:
     def begins_factor(self) -> bool:
         """Whether a factor follows side by side."""
         kind, text = self.next.kind, self.next.text
+        if self.at == self.unit_at:
+            return False
         if kind in ("number", "letter", "symbol", "function", "begin", "repeating"):
             return True
         if kind == "sign":

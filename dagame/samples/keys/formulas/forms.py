@@ -147,22 +147,25 @@ def _only(items: list[Item]) -> Item:
 def with_unit(value: Item, source: str) -> Item:
     """5 cm, 50 percent, 5 apples: a unit by its canonical text, a noun as it is written."""
     number = value_of(value)
-    unit = unit_key(source)
-    words = re.sub(
-        r"\\(?:text|mathrm)\s*\{([^{}\\]*)\}|\\[ ,;:!]|~", lambda m: f" {m[1] or ''} ", source
-    )
-    words = " ".join(words.split())
-    if words in ("percent", "per cent", "pct"):
+    unit, noun = unit_key(source), noun_of(source)
+    if noun in ("percent", "per cent", "pct"):
         return arithmetic.divide(number, values.number(100))
     if unit == "$":
         return number
     if unit == "°":
         return arithmetic.multiply(number, values.of_atom(values.DEGREE))
-    if unit is not None:
-        return Form("quantity", f"{key_of(number)} {unit}")
-    if number.constant() is None or not re.fullmatch(r"[A-Za-z]{2}[A-Za-z' -]*", words):
+    if unit is None and (number.constant() is None or not noun):
         raise NoValue("words that are no unit")
-    return Form("quantity", f"{key_of(number)} {words}")
+    return Form("quantity", f"{key_of(number)} {unit or noun}")
+
+
+def noun_of(source: str) -> str:
+    """Words behind a number without their wrapper, "" if it is anything but words."""
+    words = re.sub(
+        r"\\(?:text|mathrm)\s*\{([^{}\\]*)\}|\\[ ,;:!]|~", lambda m: f" {m[1] or ''} ", source
+    )
+    words = " ".join(words.split())
+    return words if re.fullmatch(r"[A-Za-z]{2}[A-Za-z' -]*", words) else ""
 
 
 def function_value(name: str, base: Value | None, a: Value) -> Value:

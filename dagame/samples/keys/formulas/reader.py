@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ..units import unit_key
 from .expressions import ExpressionReader
 from .forms import Form, Item, is_name, key_of, with_unit
 from .scanner import prepared
@@ -17,6 +18,7 @@ _RELATIONS = {
 }  # fmt: skip
 
 
+_OF_NUMBERS = ("frac", "times", "cdot", "div", "sqrt", "$")
 Part = tuple[str, list[Item], list[str]]
 """The separator before it, its sides, and the relations between them."""
 
@@ -39,10 +41,34 @@ class StatementReader(ExpressionReader):
 
     def whole(self) -> list[Part]:
         """Parts up to the end."""
+        self.find_unit()
         parts = [("", *self.part())]
         while self.next.kind != "end":
-            parts.append((self.separator(), *self.part()))
+            separator = self.separator()
+            self.find_unit()
+            parts.append((separator, *self.part()))
         return parts
+
+    def find_unit(self) -> None:
+        """Where the letters of a unit begin that is set off from a number: 5 m, 3 h, not 5m."""
+        end = self.at
+        while self.tokens[end].text not in _SEPARATORS and self.tokens[end].kind != "end":
+            token = self.tokens[end]
+            if token.kind == "letter" and token.spaced and end > self.at:
+                break
+            if token.kind not in ("number", "sign") and token.text not in _OF_NUMBERS:
+                return
+            if token.text in _RELATIONS:
+                return
+            end += 1
+        token, before = self.tokens[end], self.tokens[end - 1]
+        if token.kind != "letter" or (before.kind != "number" and before.text not in ("}", ")")):
+            return
+        stop = end
+        while self.tokens[stop].text not in _SEPARATORS and self.tokens[stop].kind != "end":
+            stop += 1
+        if unit_key(self.text[token.start : self.tokens[stop].start]) is not None:
+            self.unit_at = end
 
     def separator(self) -> str:
         """A comma, "and" or "or" between two parts."""
@@ -90,7 +116,8 @@ class StatementReader(ExpressionReader):
     def quantity(self) -> Item:
         """An expression, with a unit or a noun behind it."""
         value = self.sum()
-        if self.next.kind not in ("words", "deg") and not self.sees_unit_fraction():
+        behind = self.next.kind in ("words", "deg") or self.at == self.unit_at
+        if not behind and not self.sees_unit_fraction():
             return value
         if self.next.text in _SEPARATORS:
             return value
@@ -99,7 +126,9 @@ class StatementReader(ExpressionReader):
             token = self.tokens[end]
             depth += token.text in ("{", "(")
             depth -= token.text in ("}", ")")
-            stops = token.text in _SEPARATORS or token.text in _RELATIONS
+            stops = token.text in _SEPARATORS or (
+                token.text in _RELATIONS and token.kind != "words"
+            )
             if token.kind == "end" or depth < 0 or (not depth and stops) or token.text == "$":
                 break
             end += 1

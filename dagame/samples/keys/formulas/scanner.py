@@ -57,7 +57,7 @@ _TOKEN = re.compile(
     r"|(?P<number>(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)"
     r"|(?P<deg>\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|°|\\degree(?![A-Za-z]))"
     r"|\\(?P<text>text(?:rm|bf|it|sf|normal|tt)?|math(?:rm|bf|it|sf|tt)|boldsymbol|bm|mbox|operatorname\*?)"
-    r"\s*\{(?P<inside>[^{}\\$]*)\}"
+    r"\s*\{(?P<inside>(?:[^{}\\$]|\\[ ,;:!]|\\cdot|\^\s*\{[^{}]*\})*)\}"
     r"|\\(?P<decorated>mathbb|mathcal|mathfrak|mathscr|vec|hat|widehat|bar|tilde|overline|overrightarrow"
     r"|dot|ddot|underline)\s*(?:\{\s*(?P<bare>[A-Za-z]{1,4})\s*\}|(?P<one>[A-Za-z]))"
     r"|\\(?P<environment>begin|end)\s*\{(?P<name>[a-zA-Z]+\*?)\}(?:\{[lcr|]*\})?"
@@ -148,7 +148,7 @@ def _of_command(name: str, start: int, spaced: bool) -> Token:
 def _of_run(run: str, start: int, spaced: bool, before: list[Token]) -> list[Token]:
     """Letters side by side: a word, a function's name, a name of capitals, or a product."""
     name = _SPELLINGS.get(run, run)
-    if name in FUNCTIONS:
+    if name in FUNCTIONS and not (name == "min" and _is_number_before(before)):
         return [Token("command" if name == "sqrt" else "function", name, start, spaced)]
     if run in ("pi", "infty", "infinity", "oo"):
         return [Token("command", "pi" if run == "pi" else "infty", start, spaced)]
@@ -167,15 +167,19 @@ def _of_run(run: str, start: int, spaced: bool, before: list[Token]) -> list[Tok
     return [Token("words", run, start, spaced)]
 
 
+def _is_number_before(before: list[Token]) -> bool:
+    return bool(before) and (before[-1].kind == "number" or before[-1].text in ("}", ")"))
+
+
 def _of_text(
     wrapper: str, inside: str, start: int, spaced: bool, before: list[Token]
 ) -> list[Token]:
     r"""\text{73} and \mathrm{e} are what they hold; \text{ cm} is words."""
     plain = inside.strip()
-    if re.fullmatch(r"[-+0-9.,/%*^()= ]*", plain) or plain in FUNCTIONS:
+    behind = _is_number_before(before)
+    if re.fullmatch(r"[-+0-9.,/%*^()= ]*", plain) or (plain in FUNCTIONS and not behind):
         return [t._replace(start=start, spaced=True) for t in tokens(plain)[:-1]]
     if len(plain) == 1 and plain.isalpha():
-        behind = bool(before) and (before[-1].kind == "number" or before[-1].text in ("}", ")"))
         units = not wrapper.startswith(("mathbf", "mathit", "bold", "bm"))
         if not (behind and units and plain in "mgsLhNJWVAKCFTlTdt"):
             return [Token("letter", plain, start, spaced)]
