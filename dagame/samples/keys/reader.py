@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..chats import clean, text_of
 from .canonical import make_canonicaliser
 from .extract import make_extractor
 
@@ -121,27 +122,6 @@ class AnswerReader:
             return None if found is None else clean(str(found))
 
         return run
-
-
-def text_of(completion: Any) -> str:
-    """The text of a completion: a string, or the content of a chat's messages."""
-    if isinstance(completion, str):
-        return clean(completion)
-    if isinstance(completion, Mapping):
-        return text_of(completion.get("content"))
-    if isinstance(completion, Iterable):
-        return "\n".join(
-            clean(str(part["text"]))
-            if isinstance(part, Mapping) and "text" in part
-            else text_of(part)
-            for part in completion
-        )
-    return ""
-
-
-def clean(text: str) -> str:
-    """The text without lone surrogates, which no column of strings can hold."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 @dataclass(frozen=True)
