@@ -34,25 +34,83 @@ def main() -> None:
 
 @app.command()
 def solve(
-    samples: Annotated[Path, typer.Argument(help="JSONL, CSV, TSV or Parquet (text also .gz).")],
-    class_by: Annotated[
-        list[str], typer.Option("--class", help="Column that names a question; repeatable.")
+    samples: Annotated[
+        list[str],
+        typer.Argument(
+            help="JSON, JSONL, CSV, TSV, Parquet or .eval, also .gz, .zst, .zip; several, a folder, "
+            'a glob, or "-" for standard input.'
+        ),
     ],
+    class_by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--class", "--question", help="Column or dotted path that names a question; repeatable."
+        ),
+    ] = None,
     context_by: Annotated[
         list[str] | None,
-        typer.Option("--context", help="Column that names a paraphrase or format; repeatable."),
+        typer.Option(
+            "--context", "--phrasing", help="Column that names a paraphrase or format; repeatable."
+        ),
     ] = None,
-    completion: Annotated[str, typer.Option(help="Column of the completions.")] = "completion",
-    correct: Annotated[str | None, typer.Option(help="Column of correctness, in [0, 1].")] = None,
+    completion: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Column of the completions: texts, lists of them, chats; several are contexts. "
+            "[default: completion]"
+        ),
+    ] = None,
+    answer: Annotated[
+        list[str] | None, typer.Option(help="Column of answers already extracted.")
+    ] = None,
+    correct: Annotated[
+        list[str] | None,
+        typer.Option(help="Column of correctness, in [0, 1]; one for each of --completion."),
+    ] = None,
+    correct_range: Annotated[
+        str, typer.Option(help="Labels of wrong and right, such as -1,1.")
+    ] = "0,1",
+    gold: Annotated[
+        list[str] | None,
+        typer.Option(help="Column of right answers, read as completions are; a list: aliases."),
+    ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(help="COLUMN=VALUE of the rows to keep; repeatable.")
+    ] = None,
+    format_name: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="auto | lm-eval | inspect | openai | vllm | trl | verl, or the kind of file: "
+            "json | jsonl | csv | tsv | parquet.",
+        ),
+    ] = "auto",
+    rows: Annotated[
+        str | None, typer.Option(help="Path of the list of rows in a JSON document with several.")
+    ] = None,
+    finish_reason: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='Column of why a completion ended ("length"), or whether it was cut off.'
+        ),
+    ] = None,
+    truncated: Annotated[
+        str, typer.Option(help="What a completion that was cut off has: no-answer | read.")
+    ] = "no-answer",
     extract: Annotated[
         str,
         typer.Option(
-            help="Pattern (group 1 of its last match), or boxed | gsm8k | last-number | choice | math."
+            help="Pattern (group 1 of its last match), or boxed | gsm8k | last-number | choice | "
+            "answer | math, also first-... and last-...; auto tries them on the file."
         ),
-    ] = "boxed",
+    ] = "auto",
     canonical: Annotated[
-        str, typer.Option(help="exact | nospace | casefold | number | math.")
-    ] = "exact",
+        str,
+        typer.Option(help="exact | nospace | casefold | number | math; auto: what suits --extract."),
+    ] = "auto",
+    thinking: Annotated[
+        str, typer.Option(help="Reasoning between tags, such as <think>: drop | keep.")
+    ] = "drop",
     no_answer: Annotated[
         str, typer.Option(help='"keep" no answer as an answer of its own, or "drop" its samples.')
     ] = "keep",
@@ -73,7 +131,7 @@ def solve(
         typer.Option(help="Solve with torch on auto | cpu | cuda; default numpy, no torch needed."),
     ] = None,
     on_error: Annotated[
-        str, typer.Option(help="What a malformed line does: stop | skip.")
+        str, typer.Option(help="What a malformed line, or one of several files, does: stop | skip.")
     ] = "stop",
     json_file: Annotated[
         str | None, typer.Option("--json", help='Write summary and classes; "-" for stdout.')
@@ -88,6 +146,7 @@ def solve(
     from .output import check_file, check_folder, locked, write_json
     from .samples import Samples
     from .samples.equilibria import labelled_table
+    from .samples.files.containers import STDIN
 
     check_name(objective)
     if device is not None:
@@ -98,21 +157,32 @@ def solve(
         by_name(objective, strength)
     folder = None if out is None else check_folder(out)
     names = () if folder is None else ("samples.parquet", "report.html")[: 1 + report]
-    parts = [check_file(Path(out or "") / name, [samples]) for name in names]
-    numbers = None if json_file in (None, "-") else check_file(json_file, [samples, *parts])
+    taken = [name for name in samples if name != STDIN]
+    parts = [check_file(Path(out or "") / name, taken) for name in names]
+    numbers = None if json_file in (None, "-") else check_file(json_file, [*taken, *parts])
+    limits = _limits(correct_range)
     if made is None:
         made = lambda bucket: by_name(objective, strength, labelled_table(bucket))  # noqa: E731
     with ExitStack() as held, _stages() as say:
         if folder is not None:
             held.enter_context(locked(folder))
         read = Samples.read(
-            samples,
-            class_by,
+            samples[0] if len(samples) == 1 else samples,
+            class_by or None,
             context_by or None,
-            completion,
+            completion or None,
             extract,
-            correct,
+            correct or None,
+            answer=answer or None,
+            gold=gold or None,
+            correct_range=limits,
             canonical=canonical,
+            thinking=thinking,
+            finish_reason=finish_reason or None,
+            truncated=truncated,
+            where=where or (),
+            format=format_name,
+            rows=rows,
             no_answer=no_answer,
             abstain=abstain,
             on_error=on_error,
@@ -121,7 +191,7 @@ def solve(
         found = read.solve(made, beta=beta, method=method, progress=say, device=device)
         content = {"summary": found.summary, "classes": found.classes.rows(named=True)}
         written = _write_solution(found, content, parts, numbers, say)
-    _show(_summary_table(found), written, stderr=json_file == "-")
+    _show(_summary_table(found), written, stderr=json_file == "-", notes=read.notes)
     if json_file == "-":
         write_json("-", content)
     if found.summary["unsolved"]:
@@ -238,6 +308,17 @@ def verify(
         raise typer.Exit(1)
 
 
+def _limits(text: str) -> tuple[float, float]:
+    """Two numbers, with a comma or a blank between them."""
+    try:
+        low, high = map(float, text.replace(",", " ").split())
+    except ValueError:
+        raise DagameError(
+            f"--correct-range is {text!r}; write the labels of wrong and right, such as -1,1."
+        ) from None
+    return low, high
+
+
 def check_device(name: str) -> None:
     """Refuse a device before the work; torch is needed from here on."""
     try:
@@ -294,10 +375,12 @@ def _write_solution(
     return targets
 
 
-def _show(table: Table, written: Sequence[Path], stderr: bool) -> None:
-    """The table, and what was written; on stderr where stdout is for JSON."""
+def _show(table: Table, written: Sequence[Path], stderr: bool, notes: Sequence[str] = ()) -> None:
+    """The table, notes, and what was written; on stderr where stdout is for JSON."""
     shown = console(stderr)
     shown.print(table)
+    for note in notes:
+        shown.print(visible(note), markup=False, highlight=False, soft_wrap=True)
     for path in written:
         if path.exists():
             shown.print(

@@ -283,6 +283,7 @@ def _summary(
         ),
         "skipped_lines": len(samples.skipped_lines),
         "timed_out_rows": samples.timed_out,
+        "notes": list(samples.notes),
         "objective": _described(solutions[0].game.objective),
         "beta": beta,
         "method": sorted({s.method for s in solutions}),

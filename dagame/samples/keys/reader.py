@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ExtractionError
+from ..chats import clean, text_of
 from .canonical import make_canonicaliser
 from .extract import Extraction, make_extractor
 from .presets import PRESETS
@@ -108,6 +109,16 @@ class AnswerReader:
         found.tried, found.tried_rows = counts, len(rows)
         return found
 
+    def choice(self) -> list[str]:
+        """How "auto" chose, as a sentence; nothing without it."""
+        if not self.tried:
+            return []
+        counts = ", ".join(f"{name} {count:,}" for name, count in self.tried.items())
+        return [
+            f"answers are read by {self.extract!r}, canonical {self.canonical!r}; of "
+            f"{self.tried_rows:,} completions tried are read by {counts}."
+        ]
+
     def read(self, texts: pl.Series, truncated: pl.Series | None = None) -> Reading:
         """What is read in a column of texts; where `truncated` is true there is no answer."""
         import polars as pl
@@ -197,27 +208,6 @@ def _suited(extract: str | Callable[[str], str | None]) -> str:
     return (
         PRESETS[extract].canonical if isinstance(extract, str) and extract in PRESETS else "exact"
     )
-
-
-def text_of(completion: Any) -> str:
-    """The text of a completion: a string, or the content of a chat's messages."""
-    if isinstance(completion, str):
-        return clean(completion)
-    if isinstance(completion, Mapping):
-        return text_of(completion.get("content"))
-    if isinstance(completion, Iterable):
-        return "\n".join(
-            clean(str(part["text"]))
-            if isinstance(part, Mapping) and "text" in part
-            else text_of(part)
-            for part in completion
-        )
-    return ""
-
-
-def clean(text: str) -> str:
-    """The text without lone surrogates, which no column of strings can hold."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 @dataclass(frozen=True)
