@@ -8,8 +8,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._display import Shown
 from ..errors import SamplesError
 from .files.reading import read_frame
+from .how_read import HowRead, how_read
 from .keys.canonical import make_canonicaliser
 from .keys.extract import check_pattern, make_extractor
 from .partition import Partition
@@ -27,15 +29,17 @@ _EXACT = 2.0**53
 Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True, eq=False)
-class Samples:
+@dataclass(frozen=True, eq=False, repr=False)
+class Samples(Shown):
     """Samples and their partition; `frame` has the input rows as they were read.
 
-    skipped_lines: numbers of malformed lines left out; timed_out: rows whose extraction was killed.
+    reading: how their answers were read. skipped_lines: numbers of malformed lines left out;
+    timed_out: rows whose extraction was killed.
     """
 
     frame: pl.DataFrame
     partition: Partition
+    reading: HowRead
     skipped_lines: tuple[int, ...] = ()
     timed_out: int = 0
     source: str = ""
@@ -95,7 +99,16 @@ class Samples:
             )
         say("sorting")
         partition = _partition(frame, class_by, context_by, correct, keys, no_answer)
-        return cls(frame, partition, tuple(skipped), extraction.timed_out, str(path))
+        reading = how_read(
+            text,
+            extraction.answers,
+            keys,
+            partition,
+            extract=extract if isinstance(extract, str) else f"the function {_called(extract)}",
+            canonical=canonical,
+            timed_out=extraction.timed_out,
+        )
+        return cls(frame, partition, reading, tuple(skipped), extraction.timed_out, str(path))
 
     @classmethod
     def from_answers(
@@ -107,13 +120,46 @@ class Samples:
         correct: str | None = None,
         *,
         no_answer: str = "keep",
+        completion: str | None = None,
     ) -> Samples:
-        """From a frame whose answers are already extracted strings (null: no answer)."""
+        """From a frame whose answers are already extracted strings (null: no answer).
+
+        `completion` names the column of the completions, if there is one, to show them beside.
+        """
         import polars as pl
 
         frame = frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(frame)
         keys = _column(frame, answer, "answer").cast(pl.String)
-        return cls(frame, _partition(frame, class_by, context_by, correct, keys, no_answer))
+        text = None if completion is None else _column(frame, completion, "completion")
+        partition = _partition(frame, class_by, context_by, correct, keys, no_answer)
+        by = f"the column {answer}"
+        return cls(
+            frame, partition, how_read(text, keys, keys, partition, extract=by, canonical="exact")
+        )
+
+    @classmethod
+    def example(cls, no_answer: str = "keep") -> Samples:
+        """Answers of six models to 359 questions about dates in five prompt formats.
+
+        Classes are the questions, contexts the formats, samples the models; from the logs of
+        Faithful Chain-of-Thought Reasoning (Lyu et al., 2023, arXiv 2301.13379; MIT licence), read by
+        its authors. `dagame.samples.example.PATH` is the file.
+        """
+        from .example import read
+
+        return read(no_answer)
+
+    def _rows(self) -> list[tuple[str, str]]:
+        p = self.partition
+        labelled = "" if p.correct is None else ", labelled"
+        ends = sorted({int(p.contexts_per_class.min()), int(p.contexts_per_class.max())})
+        contexts = f"{' to '.join(map(str, ends))} context{'s' * (ends[-1] > 1)}"
+        source = f"; {self.source}" if self.source else ""
+        return [
+            ("samples", f"{p.counted.sum():,} of {len(p.row_class):,} rows{labelled}{source}"),
+            ("classes", f"{len(p):,} of {contexts}, {p.answers_per_class.sum():,} answers"),
+            *self.reading.told(),
+        ]
 
     def game(self, objective: Objective, *, beta: float) -> AlignmentGame:
         """All classes as one batched game on answers, padded to the largest number of answers.
@@ -174,6 +220,10 @@ def _column(frame: pl.DataFrame, name: str, role: str) -> pl.Series:
             f"there is no column {name[:60]!r} for the {role}; {hint} columns are {names}{more}."
         )
     return frame[name]
+
+
+def _called(function: Callable[..., Any]) -> str:
+    return getattr(function, "__qualname__", type(function).__name__)
 
 
 def _names(by: str | Sequence[str]) -> list[str]:
