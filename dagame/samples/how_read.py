@@ -22,7 +22,7 @@ EXAMPLES, LISTED, SPELLINGS = 10, 12, 8
 UNREAD = 0.2
 """The share without a readable answer above which there is a warning."""
 
-_TRIED, _ENDINGS_OF = 200, 100_000
+_TRIED, _ENDINGS_OF, _MERGED_OF = 200, 20_000, 400_000
 _BEFORE, _AFTER = 80, 40
 _LENGTHS = (40, 20, 10)
 _SLOW = ("math", "auto")
@@ -100,6 +100,7 @@ class HowRead(Shown):
     endings_of: int = 0
     merged: tuple[Merged, ...] = ()
     merged_keys: int = 0
+    merged_of: int = 0
     split: tuple[Split, ...] = ()
     split_classes: int = 0
     contested: tuple[Contested, ...] = ()
@@ -134,7 +135,7 @@ class HowRead(Shown):
         lost += "".join(f", {count:,} {word}" for word, count in given_up if count)
         lost += f"; abstained {self.abstained:,}" if self.abstained else ""
         if self.endings and self.endings[0][1] > 1:
-            lost += f"; {self.endings[0][1]:,} end in “{self.endings[0][0]}”"
+            lost += f"; {self.endings[0][1]:,} end in “…{self.endings[0][0]}”"
         keys = f"as {self.canonical}; {self.merged_keys:,} answers have several spellings"
         if self.merged:
             first = self.merged[0]
@@ -168,16 +169,16 @@ def how_read(
     import polars as pl
 
     rng = np.random.default_rng(seed)
-    blank = answers.is_null() | (answers.str.strip_chars() == "")
-    unread = keys.is_null() & blank
-    lost = unread.arg_true().to_numpy()
+    lost = keys.is_null().arg_true()
+    lost = lost.filter(answers.gather(lost).fill_null("").str.strip_chars() == "").to_numpy()
     read = len(keys) - keys.null_count()
-    merged, merged_keys = _merged(answers, keys)
-    labels = _Labels(partition, unread)
+    looked_at = _some(len(keys), _MERGED_OF, rng)
+    merged, merged_keys = _merged(answers.gather(looked_at), keys.gather(looked_at))
+    labels = _Labels(partition, lost)
     split, split_classes = labels.split()
     contested, contested_answers = labels.contested()
     right, labelled = labels.unread
-    shown = np.sort(rng.choice(len(keys), min(EXAMPLES, len(keys)), replace=False))
+    shown = _some(len(keys), EXAMPLES, rng)
     endings, endings_of = ((), 0) if texts is None else _endings(_drawn(texts, lost, rng))
     found = HowRead(
         rows=len(keys),
@@ -195,6 +196,7 @@ def how_read(
         endings_of=endings_of,
         merged=merged,
         merged_keys=merged_keys,
+        merged_of=len(looked_at),
         split=split,
         split_classes=split_classes,
         contested=contested,
@@ -218,7 +220,7 @@ def share(part: int, whole: int) -> str:
 
 def excerpt(row: int, text: str | None, answer: str | None, key: str | None) -> Excerpt:
     """The completion round the last place where the answer's text stands, as a word if it can."""
-    text = text or ""
+    text = (text or "").strip()
     if answer is None or not answer.strip():
         return Excerpt(row, _end(text), "", "", None, key)
     place = _last_place(text, answer)
@@ -255,9 +257,14 @@ def _drawn(
     texts: pl.Series, rows: np.ndarray, rng: np.random.Generator, most: int = _ENDINGS_OF
 ) -> pl.Series:
     """The texts of these rows, or of `most` random ones of them."""
-    if len(rows) > most:
-        rows = np.sort(rng.choice(rows, most, replace=False))
-    return texts.gather(rows).drop_nulls()
+    return texts.gather(rows[_some(len(rows), most, rng)]).drop_nulls()
+
+
+def _some(size: int, most: int, rng: np.random.Generator) -> np.ndarray:
+    """All of 0, 1, ..., or `most` random ones, in order."""
+    if size <= most:
+        return np.arange(size)
+    return np.sort(rng.choice(size, most, replace=False))
 
 
 def _endings(texts: pl.Series) -> tuple[tuple[tuple[str, int], ...], int]:
@@ -279,14 +286,14 @@ def _merged(answers: pl.Series, keys: pl.Series) -> tuple[tuple[Merged, ...], in
     """Keys whose answers differ by more than outer white space, those of most spellings first."""
     import polars as pl
 
-    frame = pl.DataFrame({"key": keys, "answer": answers})
-    other = (pl.col("answer") != pl.col("key")) & pl.col("key").is_not_null()
-    pairs = _spelled(frame.lazy().filter(other)).collect()
+    frame = pl.LazyFrame({"key": keys, "answer": answers})
+    differs = pl.col("answer") != pl.col("key")
+    pairs = _spelled(frame.filter(differs))  # lazy, so that no filtered copy is made
     if not len(pairs):
         return (), 0
-    exact = frame.lazy().filter(pl.col("answer") == pl.col("key"))
-    exact = exact.join(pairs.lazy().select("key").unique(), on="key", how="semi")
-    table = pl.concat([pairs, _spelled(exact).collect()])
+    known = pairs.lazy().select("key").unique()
+    exact = frame.filter(~differs).join(known, on="key", how="semi")
+    table = pl.concat([pairs, _spelled(exact)])
     table = table.group_by("key", "answer").agg(pl.col("len").sum())
     table = table.with_columns(count=pl.len().over("key")).filter(pl.col("count") > 1)
     if not len(table):
@@ -299,30 +306,33 @@ def _merged(answers: pl.Series, keys: pl.Series) -> tuple[tuple[Merged, ...], in
     return tuple(shown), len(first)
 
 
-def _spelled(frame: pl.LazyFrame) -> pl.LazyFrame:
+def _spelled(frame: pl.LazyFrame) -> pl.DataFrame:
+    """Each key with each of its answers, outer white space off, and their rows."""
     import polars as pl
 
-    counted = frame.group_by("key", "answer").len()
+    counted = frame.group_by("key", "answer").len().collect()
     return counted.with_columns(pl.col("answer").str.strip_chars()).filter(pl.col("answer") != "")
 
 
 class _Labels:
     """What the labels say of each answer of each class; nothing where there are none."""
 
-    def __init__(self, partition: Partition, unread: pl.Series) -> None:
+    def __init__(self, partition: Partition, lost: np.ndarray) -> None:
         self.of = partition
         self.unread = (0, 0)
         self.right = self.wrong = np.zeros(0, dtype=np.int64)
         if partition.correct is None:
             return
         start = np.concatenate([[0], np.cumsum(partition.answers_per_class)])
-        counted = partition.counted
-        cell = start[partition.row_class[counted]] + partition.row_answer[counted]
-        label = partition.correct[counted]
-        self.right = np.bincount(cell[label > 0.5], minlength=start[-1])
-        self.wrong = np.bincount(cell[label < 0.5], minlength=start[-1])
-        lost = partition.correct[unread.to_numpy()]
-        self.unread = int((lost > 0.5).sum()), int((~np.isnan(lost)).sum())
+        label = partition.correct
+        self.right, self.wrong = (
+            np.bincount(
+                start[partition.row_class[rows]] + partition.row_answer[rows], minlength=start[-1]
+            )
+            for side in (label > 0.5, label < 0.5)
+            for rows in [np.flatnonzero(side & partition.counted)]
+        )
+        self.unread = int((label[lost] > 0.5).sum()), int((~np.isnan(label[lost])).sum())
 
     def _table(self, chosen: np.ndarray) -> pl.DataFrame:
         """Rows of `partition.answers` with their labels, "no answer" left out."""
