@@ -1,6 +1,7 @@
 """The command line: `dagame demo | solve | verify | finetune`.
 
-Exit codes: 0 done; 1 a check failed or a class was not solved; 2 bad input, told in one sentence.
+Exit codes: 0 done; 1 a check failed or a class was not solved; 2 bad input, told in one sentence;
+3 `solve --strict` has a warning (its results are written).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .errors import DagameError
 from .objectives.names import NAMES
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from .samples.equilibria import SampleEquilibria
@@ -34,13 +36,14 @@ def main() -> None:
 
 @app.command()
 def solve(
+    call: typer.Context,
     samples: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             help="JSON, JSONL, CSV, TSV, Parquet or .eval, also .gz, .zst, .zip; several, a folder, "
             'a glob, or "-" for standard input.'
         ),
-    ],
+    ] = None,
     class_by: Annotated[
         list[str] | None,
         typer.Option(
@@ -106,7 +109,9 @@ def solve(
     ] = "auto",
     canonical: Annotated[
         str,
-        typer.Option(help="exact | nospace | casefold | number | math; auto: what suits --extract."),
+        typer.Option(
+            help="exact | nospace | casefold | number | math; auto: what suits --extract."
+        ),
     ] = "auto",
     thinking: Annotated[
         str, typer.Option(help="Reasoning between tags, such as <think>: drop | keep.")
@@ -140,6 +145,12 @@ def solve(
         Path | None, typer.Option(help="Folder for samples.parquet and report.html.")
     ] = None,
     report: Annotated[bool, typer.Option(help="Write report.html into --out.")] = True,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 3 where there is a warning.")
+    ] = False,
+    example: Annotated[
+        bool, typer.Option("--example", help="Solve the example that ships with the package.")
+    ] = False,
 ) -> None:
     """Solve the game of every question in a file of sampled completions, with a certificate."""
     from .objectives.names import LABELLED, by_name, check_name
@@ -148,12 +159,17 @@ def solve(
     from .samples.equilibria import labelled_table
     from .samples.files.containers import STDIN
 
+    if example:
+        _require_no_columns(call)
+        samples, correct = [], ["correct"]
+    elif not samples:
+        raise typer.BadParameter("missing argument 'SAMPLES', unless there is --example.", call)
     check_name(objective)
     if device is not None:
         check_device(device)
     by_class = objective in LABELLED
     made: Any = None if by_class else by_name(objective, strength)
-    if by_class and correct is None:
+    if by_class and not (correct or gold):
         by_name(objective, strength)
     folder = None if out is None else check_folder(out)
     names = () if folder is None else ("samples.parquet", "report.html")[: 1 + report]
@@ -166,36 +182,51 @@ def solve(
     with ExitStack() as held, _stages() as say:
         if folder is not None:
             held.enter_context(locked(folder))
-        read = Samples.read(
-            samples[0] if len(samples) == 1 else samples,
-            class_by or None,
-            context_by or None,
-            completion or None,
-            extract,
-            correct or None,
-            answer=answer or None,
-            gold=gold or None,
-            correct_range=limits,
-            canonical=canonical,
-            thinking=thinking,
-            finish_reason=finish_reason or None,
-            truncated=truncated,
-            where=where or (),
-            format=format_name,
-            rows=rows,
-            no_answer=no_answer,
-            abstain=abstain,
-            on_error=on_error,
-            progress=say,
+        read = (
+            Samples.example(no_answer)
+            if example
+            else Samples.read(
+                samples[0] if len(samples) == 1 else samples,
+                class_by or None,
+                context_by or None,
+                completion or None,
+                extract,
+                correct or None,
+                answer=answer or None,
+                gold=gold or None,
+                correct_range=limits,
+                canonical=canonical,
+                thinking=thinking,
+                finish_reason=finish_reason or None,
+                truncated=truncated,
+                where=where or (),
+                format=format_name,
+                rows=rows,
+                no_answer=no_answer,
+                abstain=abstain,
+                on_error=on_error,
+                progress=say,
+            )
         )
         found = read.solve(made, beta=beta, method=method, progress=say, device=device)
-        content = {"summary": found.summary, "classes": found.classes.rows(named=True)}
+        content = content_of(found)
         written = _write_solution(found, content, parts, numbers, say)
-    _show(_summary_table(found), written, stderr=json_file == "-", notes=read.notes)
+    shown = console(stderr=json_file == "-")
+    shown.print(found.verdict, markup=False, highlight=False)
+    shown.print(_summary_table(found))
+    for note in read.notes:
+        shown.print(visible(note), markup=False, highlight=False, soft_wrap=True)
+    _show_lines([*_facts(found.summary), *found.reading.told()], shown)
+    for caution in found.reading.warnings:
+        text = visible(f"warning: {caution.sentence}")
+        shown.print(text, style="yellow", markup=False, highlight=False)
+    _show_written(written, shown)
     if json_file == "-":
         write_json("-", content)
     if found.summary["unsolved"]:
         raise typer.Exit(1)
+    if strict and found.reading.warnings:
+        raise typer.Exit(3)
 
 
 @app.command()
@@ -375,12 +406,65 @@ def _write_solution(
     return targets
 
 
-def _show(table: Table, written: Sequence[Path], stderr: bool, notes: Sequence[str] = ()) -> None:
-    """The table, notes, and what was written; on stderr where stdout is for JSON."""
+def content_of(found: SampleEquilibria) -> dict[str, Any]:
+    """All numbers of a solved file, for JSON."""
+    return {
+        "verdict": found.verdict,
+        "summary": found.summary | {"intervals": found.intervals},
+        "reading": found.reading.as_dict() | {"notes": list(found.samples.notes)},
+        "classes": found.classes.rows(named=True),
+        "provenance": found.provenance(),
+    }
+
+
+_READING = {
+    "samples": "the file",
+    "class_by": "--class",
+    "context_by": "--context",
+    "completion": "--completion",
+    "answer": "--answer",
+    "correct": "--correct",
+    "correct_range": "--correct-range",
+    "gold": "--gold",
+    "where": "--where",
+    "format_name": "--format",
+    "rows": "--rows",
+    "finish_reason": "--finish-reason",
+    "truncated": "--truncated",
+    "thinking": "--thinking",
+    "extract": "--extract",
+    "canonical": "--canonical",
+    "abstain": "--abstain",
+    "on_error": "--on-error",
+}
+"""Options that say what a file holds, and how they are written."""
+
+
+def _require_no_columns(call: typer.Context) -> None:
+    """The example brings its file and its columns."""
+    sources = {name: call.get_parameter_source(name) for name in _READING}
+    given = [_READING[n] for n, s in sources.items() if s is not None and s.name == "COMMANDLINE"]
+    if given:
+        raise DagameError(f"--example brings its own file and columns; leave {given[0]} out.")
+
+
+def _show_lines(rows: Sequence[tuple[str, str]], shown: Console) -> None:
+    """Names and texts, each on a line that is cut to the console's width."""
+    from rich.text import Text
+
+    for name, text in rows:
+        line = " ".join(visible(f"{name:<11} {text}", 400).splitlines())
+        shown.print(Text(line), no_wrap=True, overflow="ellipsis")
+
+
+def _show(table: Table, written: Sequence[Path], stderr: bool) -> None:
+    """The table, and what was written; on stderr where stdout is for JSON."""
     shown = console(stderr)
     shown.print(table)
-    for note in notes:
-        shown.print(visible(note), markup=False, highlight=False, soft_wrap=True)
+    _show_written(written, shown)
+
+
+def _show_written(written: Sequence[Path], shown: Console) -> None:
     for path in written:
         if path.exists():
             shown.print(
@@ -418,14 +502,9 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _summary_table(found: SampleEquilibria) -> Table:
-    from rich.markup import escape
-
     s = found.summary
     title = f"{s['objective']}, beta {s['beta']:g}"
     table = _table(title, "", "reference", "equilibrium")
-    table.add_row("classes", f"{s['classes']:,}", f"{s['solved']:,} solved")
-    table.add_row("contexts", f"{s['contexts']:,}")
-    table.add_row("samples", f"{s['samples']:,}")
     for label, before, after in (
         ("accuracy", "accuracy_reference", "accuracy_equilibrium"),
         ("accuracy, majority answer", "majority_accuracy", None),
@@ -436,22 +515,27 @@ def _summary_table(found: SampleEquilibria) -> Table:
         cells = ["" if k is None else _cell(s[k]) for k in (before, after)]
         if any(cells):
             table.add_row(label, *cells)
-    table.add_row("largest gap", "", "–" if s["max_gap"] is None else f"{s['max_gap']:.1e}")
-    for label, names in (
-        ("infeasible, not in the means", s["infeasible"]),
-        ("no answer at all", s["lost_classes"]),
+    return table
+
+
+def _facts(s: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was solved, and what was left out."""
+    gap = "" if s["max_gap"] is None else f", largest gap {s['max_gap']:.1e}"
+    facts = [
+        ("classes", f"{s['classes']:,}, {s['solved']:,} solved{gap}"),
+        ("samples", f"{s['samples']:,} in {s['contexts']:,} contexts"),
+    ]
+    for label, names, note in (
+        ("infeasible", s["infeasible"], "not in the means: "),
+        ("left out", s["lost_classes"], "no answer at all: "),
     ):
         if names:
-            shown = escape(", ".join(visible(name, 60) for name in names[:8]))
-            table.add_row(label, "", f"{len(names)}: {shown}{' …' * (len(names) > 8)}")
-    for label, count in (
-        ("lines skipped", s["skipped_lines"]),
-        ("extractions timed out", s["timed_out_rows"]),
-        ("not solved", s["unsolved"]),
-    ):
+            listed = ", ".join(visible(name, 60) for name in names[:8])
+            facts.append((label, f"{len(names):,}, {note}{listed}{' …' * (len(names) > 8)}"))
+    for label, count in (("skipped", s["skipped_lines"]), ("unsolved", s["unsolved"])):
         if count:
-            table.add_row(label, str(count), "")
-    return table
+            facts.append((label, f"{count:,} {'lines' if label == 'skipped' else 'classes'}"))
+    return facts
 
 
 def _demo_table(result: dict[str, Any]) -> Table:

@@ -39,7 +39,7 @@ def test_solve_writes_what_it_says(samples, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "8 solved" in done.stdout
     found = json.loads(summary.read_text())
-    assert set(found) == {"summary", "classes"}
+    assert set(found) == {"verdict", "summary", "reading", "classes", "provenance"}
     assert len(found["classes"]) == 8
     assert found["summary"]["max_gap"] <= 1e-11
     rows = pl.read_parquet(out / "samples.parquet")
