@@ -12,7 +12,7 @@ import re
 from .prose import runs_of, unit_behind
 from .units import unit_key
 
-_BOX = re.compile(r"\\f?boxed\s*(?=\{)|\\f?boxed(?![A-Za-z])")
+_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 _JOINED = re.compile(
     r"[\s$.,;*]*(?:\b(?:and|or)\b|\\(?:text|quad|qquad)\b\s*\{?\s*(?:and|or)\s*\}?|,)?[\s$;*]*"

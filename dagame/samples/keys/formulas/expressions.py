@@ -57,7 +57,8 @@ class ExpressionReader(PrimaryReader):
                 result = arithmetic.divide(value_of(result), value_of(self.signed_factor()))
                 divided = True
             elif self.begins_factor():
-                if divided or self.next.kind in ("number", "repeating"):
+                digits = self.next.kind in ("number", "repeating")
+                if divided or (digits and self.tokens[self.at - 1].text != "!"):
                     raise NoValue("factors side by side that could be read two ways")
                 mixed = self.mixed_part(first)
                 if mixed is not None:
