@@ -123,7 +123,7 @@ class Samples:
         say("extracting answers")
         cut = flat.truncated if truncated == "no-answer" else None
         if cut is not None and cut.any():
-            notes.append(f"{cut.sum():,} completions were cut off and have no answer.")
+            notes.append(f"completions cut off, which have no answer: {cut.sum():,}.")
         reading = _read(flat, reader, cut)
         keys, right = reading.keys, None
         if flat.gold is not None:
