@@ -100,12 +100,19 @@ def solve(
     extract: Annotated[
         str,
         typer.Option(
-            help="Pattern (group 1 of its last match), or boxed | gsm8k | last-number | choice | math."
+            help="Pattern (group 1 of its last match), or boxed | gsm8k | last-number | choice | "
+            "answer | math, also first-... and last-...; auto tries them on the file."
         ),
-    ] = "boxed",
+    ] = "auto",
     canonical: Annotated[
-        str, typer.Option(help="exact | nospace | casefold | number | math.")
-    ] = "exact",
+        str,
+        typer.Option(
+            help="exact | nospace | casefold | number | math; auto: what suits --extract."
+        ),
+    ] = "auto",
+    thinking: Annotated[
+        str, typer.Option(help="Reasoning between tags, such as <think>: drop | keep.")
+    ] = "drop",
     no_answer: Annotated[
         str, typer.Option(help='"keep" no answer as an answer of its own, or "drop" its samples.')
     ] = "keep",
@@ -172,6 +179,7 @@ def solve(
             gold=gold or None,
             correct_range=limits,
             canonical=canonical,
+            thinking=thinking,
             finish_reason=finish_reason or None,
             truncated=truncated,
             where=where or (),

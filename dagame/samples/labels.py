@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SamplesError
+from .keys.reader import AnswerReader, Known
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from .keys.reader import AnswerReader
 
 _WORDS = {"true": 1.0, "false": 0.0, "correct": 1.0, "incorrect": 0.0}
 
@@ -82,8 +82,9 @@ def compared(
     flat = list(dict.fromkeys(a for group in answers for a in group))
     read = _read(flat, reader)
     plain = {a: a if found is None else found for a, found in zip(flat, read, strict=True)}
+    keyed = dict(zip(flat, reader.keys([plain[a] for a in flat]), strict=True))
     known = {
-        text: reader.known([plain[a] for a in group])
+        text: _known({keyed[a]: plain[a] for a in group if keyed[a] is not None}, reader)
         for text, group in zip(distinct, answers, strict=True)
     }
     pairs = pl.DataFrame({"gold": texts, "key": keys}, schema={"gold": pl.String, "key": pl.String})
@@ -104,6 +105,14 @@ def compared(
     if found["right"].max() == 0:
         said += "; no sample agrees with one, look at --extract and --canonical"
     return found["same"], found["right"], f"{said}."
+
+
+def _known(aliases: dict[Any, str], reader: AnswerReader) -> Known:
+    """What counts as right: answers by their keys."""
+    if len(aliases) == 1:
+        (key,) = aliases
+        return Known(frozenset({key}), {key: key})
+    return reader.known(list(aliases.values()) or None)
 
 
 def _read(gold: list[str], reader: AnswerReader) -> list[str | None]:

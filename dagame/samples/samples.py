@@ -34,7 +34,8 @@ class Samples:
 
     skipped_lines: numbers of malformed lines left out, of all files one after the other; timed_out:
     rows whose extraction was killed; notes: sentences on what was decided while reading; reading:
-    what was read of the column `text`, None for answers; truncated: completions that were cut off.
+    what was read of the column `text`, None for answers; truncated: completions that were cut off;
+    reader: by which the completions were read.
     """
 
     frame: pl.DataFrame
@@ -46,6 +47,7 @@ class Samples:
     text: str | None = None
     reading: Reading | None = None
     truncated: pl.Series | None = None
+    reader: AnswerReader | None = None
 
     @classmethod
     def read(
@@ -54,13 +56,14 @@ class Samples:
         class_by: str | Sequence[str] | None = None,
         context_by: str | Sequence[str] | None = None,
         completion: str | Sequence[str] | None = None,
-        extract: str | Callable[[str], str | None] = "boxed",
+        extract: str | Callable[[str], str | None] = "auto",
         correct: str | Sequence[str] | None = None,
         *,
         answer: str | Sequence[str] | None = None,
         gold: str | Sequence[str] | None = None,
         correct_range: tuple[float, float] = (0.0, 1.0),
-        canonical: str = "exact",
+        canonical: str = "auto",
+        thinking: str = "drop",
         finish_reason: str | Sequence[str] | None = None,
         truncated: str = "no-answer",
         where: Mapping[str, str] | Sequence[str] = (),
@@ -83,12 +86,15 @@ class Samples:
             class_by: column(s) that name a class, that is one question; None where `format` says it.
             context_by: column(s) that name a context of it (paraphrase, prompt format); None: one.
             completion: column(s) of the completions; of several each is a context, named by `column`.
-            extract: preset, pattern (group 1 of its last match), or function; see `make_extractor`.
+            extract: preset, pattern (group 1 of its last match), or function, see `AnswerReader`;
+                "auto" tries presets on the file and says which it took (`notes`).
             correct: column of correctness, one or as many as of completions; null unknown.
             answer: column(s) of answers already extracted, instead of completions.
             gold: column(s) of right answers, a value or a list of aliases, read as completions are.
             correct_range: the labels of wrong and right, such as (-1, 1).
-            canonical: exact | nospace | casefold | number | math; see `make_canonicaliser`.
+            canonical: exact | nospace | casefold | number | math, see `make_canonicaliser`; "auto"
+                is the one that suits `extract`.
+            thinking: "drop" reasoning between tags before an answer is looked for, or "keep" it.
             finish_reason: column of why a completion ended ("length": cut off), or truth values
                 whether it was; None: finish_reason, stop_reason or truncated where there is one.
             truncated: what a completion that was cut off has: "no-answer", or "read" it as others.
@@ -105,7 +111,11 @@ class Samples:
         Raises:
             SamplesError, ExtractionError: one sentence that says what to change.
         """
-        reader = AnswerReader(extract, canonical)
+        import polars as pl
+
+        if answer is not None and extract == "auto":
+            extract = "answer"  # the canonical form of plain answers; nothing else is looked for
+        reader = AnswerReader(extract, canonical, thinking=thinking)
         if abstain is not None:
             check_pattern(abstain, "abstain pattern")
         if truncated not in ("no-answer", "read"):
@@ -124,6 +134,9 @@ class Samples:
         cut = flat.truncated if truncated == "no-answer" else None
         if cut is not None and cut.any():
             notes.append(f"completions cut off, which have no answer: {cut.sum():,}.")
+        if not flat.roles.answers:
+            reader = reader.settled(flat.frame[text].cast(pl.String))
+            notes += reader.choice()
         reading = _read(flat, reader, cut)
         keys, right = reading.keys, None
         if flat.gold is not None:
@@ -134,7 +147,7 @@ class Samples:
             right = correctness(column, correct_range)
         keys = _abstained(keys, abstain)
         if keys.null_count() == len(keys):
-            raise _unread(source, flat.frame[text], extract)
+            raise _unread(source, flat.frame[text], reader.extract)
         say("sorting")
         roles = flat.roles
         partition = _partition(flat.frame, roles.class_by, roles.context_by, right, keys, no_answer)
@@ -148,6 +161,7 @@ class Samples:
             None if roles.answers else text,
             replace(reading, keys=keys),
             flat.truncated,
+            reader,
         )
 
     @classmethod
