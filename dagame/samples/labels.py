@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SamplesError
+from .keys.reader import AnswerReader, Known
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from .keys.reader import AnswerReader
 
 _WORDS = {"true": 1.0, "false": 0.0, "correct": 1.0, "incorrect": 0.0}
 
@@ -68,8 +68,8 @@ def compared(
 ) -> tuple[pl.Series, pl.Series, str]:
     """The keys with aliases joined, whether each is right (null unknown), and how the gold was read.
 
-    A right answer is a value, or a list of values that count as one. Each is read as a completion
-    is; where nothing is found in it, it is the answer itself.
+    A right answer is a value, or a list of values that count as one. In each the answer is what
+    follows ####, is boxed, or is found as in a completion; else it is the whole of it.
 
     Raises:
         SamplesError: a right answer that is an object.
@@ -80,12 +80,11 @@ def compared(
     distinct = list(dict.fromkeys(t for t in texts if t is not None))
     answers = [_answers(json.loads(text)) for text in distinct]
     flat = list(dict.fromkeys(a for group in answers for a in group))
-    read: list[str | None] = [None] * len(flat)
-    if reader.extract != "auto":  # with answers already extracted nothing tells how to read others
-        read = reader.read(pl.Series("gold", flat, dtype=pl.String)).answers.to_list()
+    read = _read(flat, reader)
     plain = {a: a if found is None else found for a, found in zip(flat, read, strict=True)}
+    keyed = dict(zip(flat, reader.keys([plain[a] for a in flat]), strict=True))
     known = {
-        text: reader.known([plain[a] for a in group])
+        text: _known({keyed[a]: plain[a] for a in group if keyed[a] is not None}, reader)
         for text, group in zip(distinct, answers, strict=True)
     }
     pairs = pl.DataFrame({"gold": texts, "key": keys}, schema={"gold": pl.String, "key": pl.String})
@@ -102,9 +101,38 @@ def compared(
         table, on=["gold", "key"], how="left", nulls_equal=True, maintain_order="left"
     )
     count = sum(r is not None for r in read)
-    said = f"of {len(flat):,} right answers {count:,} were read like a completion"
-    rest = f", {len(flat) - count:,} stand for themselves" if count < len(flat) else ""
-    return found["same"], found["right"], f"{said}{rest}."
+    said = f"right answers: {len(flat):,}, {count:,} of them read within a text"
+    if found["right"].max() == 0:
+        said += "; no sample agrees with one, look at --extract and --canonical"
+    return found["same"], found["right"], f"{said}."
+
+
+def _known(aliases: dict[Any, str], reader: AnswerReader) -> Known:
+    """What counts as right: answers by their keys."""
+    if len(aliases) == 1:
+        (key,) = aliases
+        return Known(frozenset({key}), {key: key})
+    return reader.known(list(aliases.values()) or None)
+
+
+def _read(gold: list[str], reader: AnswerReader) -> list[str | None]:
+    """The answer within each text, None if it stands for itself.
+
+    What a data set marks by #### or in a box is its answer, whatever completions look like.
+    """
+    import polars as pl
+
+    from .keys.extract import make_extractor
+
+    texts = pl.Series("gold", gold, dtype=pl.String)
+    found = pl.DataFrame(
+        {
+            "####": make_extractor("gsm8k")(texts).answers,
+            "boxed": make_extractor("boxed")(texts).answers,
+            "read": reader.read(texts).answers,
+        }
+    )
+    return found.select(pl.coalesce("####", "boxed", "read")).to_series().to_list()
 
 
 def _answers(value: Any) -> list[str]:

@@ -112,6 +112,8 @@ class Samples(Shown):
         """
         import polars as pl
 
+        if answer is not None and extract == "auto":
+            extract = "answer"  # the canonical form of plain answers; nothing else is looked for
         reader = AnswerReader(extract, canonical, thinking=thinking)
         if abstain is not None:
             check_pattern(abstain, "abstain pattern")
@@ -130,7 +132,7 @@ class Samples(Shown):
         say("extracting answers")
         cut = flat.truncated if truncated == "no-answer" else None
         if cut is not None and cut.any():
-            notes.append(f"{cut.sum():,} completions were cut off and have no answer.")
+            notes.append(f"completions cut off, which have no answer: {cut.sum():,}.")
         if not flat.roles.answers:
             reader = reader.settled(flat.frame[text].cast(pl.String))
             notes += reader.choice()

@@ -55,8 +55,10 @@ def spread(rows: Rows, roles: Roles) -> Flat:
         raise SamplesError(f"{rows.name} holds no completion in {', '.join(roles.text)}.")
     check_size(rows.name, count, rows.frame.width)
     made, named = _columns(rows, roles, full)
-    series = [column_of(name, values) for name, values in made.items()]
-    frame = pl.DataFrame([*_carried(rows, full, set(made)), *series])
+    series = {name: column_of(name, values) for name, values in made.items()}
+    series |= {column.name: column for column in _carried(rows, full, set(made))}
+    order = [name for name in rows.frame.columns if name in series]
+    frame = pl.DataFrame([series[name] for name in dict.fromkeys((*order, *series))])
     gold = [_at(rows, c, roles.gold) for c in full for _ in c.found] if roles.gold else None
     cut = [flag for cell in full for flag in _truncated(rows, roles, cell)]
     truncated = pl.Series("truncated", cut, dtype=pl.Boolean)

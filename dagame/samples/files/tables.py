@@ -84,10 +84,10 @@ def read_table(source: Any, wish: Wish, on_error: str = "stop") -> Table:
             notes.append(f"{rows.name}: {rows.said}.")
     flat = _joined(parts)
     if flat.empty_rows:
-        notes.append(f"{flat.empty_rows:,} rows hold no completion and are left out.")
+        notes.append(f"rows without a completion, left out: {flat.empty_rows:,}.")
     if len(skipped) > 1:
         lost = {name: len(lines) for name, lines in skipped.items() if lines}
-        notes += [f"{name}: {count:,} lines skipped." for name, count in lost.items()]
+        notes += [f"{name}: lines skipped: {count:,}." for name, count in lost.items()]
     _check_same(flat, wish, roles)
     return Table(flat, skipped, tuple(notes))
 
