@@ -427,7 +427,7 @@ def _unread(found: HowRead, some: pl.Series) -> str:
         )
     if not len(some):
         return f"{lost} have no answer in {found.extract}: name the column that has one."
-    ends = _quoted([f"…{' '.join(text[-40:].split())}" for text in some[:3].to_list()])
+    ends = list(dict.fromkeys(f"…{' '.join(text[-40:].split())}" for text in some.to_list()))
     tried = _tried(some, found.extract)
     best = max(tried, key=lambda name: tried[name], default="")
     fix = (
@@ -436,7 +436,7 @@ def _unread(found: HowRead, some: pl.Series) -> str:
         if best and tried[best] * 2 >= len(some)
         else "no preset reads most of them; give a pattern with the answer as its group"
     )
-    return f"{lost} were not read by {found.extract}, such as {ends}: {fix}."
+    return f"{lost} were not read by {found.extract}, such as {_quoted(ends[:3])}: {fix}."
 
 
 def _tried(texts: pl.Series, extract: str) -> Mapping[str, int]:
