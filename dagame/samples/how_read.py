@@ -179,7 +179,9 @@ def how_read(
     contested, contested_answers = labels.contested()
     right, labelled = labels.unread
     shown = _some(len(keys), EXAMPLES, rng)
-    endings, endings_of = ((), 0) if texts is None else _endings(_drawn(texts, lost, rng))
+    endings, endings_of = (
+        ((), 0) if texts is None else _endings(_drawn(texts, lost, rng, _ENDINGS_OF))
+    )
     found = HowRead(
         rows=len(keys),
         read=read,
@@ -223,10 +225,10 @@ def excerpt(row: int, text: str | None, answer: str | None, key: str | None) -> 
     text = (text or "").strip()
     if answer is None or not answer.strip():
         return Excerpt(row, _end(text), "", "", None, key)
-    place = _last_place(text, answer)
+    place = _last_place(text, answer.strip())
     if place < 0:
         return Excerpt(row, _end(text), "", "", answer, key)
-    stop = place + len(answer)
+    stop = place + len(answer.strip())
     before = text[max(0, place - _BEFORE) : place]
     after = text[stop : stop + _AFTER]
     before = f"…{before}" if place > _BEFORE else before
@@ -253,9 +255,7 @@ def _last_place(text: str, answer: str) -> int:
 # -- all completions ------------------------------------------------------------------------------
 
 
-def _drawn(
-    texts: pl.Series, rows: np.ndarray, rng: np.random.Generator, most: int = _ENDINGS_OF
-) -> pl.Series:
+def _drawn(texts: pl.Series, rows: np.ndarray, rng: np.random.Generator, most: int) -> pl.Series:
     """The texts of these rows, or of `most` random ones of them."""
     return texts.gather(rows[_some(len(rows), most, rng)]).drop_nulls()
 
