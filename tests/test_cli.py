@@ -52,6 +52,39 @@ def test_solve_writes_what_it_says(samples, tmp_path):
     assert sorted(p.name for p in out.iterdir()) == ["report.html", "samples.parquet"]
 
 
+def test_the_example_is_solved_in_a_fresh_place(tmp_path):
+    done = dagame("solve", "--example", "--strength", "10", "--json", "s.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Agreement would rise from 0.56 to 0.90 and accuracy from 0.67")
+    found = json.loads((tmp_path / "s.json").read_text())
+    assert found["summary"]["accuracy_equilibrium"] == pytest.approx(0.8551, abs=1e-4)
+    assert found["summary"]["intervals"]["accuracy_gain"][0] > 0.15
+    assert found["reading"]["rows"] == 10770
+    assert len(found["reading"]["examples"]) == 10
+    origin = found["provenance"]
+    assert origin["command"].endswith("solve --example --strength 10 --json s.json")
+    assert origin["packages"]["polars"] == pl.__version__
+    assert (origin["source"], origin["canonical"]) == ("dates.jsonl.gz", "exact")
+
+
+def test_the_example_brings_its_own_columns(samples):
+    done = dagame("solve", "--example", "--class", "id")
+    assert done.returncode == 2
+    assert done.stderr == "dagame: --example brings its own file and columns; leave --class out.\n"
+
+
+def test_warnings_are_shown_and_with_strict_are_exit_code_3(samples, tmp_path):
+    bad = ["solve", samples, "--class", "question", "--extract", r"= \d+. Answer: (\d+)"]
+    done = dagame(*bad, "--correct", "correct", "--json", tmp_path / "s.json", "--strict")
+    assert done.returncode == 3
+    told = json.loads((tmp_path / "s.json").read_text())["reading"]["warnings"]
+    assert [w["kind"] for w in told] == ["unread", "no answer right", "no policy moves"]
+    shown = " ".join(done.stdout.split())
+    assert all(" ".join(w["sentence"].split()) in shown for w in told)
+    assert dagame(*bad, "--correct", "correct").returncode == 0
+    assert solving(samples, "--strict").returncode == 0
+
+
 def test_json_to_stdout_is_all_that_stdout_holds(samples, tmp_path):
     done = solving(samples, "--json", "-", "--out", tmp_path, "--no-report")
     assert json.loads(done.stdout)["summary"]["classes"] == 8

@@ -178,7 +178,9 @@ def how_read(
     contested, contested_answers = labels.contested()
     right, labelled = labels.unread
     shown = _some(len(keys), EXAMPLES, rng)
-    endings, endings_of = ((), 0) if texts is None else _endings(_drawn(texts, lost, rng))
+    endings, endings_of = (
+        ((), 0) if texts is None else _endings(_drawn(texts, lost, rng, _ENDINGS_OF))
+    )
     found = HowRead(
         rows=len(keys),
         read=read,
@@ -222,10 +224,10 @@ def excerpt(row: int, text: str | None, answer: str | None, key: str | None) -> 
     text = (text or "").strip()
     if answer is None or not answer.strip():
         return Excerpt(row, _end(text), "", "", None, key)
-    place = _last_place(text, answer)
+    place = _last_place(text, answer.strip())
     if place < 0:
         return Excerpt(row, _end(text), "", "", answer, key)
-    stop = place + len(answer)
+    stop = place + len(answer.strip())
     before = text[max(0, place - _BEFORE) : place]
     after = text[stop : stop + _AFTER]
     before = f"…{before}" if place > _BEFORE else before
@@ -252,9 +254,7 @@ def _last_place(text: str, answer: str) -> int:
 # -- all completions ------------------------------------------------------------------------------
 
 
-def _drawn(
-    texts: pl.Series, rows: np.ndarray, rng: np.random.Generator, most: int = _ENDINGS_OF
-) -> pl.Series:
+def _drawn(texts: pl.Series, rows: np.ndarray, rng: np.random.Generator, most: int) -> pl.Series:
     """The texts of these rows, or of `most` random ones of them."""
     return texts.gather(rows[_some(len(rows), most, rng)]).drop_nulls()
 
@@ -426,7 +426,7 @@ def _unread(found: HowRead, some: pl.Series) -> str:
         )
     if not len(some):
         return f"{lost} have no answer in {found.extract}: name the column that has one."
-    ends = _quoted([f"…{' '.join(text[-40:].split())}" for text in some[:3].to_list()])
+    ends = list(dict.fromkeys(f"…{' '.join(text[-40:].split())}" for text in some.to_list()))
     tried = _tried(some, found.extract)
     best = max(tried, key=lambda name: tried[name], default="")
     fix = (
@@ -435,7 +435,7 @@ def _unread(found: HowRead, some: pl.Series) -> str:
         if best and tried[best] * 2 >= len(some)
         else "no preset reads most of them; give a pattern with the answer as its group"
     )
-    return f"{lost} were not read by {found.extract}, such as {ends}: {fix}."
+    return f"{lost} were not read by {found.extract}, such as {_quoted(ends[:3])}: {fix}."
 
 
 def _tried(texts: pl.Series, extract: str) -> Mapping[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -48,13 +49,14 @@ def verdict(found: SampleEquilibria) -> str:
     if sum(_why(found).values()) == used:
         return f"Nothing would change: {_reasons(found)}."
     told = [
-        f"{name} {_change(s[f'{name}_reference'], s[f'{name}_equilibrium'])}"
+        (name, s[f"{name}_reference"], s[f"{name}_equilibrium"])
         for name in ("agreement", "accuracy")
         if s[f"{name}_reference"] is not None and s[f"{name}_equilibrium"] is not None
     ]
+    said = " and ".join(_changes(told))
     if not told:
-        told = [f"{100 * _mean_moved(found):.1f}% of the answers' mass would move"]
-    parts = [" and ".join(told).capitalize()]
+        said = f"{100 * _mean_moved(found):.1f}% of the answers' mass would move"
+    parts = [said.capitalize()]
     if s["accuracy_reference"] is None:
         parts.append("whether it is right is not known without labels")
     elif s["majority_accuracy"] is not None:
@@ -62,10 +64,17 @@ def verdict(found: SampleEquilibria) -> str:
     return "; ".join(parts) + "."
 
 
-def _change(before: float, after: float) -> str:
-    if f"{before:.2f}" == f"{after:.2f}":
-        return f"would stay at {after:.2f}"
-    return f"would {'rise' if after > before else 'fall'} from {before:.2f} to {after:.2f}"
+def _changes(told: Sequence[tuple[str, float, float]]) -> Iterator[str]:
+    """ "agreement would rise from 0.22 to 0.38", "accuracy from 0.57 to 0.69"."""
+    last = ""
+    for name, before, after in told:
+        if f"{before:.2f}" == f"{after:.2f}":
+            verb, values = "would stay at", f"{after:.2f}"
+        else:
+            verb = f"would {'rise' if after > before else 'fall'} from"
+            values = f"{before:.2f} to {after:.2f}"
+        yield f"{name} {verb.split()[-1] if verb == last else verb} {values}"
+        last = verb
 
 
 def _majority(found: SampleEquilibria, now: float, vote: float) -> str:
