@@ -12,7 +12,7 @@ from ..game import AlignmentGame
 from ..objectives import Objective
 from ..samples.keys.canonical import make_canonicaliser
 from ..samples.keys.extract import make_extractor
-from .generation import Generations, _eos_ids, log_probability
+from .generation import Generations, end_tokens, log_probability
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -38,7 +38,7 @@ def enumerate_traces(
     Raises:
         InvalidGame: more than `TRACES` of them.
     """
-    eos = _eos_ids(model, tokenizer)
+    eos = end_tokens(model, tokenizer)
     others = [t for t in range(model.config.vocab_size) if t not in eos]
     total = sum(len(others) ** t * len(eos) for t in range(max_new_tokens))
     total += len(others) ** max_new_tokens
