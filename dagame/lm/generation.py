@@ -77,11 +77,36 @@ def generate(
         GenerationError: no prompts, a prompt without tokens, no end-of-sequence token, a context
             longer than the model's, or logits that are not finite.
     """
+    return complete(
+        model,
+        tokenizer,
+        tokenise(tokenizer, prompts),
+        samples,
+        max_new_tokens=max_new_tokens,
+        seed=seed,
+        greedy=greedy,
+        batch_size=batch_size,
+        progress=progress,
+    )
+
+
+def complete(
+    model: PreTrainedModel | Any,
+    tokenizer: PreTrainedTokenizerBase,
+    ids: Sequence[list[int]],
+    samples: int,
+    *,
+    max_new_tokens: int,
+    seed: int,
+    greedy: bool = False,
+    batch_size: int = 256,
+    progress: Progress | None = None,
+) -> Generations:
+    """`generate` from the token ids of P prompts."""
     if greedy and samples != 1:
         raise GenerationError(f"greedy completions are all alike, but samples={samples}; give 1.")
     if samples < 1 or max_new_tokens < 1 or batch_size < 1:
         raise GenerationError("samples, max_new_tokens and batch_size must be at least 1.")
-    ids = tokenise(tokenizer, prompts)
     check_room(model, ids, [max_new_tokens] * len(ids))
     rows = [p for p in ids for _ in range(samples)]
     uniform = None if greedy else uniforms(seed, len(rows), max_new_tokens)
@@ -93,7 +118,7 @@ def generate(
         for start in range(0, len(rows), batch_size):
             part = slice(start, start + batch_size)
             noise = None if uniform is None else uniform[part]
-            found, log_probs[part], lengths[part] = _complete(
+            found, log_probs[part], lengths[part] = _batch(
                 model, rows[part], noise, max_new_tokens, eos, pad
             )
             tokens[part, : found.shape[1]] = found
@@ -148,7 +173,7 @@ def log_probability(
     return score(model, rows, tokens, mask, batch_size=batch_size).reshape(p, k)
 
 
-def _complete(
+def _batch(
     model: Any,
     rows: Sequence[list[int]],
     uniform: np.ndarray | None,
@@ -158,7 +183,7 @@ def _complete(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Tokens (B, t), log-probabilities (B,) and lengths (B,) of one batch, t <= steps."""
     run = _by_the_library if hasattr(model, "generate") else _by_whole_sequences
-    choice = _Choice(uniform, max(map(len, rows)))
+    choice = Choice(uniform, max(map(len, rows)))
     tokens = run(model, rows, choice, steps, eos, pad)
     ended = np.isin(tokens, eos)
     length = np.where(ended.any(-1), ended.argmax(-1) + 1, tokens.shape[1])
@@ -173,7 +198,7 @@ def _complete(
     return tokens, np.where(kept, log_p, 0.0).sum(-1), length
 
 
-class _Choice:
+class Choice:
     """A logits processor that chooses each row's next token and leaves no other one possible."""
 
     def __init__(self, uniform: np.ndarray | None, width: int) -> None:
@@ -204,7 +229,7 @@ class _Choice:
 
 
 def _by_the_library(
-    model: Any, rows: Sequence[list[int]], choice: _Choice, steps: int, eos: list[int], pad: int
+    model: Any, rows: Sequence[list[int]], choice: Choice, steps: int, eos: list[int], pad: int
 ) -> np.ndarray:
     from transformers import GenerationConfig, LogitsProcessorList
 
@@ -223,7 +248,7 @@ def _by_the_library(
 
 
 def _by_whole_sequences(
-    model: Any, rows: Sequence[list[int]], choice: _Choice, steps: int, eos: list[int], pad: int
+    model: Any, rows: Sequence[list[int]], choice: Choice, steps: int, eos: list[int], pad: int
 ) -> np.ndarray:
     whole = [list(row) for row in rows]
     running, found = np.ones(len(rows), dtype=bool), []
