@@ -304,6 +304,19 @@ def tokenise(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list
     return found
 
 
+def prompt_ids(tokenizer: Any, prompts: Sequence[Any], template: dict[str, Any]) -> list[list[int]]:
+    """Token ids of prompts, strings or chats, as the trainer makes them."""
+    if isinstance(prompts[0], str):
+        return tokenise(tokenizer, prompts)
+    return tokenizer.apply_chat_template(
+        conversation=list(prompts),
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        **template,
+    )["input_ids"]
+
+
 def end_tokens(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The tokens that end a completion: the tokenizer's and those of the model's settings."""
     settings = getattr(model, "generation_config", None)

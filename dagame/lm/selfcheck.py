@@ -33,6 +33,30 @@ _ROUNDING = {
 """Differences of a token's log-probability, in nats, that rounding explains: their mean, the largest."""
 
 
+def require_agreement(
+    models: Sequence[Any], tokenizer: Any, prompts: Sequence[str], max_new_tokens: int
+) -> None:
+    """`require_self_check` of each model, None and repetitions apart, all of one vocabulary."""
+    different: list[Any] = []
+    for model in models:
+        if model is not None and all(model is not other for other in different):
+            different.append(model)
+    for model in different:
+        require_self_check(model, tokenizer, prompts, max_new_tokens=max_new_tokens)
+    sizes = {getattr(model.config, "vocab_size", None) for model in different}
+    if len(sizes) > 1:
+        found = "the policy and the reference have vocabularies of different sizes"
+        require([Check("vocabulary", False, f"{found} ({', '.join(map(str, sizes))})")])
+
+
+def require_probabilities(model: Any, log_prob: np.ndarray) -> None:
+    """`SelfCheckFailed` unless the probabilities of all completions (P, N) sum to 1."""
+    sums, slack = np.exp(log_prob).sum(-1), 10 * rounding(model)[0]
+    worst = float(sums[np.argmax(np.abs(sums - 1))])
+    found = f"the probabilities of all completions of a prompt sum to {worst:.6g}"
+    require([Check("probabilities", abs(worst - 1) <= slack, found)])
+
+
 def require_self_check(
     model: Any,
     tokenizer: Any,
@@ -146,6 +170,7 @@ def _on_completions(
     bound = rounding(model)
     return [
         _repeats(model, ids, samples, bound),
+        _adapter(model, ids, samples, bound),
         _sampler(drawn, samples, bound),
         _choices(samples, bound),
         _scorer(model, ids, drawn, samples, bound),
@@ -195,6 +220,21 @@ def _repeats(
             why = "two passes over the same tokens differ: dropout or another chance is left on"
             return Check("repeats", False, why)
     return Check("repeats", True, "two passes over the same tokens agree")
+
+
+def _adapter(
+    model: Any, ids: list[list[int]], samples: list[_Sample], bound: tuple[float, float]
+) -> Check:
+    """Switching the adapters off, as the reference does, leaves the policy as it was."""
+    if not hasattr(model, "disable_adapter"):
+        return Check("adapter", True, "the model has no adapter to switch off")
+    tokens = samples[0].tokens
+    with model.disable_adapter():
+        plain_pass(model, ids[0], tokens)
+    if apart(plain_pass(model, ids[0], tokens), samples[0].log_p, bound):
+        why = "the policy is another after its adapters were switched off and on again"
+        return Check("adapter", False, why)
+    return Check("adapter", True, "adapters come back after they were switched off")
 
 
 def _sampler(

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from . import scoring
-from .generation import end_tokens
-from .selfcheck import apart, plain_pass, rounding
+from .generation import end_tokens, prompt_ids
+from .selfcheck import TOKENS, apart, plain_pass, require, rounding, self_check
 from .selfcheck_texts import Check, end_fault, text_fault
 
 FALSE_ALARM = 1e-6
@@ -32,10 +32,42 @@ _LOGITS = 2**27
 _ROWS = 512
 
 
+def require_batch(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[Any],
+    completions: Sequence[Any],
+    completion_ids: Sequence[Sequence[int]],
+    *,
+    template: dict[str, Any],
+    limit: int | None,
+    ends: bool,
+) -> None:
+    """`SelfCheckFailed` unless `self_check` and `batch_check` hold of a trainer's first batch.
+
+    `prompts` and `completions` are texts or chats; `template` holds arguments of the chat template;
+    `ends` says whether completions must end at an end token or at the limit.
+    """
+    ids, texts = prompt_ids(tokenizer, prompts, template), isinstance(prompts[0], str)
+    steps = TOKENS if limit is None else limit
+    require(
+        self_check(
+            model,
+            tokenizer,
+            prompts,
+            prompt_ids=None if texts else ids,
+            max_new_tokens=steps,
+        )
+    )
+    read = [str(c) for c in completions] if texts else None
+    bound = limit if ends else None
+    require(batch_check(model, tokenizer, ids, completion_ids, read, limit=bound))
+
+
 def batch_check(
     model: Any,
     tokenizer: Any,
-    prompt_ids: Sequence[Sequence[int]],
+    ids: Sequence[Sequence[int]],
     completion_ids: Sequence[Sequence[int]],
     texts: Sequence[str] | None,
     *,
@@ -46,12 +78,12 @@ def batch_check(
     Args:
         model: the policy, in the mode in which it is trained.
         tokenizer: its tokenizer.
-        prompt_ids, completion_ids: N token sequences without padding.
+        ids, completion_ids: N token sequences without padding.
         texts: what is read of the completions; None for chats.
         limit: where completions are cut; None to accept any end.
     """
     eos = end_tokens(model, tokenizer)
-    checks = [_repeats_in_training(model, prompt_ids[0], completion_ids[0])]
+    checks = [_repeats_in_training(model, ids[0], completion_ids[0])]
     if limit is not None:
         faults = (end_fault(tokens, eos, limit) for tokens in completion_ids)
         fault = next((f for f in faults if f), None)
@@ -60,7 +92,7 @@ def batch_check(
         pairs = zip(completion_ids, texts, strict=True)
         fault = next((f for f in (text_fault(tokenizer, *pair) for pair in pairs) if f), None)
         checks.append(Check("texts", fault is None, fault or "texts are those of the tokens"))
-    return [*checks, _drawn(model, prompt_ids, completion_ids)]
+    return [*checks, _drawn(model, ids, completion_ids)]
 
 
 def _repeats_in_training(model: Any, prompt: Sequence[int], tokens: Sequence[int]) -> Check:
@@ -74,17 +106,17 @@ def _repeats_in_training(model: Any, prompt: Sequence[int], tokens: Sequence[int
 
 
 def _drawn(
-    model: Any, prompt_ids: Sequence[Sequence[int]], completion_ids: Sequence[Sequence[int]]
+    model: Any, ids: Sequence[Sequence[int]], completion_ids: Sequence[Sequence[int]]
 ) -> Check:
     rows = np.unique(np.linspace(0, len(completion_ids) - 1, _ROWS).astype(int)).tolist()
-    longest = max(len(completion_ids[k]) + len(prompt_ids[k]) for k in rows)
+    longest = max(len(completion_ids[k]) + len(ids[k]) for k in rows)
     size = max(1, _LOGITS // (longest * model.config.vocab_size))
     total = np.zeros(len(_alternatives()))
     with scoring.evaluating(model):
         for start in range(0, min(len(rows), 8 * size), size):
             part = rows[start : start + size]
             total += log_likelihood_ratios(
-                model, [prompt_ids[k] for k in part], [completion_ids[k] for k in part]
+                model, [ids[k] for k in part], [completion_ids[k] for k in part]
             )
     worst = int(np.argmax(total))
     evidence = float(np.logaddexp.reduce(total) - math.log(len(total)))
@@ -99,7 +131,7 @@ def _drawn(
 
 
 def log_likelihood_ratios(
-    model: Any, prompt_ids: Sequence[Sequence[int]], completion_ids: Sequence[Sequence[int]]
+    model: Any, ids: Sequence[Sequence[int]], completion_ids: Sequence[Sequence[int]]
 ) -> np.ndarray:
     """log prod q(token)/p(token) over all tokens, one for each alternative q; inf where p is 0."""
     width = max(map(len, completion_ids))
@@ -107,7 +139,7 @@ def log_likelihood_ratios(
     tokens = np.zeros(mask.shape, dtype=np.int64)
     tokens[mask] = [token for row in completion_ids for token in row]
     total = np.zeros(len(_alternatives()))
-    for t, log_p in enumerate(scoring.next_token_log_probs(model, prompt_ids, tokens, mask)):
+    for t, log_p in enumerate(scoring.next_token_log_probs(model, ids, tokens, mask)):
         running = torch.as_tensor(mask[:, t], device=log_p.device)
         at = torch.as_tensor(tokens[:, t], device=log_p.device)[:, None]
         total += _ratios(log_p[running], at[running]).sum(-1).cpu().numpy()
