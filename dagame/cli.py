@@ -1,4 +1,4 @@
-"""The command line: `dagame demo | solve | verify | finetune`.
+"""The command line: `dagame demo | solve | verify | finetune | doctor`.
 
 Exit codes: 0 done; 1 a check failed or a class was not solved; 2 bad input, told in one sentence.
 """
@@ -235,6 +235,30 @@ def verify(
     if json_file == "-":
         write_json("-", report.as_dict())
     if not report.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    json_file: Annotated[
+        str | None, typer.Option("--json", help='Write what was found; "-" for stdout.')
+    ] = None,
+) -> None:
+    """Versions against what was tested, and whether each part works here; exit code 1 if one does not."""
+    from .doctor import diagnose, tables
+    from .output import check_file, write_json
+    from .provenance import in_words
+
+    if json_file not in (None, "-"):
+        check_file(json_file)
+    with _stages() as say:
+        found = diagnose(say)
+    shown = console(stderr=json_file == "-")
+    shown.print(*tables(found))
+    shown.print(in_words(found.provenance), markup=False, highlight=False)
+    if json_file is not None:
+        write_json(json_file, found.as_dict())
+    if not found.passed:
         raise typer.Exit(1)
 
 
