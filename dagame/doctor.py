@@ -88,7 +88,7 @@ def diagnose(progress: Callable[[str], None] | None = None) -> Diagnosis:
 # -- packages -------------------------------------------------------------------------------------
 
 
-def tested(name: str = "constraints.txt") -> dict[str, str]:
+def versions_in(name: str) -> dict[str, str]:
     """Version by package of a file of constraints that ships with dagame."""
     text = (files("dagame") / name).read_text(encoding="utf-8")
     pairs = re.findall(r"^([\w.-]+)==([^\s#;]+)", text, re.MULTILINE)
@@ -97,13 +97,15 @@ def tested(name: str = "constraints.txt") -> dict[str, str]:
 
 def packages() -> Iterator[Package]:
     """Every direct dependency, those of extras included, with its verdict."""
-    oldest, newest = tested("constraints-oldest.txt"), tested()
+    oldest, newest = versions_in("constraints-oldest.txt"), versions_in("constraints.txt")
     for name, (bound, extra) in sorted(requirements().items()):
         here, low, high = installed(name), oldest.get(_plain(name)), newest.get(_plain(name))
         yield Package(name, here, bound, low, high, extra, verdict(here, bound, low, high, extra))
 
 
-def verdict(here: str | None, bound: str, oldest: str | None, newest: str | None, extra: str) -> str:
+def verdict(
+    here: str | None, bound: str, oldest: str | None, newest: str | None, extra: str
+) -> str:
     """What there is to say of an installed version: "tested", or in which way it was not."""
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version

@@ -1,15 +1,17 @@
-"""Errors of other packages that have no class of their own, known by their text.
+"""Errors and warnings of other packages that have no class of their own, known by their text.
 
 Everything that is decided by a text stands here; elsewhere an error is known by its class. A test
-provokes each real error, at the oldest and the newest versions too, so that a text that changed is seen.
+provokes each real one, at the oldest and the newest versions too, so that a text that changed is seen.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 import re
 from json import JSONDecodeError
+
+NO_GLYPH = "Glyph .* missing"
+"""matplotlib's UserWarning where the font has no picture of a letter."""
 
 
 def system_number(error: BaseException) -> int | None:
@@ -28,18 +30,24 @@ def refused_by_the_system(error: BaseException) -> str | None:
     """Why the system refused, where a library hides that in its text; else None."""
     if (number := system_number(error)) is not None:
         return os.strerror(number)
-    return "torch could not write its file, the disk may be full" if torch_cannot_write(error) else None
+    return (
+        "torch could not write its file, the disk may be full"
+        if torch_cannot_write(error)
+        else None
+    )
 
 
 def damaged(error: BaseException) -> bool:
     """Whether a file of a checkpoint is cut off, or holds more than tensors.
 
-    torch's archive reader raises a RuntimeError that is known by its text only.
+    torch's archive reader raises a RuntimeError; of the class of its refusal to load more than
+    tensors the name is compared, as this package imports no pickle.
     """
     from safetensors import SafetensorError
 
-    classes = (pickle.UnpicklingError, JSONDecodeError, SafetensorError)
-    return isinstance(error, classes) or "PytorchStreamReader" in str(error)
+    if isinstance(error, JSONDecodeError | SafetensorError):
+        return True
+    return type(error).__name__ == "UnpicklingError" or "PytorchStreamReader" in str(error)
 
 
 def connection_lost(error: BaseException) -> bool:
