@@ -86,6 +86,7 @@ def solve(
     """Solve the game of every question in a file of sampled completions, with a certificate."""
     from .objectives.names import LABELLED, by_name, check_name
     from .output import check_file, check_folder, locked, write_json
+    from .provenance import provenance
     from .samples import Samples
     from .samples.equilibria import labelled_table
 
@@ -119,7 +120,11 @@ def solve(
             progress=say,
         )
         found = read.solve(made, beta=beta, method=method, progress=say, device=device)
-        content = {"summary": found.summary, "classes": found.classes.rows(named=True)}
+        content = {
+            "summary": found.summary,
+            "classes": found.classes.rows(named=True),
+            "provenance": provenance(),
+        }
         written = _write_solution(found, content, parts, numbers, say)
     _show(_summary_table(found), written, stderr=json_file == "-")
     if json_file == "-":
@@ -215,6 +220,7 @@ def verify(
     """Check the theorems on random games; exit code 1 if one is violated."""
     from ._verify import verify as check
     from .output import check_file, write_json
+    from .provenance import provenance
 
     if json_file not in (None, "-"):
         check_file(json_file)
@@ -229,11 +235,12 @@ def verify(
         table.add_row(
             f"{row.theorem} {mark}", row.statement, str(row.cases), f"{row.worst:.1e}", limit
         )
+    content = report.as_dict() | {"provenance": provenance()}
     if json_file is not None and json_file != "-":
-        write_json(json_file, report.as_dict())
+        write_json(json_file, content)
     _show(table, [], stderr=json_file == "-")
     if json_file == "-":
-        write_json("-", report.as_dict())
+        write_json("-", content)
     if not report.passed:
         raise typer.Exit(1)
 

@@ -15,6 +15,7 @@ from .._display import visible
 from ..errors import ConfigError, DagameError, OutputError
 from ..known_errors import connection_lost, damaged
 from ..output import check_folder, locked, put_text, replacing_all, system_reason
+from ..provenance import provenance
 from ._schedule import schedule
 from .finetune_config import OWN_FILES, FinetuneConfig, read_config
 from .finetune_data import Row, read_rows
@@ -47,7 +48,8 @@ def run_finetune(
 
     Returns:
         `output`, `model` (its folder), `steps`, `seconds`, `resumed_from` (a step or None),
-        `processes`, `main` (whether this process wrote), `first` and `last` (logged metrics).
+        `processes`, `main` (whether this process wrote), `provenance`, `first` and `last` (logged
+        metrics).
 
     Raises:
         DagameError: in one sentence, what to change; also when the disk is full or another process of
@@ -92,6 +94,7 @@ def run_finetune(
             "resumed_from": _step(checkpoint),
             "processes": state.num_processes,
             "main": state.is_main_process,
+            "provenance": provenance(),
         }
         result |= _save(trainer, folder, config, result)
     return result

@@ -35,6 +35,10 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "watermarking_config": (None,),
     "assistant_ensemble_weight": (None,),
     "use_mtp": (None, False),
+    "dola_layers": (None,),
+    "token_healing": (None, False),
+    "constraints": (None,),
+    "force_words_ids": (None,),
 }
 """Values under which a setting leaves the softmax at temperature 1 alone."""
 
