@@ -126,51 +126,16 @@ def test_a_letter_that_the_font_lacks():
             figure.savefig(io.BytesIO(), format="svg")
 
 
-HARMLESS = set(
-    [
-        "max_length",
-        "max_new_tokens",
-        "stop_strings",
-        "max_time",
-        "early_stopping",
-        "num_beam_groups",
-        "num_return_sequences",
-        "length_penalty",
-        "diversity_penalty",
-        "use_cache",
-        "cache_implementation",
-        "cache_config",
-        "max_cache_len",
-        "return_legacy_cache",
-        "prefill_chunk_size",
-        "output_attentions",
-        "output_hidden_states",
-        "output_scores",
-        "output_logits",
-        "return_dict_in_generate",
-        "pad_token_id",
-        "bos_token_id",
-        "eos_token_id",
-        "decoder_start_token_id",
-        "is_assistant",
-        "num_assistant_tokens",
-        "num_assistant_tokens_schedule",
-        "assistant_confidence_threshold",
-        "assistant_early_exit",
-        "assistant_lookbehind",
-        "target_lookbehind",
-        "prompt_lookup_num_tokens",
-        "max_matching_ngram_size",
-        "speculation_type",
-        "disable_compile",
-        "compile_config",
-        "low_memory",
-        "continuous_batching_config",
-        "remove_invalid_values",
-        "renormalize_logits",
-        "transformers_version",
-    ]
-)
+HARMLESS = """
+max_length max_new_tokens stop_strings max_time early_stopping num_beam_groups num_return_sequences
+length_penalty diversity_penalty use_cache cache_implementation cache_config max_cache_len
+return_legacy_cache prefill_chunk_size output_attentions output_hidden_states output_scores
+output_logits return_dict_in_generate pad_token_id bos_token_id eos_token_id decoder_start_token_id
+is_assistant num_assistant_tokens num_assistant_tokens_schedule assistant_confidence_threshold
+assistant_early_exit assistant_lookbehind target_lookbehind prompt_lookup_num_tokens
+max_matching_ngram_size speculation_type disable_compile compile_config low_memory
+continuous_batching_config remove_invalid_values renormalize_logits transformers_version
+"""
 """Of transformers' settings of generation: lengths, caches, outputs, beams (which num_beams refuses) and
 speed; assisted decoding, which needs an assistant."""
 
@@ -181,7 +146,7 @@ def test_settings_of_generation_are_all_known():
     from dagame.lm.sampling import NEUTRAL
 
     have = {name for name in vars(transformers.GenerationConfig()) if not name.startswith("_")}
-    assert sorted(have - set(NEUTRAL) - HARMLESS) == []
+    assert sorted(have - set(NEUTRAL) - set(HARMLESS.split())) == []
     assert {"temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty"} <= have
 
 
