@@ -1,4 +1,4 @@
-"""The command line: `dagame demo | solve | verify | finetune`.
+"""The command line: `dagame demo | solve | verify | finetune | doctor`.
 
 Exit codes: 0 done; 1 a check failed or a class was not solved; 2 bad input, told in one sentence;
 3 `solve --strict` has a warning (its results are written).
@@ -316,6 +316,7 @@ def verify(
     """Check the theorems on random games; exit code 1 if one is violated."""
     from ._verify import verify as check
     from .output import check_file, write_json
+    from .provenance import provenance
 
     if json_file not in (None, "-"):
         check_file(json_file)
@@ -330,11 +331,12 @@ def verify(
         table.add_row(
             f"{row.theorem} {mark}", row.statement, str(row.cases), f"{row.worst:.1e}", limit
         )
+    content = report.as_dict() | {"provenance": provenance()}
     if json_file is not None and json_file != "-":
-        write_json(json_file, report.as_dict())
+        write_json(json_file, content)
     _show(table, [], stderr=json_file == "-")
     if json_file == "-":
-        write_json("-", report.as_dict())
+        write_json("-", content)
     if not report.passed:
         raise typer.Exit(1)
 
@@ -348,6 +350,30 @@ def _limits(text: str) -> tuple[float, float]:
             f"--correct-range is {text!r}; write the labels of wrong and right, such as -1,1."
         ) from None
     return low, high
+
+
+@app.command()
+def doctor(
+    json_file: Annotated[
+        str | None, typer.Option("--json", help='Write what was found; "-" for stdout.')
+    ] = None,
+) -> None:
+    """Versions against what was tested, and whether each part works here; exit code 1 if one does not."""
+    from .doctor import diagnose, tables
+    from .output import check_file, write_json
+    from .provenance import in_words
+
+    if json_file not in (None, "-"):
+        check_file(json_file)
+    with _stages() as say:
+        found = diagnose(say)
+    shown = console(stderr=json_file == "-")
+    shown.print(*tables(found))
+    shown.print(in_words(found.provenance), markup=False, highlight=False)
+    if json_file is not None:
+        write_json(json_file, found.as_dict())
+    if not found.passed:
+        raise typer.Exit(1)
 
 
 def check_device(name: str) -> None:

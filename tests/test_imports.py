@@ -12,6 +12,8 @@ HEAVY = ("torch", "cvxpy", "matplotlib", "polars", "transformers", "scipy", "sym
 
 LAYERS = [
     "errors",
+    "known_errors",
+    "provenance",
     "_display",
     "plots",
     "arrays",
@@ -42,6 +44,7 @@ LAYERS = [
     "report",
     "demo_report",
     "demo",
+    "doctor",
     "command",
     "cli",
     "bench",

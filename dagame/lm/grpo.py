@@ -136,7 +136,7 @@ def _require_path(model: Any, peft_config: Any) -> None:
     """The trainer loads the reference of its own KL from the path that the model came from."""
     if isinstance(model, str) or peft_config is not None or hasattr(model, "disable_adapter"):
         return
-    if not getattr(model.config, "_name_or_path", ""):
+    if not model.config.name_or_path:
         raise SettingsError(
             "kl='loss' loads the reference from the model's path, but this model was made in memory; "
             "use kl='reward', or save it with model.save_pretrained and give the folder."

@@ -37,9 +37,10 @@ def load_reference(name: str, like: Any) -> PreTrainedModel:
         GenerationError: it cannot be loaded.
     """
     from transformers import AutoModelForCausalLM
+    from transformers.utils import TRANSFORMERS_DYNAMIC_MODULE_NAME
 
-    own_code = type(like).__module__.startswith("transformers_modules.")
-    trusted = own_code and like.config._name_or_path == name
+    own_code = type(like).__module__.split(".")[0] == TRANSFORMERS_DYNAMIC_MODULE_NAME
+    trusted = own_code and like.config.name_or_path == name
     found = pretrained(AutoModelForCausalLM, name, trust_remote_code=trusted, dtype=like.dtype)
     return _frozen(found.to(like.device))
 

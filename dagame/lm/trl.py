@@ -342,9 +342,15 @@ class GroupReward(TrainerCallback, ExportableState):
             save_steps=state.save_steps,
         )
         saved = (state.stateful_callbacks or {}).get(type(self).__name__)
-        for found in saved if isinstance(saved, list) else [saved]:
-            if found is not None and found["attributes"].get("name") == self.__name__:
-                self._restore(found["attributes"])
+        kept = [s["attributes"] for s in (saved if isinstance(saved, list) else [saved]) if s]
+        own = [attributes for attributes in kept if attributes.get("name") == self.__name__]
+        for attributes in own:
+            self._restore(attributes)
+        if state.global_step and self._hard is not None and not own:
+            raise SettingsError(
+                "the checkpoint has no state of this reward, so its multipliers would begin anew; go on "
+                "from one that was written with the reward among the callbacks."
+            )
         self._model, self._tokenizer = kwargs.get("model"), kwargs.get("processing_class")
         check_sampling(getattr(self._model, "generation_config", None), args.generation_kwargs)
         self._template = dict(args.chat_template_kwargs or {})
