@@ -159,6 +159,10 @@ class Objective:
         """J* (*batch,) where it is known although T4 and T6 do not apply, else None."""
         return None
 
+    def reply_gap(self, log_nu: Array, weights: Array) -> Array | float:
+        """By how much the affine bound at nu exceeds Phi(nu): 0 but for replies found by iteration."""
+        return 0.0
+
     # -- structure that solvers may use -----------------------------------------------------------
 
     def exponential_form(self) -> ExponentialForm | None:

@@ -142,6 +142,10 @@ class Combination(Objective):
         found = only.optimum(log_nu0, weights, min(beta / factor, 1e300))
         return None if found is None else factor * found
 
+    def reply_gap(self, log_nu: Array, weights: Array) -> Array | float:
+        """Those of the parts with positive factors, added."""
+        return _sum(f * o.reply_gap(log_nu, weights) for f, o in self.parts if f > 0)
+
     def consensus_log(self, log_nu: Array, weights: Array) -> Array:
         """The first part's own notion of consensus, else the mean."""
         for _, o in self.parts:
