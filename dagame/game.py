@@ -33,6 +33,8 @@ _CACHED = (
     "answer_support",
     "forbidden",
     "transfer",
+    "open_traces",
+    "smoothness",
     "_full_support",
 )
 
@@ -185,6 +187,22 @@ class AlignmentGame(DistributionalGame):
     def forbidden(self) -> Array | None:
         """Answers that every policy of finite value avoids (*batch, m, n), or None."""
         return self.objective.forbidden(self.log_reference_answers, self.weights)
+
+    @cached_property
+    def open_traces(self) -> Array:
+        """Traces (*batch, m, traces) that never show a forbidden answer."""
+        shut, xp = self.forbidden, namespace(self.log_reference)
+        if shut is None:
+            return self.support | ~self.support
+        return self.answer_map.pull_back(xp.astype(shut, self.log_reference.dtype)) == 0
+
+    @cached_property
+    def smoothness(self) -> float | None:
+        """L on traces: the objective's, and for a channel at least 0, as KL(nu) <= KL(pi) (theory)."""
+        smooth = self.objective.smoothness
+        if smooth is None or self.answer_map.deterministic:
+            return smooth
+        return max(smooth, 0.0)
 
     @property
     def free_beta(self) -> float:

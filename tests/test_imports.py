@@ -22,6 +22,7 @@ LAYERS = [
     "objectives",
     "distributional",
     "game",
+    "attainable",
     "certificate",
     "solution",
     "solvers",

@@ -142,6 +142,12 @@ class Combination(Objective):
         found = only.optimum(log_nu0, weights, min(beta / factor, 1e300))
         return None if found is None else factor * found
 
+    def charge(self, log_nu: Array, weights: Array, multipliers: Array) -> Array | float:
+        """That of the one part that has multipliers."""
+        return _sum(
+            f * o.charge(log_nu, weights, multipliers) for f, o in self.parts if o.has_multipliers
+        )
+
     def reply_gap(self, log_nu: Array, weights: Array) -> Array | float:
         """Those of the parts with positive factors, added."""
         return _sum(f * o.reply_gap(log_nu, weights) for f, o in self.parts if f > 0)

@@ -135,6 +135,11 @@ class HardConstraint(_OnSet):
         excess = xp.where(equal, xp.abs(slack), xp.maximum(slack, 0 * slack))
         return xp.max(excess, axis=-1)
 
+    def charge(self, log_nu: Array, weights: Array, multipliers: Array) -> Array | float:
+        """sum_i max(0, y_i (G_i nu - h_i))."""
+        due, xp = multipliers * self.slack(log_nu, weights), namespace(log_nu)
+        return xp.sum(xp.maximum(due, 0 * due), axis=-1)
+
     def value_log(self, log_nu: Array, weights: Array) -> Array:
         """0 where no row is exceeded by more than 1e-8 (single precision: 1e-6), else -inf."""
         off = self.violation(log_nu, weights)

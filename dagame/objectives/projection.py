@@ -249,7 +249,7 @@ def _opened(program: Program, w: np.ndarray, n: int) -> Program:
     """Without the coordinates that are 0 on all of C, and with the sets that have no point marked."""
     first = _independent(program, w.shape[-1])
     cost = np.where(first.open, 1 / first.open.shape[-1], 0.0)
-    v, s, off = _follow(first.matrix, first.bound, cost, first.open, w, n)
+    v, _, off = _follow(first.matrix, first.bound, cost, first.open, w, n)
     met = np.abs(program.bound - (program.matrix @ v[..., None])[..., 0]).max(-1) <= _MET
     inside = (off < 1e-12) & (np.where(first.open, v, 1).min(-1) > _THIN) & met
     matrix, open_, empty = program.matrix.copy(), program.open.copy(), program.empty.copy()

@@ -13,6 +13,7 @@ from ..arrays import Array, like, namespace, to_numpy
 from ..certificate import certify_log, not_provable
 from ..errors import InvalidObjective, NotConverged
 from ..game import AlignmentGame
+from ..objectives.base import Objective
 from ..solution import History, Solution, Status
 from .anderson import Anderson
 from .base import Solver, pick, require_gradient
@@ -68,6 +69,8 @@ def solve(
 
     Raises:
         NotConverged: see `throw`; the message is the status.
+        FalseCertificate: a known policy is better than the bound, so that a user's objective breaks one
+            of its conditions.
         InvalidObjective: an unknown method, or one that does not apply to the objective.
     """
     if getattr(game.log_reference, "requires_grad", False):
@@ -89,9 +92,16 @@ def solve(
     else:
         name, result = solve_one(inner)
     solution = _assembled(game, inner, name, result, time.perf_counter() - started)
+    if any(_from_outside(part) for _, part in game.objective.terms()) and game.provable:
+        _ = solution.certificate  # confronts the bound with what is known to be attained
     if throw:
         _raise_unless_solved(solution, tol)
     return solution
+
+
+def _from_outside(objective: Objective) -> bool:
+    """Whether its formulas are a user's, so that no proof of this package covers them."""
+    return type(objective).__module__.partition(".")[0] != __name__.partition(".")[0]
 
 
 def _inner(game: AlignmentGame) -> AlignmentGame:
@@ -147,7 +157,7 @@ def _iterated(
     game: AlignmentGame, tol: float, max_steps: int, pace: Pace
 ) -> tuple[str, LoopResult]:
     newton = game.answer_map.kind == "identity" and _has_hessian(game)
-    if newton and game.objective.smoothness is None:
+    if newton and game.smoothness is None:
         return "newton", _newton(game, tol, max_steps)
     limit = min(max_steps, 100) if newton else max_steps
     result = iterate(game, Anderson(), tol=tol, max_steps=limit, pace=pace)

@@ -28,7 +28,7 @@ class Anderson:
     name: ClassVar[str] = "anderson"
 
     def _share(self, game: AlignmentGame) -> float | None:
-        smoothness = game.objective.smoothness
+        smoothness = game.smoothness
         if smoothness is None or smoothness + game.beta <= 0:
             return None
         return min(1.0, game.free_beta / (smoothness + game.beta))

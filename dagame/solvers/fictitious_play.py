@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from ..arrays import LOG_ZERO, Array, log, log_normalise, namespace
+from ..arrays import Array, log_normalise
 from ..game import AlignmentGame, Evaluation
-
-
-def _mixed(log_p: Array, log_q: Array, share: Any) -> Array:
-    """log((1 - share) p + share q)."""
-    xp = namespace(log_p)
-    top = xp.maximum(log_p, log_q)
-    total = (1 - share) * xp.exp(log_p - top) + share * xp.exp(log_q - top)
-    return xp.where(top > LOG_ZERO / 2, xp.maximum(top + log(total), 0 * top + LOG_ZERO), LOG_ZERO)
+from ..simplex import log_mix
 
 
 @dataclass(frozen=True)
@@ -42,7 +35,7 @@ class FrankWolfe:
         """Mix the best response in."""
         (count,) = state
         share = self._share(count)[:, None, None]
-        return game._masked(_mixed(now.log_policy, now.log_best, share)), (count + 1,)
+        return game._masked(log_mix(now.log_policy, now.log_best, share)), (count + 1,)
 
 
 @dataclass(frozen=True)
@@ -79,7 +72,7 @@ class Extragradient:
         self, game: AlignmentGame, now: Evaluation, state: tuple[Array, ...]
     ) -> tuple[Array, tuple[Array, ...]]:
         """Look ahead, then move."""
-        smooth = game.objective.smoothness
+        smooth = game.smoothness
         eta = self.step_size
         if eta is None:
             eta = 1 / (game.beta + (game.beta if smooth is None else max(smooth, 0.0)))

@@ -34,7 +34,7 @@ class Mirror:
     def _fixed(self, game: AlignmentGame) -> float | None:
         if self.step_size is not None:
             return min(self.step_size, 1 / game.free_beta)
-        smoothness = game.objective.smoothness
+        smoothness = game.smoothness
         if smoothness is None or smoothness + game.beta <= 0:
             return None
         return 1 / (smoothness + game.beta)

@@ -65,7 +65,7 @@ class Newton:
 
 def strengths(game: AlignmentGame) -> list[float]:
     """Factors of the objective to solve in turn, the last one 1; steps of 4 from where J is easy."""
-    smoothness = game.objective.smoothness
+    smoothness = game.smoothness
     start = 1e-5 if smoothness is None else min(1.0, game.beta / max(smoothness, 1e-300))
     rungs = max(0, math.ceil(math.log(1 / max(start, 1e-9), 4)))
     return [4.0**-k for k in range(rungs, -1, -1)]

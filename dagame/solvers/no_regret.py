@@ -125,7 +125,7 @@ class OptimisticMultiplicativeWeights(_Learners):
         return 2 * u - last
 
     def _share(self, game: AlignmentGame, count: Array) -> Array:
-        smooth = game.objective.smoothness
+        smooth = game.smoothness
         pull = game.beta if smooth is None else max(smooth, 0.0)
         step = 1 / (2 * (game.beta + pull)) if self.step_size is None else self.step_size
         return 0 * count + min(step * game.beta, 1.0)
