@@ -45,13 +45,14 @@ class Certificate(Shown, Exported):
     tv_bound: Array
     violation: Array
     conditional: bool = False
+    beta: float = 1.0
 
     @property
     def relative_gap(self) -> Array:
-        """Gap / max(1, |value|)."""
+        """Gap / max(beta, |value|)."""
         xp = namespace(self.gap)
-        size = xp.where(xp.isfinite(self.value), xp.abs(self.value), 1.0)
-        return self.gap / xp.maximum(size, xp.ones_like(size))
+        size = xp.where(xp.isfinite(self.value), xp.abs(self.value), 0.0)
+        return self.gap / xp.maximum(size, 0 * size + self.beta)
 
     def __str__(self) -> str:
         gap, value = to_numpy(self.gap), to_numpy(self.value)
@@ -86,7 +87,7 @@ class Certificate(Shown, Exported):
 
     def _columns(self) -> dict[str, np.ndarray]:
         """A row per game with every number."""
-        names = [f.name for f in fields(self) if f.name != "conditional"]
+        names = [f.name for f in fields(self) if f.name not in ("conditional", "beta")]
         shape = to_numpy(self.value).shape
         numbers = {k: np.ravel(to_numpy(getattr(self, k))) for k in names}
         return {**indexed(shape, []), **numbers}
@@ -161,6 +162,7 @@ def certify_log(
         tv_bound=xp.sqrt(xp.clip(distance, 0.0, 2.0) / 2),
         violation=violation,
         conditional=game.objective.concave is None,
+        beta=game.beta,
     )
 
 
@@ -195,6 +197,7 @@ def _explicit(game: AlignmentGame, log_pi: Array, violation: Array) -> Certifica
         distance_bound=unknown,
         tv_bound=0 * value + 1,
         violation=violation,
+        beta=game.beta,
     )
 
 

@@ -35,6 +35,7 @@ _CACHED = (
     "transfer",
     "open_traces",
     "smoothness",
+    "unit",
     "_full_support",
 )
 
@@ -204,6 +205,13 @@ class AlignmentGame(DistributionalGame):
             return smooth
         return max(smooth, 0.0)
 
+    @cached_property
+    def unit(self) -> AlignmentGame:
+        """The game divided by beta: the same equilibrium and multipliers, J and gaps in units of beta."""
+        if self.beta == 1:
+            return self
+        return self._changed(objective=(1 / self.beta) * self.objective, beta=1.0)
+
     @property
     def free_beta(self) -> float:
         """beta - rho, what is left of the KL (T6)."""
@@ -351,12 +359,13 @@ class AlignmentGame(DistributionalGame):
         return constant, xp.where(self.answer_support, u, 0.0)
 
     def _multipliers(self, log_q: Array) -> Array | None:
+        """The multipliers that fit log_q best, found in units of beta, which does not change them."""
         if not self.objective.has_multipliers:
             return None
         xp = namespace(log_q)
-        residual = self.beta * (log_q - self.log_reference_answers)
-        residual = xp.where(self.answer_support, residual, 0.0)
-        return self.objective.multipliers(log_q, self.weights, residual, self.answer_support)
+        residual = xp.where(self.answer_support, log_q - self.log_reference_answers, 0.0)
+        phi = self.unit.objective
+        return phi.multipliers(log_q, self.weights, residual, self.answer_support)
 
     # -- the same game in another form ------------------------------------------------------------
 

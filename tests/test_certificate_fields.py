@@ -75,8 +75,8 @@ def test_every_field_is_what_the_theory_says(name, target):
     assert (target is None) == (found.target_regret == 0)
 
 
-def test_the_gap_is_relative_to_a_value_above_one():
-    for scale, size in ((100.0, 100.0), (0.01, 1.0)):
+def test_the_gap_is_relative_to_a_value_above_beta():
+    for scale, size in ((100.0, 100.0), (0.01, BETA)):
         phi = dg.Reward([scale, scale, scale]) + dg.GiniDiversity(1e-3)
         found = dg.certify(a_game(phi), REFERENCE)
         assert found.gap > 0
@@ -179,7 +179,7 @@ def test_a_certificate_is_immutable_shown_and_exported():
     assert found.gap.shape == (2,)
     assert float(found.gap[1]) == pytest.approx(float(single.gap), rel=1e-12)
     columns = found._columns()
-    names = [f.name for f in dataclasses.fields(found) if f.name != "conditional"]
+    names = [f.name for f in dataclasses.fields(found) if f.name not in ("conditional", "beta")]
     assert set(names) <= set(columns)
     assert "conditional" not in columns
     for name in names:

@@ -57,8 +57,10 @@ class Extragradient:
     """Entropic extragradient: a trial mirror step, then the real one with the rewards found there.
 
     pi' = mirror(pi_t, u(pi_t)), pi_{t+1} = mirror(pi_t, u(pi')), step 1/(L + beta) by default (1/(2
-    beta) where L is unknown). Linear near the equilibrium at mirror's rate; for a concave Phi it gains
-    nothing over mirror but tolerates twice the step.
+    beta) where L is unknown). Made for games whose two players circle; a concave Phi has no such circles,
+    and it loses to `Mirror`: slower at the same step (Shannon diversity of strength 10, beta 1, reference
+    (.5, .3, .2): mirror needs one round, this one has a gap of 0.15 after 20), and it diverges at steps
+    where mirror converges (there at 1.1 times the default, mirror not at 1.9 times).
     """
 
     step_size: float | None = None

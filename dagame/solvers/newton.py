@@ -52,7 +52,11 @@ class Newton:
         """
         xp = namespace(now.value)
         x, value, direction, length = state
-        size = 1 + xp.abs(now.value) + pairing(xp.abs(now.rewards), now.log_policy, game.weights)
+        size = (
+            game.beta
+            + xp.abs(now.value)
+            + pairing(xp.abs(now.rewards), now.log_policy, game.weights)
+        )
         slack = 64 * xp.finfo(now.value.dtype).eps * size
         kept = now.value >= value - slack
         x = pick(kept, now.log_policy, x)
