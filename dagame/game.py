@@ -33,6 +33,9 @@ _CACHED = (
     "answer_support",
     "forbidden",
     "transfer",
+    "open_traces",
+    "smoothness",
+    "unit",
     "_full_support",
 )
 
@@ -186,6 +189,29 @@ class AlignmentGame(DistributionalGame):
         """Answers that every policy of finite value avoids (*batch, m, n), or None."""
         return self.objective.forbidden(self.log_reference_answers, self.weights)
 
+    @cached_property
+    def open_traces(self) -> Array:
+        """Traces (*batch, m, traces) that never show a forbidden answer."""
+        shut, xp = self.forbidden, namespace(self.log_reference)
+        if shut is None:
+            return self.support | ~self.support
+        return self.answer_map.pull_back(xp.astype(shut, self.log_reference.dtype)) == 0
+
+    @cached_property
+    def smoothness(self) -> float | None:
+        """L on traces: the objective's, and for a channel at least 0, as KL(nu) <= KL(pi) (theory)."""
+        smooth = self.objective.smoothness
+        if smooth is None or self.answer_map.deterministic:
+            return smooth
+        return max(smooth, 0.0)
+
+    @cached_property
+    def unit(self) -> AlignmentGame:
+        """The game divided by beta: the same equilibrium and multipliers, J and gaps in units of beta."""
+        if self.beta == 1:
+            return self
+        return self._changed(objective=(1 / self.beta) * self.objective, beta=1.0)
+
     @property
     def free_beta(self) -> float:
         """beta - rho, what is left of the KL (T6)."""
@@ -333,12 +359,13 @@ class AlignmentGame(DistributionalGame):
         return constant, xp.where(self.answer_support, u, 0.0)
 
     def _multipliers(self, log_q: Array) -> Array | None:
+        """The multipliers that fit log_q best, found in units of beta, which does not change them."""
         if not self.objective.has_multipliers:
             return None
         xp = namespace(log_q)
-        residual = self.beta * (log_q - self.log_reference_answers)
-        residual = xp.where(self.answer_support, residual, 0.0)
-        return self.objective.multipliers(log_q, self.weights, residual, self.answer_support)
+        residual = xp.where(self.answer_support, log_q - self.log_reference_answers, 0.0)
+        phi = self.unit.objective
+        return phi.multipliers(log_q, self.weights, residual, self.answer_support)
 
     # -- the same game in another form ------------------------------------------------------------
 

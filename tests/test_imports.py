@@ -24,6 +24,7 @@ LAYERS = [
     "objectives",
     "distributional",
     "game",
+    "attainable",
     "certificate",
     "solution",
     "solvers",

@@ -87,14 +87,18 @@ class Objective:
     def value_log(self, log_nu: Array, weights: Array) -> Array:
         """Phi from log-marginals; the default goes through `value`."""
         self._require_override("value")
-        return like(self.value(namespace(log_nu).exp(log_nu), weights), log_nu)
+        return like(self.value(_visible(log_nu), weights), log_nu)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
-        """Grad Phi from log-marginals; the default goes through `reward`."""
+        """Grad Phi from log-marginals; the default goes through `reward`.
+
+        At an exact zero an infinity is 1e30, and so is what is no number: nothing is known there.
+        """
         self._require_override("reward")
-        xp = namespace(log_nu)
-        u = like(self.reward(xp.exp(log_nu), weights), log_nu)
-        return xp.where((log_nu < LOG_ZERO / 2) & ~xp.isfinite(u), 0.0, u)
+        xp, zero = namespace(log_nu), log_nu < LOG_ZERO / 2
+        u = like(self.reward(_visible(log_nu), weights), log_nu)
+        u = xp.where(zero & (xp.isnan(u) | (u == xp.inf)), -LOG_ZERO, u)
+        return xp.where(zero & (u == -xp.inf), LOG_ZERO, u)
 
     def value_and_reward_log(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
         """Both at once, for objectives that share work between them."""
@@ -158,6 +162,14 @@ class Objective:
     def optimum(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
         """J* (*batch,) where it is known although T4 and T6 do not apply, else None."""
         return None
+
+    def charge(self, log_nu: Array, weights: Array, multipliers: Array) -> Array | float:
+        """What multipliers charge marginals outside a hard set, >= 0: sum_i max(0, y_i (G_i nu - h_i))."""
+        return 0.0
+
+    def reply_gap(self, log_nu: Array, weights: Array) -> Array | float:
+        """By how much the affine bound at nu exceeds Phi(nu): 0 but for replies found by iteration."""
+        return 0.0
 
     # -- structure that solvers may use -----------------------------------------------------------
 
@@ -402,6 +414,13 @@ def largest(table: Array) -> float:
     """max |table|."""
     xp = namespace(table)
     return float(xp.max(xp.abs(table)))
+
+
+def _visible(log_nu: Array) -> Array:
+    """Probabilities in which every mass but an exact zero is positive, however small it is."""
+    xp = namespace(log_nu)
+    least = math.log(float(xp.finfo(log_nu.dtype).smallest_normal))
+    return xp.where(log_nu > LOG_ZERO / 2, xp.exp(xp.clip(log_nu, least, None)), 0.0)
 
 
 def _prepared(marginals: Array, weights: Array | None) -> tuple[Array, Array]:
