@@ -34,6 +34,7 @@ LAYERS = [
     "_methods",
     "checks",
     "_verify",
+    "testing",
     "sample_file",
     "gpu",
     "streaming",
