@@ -22,6 +22,7 @@ from .attainable import Target, confront, refute, targets
 from .errors import NotConcave
 from .game import AlignmentGame
 from .objectives.base import pairing, weighted
+from .objectives.conditions import Condition
 from .simplex import log_kl
 
 
@@ -32,8 +33,8 @@ class Certificate(Shown, Exported):
     value J(pi) <= J* <= upper_bound D(q); gap = upper_bound - value = policy_regret + target_regret,
     the two players' exploitabilities; distance_bound >= sum_x w_x KL(pi_x || pi*_x), in nats, and
     tv_bound its Pinsker bound on the mean total variation. `violation` is the distance to a hard set
-    (value and gap are then those of the projected policy). `conditional`: the proof assumes that a
-    user's objective, which does not say so, is concave.
+    (value and gap are then those of the projected policy). `conditions` name what the proof stands
+    on, each proved, checked or assumed; `conditional`: one of them is neither proved nor checked.
     """
 
     value: Array
@@ -44,8 +45,18 @@ class Certificate(Shown, Exported):
     distance_bound: Array
     tv_bound: Array
     violation: Array
-    conditional: bool = False
     beta: float = 1.0
+    conditions: tuple[Condition, ...] = ()
+
+    @property
+    def conditional(self) -> bool:
+        """Whether a condition is neither proved nor checked."""
+        return bool(self.needs)
+
+    @property
+    def needs(self) -> str:
+        """What remains to be believed, in words; "" if nothing does."""
+        return " and ".join(dict.fromkeys(c.needs for c in self.conditions if c.needs))
 
     @property
     def relative_gap(self) -> Array:
@@ -58,7 +69,7 @@ class Certificate(Shown, Exported):
         gap, value = to_numpy(self.gap), to_numpy(self.value)
         if gap.ndim:
             return f"{gap.size} games certified: largest gap {gap.max():.3g}"
-        note = " (if the objective is concave)" if self.conditional else ""
+        note = f" (if {self.needs})" if self.conditional else ""
         bound = float(to_numpy(self.upper_bound))
         return (
             f"value {value:.10g} <= optimum <= {bound:.10g}, gap {gap:.3g}{note}; "
@@ -81,13 +92,15 @@ class Certificate(Shown, Exported):
         ]
         if np.any(to_numpy(self.violation) > 0):
             rows.append(("distance to the hard set", shortest(to_numpy(self.violation))))
+        if self.conditions:
+            rows.append(("stands on", "; ".join(self.conditions)))
         if self.conditional:
-            rows.append(("holds if", "the objective is concave"))
+            rows.append(("holds if", self.needs))
         return rows
 
     def _columns(self) -> dict[str, np.ndarray]:
         """A row per game with every number."""
-        names = [f.name for f in fields(self) if f.name not in ("conditional", "beta")]
+        names = [f.name for f in fields(self) if f.name not in ("conditions", "beta")]
         shape = to_numpy(self.value).shape
         numbers = {k: np.ravel(to_numpy(getattr(self, k))) for k in names}
         return {**indexed(shape, []), **numbers}
@@ -161,7 +174,7 @@ def certify_log(
         distance_bound=infinities(distance),
         tv_bound=xp.sqrt(xp.clip(distance, 0.0, 2.0) / 2),
         violation=violation,
-        conditional=game.objective.concave is None,
+        conditions=game.conditions,
         beta=game.beta,
     )
 
@@ -169,6 +182,11 @@ def certify_log(
 def not_provable(game: AlignmentGame) -> NotConcave:
     """The error of a game that neither T4 nor T6 covers, with the way out."""
     mu = game.objective.curvature_for(game.weights)
+    if mu == -np.inf and any(part.own for _, part in game.objective.terms()):
+        return NotConcave(
+            f"{game.objective!r} is not concave and no finite curvature mu of it is known, so neither "
+            "theorem proves a gap (T4, T6); state `curvature` if B(p, q) >= mu KL(p || q) for a finite mu."
+        )
     return NotConcave(
         f"{game.objective!r} is not concave, its curvature is mu = {mu:g}, and beta = {game.beta:g} "
         f"is not above {-mu:g}: neither theorem proves a gap (T6); raise beta or lower the strength."
@@ -197,6 +215,7 @@ def _explicit(game: AlignmentGame, log_pi: Array, violation: Array) -> Certifica
         distance_bound=unknown,
         tv_bound=0 * value + 1,
         violation=violation,
+        conditions=(Condition("the optimum is a formula: proved"),),
         beta=game.beta,
     )
 

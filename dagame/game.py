@@ -25,6 +25,8 @@ from .arrays import (
 from .distributional import DistributionalGame
 from .errors import InvalidDistribution, InvalidGame
 from .objectives.base import Objective, pairing, weighted
+from .objectives.checked import checked_terms, conditions_of
+from .objectives.conditions import Condition
 from .simplex import check_distribution, check_scale, check_weights, log_kl
 
 _CACHED = (
@@ -70,10 +72,14 @@ class AlignmentGame(DistributionalGame):
         weights: context weights (m,) or (*batch, m), positive, sum 1; default uniform.
         answers: answer of each trace, integers (traces,) or (m, traces); an `AnswerMap`; or a
             row-stochastic channel (traces, n).
+        check: whether an objective from outside the package is tried: is `reward` the gradient of
+            `value`, are batches, shapes and stated facts right? About 4 ms, once per object and
+            numbers of contexts and answers; certificates say what was checked, or that nothing was.
 
     Raises:
         InvalidDistribution: the reference is not a probability table.
         InvalidGame: shapes, weights, beta or objective parameters do not fit together.
+        InvalidObjective: the check found `value`, `reward` or a stated fact wrong.
         Infeasible: the objective is finite nowhere (a `SoftConstraint` to an empty set).
     """
 
@@ -85,6 +91,7 @@ class AlignmentGame(DistributionalGame):
         beta: float,
         weights: Array | None = None,
         answers: Any = None,
+        check: bool = True,
     ) -> None:
         """See the class."""
         p = as_floating(reference)
@@ -119,12 +126,17 @@ class AlignmentGame(DistributionalGame):
                 "HardConstraint(Parity(0.0))."
             )
         self.objective = objective.bind(p)
-        self._check_objective()
+        self._check = check
+        self._check_objective(objective)
 
-    def _check_objective(self) -> None:
+    def _check_objective(self, given: Objective) -> None:
+        """Fit, domain, and what an objective from outside the package says of itself."""
         shape = (*self.log_reference.shape[:-1], self.n)
         self.objective.check(shape)
         self.objective.check_domain(shape, self.weights)
+        own = self._check and any(part.own for _, part in given.terms())
+        log_nu0 = self.log_reference_answers if own else self.log_reference
+        self._checked = checked_terms(given, self.objective, log_nu0, self.weights, self._check)
 
     # -- shape ------------------------------------------------------------------------------------
 
@@ -183,6 +195,12 @@ class AlignmentGame(DistributionalGame):
         """Whether T4 or T6 bounds the optimum: Phi concave or of unknown sign, or beta + mu > 0."""
         mu = self.objective.curvature_for(self.weights)
         return self.objective.concave is not False or self.beta + mu > 0
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What a certificate of this game stands on, and how far each condition is known."""
+        mu = self.objective.curvature_for(self.weights)
+        return conditions_of(self.objective, self._checked, mu, self.beta)
 
     @cached_property
     def forbidden(self) -> Array | None:
@@ -421,7 +439,7 @@ class AlignmentGame(DistributionalGame):
             objective=objective.bind(self.log_reference),
             beta=check_scale(beta, objective.magnitude, self.log_reference),
         )
-        changed._check_objective()
+        changed._check_objective(objective)
         return changed
 
     def in_float64(self) -> AlignmentGame:

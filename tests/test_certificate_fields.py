@@ -179,9 +179,9 @@ def test_a_certificate_is_immutable_shown_and_exported():
     assert found.gap.shape == (2,)
     assert float(found.gap[1]) == pytest.approx(float(single.gap), rel=1e-12)
     columns = found._columns()
-    names = [f.name for f in dataclasses.fields(found) if f.name not in ("conditional", "beta")]
+    names = [f.name for f in dataclasses.fields(found) if f.name not in ("conditions", "beta")]
     assert set(names) <= set(columns)
-    assert "conditional" not in columns
+    assert "conditions" not in columns
     for name in names:
         np.testing.assert_array_equal(columns[name], getattr(found, name))
     with pytest.raises(dataclasses.FrozenInstanceError):

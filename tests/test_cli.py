@@ -65,7 +65,7 @@ def test_the_example_is_solved_in_a_fresh_place(tmp_path):
     assert len(found["reading"]["examples"]) == 10
     origin = found["provenance"]
     assert origin["command"].endswith("solve --example --strength 10 --json s.json")
-    assert origin["packages"]["polars"] == pl.__version__
+    assert origin["versions"]["polars"] == pl.__version__
     assert (origin["source"], origin["canonical"]) == ("dates.jsonl.gz", "exact")
 
 

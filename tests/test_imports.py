@@ -37,6 +37,7 @@ LAYERS = [
     "_methods",
     "checks",
     "_verify",
+    "testing",
     "sample_file",
     "gpu",
     "streaming",

@@ -27,6 +27,7 @@ from ..arrays import (
     namespace,
 )
 from ..errors import InvalidGame, InvalidObjective, NotSeparable
+from .arguments import prepared, with_weights
 from .forms import DualForm, ExponentialForm, Hessian
 
 
@@ -35,10 +36,20 @@ class Objective:
 
     Override `value(marginals, weights)` -> (*batch,) and `reward(marginals, weights)` ->
     (*batch, m, n), the gradient in the pairing <u, nu> = sum_x w_x sum_z u_x(z) nu_x(z) (an additive
-    constant per context is free). Optionally state facts: `concave` (None: unknown, the certificate
-    is then conditional on concavity), `smoothness` L and `curvature` mu with
-    mu KL <= B(p, q) <= L KL, KL = sum_x w_x KL(p_x || q_x), B the Bregman divergence of -Phi.
+    constant per context is free). Both are always given arrays and context weights, (m,) or
+    (*batch, m): where a caller leaves the weights out they are uniform. Optionally state facts:
+    `concave` (None: unknown, the certificate is then conditional on concavity), `smoothness` L and
+    `curvature` mu with mu KL <= B(p, q) <= L KL, KL = sum_x w_x KL(p_x || q_x), B the Bregman
+    divergence of -Phi. A game tries all of that when it is made (`dagame.testing.check_objective`
+    tries harder) and raises `InvalidObjective` where it does not hold.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let a subclass's own `value` and `reward` be called without weights, and with lists."""
+        super().__init_subclass__(**options)
+        for name in ("value", "reward"):
+            if name in vars(cls):
+                setattr(cls, name, with_weights(vars(cls)[name]))
 
     tables: ClassVar[tuple[str, ...]] = ()
     """Names of array fields whose last two axes belong to one game: (m | k, n), or (n,)."""
@@ -61,8 +72,18 @@ class Objective:
 
     @property
     def curvature(self) -> float:
-        """Mu >= -inf; negative: -Phi is only weakly convex (T6)."""
-        return 0.0
+        """Mu >= -inf; negative: -Phi is only weakly convex (T6). Default 0, unknown if not concave."""
+        return -math.inf if self.concave is False else 0.0
+
+    def stated_curvature(self) -> float:
+        """Mu, where `curvature` may also be None for unknown."""
+        mu = self.curvature
+        return mu if mu is not None else Objective.curvature.fget(self)  # type: ignore[attr-defined]
+
+    @property
+    def own(self) -> bool:
+        """Whether its formulas come from outside the package, so that a game checks them."""
+        return type(self).__module__.partition(".")[0] != __name__.partition(".")[0]
 
     @property
     def magnitude(self) -> float:
@@ -70,16 +91,19 @@ class Objective:
         strength = getattr(self, "strength", 1.0)
         return abs(float(strength)) if isinstance(strength, Real) else 1.0
 
+    def __repr__(self) -> str:
+        return type(self).__name__
+
     # -- on probabilities -------------------------------------------------------------------------
 
     def value(self, marginals: Array, weights: Array | None = None) -> Array:
         """Phi(nu): marginals (*batch, m, n) -> (*batch,)."""
-        nu, w = _prepared(marginals, weights)
+        nu, w = prepared(marginals, weights)
         return infinities(self.value_log(log(nu), w))
 
     def reward(self, marginals: Array, weights: Array | None = None) -> Array:
         """Grad Phi(nu): marginals (*batch, m, n) -> the reward of each answer, same shape."""
-        nu, w = _prepared(marginals, weights)
+        nu, w = prepared(marginals, weights)
         return infinities(self.reward_log(log(nu), w))
 
     # -- on log-probabilities: what solvers call --------------------------------------------------
@@ -157,7 +181,7 @@ class Objective:
 
     def curvature_for(self, weights: Array) -> float:
         """Mu at given context weights, where it depends on them; the least over a batch."""
-        return self.curvature
+        return self.stated_curvature()
 
     def optimum(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
         """J* (*batch,) where it is known although T4 and T6 do not apply, else None."""
@@ -421,15 +445,3 @@ def _visible(log_nu: Array) -> Array:
     xp = namespace(log_nu)
     least = math.log(float(xp.finfo(log_nu.dtype).smallest_normal))
     return xp.where(log_nu > LOG_ZERO / 2, xp.exp(xp.clip(log_nu, least, None)), 0.0)
-
-
-def _prepared(marginals: Array, weights: Array | None) -> tuple[Array, Array]:
-    nu = as_floating(marginals)
-    if nu.ndim < 2:
-        raise InvalidGame(
-            f"marginals have shape {tuple(nu.shape)}; give (*batch, contexts, answers), for one "
-            "context marginals[None, :]."
-        )
-    m = nu.shape[-2]
-    w = like([1.0 / m] * m if weights is None else weights, nu)
-    return nu, w

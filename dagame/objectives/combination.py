@@ -69,7 +69,9 @@ class Combination(Objective):
     @property
     def smoothness(self) -> float | None:
         """Sum of factor * L (factor * mu where the factor is negative)."""
-        parts = [f * o.curvature if f < 0 else _times(f, o.smoothness) for f, o in self.parts]
+        parts = [
+            f * o.stated_curvature() if f < 0 else _times(f, o.smoothness) for f, o in self.parts
+        ]
         if any(p is None or not np.isfinite(p) for p in parts):
             return None
         return float(sum(p for p in parts if p is not None))
@@ -77,7 +79,11 @@ class Combination(Objective):
     @property
     def curvature(self) -> float:
         """Sum of factor * mu (factor * L where the factor is negative)."""
-        parts = [_times(f, o.smoothness) if f < 0 else f * o.curvature for f, o in self.parts if f]
+        parts = [
+            _times(f, o.smoothness) if f < 0 else f * o.stated_curvature()
+            for f, o in self.parts
+            if f
+        ]
         return float(sum(-np.inf if p is None else p for p in parts))
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
