@@ -91,6 +91,7 @@ class BregmanCoherence(Objective):
     """
 
     answerwise: ClassVar[bool] = True
+    between_contexts: ClassVar[bool] = True
 
     generator: Any = 1.0
     strength: float = 1.0
