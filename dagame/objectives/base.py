@@ -60,6 +60,9 @@ class Objective:
     answerwise: ClassVar[bool] = False
     """Whether u_x(z) depends on (nu_x'(z))_x' alone, so that samples estimate it answer by answer."""
 
+    between_contexts: ClassVar[bool] = False
+    """Whether Phi only compares contexts: constant for one, whose samples are then paid exactly 0."""
+
     @property
     def concave(self) -> bool | None:
         """True, False, or None when unknown."""

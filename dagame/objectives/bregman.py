@@ -92,6 +92,7 @@ class BregmanCoherence(Objective):
 
     answerwise: ClassVar[bool] = True
     _handmade: ClassVar[bool] = False
+    between_contexts: ClassVar[bool] = True
 
     generator: Any = 1.0
     strength: float = 1.0
