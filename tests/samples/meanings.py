@@ -256,7 +256,7 @@ def _leaf(rng: random.Random) -> Tree:
     constant = {"\\pi": mpmath.pi, "i": mpmath.mpc(0, 1), "e": mpmath.e}.get(name)
     if constant is None:
         constant = mpmath.cbrt(2) if "sqrt" in name else mpmath.log(2)
-    return Tree(name if "ln" not in name else rf"\ln{{(2)}}", lambda at: +constant, True, False)
+    return Tree(name if "ln" not in name else r"\ln{(2)}", lambda at: +constant, True, False)
 
 
 def tree(rng: random.Random, depth: int) -> Tree:
@@ -474,7 +474,33 @@ def matrices(rng: random.Random) -> list[Text]:
 
 def names(rng: random.Random) -> list[Text]:
     """Names that differ in one sign, and words."""
-    texts = "x X x_1 x_2 x_{12} x' f f' f(2) f(3) g(2) A B AB BA \\alpha \\Alpha \\theta no on Monday Paris x_n e E".split()
+    texts = [
+        "x",
+        "X",
+        "x_1",
+        "x_2",
+        "x_{12}",
+        "x'",
+        "f",
+        "f'",
+        "f(2)",
+        "f(3)",
+        "g(2)",
+        "A",
+        "B",
+        "AB",
+        "BA",
+        "\\alpha",
+        "\\Alpha",
+        "\\theta",
+        "no",
+        "on",
+        "Monday",
+        "Paris",
+        "x_n",
+        "e",
+        "E",
+    ]
     found = [Text(t, ("name", t), False) for t in rng.sample(texts, 6)]
     for word in ("Monday", "Paris", "both of them"):
         shown = rng.choice((word, rf"\text{{{word}}}", f"**{word}**", rf"\textbf{{{word}}}"))
