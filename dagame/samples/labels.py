@@ -51,7 +51,7 @@ def correctness(column: pl.Series, limits: tuple[float, float] = (0.0, 1.0)) -> 
 def _from_words(column: pl.Series) -> pl.Series:
     import polars as pl
 
-    distinct = column.drop_nulls().unique().to_list()
+    distinct = column.drop_nulls().unique(maintain_order=True).to_list()
     words = {text: text.strip().lower() for text in distinct}
     if distinct and all(word in _WORDS for word in words.values()):
         table = {text: _WORDS[word] for text, word in words.items()}

@@ -135,7 +135,7 @@ def _flat(rows: Rows, roles: Roles) -> Flat:
 
     frame = rows.frame
     for name, value in roles.where:
-        column = frame[name].cast(pl.String)
+        column = as_text(frame[name])
         kept = frame.filter(column == value)
         if not len(kept):
             raise no_row(rows.name, name, value, column.unique().sort().to_list())
