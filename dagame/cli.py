@@ -1,4 +1,4 @@
-"""The command line: `dagame demo | solve | verify | finetune`.
+"""The command line: `dagame demo | solve | verify | finetune | doctor`.
 
 Exit codes: 0 done; 1 a check failed or a class was not solved; 2 bad input, told in one sentence;
 3 `solve --strict` has a warning (its results are written).
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from .checks import VerificationReport
     from .samples.equilibria import SampleEquilibria
 
 app = application("Solve, certify and analyse Distributional Alignment Games.")
@@ -38,26 +39,84 @@ def main() -> None:
 def solve(
     call: typer.Context,
     samples: Annotated[
-        Path | None, typer.Argument(help="JSONL, CSV, TSV or Parquet (text also .gz).")
+        list[str] | None,
+        typer.Argument(
+            help="JSON, JSONL, CSV, TSV, Parquet or .eval, also .gz, .zst, .zip; several, a folder, "
+            'a glob, or "-" for standard input.'
+        ),
     ] = None,
     class_by: Annotated[
-        list[str] | None, typer.Option("--class", help="Column that names a question; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--class", "--question", help="Column or dotted path that names a question; repeatable."
+        ),
     ] = None,
     context_by: Annotated[
         list[str] | None,
-        typer.Option("--context", help="Column that names a paraphrase or format; repeatable."),
+        typer.Option(
+            "--context", "--phrasing", help="Column that names a paraphrase or format; repeatable."
+        ),
     ] = None,
-    completion: Annotated[str, typer.Option(help="Column of the completions.")] = "completion",
-    correct: Annotated[str | None, typer.Option(help="Column of correctness, in [0, 1].")] = None,
+    completion: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Column of the completions: texts, lists of them, chats; several are contexts. "
+            "[default: completion]"
+        ),
+    ] = None,
+    answer: Annotated[
+        list[str] | None, typer.Option(help="Column of answers already extracted.")
+    ] = None,
+    correct: Annotated[
+        list[str] | None,
+        typer.Option(help="Column of correctness, in [0, 1]; one for each of --completion."),
+    ] = None,
+    correct_range: Annotated[
+        str, typer.Option(help="Labels of wrong and right, such as -1,1.")
+    ] = "0,1",
+    gold: Annotated[
+        list[str] | None,
+        typer.Option(help="Column of right answers, read as completions are; a list: aliases."),
+    ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(help="COLUMN=VALUE of the rows to keep; repeatable.")
+    ] = None,
+    format_name: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="auto | lm-eval | inspect | openai | vllm | trl | verl, or the kind of file: "
+            "json | jsonl | csv | tsv | parquet.",
+        ),
+    ] = "auto",
+    rows: Annotated[
+        str | None, typer.Option(help="Path of the list of rows in a JSON document with several.")
+    ] = None,
+    finish_reason: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='Column of why a completion ended ("length"), or whether it was cut off.'
+        ),
+    ] = None,
+    truncated: Annotated[
+        str, typer.Option(help="What a completion that was cut off has: no-answer | read.")
+    ] = "no-answer",
     extract: Annotated[
         str,
         typer.Option(
-            help="Pattern (group 1 of its last match), or boxed | gsm8k | last-number | choice | math."
+            help="Pattern (group 1 of its last match), or boxed | gsm8k | last-number | choice | "
+            "answer | math, also first-... and last-...; auto tries them on the file."
         ),
-    ] = "boxed",
+    ] = "auto",
     canonical: Annotated[
-        str, typer.Option(help="exact | nospace | casefold | number | math.")
-    ] = "exact",
+        str,
+        typer.Option(
+            help="exact | nospace | casefold | number | math; auto: what suits --extract."
+        ),
+    ] = "auto",
+    thinking: Annotated[
+        str, typer.Option(help="Reasoning between tags, such as <think>: drop | keep.")
+    ] = "drop",
     no_answer: Annotated[
         str, typer.Option(help='"keep" no answer as an answer of its own, or "drop" its samples.')
     ] = "keep",
@@ -78,7 +137,7 @@ def solve(
         typer.Option(help="Solve with torch on auto | cpu | cuda; default numpy, no torch needed."),
     ] = None,
     on_error: Annotated[
-        str, typer.Option(help="What a malformed line does: stop | skip.")
+        str, typer.Option(help="What a malformed line, or one of several files, does: stop | skip.")
     ] = "stop",
     json_file: Annotated[
         str | None, typer.Option("--json", help='Write summary and classes; "-" for stdout.')
@@ -99,25 +158,26 @@ def solve(
     from .output import check_file, check_folder, locked, write_json
     from .samples import Samples
     from .samples.equilibria import labelled_table
-    from .samples.example import PATH
+    from .samples.files.containers import STDIN
 
     if example:
         _require_no_columns(call)
-        samples, class_by, correct = PATH, [], "correct"
-    elif samples is None or not class_by:
-        missing = "argument 'SAMPLES'" if samples is None else "option '--class'"
-        raise typer.BadParameter(f"missing {missing}, unless there is --example.", call)
+        samples, correct = [], ["correct"]
+    elif not samples:
+        raise typer.BadParameter("missing argument 'SAMPLES', unless there is --example.", call)
     check_name(objective)
     if device is not None:
         check_device(device)
     by_class = objective in LABELLED
     made: Any = None if by_class else by_name(objective, strength)
-    if by_class and correct is None:
+    if by_class and not (correct or gold):
         by_name(objective, strength)
     folder = None if out is None else check_folder(out)
     names = () if folder is None else ("samples.parquet", "report.html")[: 1 + report]
-    parts = [check_file(Path(out or "") / name, [samples]) for name in names]
-    numbers = None if json_file in (None, "-") else check_file(json_file, [samples, *parts])
+    taken = [name for name in samples if name != STDIN]
+    parts = [check_file(Path(out or "") / name, taken) for name in names]
+    numbers = None if json_file in (None, "-") else check_file(json_file, [*taken, *parts])
+    limits = _limits(correct_range)
     if made is None:
         made = lambda bucket: by_name(objective, strength, labelled_table(bucket))  # noqa: E731
     with ExitStack() as held, _stages() as say:
@@ -127,13 +187,22 @@ def solve(
             Samples.example(no_answer)
             if example
             else Samples.read(
-                samples,
-                class_by,
+                samples[0] if len(samples) == 1 else samples,
+                class_by or None,
                 context_by or None,
-                completion,
+                completion or None,
                 extract,
-                correct,
+                correct or None,
+                answer=answer or None,
+                gold=gold or None,
+                correct_range=limits,
                 canonical=canonical,
+                thinking=thinking,
+                finish_reason=finish_reason or None,
+                truncated=truncated,
+                where=where or (),
+                format=format_name,
+                rows=rows,
                 no_answer=no_answer,
                 abstain=abstain,
                 on_error=on_error,
@@ -146,6 +215,8 @@ def solve(
     shown = console(stderr=json_file == "-")
     shown.print(found.verdict, markup=False, highlight=False)
     shown.print(_summary_table(found))
+    for note in read.notes:
+        shown.print(visible(note), markup=False, highlight=False, soft_wrap=True)
     _show_lines([*_facts(found.summary), *found.reading.told()], shown)
     for caution in found.reading.warnings:
         text = visible(f"warning: {caution.sentence}")
@@ -239,33 +310,70 @@ def finetune(
 def verify(
     seed: Annotated[int, typer.Option(help="Seed of the random games.")] = 0,
     games: Annotated[int, typer.Option(min=1, help="Random games for each check.")] = 200,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help="One of your own: package.module:Class, ...:Class(2.0), or an instance; the current "
+            "folder counts."
+        ),
+    ] = None,
     json_file: Annotated[
         str | None, typer.Option("--json", help='Write the report; "-" for stdout.')
     ] = None,
 ) -> None:
-    """Check the theorems on random games; exit code 1 if one is violated."""
+    """Check the theorems on random games, or all that applies to one objective; exit code 1 if violated."""
     from ._verify import verify as check
+    from .checks.own import named_objective
     from .output import check_file, write_json
+    from .provenance import provenance
+
+    if json_file not in (None, "-"):
+        check_file(json_file)
+    mine = None if objective is None else named_objective(objective)
+    with _stages() as say:
+        report = check(seed, games, objective=mine, progress=say)
+    content = report.as_dict() | {"provenance": provenance()}
+    if json_file is not None and json_file != "-":
+        write_json(json_file, content)
+    _show(_verification_table(report), [], stderr=json_file == "-")
+    if json_file == "-":
+        write_json("-", content)
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+def _limits(text: str) -> tuple[float, float]:
+    """Two numbers, with a comma or a blank between them."""
+    try:
+        low, high = map(float, text.replace(",", " ").split())
+    except ValueError:
+        raise DagameError(
+            f"--correct-range is {text!r}; write the labels of wrong and right, such as -1,1."
+        ) from None
+    return low, high
+
+
+@app.command()
+def doctor(
+    json_file: Annotated[
+        str | None, typer.Option("--json", help='Write what was found; "-" for stdout.')
+    ] = None,
+) -> None:
+    """Versions against what was tested, and whether each part works here; exit code 1 if one does not."""
+    from .doctor import diagnose, tables
+    from .output import check_file, write_json
+    from .provenance import in_words
 
     if json_file not in (None, "-"):
         check_file(json_file)
     with _stages() as say:
-        report = check(seed, games, progress=say)
-    table = _table(
-        f"Theorems on random games, seed {seed}", "", "statement", "cases", "worst", "limit"
-    )
-    for row in report.checks:
-        mark = "[green]holds[/]" if row.passed else "[red]VIOLATED[/]"
-        limit = f"{row.tolerance:.0e}"
-        table.add_row(
-            f"{row.theorem} {mark}", row.statement, str(row.cases), f"{row.worst:.1e}", limit
-        )
-    if json_file is not None and json_file != "-":
-        write_json(json_file, report.as_dict())
-    _show(table, [], stderr=json_file == "-")
-    if json_file == "-":
-        write_json("-", report.as_dict())
-    if not report.passed:
+        found = diagnose(say)
+    shown = console(stderr=json_file == "-")
+    shown.print(*tables(found))
+    shown.print(in_words(found.provenance), markup=False, highlight=False)
+    if json_file is not None:
+        write_json(json_file, found.as_dict())
+    if not found.passed:
         raise typer.Exit(1)
 
 
@@ -330,7 +438,7 @@ def content_of(found: SampleEquilibria) -> dict[str, Any]:
     return {
         "verdict": found.verdict,
         "summary": found.summary | {"intervals": found.intervals},
-        "reading": found.reading.as_dict(),
+        "reading": found.reading.as_dict() | {"notes": list(found.samples.notes)},
         "classes": found.classes.rows(named=True),
         "provenance": found.provenance(),
     }
@@ -341,7 +449,16 @@ _READING = {
     "class_by": "--class",
     "context_by": "--context",
     "completion": "--completion",
+    "answer": "--answer",
     "correct": "--correct",
+    "correct_range": "--correct-range",
+    "gold": "--gold",
+    "where": "--where",
+    "format_name": "--format",
+    "rows": "--rows",
+    "finish_reason": "--finish-reason",
+    "truncated": "--truncated",
+    "thinking": "--thinking",
     "extract": "--extract",
     "canonical": "--canonical",
     "abstain": "--abstain",
@@ -408,6 +525,31 @@ def _table(title: str, *columns: str) -> Table:
     table = Table(title=escape(title), title_justify="left")
     for k, name in enumerate(columns):
         table.add_column(name, justify="left" if k == 0 or name == "statement" else "right")
+    return table
+
+
+def _verification_table(report: VerificationReport) -> Table:
+    """A row per check, then in full what is violated, and what was skipped, and why."""
+    from rich.markup import escape
+
+    from .checks import VIOLATION
+
+    title = f"{report.objective or 'Theorems'} on random games, seed {report.seed}"
+    table = _table(title, "theorem", "statement", "cases", "worst", "allowed", "theory/")
+    below = [f"worst {VIOLATION}; theory/... are pages of the documentation"]
+    for row in report.checks:
+        mark = "[green]holds[/]" if row.passed else "[red]VIOLATED[/]"
+        numbers = f"{row.worst:.1e}", f"{row.tolerance:.0e}"
+        if row.theorem == "objective":
+            numbers = "", ""
+        page = row.page.removeprefix("theory/")
+        table.add_row(
+            f"{row.theorem} {mark}", escape(row.statement), f"{row.cases:,}", *numbers, page
+        )
+        if not row.passed:
+            below.append(f"[red]{row.theorem}[/]: {escape(visible(row.where))}")
+    below += [f"skipped {escape(name)}: {escape(visible(why))}" for name, why in report.skipped]
+    table.caption, table.caption_justify, table.caption_style = "\n".join(below), "left", ""
     return table
 
 

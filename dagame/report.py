@@ -17,6 +17,7 @@ from . import plots
 from ._display import visible
 from .arrays import to_numpy
 from .game import AlignmentGame
+from .known_errors import NO_GLYPH
 from .samples.verdict import curve
 from .solvers import Mirror, run
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from .samples.equilibria import SampleEquilibria
 
 _PANELS, _TABLE, _ROWS = 6, 200, 5
-_NO_GLYPH = "Glyph .* missing"
 _POLICY = (
     "default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; "
     "form-action 'none'"
@@ -121,11 +121,11 @@ def picture(figure: Figure, caption: str) -> Picture:
         return buffer.getvalue()
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("error", _NO_GLYPH, UserWarning)
+        warnings.filterwarnings("error", NO_GLYPH, UserWarning)
         try:
             image = drawn("path")
         except UserWarning:
-            warnings.filterwarnings("ignore", _NO_GLYPH, UserWarning)
+            warnings.filterwarnings("ignore", NO_GLYPH, UserWarning)
             image = drawn("none")
     encoded = base64.b64encode(image).decode()
     return Picture(Markup(f"data:image/svg+xml;base64,{encoded}"), caption)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ._display import Exported, Shown, facts_html, indexed, shaded_html, shortest
 from .arrays import LOG_ZERO, Array, float64, infinities, namespace, to_numpy
+from .attainable import refute
 from .certificate import Certificate, certify_log
 from .errors import InvalidGame
 from .game import AlignmentGame
@@ -123,8 +124,14 @@ class Solution(Shown, Exported):
 
     @cached_property
     def certificate(self) -> Certificate:
-        """T4 at the policy and the target, computed afresh from the game."""
-        return certify_log(self.game, self.log_policy, self.log_target, self.multipliers)
+        """T4 at the policy and the target, computed afresh, and compared with J of every round."""
+        proof = certify_log(self.game, self.log_policy, self.log_target, self.multipliers)
+        if len(self.history):
+            values = self.history.values
+            refute(
+                self.game, proof.upper_bound, np.where(np.isfinite(values), values, -np.inf).max(0)
+            )
+        return proof
 
     @cached_property
     def log_marginals(self) -> Array:

@@ -40,6 +40,8 @@ def test_solve_writes_what_it_says(samples, tmp_path):
     assert "8 solved" in done.stdout
     found = json.loads(summary.read_text())
     assert set(found) == {"verdict", "summary", "reading", "classes", "provenance"}
+    assert found["provenance"]["versions"]["polars"] == pl.__version__
+    assert found["provenance"]["command"][:2] == ["dagame", "solve"]
     assert len(found["classes"]) == 8
     assert found["summary"]["max_gap"] <= 1e-11
     rows = pl.read_parquet(out / "samples.parquet")
@@ -63,7 +65,7 @@ def test_the_example_is_solved_in_a_fresh_place(tmp_path):
     assert len(found["reading"]["examples"]) == 10
     origin = found["provenance"]
     assert origin["command"].endswith("solve --example --strength 10 --json s.json")
-    assert origin["packages"]["polars"] == pl.__version__
+    assert origin["versions"]["polars"] == pl.__version__
     assert (origin["source"], origin["canonical"]) == ("dates.jsonl.gz", "exact")
 
 
@@ -155,7 +157,9 @@ def test_missing_options_are_usage_errors(samples):
 def test_verify_and_version(tmp_path):
     done = dagame("verify", "--games", "20", "--json", tmp_path / "v.json")
     assert done.returncode == 0, done.stdout
-    assert json.loads((tmp_path / "v.json").read_text())["passed"] is True
+    found = json.loads((tmp_path / "v.json").read_text())
+    assert found["passed"] is True
+    assert found["provenance"]["versions"]["numpy"]
     assert "T5 holds" in done.stdout
     assert re.fullmatch(r"dagame \d+\.\d+\.\d+\n", dagame("--version").stdout)
 
@@ -191,6 +195,8 @@ def test_demo_trains_the_embedded_model_and_reports(tmp_path):
     page = (out / "report.html").read_text(encoding="utf-8")
     assert f"{found['after']['sampled_accuracy']:.3f}" in page
     assert "Worst after training" in page
+    assert found["provenance"]["versions"]["trl"]
+    assert found["provenance"]["date"] in page
     assert "<script" not in page
     again = dagame(
         *("solve", out / "samples.parquet", "--class", "class_id", "--context", "member_id"),

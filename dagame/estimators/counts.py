@@ -15,7 +15,8 @@ split     arithmetic coherence: a table for the entropy of nu_x, an  table's; O(
 row       everything else: the whole marginal without the sample     biased by O(1/K)
 ========  =========================================================  =====================
 
-Other contexts enter by their plug-in shares, which are independent of the sample.
+Other contexts enter by their plug-in shares, which are independent of the sample. A term that only
+compares contexts (`Objective.between_contexts`) pays exactly 0 where there is one, whatever the way.
 """
 
 from __future__ import annotations
@@ -254,6 +255,8 @@ def _parts(
 ) -> tuple[Part, ...]:
     if getattr(objective, "on_traces", False):
         raise InvalidObjective(f"{objective!r} acts on traces, of which no two samples agree.")
+    if objective.between_contexts and cells.counts.shape[1] == 1:
+        return (_Constant(lambda others, of: np.zeros(len(others))),)
     table = _constant_table(objective, cells, multipliers)
     if table is not None:
         paid = np.broadcast_to(table, cells.counts.shape)[cells.b, cells.x, cells.z]

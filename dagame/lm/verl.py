@@ -21,6 +21,7 @@ from ..errors import InvalidGame
 from ..objectives.names import LABELLED
 from ..samples.keys.reader import AnswerReader
 from ._schedule import CLASS, MEMBER, SIZE, ScheduleError
+from .answers import check_truncated, judged
 from .rewards import group_rewards
 from .verl_settings import GameSection, check_settings, game_section, setting
 
@@ -110,6 +111,7 @@ def verl_game(config: Mapping[str, Any]) -> VerlGame:
     kl, beta = check_settings(config)
     game = VerlGame(section, kl, beta, setting(config, "data.train_batch_size"))
     AnswerReader(section.answers.extract, section.answers.canonical)
+    check_truncated(section.answers.truncated)
     k = 4
     group_rewards(  # what the objective, the estimator and the baseline cannot do together, said now
         [0] * 2 * k,
@@ -124,10 +126,14 @@ def verl_game(config: Mapping[str, Any]) -> VerlGame:
     return game
 
 
-def read_answer(reader: AnswerReader, text: str, truth: Any, aliases: Any) -> dict[str, Any]:
-    """What verl keeps of one completion: "pred", its answer's key, and "acc", None if unlabelled."""
-    (key,) = reader([text])
-    key, right = reader.known(truth, aliases).judge(key)
+def read_answer(
+    reader: AnswerReader, text: str, truth: Any, aliases: Any, truncated: bool = False
+) -> dict[str, Any]:
+    """What verl keeps of one completion: "pred", its answer's key, and "acc", None if unlabelled.
+
+    A `truncated` one has no answer.
+    """
+    (key,), (right,) = judged(reader, [text], [truncated], [truth], [aliases])
     return {"pred": key, "acc": None if math.isnan(right) else right}
 
 

@@ -22,9 +22,16 @@ from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.workers.utils.padding import response_to_nested
 
+from ..errors import SettingsError
 from ..samples.keys.reader import AnswerReader
 from ._schedule import CLASS, MEMBER, SIZE, ScheduleError
 from .verl import Trajectories, game_section, read_answer, verl_game
+
+if not callable(getattr(PPOTrainerSync, "_compute_advantage", None)):
+    raise SettingsError(
+        "this verl has no PPOTrainerSync._compute_advantage, so the game's advantages would never be used; "
+        "install verl 0.9."
+    )
 
 _COLUMNS = (CLASS, MEMBER, SIZE, "extra_fields")
 _TOKENS = ("response_mask", "old_log_probs", "ref_log_prob")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .._display import Shown
-from .keys.extract import PRESETS, make_extractor
+from .keys.extract import make_extractor
+from .keys.reader import TRIED
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,8 +26,6 @@ UNREAD = 0.2
 _TRIED, _ENDINGS_OF, _MERGED_OF = 200, 20_000, 400_000
 _BEFORE, _AFTER = 80, 40
 _LENGTHS = (40, 20, 10)
-_SLOW = ("math", "auto")
-"""Presets that are not tried on what was not read: worker processes; all presets at once."""
 
 
 class Excerpt(NamedTuple):
@@ -441,7 +440,7 @@ def _unread(found: HowRead, some: pl.Series) -> str:
 
 def _tried(texts: pl.Series, extract: str) -> Mapping[str, int]:
     """How many of the texts each other preset reads."""
-    names = [name for name in PRESETS if name not in (*_SLOW, extract)]
+    names = [name for name in TRIED if name != extract]
     answers = {name: make_extractor(name)(texts).answers for name in names}
     return {name: len(found.drop_nulls()) for name, found in answers.items()}
 

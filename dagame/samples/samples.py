@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._display import Shown
 from ..errors import SamplesError
-from .files.reading import read_frame
+from .files.layouts import Flat, missing
+from .files.tables import Wish, read_table
 from .how_read import HowRead, how_read
-from .keys.canonical import make_canonicaliser
-from .keys.extract import check_pattern, make_extractor
+from .keys.extract import check_pattern
+from .keys.reader import AnswerReader, Reading
+from .labels import compared, correctness
 from .partition import Partition
 
 if TYPE_CHECKING:
@@ -31,10 +32,11 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Samples(Shown):
-    """Samples and their partition; `frame` has the input rows as they were read.
+    """Samples and their partition; `frame` has one row per completion, the file's columns with it.
 
-    reading: how their answers were read. skipped_lines: numbers of malformed lines left out;
-    timed_out: rows whose extraction was killed.
+    reading: how their answers were read. skipped_lines: numbers of malformed lines left out, of all
+    files one after the other; timed_out: rows whose extraction was killed; notes: sentences on what
+    was decided while reading; reader: by which completions were read, None for answers.
     """
 
     frame: pl.DataFrame
@@ -43,72 +45,131 @@ class Samples(Shown):
     skipped_lines: tuple[int, ...] = ()
     timed_out: int = 0
     source: str = ""
+    notes: tuple[str, ...] = ()
+    reader: AnswerReader | None = None
 
     @classmethod
     def read(
         cls,
-        path: str | Path,
-        class_by: str | Sequence[str],
+        path: str | Path | Sequence[str | Path] | Any,
+        class_by: str | Sequence[str] | None = None,
         context_by: str | Sequence[str] | None = None,
-        completion: str = "completion",
-        extract: str | Callable[[str], str | None] = "boxed",
-        correct: str | None = None,
+        completion: str | Sequence[str] | None = None,
+        extract: str | Callable[[str], str | None] = "auto",
+        correct: str | Sequence[str] | None = None,
         *,
-        canonical: str = "exact",
+        answer: str | Sequence[str] | None = None,
+        gold: str | Sequence[str] | None = None,
+        correct_range: tuple[float, float] = (0.0, 1.0),
+        canonical: str = "auto",
+        thinking: str = "drop",
+        finish_reason: str | Sequence[str] | None = None,
+        truncated: str = "no-answer",
+        where: Mapping[str, str] | Sequence[str] = (),
+        format: str = "auto",
+        rows: str | None = None,
         no_answer: str = "keep",
         abstain: str | None = None,
         on_error: str = "stop",
         progress: Progress | None = None,
     ) -> Samples:
-        r"""Read JSONL, CSV or Parquet and sort every completion into class, context and answer.
+        r"""Read samples and sort every completion into class, context and answer.
+
+        Columns may be dotted paths (`model_a.solution`, `choices.message.content`). A list of
+        completions in a row is one sample each, with the lists beside it; of a chat the last turn
+        counts if it is the assistant's and calls no tool.
 
         Args:
-            path: the file; the suffix tells the format, text may be gzipped.
-            class_by: column(s) that name a class, that is one question.
+            path: a file (JSON, CSV or Parquet, packed or not), several, a folder, a glob, "-" for
+                standard input, a frame, or a list of rows; of several files `file` names each.
+            class_by: column(s) that name a class, that is one question; None where `format` says it.
             context_by: column(s) that name a context of it (paraphrase, prompt format); None: one.
-            completion: column of the completions.
-            extract: preset, pattern (group 1 of its last match), or function; see `make_extractor`.
-            correct: column of correctness, boolean or in [0, 1], null unknown.
-            canonical: exact | nospace | casefold | number | math; see `make_canonicaliser`.
+            completion: column(s) of the completions; of several each is a context, named by `column`.
+            extract: preset, pattern (group 1 of its last match), or function, see `AnswerReader`;
+                "auto" tries presets on the file and says which it took (`notes`).
+            correct: column of correctness, one or as many as of completions; null unknown.
+            answer: column(s) of answers already extracted, instead of completions.
+            gold: column(s) of right answers, a value or a list of aliases, read as completions are.
+            correct_range: the labels of wrong and right, such as (-1, 1).
+            canonical: exact | nospace | casefold | number | math, see `make_canonicaliser`; "auto"
+                is the one that suits `extract`.
+            thinking: "drop" reasoning between tags before an answer is looked for, or "keep" it.
+            finish_reason: column of why a completion ended ("length": cut off), or truth values
+                whether it was; None: finish_reason, stop_reason or truncated where there is one.
+            truncated: what a completion that was cut off has: "no-answer", or "read" it as others.
+            where: COLUMN=VALUE of the rows to keep.
+            format: "auto", a layout (lm-eval, inspect, verl, openai, vllm, trl), or a kind of file
+                (json, jsonl, csv, tsv, parquet) where the name does not say it.
+            rows: path of the list of rows in a JSON document with several.
             no_answer: "keep" it as an answer of its own, or "drop" its samples from the counts.
             abstain: pattern of answers that mean "no answer", such as "(?i)^none|not possible".
-            on_error: "stop" at a malformed line or "skip" and count it.
+            on_error: "stop" at a malformed line, or of several files an unreadable one, or "skip"
+                and count it.
             progress: called with the name of each stage.
 
         Raises:
             SamplesError, ExtractionError: one sentence that says what to change.
         """
-        extractor = make_extractor(extract)
-        canonicaliser = make_canonicaliser(canonical)
+        import polars as pl
+
+        if answer is not None and extract == "auto":
+            extract = "answer"  # the canonical form of plain answers; nothing else is looked for
+        reader = AnswerReader(extract, canonical, thinking=thinking)
         if abstain is not None:
             check_pattern(abstain, "abstain pattern")
+        if truncated not in ("no-answer", "read"):
+            raise SamplesError(f"truncated is {truncated!r}; choose 'no-answer' or 'read'.")
         say = progress or (lambda stage: None)
         say("reading")
-        labels = {*_names(class_by), *(() if context_by is None else _names(context_by))}
-        frame, skipped = read_frame(path, on_error, text=(completion,), labels=labels)
-        text = _column(frame, completion, "completion")
-        _require_text(text, completion)
+        wish = Wish(
+            *(class_by, context_by, completion, answer, correct, gold, finish_reason),
+            *(where, format, rows),
+        )
+        table = read_table(path, wish, on_error)
+        flat, notes = table.flat, [*table.notes]
+        (text,) = flat.roles.text
+        source = str(path) if isinstance(path, str | Path) else "the samples"
         say("extracting answers")
-        extraction = extractor(text)
-        keys = _abstained(canonicaliser(extraction.answers), abstain)
+        cut = flat.truncated if truncated == "no-answer" else None
+        if cut is not None and cut.any():
+            notes.append(f"completions cut off, which have no answer: {cut.sum():,}.")
+        if not flat.roles.answers:
+            reader = reader.settled(flat.frame[text].cast(pl.String))
+            notes += reader.choice()
+        reading = _read(flat, reader, cut)
+        keys, right = reading.keys, None
+        if flat.gold is not None:
+            keys, right, said = compared(flat.gold, keys, reader)
+            notes.append(said)
+        elif flat.roles.correct:
+            column = _column(flat.frame, flat.roles.correct[0], "correctness")
+            right = correctness(column, correct_range)
+        keys = _abstained(keys, abstain)
         if keys.null_count() == len(keys):
-            end = str(text.drop_nulls()[0] if text.null_count() < len(text) else "")[-80:]
-            raise SamplesError(
-                f"{path}: no sample has an answer under extract={extract!r}; the first completion "
-                f"ends {end!r}."
-            )
+            raise _unread(source, flat.frame[text], reader.extract)
         say("sorting")
-        partition = _partition(frame, class_by, context_by, correct, keys, no_answer)
-        reading = how_read(
-            text,
-            extraction.answers,
+        roles = flat.roles
+        partition = _partition(flat.frame, roles.class_by, roles.context_by, right, keys, no_answer)
+        how = how_read(
+            None if roles.answers else flat.frame[text].cast(pl.String),
+            reading.answers,
             keys,
             partition,
-            extract=extract if isinstance(extract, str) else f"the function {_called(extract)}",
-            canonical=canonical,
-            timed_out=extraction.timed_out,
+            extract=f"the column {text}" if roles.answers else _named_extract(reader.extract),
+            canonical=reader.canonical,
+            truncated=0 if cut is None else int(cut.sum()),
+            timed_out=reading.timed_out,
         )
-        return cls(frame, partition, reading, tuple(skipped), extraction.timed_out, str(path))
+        return cls(
+            flat.frame,
+            partition,
+            how,
+            tuple(n for lines in table.skipped.values() for n in lines),
+            reading.timed_out,
+            source,
+            tuple(notes),
+            None if roles.answers else reader,
+        )
 
     @classmethod
     def from_answers(
@@ -130,8 +191,9 @@ class Samples(Shown):
 
         frame = frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(frame)
         keys = _column(frame, answer, "answer").cast(pl.String)
+        right = None if correct is None else correctness(_column(frame, correct, "correctness"))
         text = None if completion is None else _column(frame, completion, "completion")
-        partition = _partition(frame, class_by, context_by, correct, keys, no_answer)
+        partition = _partition(frame, class_by, context_by, right, keys, no_answer)
         by = f"the column {answer}"
         return cls(
             frame, partition, how_read(text, keys, keys, partition, extract=by, canonical="exact")
@@ -194,7 +256,7 @@ def _partition(
     frame: pl.DataFrame,
     class_by: str | Sequence[str],
     context_by: str | Sequence[str] | None,
-    correct: str | None,
+    right: pl.Series | None,
     keys: pl.Series,
     no_answer: str,
 ) -> Partition:
@@ -202,24 +264,46 @@ def _partition(
         raise SamplesError(f"no_answer is {no_answer!r}; choose 'keep' or 'drop'.")
     classes = _named(frame, class_by, "class")
     contexts = None if context_by is None else _named(frame, context_by, "context")
-    right = None if correct is None else _correctness(frame, correct)
     partition = Partition.build(classes, contexts, keys, right, no_answer=no_answer)
     if not len(partition):
         raise SamplesError("every sample is without an answer; nothing is left to solve.")
     return partition
 
 
+def _read(flat: Flat, reader: AnswerReader, cut: pl.Series | None) -> Reading:
+    """What is read in the column of texts; of answers, the answers themselves."""
+    import polars as pl
+
+    (text,) = flat.roles.text
+    values = flat.frame[text]
+    if values.dtype != pl.String and not values.null_count() == len(values):
+        raise SamplesError(f"column {text!r} (completion) holds {values.dtype}, not text.")
+    values = values.cast(pl.String)
+    if not flat.roles.answers:
+        return reader.read(values, cut)
+    if cut is not None:
+        frame = pl.DataFrame({text: values, "": cut})
+        values = frame.select(pl.when(~pl.col("")).then(pl.col(text)))[text]
+    keys = pl.Series("key", reader.keys(values.to_list()), dtype=pl.String)
+    return Reading(values, keys)
+
+
+def _unread(source: str, text: pl.Series, extract: Any) -> SamplesError:
+    end = str(text.drop_nulls()[0] if text.null_count() < len(text) else "")[-80:]
+    return SamplesError(
+        f"{source}: no sample has an answer under extract={extract!r}; the first completion ends "
+        f"{end!r}."
+    )
+
+
 def _column(frame: pl.DataFrame, name: str, role: str) -> pl.Series:
     if name not in frame.columns:
-        near = get_close_matches(name[:100], [c for c in frame.columns[:1000] if len(c) <= 100], 1)
-        hint = f"did you mean {near[0]!r}? The" if near else "the"
-        shown = [c if c.isprintable() else ascii(c) for c in frame.columns[:20]]
-        names = ", ".join(c if len(c) <= 60 else f"{c[:60]}..." for c in shown)
-        more = f" and {frame.width - 20:,} more" if frame.width > 20 else ""
-        raise SamplesError(
-            f"there is no column {name[:60]!r} for the {role}; {hint} columns are {names}{more}."
-        )
+        raise missing(name, role, frame.columns)
     return frame[name]
+
+
+def _named_extract(extract: str | Callable[..., Any]) -> str:
+    return extract if isinstance(extract, str) else f"the function {_called(extract)}"
 
 
 def _called(function: Callable[..., Any]) -> str:
@@ -249,31 +333,6 @@ def _named(frame: pl.DataFrame, by: str | Sequence[str], role: str) -> pl.DataFr
                 "none at all (NaN), which are not told apart; write them as text."
             )
     return pl.DataFrame(columns)
-
-
-def _require_text(column: pl.Series, name: str) -> None:
-    import polars as pl
-
-    if column.dtype != pl.String:
-        raise SamplesError(f"column {name!r} (completion) holds {column.dtype}, not text.")
-
-
-def _correctness(frame: pl.DataFrame, name: str) -> pl.Series:
-    import polars as pl
-
-    column = _column(frame, name, "correctness")
-    if not (column.dtype == pl.Boolean or column.dtype.is_numeric()):
-        raise SamplesError(
-            f"column {name!r} (correct) holds {column.dtype}; give booleans or numbers in [0, 1]."
-        )
-    values = column.cast(pl.Float64)
-    wrong = ((values < 0) | (values > 1) | values.is_nan()).fill_null(False)
-    if wrong.any():
-        row = int(wrong.arg_max() or 0)
-        raise SamplesError(
-            f"column {name!r} (correct) is {values[row]:g} in row {row + 1}; it must be in [0, 1]."
-        )
-    return values
 
 
 def _abstained(keys: pl.Series, pattern: str | None) -> pl.Series:

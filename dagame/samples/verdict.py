@@ -65,7 +65,7 @@ def verdict(found: SampleEquilibria) -> str:
 
 
 def _changes(told: Sequence[tuple[str, float, float]]) -> Iterator[str]:
-    """Such as: agreement would rise from 0.22 to 0.38; accuracy from 0.57 to 0.69."""
+    """Parts such as "agreement would rise from 0.22 to 0.38", "accuracy from 0.57 to 0.69"."""
     last = ""
     for name, before, after in told:
         if f"{before:.2f}" == f"{after:.2f}":

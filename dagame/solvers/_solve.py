@@ -11,8 +11,9 @@ import numpy as np
 
 from ..arrays import Array, like, namespace, to_numpy
 from ..certificate import certify_log, not_provable
-from ..errors import InvalidObjective, NotConverged
+from ..errors import InvalidObjective, NotConcave, NotConverged
 from ..game import AlignmentGame
+from ..objectives.base import Objective
 from ..solution import History, Solution, Status
 from .anderson import Anderson
 from .base import Solver, pick, require_gradient
@@ -55,7 +56,8 @@ def solve(
             order: the closed form if there is one; for hard sets and kinks the dual in few
             multipliers, or cvxpy where other terms have no exponential form; Newton where L is
             unknown and a Hessian known; else Anderson, and Newton for the games it leaves.
-        tol: relative gap, gap <= tol * max(1, |J|); max(tol, 1e-6) where cvxpy solves, and for hard
+        tol: relative gap, gap <= tol * max(beta, |J|): `distance_bound` is then at most
+            tol * max(1, |J|/beta), and a game times a constant is the same game. max(tol, 1e-6) for hard
             sets and kinks in single precision, whose gap is the rounding of the policy.
         max_steps: rounds of the iterative methods.
         throw: raise `NotConverged` if a game misses the tolerance for another reason than being
@@ -68,6 +70,8 @@ def solve(
 
     Raises:
         NotConverged: see `throw`; the message is the status.
+        FalseCertificate: a known policy is better than the bound, so that a user's objective breaks one
+            of its conditions.
         InvalidObjective: an unknown method, or one that does not apply to the objective.
     """
     if getattr(game.log_reference, "requires_grad", False):
@@ -84,19 +88,31 @@ def solve(
     def solve_one(piece: AlignmentGame) -> tuple[str, LoopResult]:
         return _run(piece, method, tol, max_steps, Pace(check_every, compile))
 
-    if inner.log_reference.shape[0] > size:
-        name, result = in_pieces(inner, solve_one, size, threads=not compile)
-    else:
-        name, result = solve_one(inner)
+    try:
+        if inner.log_reference.shape[0] > size:
+            name, result = in_pieces(inner, solve_one, size, threads=not compile)
+        else:
+            name, result = solve_one(inner)
+    except NotConcave as error:  # in the units of the game that was asked for
+        raise (error if game.provable else not_provable(game)) from None
     solution = _assembled(game, inner, name, result, time.perf_counter() - started)
+    if any(_from_outside(part) for _, part in game.objective.terms()) and game.provable:
+        _ = solution.certificate  # confronts the bound with what is known to be attained
     if throw:
         _raise_unless_solved(solution, tol)
     return solution
 
 
+def _from_outside(objective: Objective) -> bool:
+    """Whether its formulas are a user's, so that no proof of this package covers them."""
+    return type(objective).__module__.partition(".")[0] != __name__.partition(".")[0]
+
+
 def _inner(game: AlignmentGame) -> AlignmentGame:
-    """The flat game that is solved: on answers where the map allows it, forbidden answers left out."""
-    inner = (game.on_answers() if game.answer_map.deterministic else game).flat()
+    """The flat game that is solved, in units of beta: on answers where the map allows it, forbidden
+    answers left out.
+    """
+    inner = (game.on_answers() if game.answer_map.deterministic else game).flat().unit
     if inner.answer_map.kind != "identity" or inner.forbidden is None:
         return inner
     return inner.without(inner.forbidden)
@@ -147,7 +163,7 @@ def _iterated(
     game: AlignmentGame, tol: float, max_steps: int, pace: Pace
 ) -> tuple[str, LoopResult]:
     newton = game.answer_map.kind == "identity" and _has_hessian(game)
-    if newton and game.objective.smoothness is None:
+    if newton and game.smoothness is None:
         return "newton", _newton(game, tol, max_steps)
     limit = min(max_steps, 100) if newton else max_steps
     result = iterate(game, Anderson(), tol=tol, max_steps=limit, pace=pace)
@@ -208,7 +224,7 @@ def _judged(game: AlignmentGame, result: LoopResult, tol: float) -> LoopResult:
         gap, value = to_numpy(proof.gap), to_numpy(proof.value)
     if game.objective.has_multipliers and _single(game):
         tol = max(tol, _SINGLE_GAP)
-    proven = np.abs(gap) <= tol * np.maximum(np.abs(value), 1)
+    proven = np.abs(gap) <= tol * np.maximum(np.abs(value), game.beta)
     finite = np.isfinite(value) & (value > NO_VALUE)
     solved = (result.statuses == Status.STALLED) & proven & finite
     result.statuses[solved] = Status.SOLVED
@@ -276,8 +292,8 @@ def _assembled(
     log_nu = pick(lost, inner.log_reference, result.log_policy)
     log_nu = xp.reshape(log_nu, (*batch, *inner.log_reference.shape[-2:]))
     log_pi = _lifted(game, log_nu)
-    values = np.reshape(np.asarray(result.values), (len(result.values), *batch))
-    gaps = np.reshape(np.asarray(result.gaps), (len(result.gaps), *batch))
+    values = game.beta * np.reshape(np.asarray(result.values), (len(result.values), *batch))
+    gaps = game.beta * np.reshape(np.asarray(result.gaps), (len(result.gaps), *batch))
     return Solution(
         game=game,
         log_policy=log_pi,

@@ -105,6 +105,8 @@ def test_a_run_leaves_weights_metrics_curves_and_a_card(tmp_path, model):
     card = (out / "model" / "README.md").read_text()
     assert "not accuracy" in card
     assert "coherence, strength 1" in card
+    assert f"trl {result['provenance']['versions']['trl']}" in card
+    assert "Begun with" not in card
     record = json.loads((out / "run.json").read_text())
     assert record["processes"] == 1
     assert record["versions"]["trl"]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from dagame.errors import ExtractionError
 from dagame.samples.keys.canonical import make_canonicaliser
 from dagame.samples.keys.extract import make_extractor
+from dagame.samples.keys.presets import PRESETS
 
 
 def extracted(spec, *texts):
@@ -27,7 +28,8 @@ def keys(name, *texts):
         ("boxed", r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
         ("boxed", r"\boxed{unclosed", None),
         ("gsm8k", "12 - 5 = <<12-5=7>>7\n#### 7", " 7".strip()),
-        ("gsm8k", "#### 3\n#### 1,000", "1,000"),
+        ("gsm8k", "#### 3\n#### 1,000", "3"),
+        ("last-gsm8k", "#### 3\n#### 1,000", "1,000"),
         ("gsm8k", "seven", None),
         ("last-number", "first 3, then -4.5e3.", "-4.5e3"),
         ("last-number", "it is 1,234,567", "1,234,567"),
@@ -62,7 +64,7 @@ def test_the_engine_is_linear_where_backtracking_hangs():
 
 @given(st.lists(st.text(alphabet="ab:1 \n{}\\boxed", max_size=30), max_size=8))
 def test_any_text_goes_through_every_pattern(texts):
-    for spec in ("boxed", "gsm8k", "last-number", "choice"):
+    for spec in tuple(PRESETS):
         assert len(extracted(spec, *texts)) == len(texts)
 
 

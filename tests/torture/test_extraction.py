@@ -19,7 +19,7 @@ from corpora import expression, hostile_rows, latex_soup
 
 from dagame.errors import ExtractionError
 from dagame.samples.keys.canonical import make_canonicaliser
-from dagame.samples.keys.extract import LONGEST_PATTERN, PRESETS, check_pattern, make_extractor
+from dagame.samples.keys.extract import LONGEST_PATTERN, NAMES, check_pattern, make_extractor
 from dagame.samples.keys.numbers import rational
 
 SEED = 8 if FACTOR == 1 else random.SystemRandom().randrange(2**32)
@@ -53,7 +53,7 @@ def test_hostile_rows_run_nothing_and_cost_only_themselves(tmp_path, monkeypatch
     rows = []
     for k, row in enumerate(hostile_rows(str(canary))[:: 1 if FACTOR > 1 else 3]):
         rows += [row, rf"so $\boxed{{{k}}}$"]
-    for spec in PRESETS:
+    for spec in NAMES:
         done = make_extractor(spec, row_seconds=3)(pl.Series(rows))
         if spec in ("boxed", "math"):
             assert done.answers.to_list()[1::2] == [str(k) for k in range(len(rows) // 2)]
@@ -184,13 +184,13 @@ def test_numbers_by_exact_fractions():
 @pytest.mark.parametrize(
     ("name", "texts"),
     [
-        ("number", ["1,5", "15", "1.5", "3 1/2", "31/2", "7/2", "1 2", "12", "١٢", "1/0", "0"]),
+        ("number", ["1,5", "15", "1.5", "3 1/2", "31/2", "7/2", "1 2", "12", "1/0", "0"]),
         ("number", ["9" * 5000, "9" * 5001, "1e999", "1e998", "1e1000"]),
         ("math", ["0.333333333333333", "1/3", "0.33333333333333333333"]),
         ("math", ["12 34", "46", "408", "2 3", "5", "6", "23"]),
         ("math", ["A1", "A", "a", "A2", "x2", "x", "2x"]),
         ("math", ["10_2", "10", "0x10", "0", "1_000", "1", "1 000 1"]),
-        ("math", [r"0.\overline{3}", "0", "0.3", r"\frac{1}{3}"]),
+        ("math", [r"0.\overline{3}", "0", "0.3", r"0.\overline{03}"]),
         ("math", ["1/2 x", r"\frac{x}{2}", r"\frac{1}{2x}"]),
         ("math", ["no", "on", "yes", "f'", "f", "1/0", r"\frac{0}{0}", r"\infty"]),
         ("math", ["5 cm", "5 m", "5", "90^\\circ", "90"]),

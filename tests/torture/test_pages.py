@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 import dagame as dg
 from dagame import plots
 from dagame._display import Column, Shown, facts_html, markdown, table_html, visible
+from dagame.provenance import provenance
 from dagame.report import picture, render, samples_report
 from dagame.samples import Samples
 from dagame.samples.how_read import Caution, Contested, Excerpt, Merged, Split
@@ -221,6 +222,7 @@ def test_the_page_of_the_demo_is_plain_too():
     facts |= {"certificate_samples": 1, "certified": 1}
     exact = {"accuracy_equilibrium": 0.5, "agreement_equilibrium": 0.5}
     result = {"before": numbers, "after": numbers, "predicted": exact, "settings": facts}
+    result["provenance"] = provenance() | {"command": ["dagame", "demo", *names]}
     rows = [{"class_id": k, "prompt": n, "answer": n} for k, n in enumerate(names)]
     page = demo_page(result, found, found, rows, [{"step": 1, "game/value": 0.1}])
     text = require_plain(page).text

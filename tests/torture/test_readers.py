@@ -231,7 +231,9 @@ GOOD = b'{"q": 1, "completion": "#### 1"}\n'
         ("s.jsonl", GOOD + b'{"q": "\\udc00"}\n', "line 2: half of a surrogate pair"),
         ("s.jsonl", GOOD.replace(b"1,", b"9007199254740993,") + GOOD.replace(b"1,", b".5,"), "line 2"),
         ("s.jsonl", GOOD.replace(b"1,", b"9007199254740993,") + GOOD.replace(b"1,", b"0.5,"), "apart"),
-        ("s.jsonl", b'{"q": 1, "completion": ["#### 1"]}\n', "not text"),
+        ("s.jsonl", b'{"q": 1, "completion": {"a": "#### 1"}}\n', "row 1.*an object with 'a'"),
+        ("s.jsonl", b'{"q": 1, "completion": [[["#### 1"]]]}\n', "row 1.*lists within lists"),
+        ("s.jsonl", b'{"q": 1, "completion": ["#### 1", 7]}\n', "row 1.*a number, '7', not text"),
     ],
     ids=itertools.count(),
 )  # fmt: skip

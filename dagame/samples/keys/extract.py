@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ExtractionError
+from .presets import PRESETS
 from .workers import check_row_seconds, map_in_workers
 
 if TYPE_CHECKING:
@@ -20,33 +21,7 @@ if TYPE_CHECKING:
 
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"  # noncharacters: never in exchanged text
 
-_NUMBER = (
-    r"(?:^|[^\w.)])"
-    r"([-+\u2212]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?(?:/\d+)?)"
-)
-_CHOICE = (
-    r"\(([A-J])\)"
-    r"|(?i:answer|choice|option)(?i:\s+is)?\s*:?\s*[(*\"']*([A-J])\b"
-    r"|(?m:^)\s*\**([A-J])\**\s*[.)]?\s*(?m:$)"
-)
-
-
-def _balanced(depth: int) -> str:
-    inside = r"(?:\\.|[^{}\\])*"
-    for _ in range(depth):
-        inside = rf"(?:\\.|[^{{}}\\]|\{{{inside}\}})*"
-    return inside
-
-
-PATTERNS = {
-    "boxed": r"\\f?boxed\s*\{(" + _balanced(6) + r")\}",
-    "gsm8k": r"####[ \t]*([^\n#]*)",
-    "last-number": _NUMBER,
-    "choice": _CHOICE,
-}
-"""Presets that are patterns: braces nest up to 6 deep, numbers keep sign, commas and fraction."""
-
-PRESETS = (*PATTERNS, "math")
+NAMES = (*PRESETS, "math")
 
 LONGEST_PATTERN, MOST_GROUPS = 1000, 50
 
@@ -67,9 +42,9 @@ def make_extractor(
 ) -> Extractor:
     """An extractor from a preset's name, a regular expression, or a function of one completion.
 
-    A pattern takes group 1 of its last match. Presets: `boxed`, `gsm8k` (after ####),
-    `last-number`, `choice` (a letter A-J in parentheses, after "answer", or alone on its line) and
-    `math` (math-verify, in worker processes that are killed after `row_seconds` on one row).
+    A pattern takes group 1 of its last match. Presets are those of `presets.PRESETS`, each with a
+    table of examples, and `math` (the whole formula with its unit), which reads in worker processes
+    that are killed after `row_seconds` on one row.
 
     Raises:
         ExtractionError: the pattern does not compile, has no group, or looks like a misspelt preset;
@@ -80,11 +55,11 @@ def make_extractor(
         return _by_function(spec)
     if spec == "math":
         return lambda completions: _by_math(completions, row_seconds)
-    if spec in PATTERNS:
-        return _by_pattern(PATTERNS[spec])
+    if spec in PRESETS:
+        return lambda completions: Extraction(PRESETS[spec].find(completions))
     if not re.search(r"[\\()\[\].*+?^$|{}]", spec):
-        near = get_close_matches(spec, PRESETS, 1, 0.3)
-        hint = f"did you mean {near[0]!r}" if near else f"the presets are {', '.join(PRESETS)}"
+        near = get_close_matches(spec, NAMES, 1, 0.3)
+        hint = f"did you mean {near[0]!r}" if near else f"the presets are {', '.join(NAMES)}"
         raise ExtractionError(f"extract {spec!r} is neither a preset nor a pattern; {hint}?")
     return _by_pattern(spec)
 
@@ -125,8 +100,7 @@ def _by_pattern(pattern: str) -> Extractor:
         raise ExtractionError(
             f"extract pattern {pattern!r} has no group; put parentheses around the answer."
         )
-    used = groups if pattern in PATTERNS.values() else 1
-    marked = _OPEN + "".join(f"${{{k}}}" for k in range(1, used + 1)) + _CLOSE
+    marked = f"{_OPEN}${{1}}{_CLOSE}"
 
     def run(completions: pl.Series) -> Extraction:
         import polars as pl

@@ -1,0 +1,352 @@
+"""Paths -> bytes: what a file holds when it is opened, unpacked within bounds, its kind by its name.
+
+A file is read once, as long as it is when it is opened, so that one that grows or shrinks meanwhile
+cannot be read as two different files.
+"""
+
+from __future__ import annotations
+
+import glob
+import io
+import lzma
+import os
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePath
+
+from ...errors import SamplesError
+
+KINDS = {
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".eval": "eval",
+}
+"""Kinds of content by suffix; an .eval is a zip of inspect."""
+PACKED = {".gz": "gzip", ".zst": "zstd", ".zip": "zip"}
+KIND_NAMES = {"jsonl": "json"} | {kind: kind for kind in ("json", "csv", "tsv", "parquet")}
+"""What --format may call them."""
+STDIN = "-"
+
+MOST_UNPACKED = 256 << 20
+"""Bytes that any archive may unpack to; a larger one up to `MOST_RATIO` times its size."""
+MOST_RATIO = 200
+
+_SIGNS = {
+    b"PAR1": "parquet",
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"PK\x03\x04": "zip",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+_HELP = {
+    "parquet": "name it .parquet",
+    "gzip": "end its name in .gz",
+    "zstd": "end its name in .zst, or unpack it first",
+    "zip": "end its name in .zip, or unpack it first",
+    "bzip2": "unpack it first",
+    "xz": "unpack it first",
+    "UTF-16": "convert it to UTF-8",
+}
+
+
+# -- which files ----------------------------------------------------------------------------------
+
+
+def is_several(source: object) -> bool:
+    """Whether a path stands for any number of files: a list of them, a folder, a glob."""
+    if isinstance(source, str | PurePath):
+        return _is_glob(str(source)) or (str(source) != STDIN and _is_folder(source))
+    return True
+
+
+def files_of(source: object, pattern: str | None = None) -> list[str]:
+    """The files that paths, folders and globs name, sorted within each; "-" is standard input.
+
+    A folder stands for its files of a known suffix, or of names like `pattern`; none below it.
+
+    Raises:
+        SamplesError: a folder or glob without such files, a path named twice.
+    """
+    sources = [source] if isinstance(source, str | PurePath) else list(source)  # type: ignore[call-overload]
+    found: list[str] = []
+    for one in map(str, sources):
+        if one == STDIN:
+            found.append(one)
+        elif _is_glob(one):
+            names = sorted(n for n in glob.glob(one, recursive=True) if not os.path.isdir(n))
+            if not names:
+                raise SamplesError(f"no file is called like {one}.")
+            found += names
+        elif _is_folder(one):
+            found += _in_folder(Path(one), pattern)
+        else:
+            found.append(one)
+    if not found:
+        raise SamplesError("name at least one file of samples.")
+    twice = next((name for k, name in enumerate(found) if name in found[:k]), None)
+    if twice is not None:
+        raise SamplesError(f"{shown(twice)} is named twice.")
+    return found
+
+
+def file_names(paths: Sequence[str]) -> list[str]:
+    """A name for each file: its own without folder and suffixes, with as much of them as tells it apart."""
+    plain = [_stem(Path(p).name) for p in paths]
+    if len(set(plain)) == len(plain):
+        return plain
+    longer = [_stem(Path(p).as_posix()) for p in paths]
+    return longer if len(set(longer)) == len(longer) else list(paths)
+
+
+def shown(path: str | Path) -> str:
+    """The path as messages name it."""
+    return "standard input" if str(path) == STDIN else str(path)
+
+
+def _stem(name: str) -> str:
+    while (suffix := os.path.splitext(name)[1]).lower() in KINDS or suffix.lower() in PACKED:
+        name = name.removesuffix(suffix)
+    return name
+
+
+def _is_glob(path: str) -> bool:
+    try:
+        return glob.has_magic(path) and not os.path.lexists(path)
+    except ValueError:
+        return False
+
+
+def _is_folder(path: object) -> bool:
+    try:
+        return os.path.isdir(str(path))
+    except ValueError:
+        return False
+
+
+def _in_folder(folder: Path, pattern: str | None) -> list[str]:
+    try:
+        files = sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file())
+    except OSError as error:
+        raise SamplesError(f"{folder} cannot be read: {error.strerror or error}.") from None
+    known = [p for p in files if (p.match(pattern) if pattern else _kind_by_name(p.name))]
+    if not known:
+        what = f"called like {pattern}" if pattern else f"with a suffix of {', '.join(KINDS)}"
+        raise SamplesError(f"the folder {folder} holds no file {what}.")
+    return [str(p) for p in known]
+
+
+def _kind_by_name(name: str) -> str | None:
+    stem, suffix = os.path.splitext(name)
+    if suffix.lower() in PACKED:
+        inner = os.path.splitext(stem)[1].lower()
+        return KINDS.get(inner, "zip" if suffix.lower() == ".zip" else None)
+    return KINDS.get(suffix.lower())
+
+
+# -- the bytes ------------------------------------------------------------------------------------
+
+
+def contents(path: str | Path, kind: str | None = None) -> tuple[str, bytes]:
+    """The kind of what a file holds, and its bytes, unpacked; refused where its name says otherwise.
+
+    `kind` stands for the suffix; standard input without it is told by its first bytes.
+    """
+    name = shown(path)
+    try:
+        if str(path) == STDIN:
+            return _sniffed(name, sys.stdin.buffer.read(), kind)
+        path = Path(path)
+        _check_file(path)
+        with path.open("rb") as stream:
+            data = stream.read(os.fstat(stream.fileno()).st_size)
+    except OSError as error:
+        raise SamplesError(f"{name} cannot be read: {error.strerror or error}.") from None
+    suffixes = [s.lower() for s in path.suffixes[-2:]]
+    packed = PACKED.get(suffixes[-1]) if suffixes else None
+    if packed is not None:
+        suffixes.pop()
+        if data:
+            data, inner = _unpacked(name, data, packed)
+            suffixes = [inner] if inner in KINDS else suffixes
+    suffix = suffixes[-1] if suffixes else ""
+    if kind is None and suffix not in KINDS:
+        raise SamplesError(
+            f"{path} has the suffix {suffix or 'none'!r}; dagame reads {', '.join(KINDS)}, the text "
+            f"ones also with {', '.join(PACKED)}, and any other name with --format."
+        )
+    return _checked(name, data, kind or KINDS[suffix])
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise SamplesError(f"{path} is a folder; name one file of samples.")
+    if not path.exists():
+        raise SamplesError(f"{path} does not exist.")
+    if not path.is_file():
+        raise SamplesError(f"{path} is not a regular file.")
+
+
+def _checked(name: str, data: bytes, kind: str) -> tuple[str, bytes]:
+    if kind == "eval":
+        return "json", _inspect_log(name, data)
+    found = _sign(data)
+    if found is not None and found != kind:
+        raise SamplesError(f"{name} holds {found}, which its suffix does not say; {_HELP[found]}.")
+    return kind, data.removeprefix(b"\xef\xbb\xbf") if kind != "parquet" else data
+
+
+def _sign(data: bytes) -> str | None:
+    return next((what for sign, what in _SIGNS.items() if data.startswith(sign)), None)
+
+
+def _sniffed(name: str, data: bytes, kind: str | None) -> tuple[str, bytes]:
+    packed = _sign(data)
+    if packed in PACKED.values():
+        data, suffix = _unpacked(name, data, packed)
+        kind = kind or KINDS.get(suffix)
+    if kind is None:
+        head = data.removeprefix(b"\xef\xbb\xbf")[: 1 << 20].lstrip()
+        line = head.split(b"\n", 1)[0]
+        if _sign(data) == "parquet":
+            kind = "parquet"
+        elif not head or head[:1] in b"[{":
+            kind = "json"
+        elif b"\t" in line or b"," in line:
+            kind = "tsv" if b"\t" in line else "csv"
+        else:
+            raise SamplesError(f"{name} is of no known kind; name it by --format.")
+    return _checked(name, data, kind)
+
+
+# -- archives -------------------------------------------------------------------------------------
+
+
+def _unpacked(name: str, data: bytes, packed: str) -> tuple[bytes, str]:
+    """The bytes, and the suffix of the file in the archive, "" where it has no name there."""
+    if packed == "zip":
+        return _only_member(name, data)
+    parts = _gzip_parts(name, data) if packed == "gzip" else _zstd_parts(name, data)
+    return _joined(name, parts, len(data)), ""
+
+
+def _joined(name: str, parts: Iterator[bytes], packed_size: int) -> bytes:
+    most, size, kept = max(MOST_UNPACKED, MOST_RATIO * packed_size), 0, []
+    for part in parts:
+        size += len(part)
+        if size > most:
+            raise SamplesError(
+                f"{name} unpacks to more than {MOST_RATIO} times its size; unpack it yourself if it "
+                "is to be trusted."
+            )
+        kept.append(part)
+    return b"".join(kept)
+
+
+def _gzip_parts(name: str, data: bytes) -> Iterator[bytes]:
+    rest = data
+    try:
+        while rest.strip(b"\0"):
+            member = zlib.decompressobj(wbits=31)
+            while not member.eof:
+                part = member.decompress(rest, 1 << 20)
+                rest = member.unconsumed_tail
+                yield part
+                if not part and not rest and not member.eof:
+                    raise SamplesError(f"{name} is a truncated gzip file.")
+            rest = member.unused_data
+    except zlib.error as error:
+        raise SamplesError(f"{name} is a damaged gzip file: {error}.") from None
+
+
+_FRAME_PIECE = 1 << 10
+"""Bytes of zstd taken at a time, which bounds what one step can unpack to."""
+
+
+def _zstd_parts(name: str, data: bytes) -> Iterator[bytes]:
+    import zstandard
+
+    at = 0
+    try:
+        while at < len(data):
+            frame = zstandard.ZstdDecompressor().decompressobj()
+            while not frame.eof:
+                piece = data[at : at + _FRAME_PIECE]
+                if not piece:
+                    raise SamplesError(f"{name} is a truncated zstd file.")
+                at += len(piece)
+                yield frame.decompress(piece)
+            at -= len(frame.unused_data)
+    except zstandard.ZstdError as error:
+        raise SamplesError(f"{name} is a damaged zstd file: {error}.") from None
+
+
+_ZIP_ERRORS = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError)
+
+
+def _only_member(name: str, data: bytes) -> tuple[bytes, str]:
+    with _archive(name, data) as archive:
+        members = [m for m in archive.infolist() if _is_content(m.filename)]
+        if len(members) != 1:
+            raise SamplesError(
+                f"{name} holds {len(members):,} files; unpack it and name those to be read."
+            )
+        suffix = os.path.splitext(members[0].filename)[1].lower()
+        return _joined(name, _member_parts(name, archive, members[0]), len(data)), suffix
+
+
+def _is_content(member: str) -> bool:
+    hidden = any(part.startswith(".") for part in member.split("/"))
+    return not (member.endswith("/") or hidden or member.startswith("__MACOSX/"))
+
+
+def _archive(name: str, data: bytes) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(io.BytesIO(data))
+    except (*_ZIP_ERRORS, NotImplementedError) as error:
+        raise SamplesError(f"{name} is a damaged zip file: {error}.") from None
+
+
+def _member_parts(name: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
+    try:
+        with archive.open(member) as stream:
+            while part := stream.read(1 << 20):
+                yield part
+    except SamplesError:
+        raise
+    except (RuntimeError, NotImplementedError) as error:
+        reason = "is encrypted" if "password" in str(error) else f"cannot be unpacked: {error}"
+        raise SamplesError(f"{name} {reason}; unpack it yourself.") from None
+    except _ZIP_ERRORS as error:
+        raise SamplesError(f"{name} is a damaged zip file: {error}.") from None
+
+
+def _inspect_log(name: str, data: bytes) -> bytes:
+    """The samples of an .eval as one JSON document like inspect's .json."""
+    if data[:1] == b"{":
+        return data
+    with _archive(name, data) as archive:
+        members = [
+            m
+            for m in archive.infolist()
+            if m.filename.startswith("samples/") and m.filename.endswith(".json")
+        ]
+        if not members:
+            raise SamplesError(f"{name} holds no samples of an inspect log.")
+
+        def parts() -> Iterator[bytes]:
+            yield b'{"eval": {}, "samples": ['
+            for k, member in enumerate(members):
+                yield b",\n" if k else b""
+                yield from _member_parts(name, archive, member)
+            yield b"]}"
+
+        return _joined(name, parts(), len(data))

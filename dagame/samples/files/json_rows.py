@@ -1,0 +1,331 @@
+"""JSON -> rows: lines of objects, or one document (a list, an object that holds it, columns).
+
+A document becomes lines, so that both are read by the same code: by polars, and where it may misread
+a line by Python's strict parser. Of two equal keys in an object the first counts.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ...errors import SamplesError
+from .delimited import Faults
+
+if TYPE_CHECKING:
+    import polars as pl
+
+DEEPEST = 64
+"""Levels of nesting in a row of JSON; the time of typing it grows with their square and more."""
+MOST_CELLS = 500_000_000
+"""Rows times columns of the table; lines with keys of their own make it large in small files."""
+
+Opener = Callable[[Any], tuple[list[Any], str | None]]
+"""A document's value -> its rows, and what to say of how they were found."""
+
+
+def check_size(name: str, rows: int, columns: int) -> None:
+    """Refuse a table of more than `MOST_CELLS` cells."""
+    if rows * columns > MOST_CELLS:
+        raise SamplesError(
+            f"{name} would be a table of {rows:,} rows and {columns:,} columns, more than "
+            f"{MOST_CELLS:,} cells; leave out columns or split it."
+        )
+
+
+def stop(name: str, fault: tuple[int, str], unit: str = "line") -> NoReturn:
+    """Refuse a file at its first fault."""
+    raise SamplesError(
+        f"{name}, {unit} {fault[0]}: {fault[1]}; mend it, or skip such {unit}s with --on-error skip "
+        "(on_error='skip')."
+    )
+
+
+# -- documents ------------------------------------------------------------------------------------
+
+
+def as_lines(
+    name: str, data: bytes, open_document: Opener, on_error: str
+) -> tuple[bytes, Faults, str | None]:
+    """One object a line, whatever the JSON was; the rows left out, and a word on how it was opened.
+
+    Lines of objects are returned as they are, faulty ones included.
+
+    Raises:
+        SamplesError: a document that is damaged, too deep, or holds no list of objects.
+    """
+    start = _NOT_BLANK.search(data)
+    if start is None:
+        return data, [], None
+    begin = start.start()
+    if data[begin : begin + 1] not in (b"[", b"{") or _has_lines(data, begin):
+        return data, [], None
+    try:
+        value = _document(name, data)
+    except ValueError as error:
+        at_end = isinstance(error, _JsonError) and not error.doc[error.pos :].strip()
+        several = _line(data, begin)[1] >= 0
+        if not (several and at_end) and not _is_spread(data, begin):
+            return data, [], None
+        if isinstance(error, SamplesError):
+            raise
+        where = f"line {error.lineno}: {error.msg}" if isinstance(error, _JsonError) else str(error)
+        raise SamplesError(f"{name} is no whole JSON document: {where}.") from None
+    rows, said = open_document(value)
+    if len(rows) == 1 and rows[0] is value and b"\n" not in data.strip():
+        return data, [], None
+    lines, faults = _dumped(rows)
+    if faults and on_error == "stop":
+        stop(name, faults[0], "row")
+    return lines, faults, said
+
+
+_NOT_BLANK = re.compile(rb"\S")
+_JsonError = json.JSONDecodeError
+
+
+def _line(data: bytes, start: int) -> tuple[bytes, int]:
+    """The line at `start`, and where the next one that is not blank begins, -1 behind the last."""
+    end = data.find(b"\n", start)
+    if end < 0:
+        return data[start:], -1
+    following = _NOT_BLANK.search(data, end)
+    return data[start:end], -1 if following is None else following.start()
+
+
+def _has_lines(data: bytes, start: int) -> bool:
+    """Whether the first line is a JSON value of its own and others follow."""
+    line, following = _line(data, start)
+    return following >= 0 and _value(line) is not None
+
+
+def _is_spread(data: bytes, start: int) -> bool:
+    """Whether the first line opens a document that goes on in the next one."""
+    line, following = _line(data, start)
+    if data[start : start + 1] == b"[":
+        opens = following < 0 or line.rstrip().endswith((b"[", b"{", b","))
+    else:
+        opens = line.strip() == b"{" or line.rstrip().endswith(b"[")
+    return opens and (following < 0 or not isinstance(_value(_line(data, following)[0]), dict))
+
+
+def _value(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _document(name: str, data: bytes) -> Any:
+    """The value of a document, or the list of several objects that follow each other."""
+    if _depth(data) > DEEPEST + 8:
+        raise SamplesError(f"{name} is nested deeper than {DEEPEST} levels.")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise ValueError("not valid UTF-8") from None
+    values, at = [], 0
+    while (start := _TEXT.search(text, at)) is not None:
+        if values and "\n" not in text[at : start.start()]:
+            raise ValueError("more behind the end of a JSON value")
+        value, at = _DECODER.raw_decode(text, start.start())
+        values.append(value)
+        if len(values) > 1 and not (isinstance(values[0], dict) and isinstance(value, dict)):
+            raise ValueError("several JSON values that are not all objects")
+    return values[0] if len(values) == 1 else values
+
+
+_TEXT = re.compile(r"[^ \t\r\n]")
+
+
+def _depth(data: bytes) -> int:
+    """The deepest nesting outside of strings."""
+    if data.count(b"[") + data.count(b"{") <= DEEPEST:
+        return 0
+    import numpy as np
+
+    signs = np.frombuffer(_STRING.sub(b"", data), np.uint8)
+    opened = ((signs == ord("[")) | (signs == ord("{"))).astype(np.int32)
+    closed = ((signs == ord("]")) | (signs == ord("}"))).astype(np.int32)
+    return int(np.max(np.cumsum(opened - closed), initial=0))
+
+
+def _dumped(rows: list[Any]) -> tuple[bytes, Faults]:
+    lines, faults = [], []
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            faults.append((number, "a JSON value that is not an object"))
+            lines.append(b"\n")
+            continue
+        try:
+            lines.append(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+        except UnicodeEncodeError:
+            faults.append((number, _HALF))
+            lines.append(b"\n")
+    return b"".join(lines), faults
+
+
+# -- lines ----------------------------------------------------------------------------------------
+
+
+def read_lines(
+    name: str, data: bytes, on_error: str, unit: str = "line"
+) -> tuple[pl.DataFrame, bytes, Faults]:
+    """The frame, the lines that it has the rows of, and the faulty ones.
+
+    By polars; lines that it may misread, and all where it fails, by Python's strict parser.
+    """
+    import polars as pl
+
+    count, doubtful = _survey(data)
+    faults = list(_faults(data, doubtful)) if doubtful else []
+    if not faults:
+        try:
+            return _typed_lines(name, data, count), data, []
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            pass
+    faults = list(_faults(data))
+    if not faults:
+        return _typed_lines(name, _with_text_for_mixtures(data), count), data, []
+    if on_error == "stop":
+        stop(name, faults[0], unit)
+    bad = {number for number, _ in faults}
+    kept = b"".join(line for k, line in enumerate(io.BytesIO(data), 1) if k not in bad)
+    frame, kept, _ = read_lines(name, kept, "stop")
+    return frame, kept, faults
+
+
+def records_of(lines: bytes) -> list[dict[str, Any]]:
+    """The rows of well-formed lines as Python's own values."""
+    return [_DECODER.decode(line.decode()) for line in io.BytesIO(lines) if not line.isspace()]
+
+
+def first_record(lines: bytes) -> dict[str, Any]:
+    """The first of them; empty where there is none."""
+    for line in io.BytesIO(lines):
+        if not line.isspace():
+            return _DECODER.decode(line.decode())
+    return {}
+
+
+_HALF = "half of a surrogate pair, which is no character"
+_HALF_PAIR = re.compile(
+    rb"\\(?:\\u[dD]"  # behind a backslash that may be one itself
+    rb"|u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F]))"
+)
+
+
+def _survey(data: bytes) -> tuple[int, set[int]]:
+    """The number of lines that are not blank, and the numbers of those that polars might misread.
+
+    It takes half of a surrogate pair for some other character, and deep nesting makes it slow.
+    """
+    count, doubtful = 0, set()
+    pairs = b"\\ud" in data or b"\\uD" in data
+    for number, line in enumerate(io.BytesIO(data), 1):
+        if not line.isspace():
+            count += 1
+            deep = line.count(b"[") + line.count(b"{") > DEEPEST
+            if deep or (pairs and b"\\u" in line and _HALF_PAIR.search(line)):
+                doubtful.add(number)
+    return count, doubtful
+
+
+def _typed_lines(name: str, data: bytes, rows: int) -> pl.DataFrame:
+    import polars as pl
+
+    if not rows:
+        return pl.DataFrame()
+    schema = pl.scan_ndjson(data, infer_schema_length=None).collect_schema()
+    check_size(name, rows, len(schema))
+    frame = pl.read_ndjson(data, schema=schema)
+    if len(frame) != rows:
+        raise pl.exceptions.ShapeError(f"{rows:,} lines were read as {len(frame):,} rows")
+    wide = [column for column, kind in frame.schema.items() if kind == pl.Int128]
+    return frame.with_columns(pl.col(wide).cast(pl.String)) if wide else frame
+
+
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+
+
+def _faults(data: bytes, only: set[int] | None = None) -> Iterator[tuple[int, str]]:
+    """(line number, what is wrong) of every malformed line, or of those among some."""
+    for number, line in enumerate(io.BytesIO(data), 1):
+        if line.isspace() or (only is not None and number not in only):
+            continue
+        depth = 0
+        if line.count(b"[") + line.count(b"{") > DEEPEST:
+            signs = re.findall(rb"[\[{}\]]", _STRING.sub(b"", line))
+            depth = max(accumulate(1 if s in b"[{" else -1 for s in signs), default=0)
+        if depth > DEEPEST:
+            yield number, f"nested deeper than {DEEPEST} levels"
+            continue
+        try:
+            value = json.loads(
+                line.decode(), parse_constant=_no_number, parse_float=_real, parse_int=_integer
+            )
+            if b"\\u" in line:
+                json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            yield number, _HALF
+        except UnicodeDecodeError:
+            yield number, "not valid UTF-8"
+        except ValueError as error:
+            yield number, f"not valid JSON ({error})"
+        except RecursionError:
+            yield number, f"nested deeper than {DEEPEST} levels"
+        else:
+            if not isinstance(value, dict):
+                yield number, "a JSON value that is not an object"
+
+
+def _with_text_for_mixtures(data: bytes) -> bytes:
+    """The same lines with JSON text for the values of nested columns and of columns of mixed kinds."""
+    rows = records_of(data)
+    kinds: dict[str, set[type]] = defaultdict(set)
+    for row in rows:
+        for key, value in row.items():
+            if value is not None:
+                kinds[key].add(float if type(value) is int else type(value))
+    mixed = {key for key, found in kinds.items() if len(found) > 1 or found & {list, dict}}
+    for row in rows:
+        for key in mixed & row.keys():
+            if row[key] is not None and not isinstance(row[key], str):
+                row[key] = json.dumps(row[key], ensure_ascii=False)
+    return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _real(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is too large for a number")
+    return value
+
+
+def _integer(text: str) -> int:
+    if len(text) > 38:
+        raise ValueError(f"{text[:20]}... is too large for a number")
+    return int(text)
+
+
+def _first_of_equal(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
+    made = dict(pairs)
+    return made if len(made) == len(pairs) else dict(reversed(pairs))
+
+
+_DECODER = json.JSONDecoder(
+    parse_constant=_no_number,
+    parse_float=_real,
+    parse_int=_integer,
+    object_pairs_hook=_first_of_equal,
+)

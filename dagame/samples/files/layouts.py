@@ -1,0 +1,186 @@
+"""Rows as they stand in a file -> one row per completion, every column that a game needs a plain one.
+
+Paths are followed, lists of completions spread over rows, chats and responses reduced to the text of
+the answer; the other columns are carried along. Nothing nested ever passes as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from ...errors import SamplesError
+from ..chats import TRUNCATED
+from .formats import FINISH
+from .reading import Rows
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which columns, or dotted paths, say what.
+
+    text: of the completions, or of the answers if `answers`; correct, gold, finish: none, one, or
+    one for each of `text`; where: (path, value) that rows must have; skip_null: a row without a
+    completion is no sample; no_answer: an answer that means none.
+    """
+
+    text: tuple[str, ...]
+    answers: bool = False
+    class_by: tuple[str, ...] = ()
+    context_by: tuple[str, ...] | None = None
+    correct: tuple[str, ...] = ()
+    gold: tuple[str, ...] = ()
+    finish: tuple[str, ...] = ()
+    where: tuple[tuple[str, str], ...] = ()
+    skip_null: bool = False
+    no_answer: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All paths but those of the completions."""
+        contexts = self.context_by or ()
+        return (*self.class_by, *contexts, *self.correct, *self.gold, *self.finish)
+
+
+@dataclass(frozen=True, eq=False)
+class Flat:
+    """One row per completion; `roles` names plain columns of the frame, the text's first.
+
+    gold: what the file says is right, a value or a list of aliases per row; truncated: completions
+    that were cut off; empty_rows: rows of the file that hold no completion.
+    """
+
+    frame: pl.DataFrame
+    roles: Roles
+    gold: list[Any] | None = None
+    truncated: pl.Series | None = None
+    empty_rows: int = 0
+
+
+def lay_out(rows: Rows, roles: Roles) -> Flat:
+    """The rows of a file with one completion each; plain columns are left as they are.
+
+    Raises:
+        SamplesError: a path that no row has, a value of a shape that is no completion, lists of
+            different lengths in one row, no row where `where` holds.
+    """
+    for role, paths in (("correct", roles.correct), ("gold", roles.gold), ("finish", roles.finish)):
+        if len(paths) > 1 and len(paths) != len(roles.text):
+            raise SamplesError(
+                f"{len(paths)} columns of {role} for {len(roles.text)} of completions; name one for "
+                "all, or one for each."
+            )
+    if _is_flat(rows, roles):
+        return _flat(rows, roles)
+    from .nested import spread
+
+    return spread(rows, roles)
+
+
+def missing(name: str, role: str, columns: Sequence[str]) -> SamplesError:
+    """The error of a column that is not there."""
+    near = get_close_matches(name[:100], [c for c in columns[:1000] if len(c) <= 100], 1)
+    hint = f"did you mean {near[0]!r}? The" if near else "the"
+    printable = [c if c.isprintable() else ascii(c) for c in columns[:20]]
+    names = ", ".join(c if len(c) <= 60 else f"{c[:60]}..." for c in printable)
+    more = f" and {len(columns) - 20:,} more" if len(columns) > 20 else ""
+    return SamplesError(
+        f"there is no column {name[:60]!r} for the {role}; {hint} columns are {names}{more}."
+    )
+
+
+# -- plain columns --------------------------------------------------------------------------------
+
+
+def _is_flat(rows: Rows, roles: Roles) -> bool:
+    """Whether all columns named are plain ones of the frame."""
+    import polars as pl
+
+    frame, nested = rows.frame, (pl.List, pl.Struct, pl.Array, pl.Object)
+    named = (*roles.text, *roles.names, *(path for path, _ in roles.where))
+    for name in named:
+        if name not in frame.columns:
+            if "." not in name:
+                raise missing(name, role_of(name, roles), frame.columns)
+            return False
+        if isinstance(frame.schema[name], nested):
+            return False
+    texts = (*roles.text, *roles.gold, *roles.finish)
+    plain = all(frame.schema[n] != pl.String or rows.is_text(n) for n in texts)
+    return plain and len(roles.text) == 1 and not roles.skip_null
+
+
+def role_of(name: str, roles: Roles) -> str:
+    """What a column was named for, in words."""
+    for role, names in (
+        ("answer" if roles.answers else "completion", roles.text),
+        ("class", roles.class_by),
+        ("context", roles.context_by or ()),
+        ("correctness", roles.correct),
+        ("gold answer", roles.gold),
+        ("finish reason", roles.finish),
+    ):
+        if name in names:
+            return role
+    return "rows that --where selects"
+
+
+def _flat(rows: Rows, roles: Roles) -> Flat:
+    import polars as pl
+
+    frame = rows.frame
+    for name, value in roles.where:
+        column = frame[name].cast(pl.String)
+        kept = frame.filter(column == value)
+        if not len(kept):
+            raise no_row(rows.name, name, value, column.unique().sort().to_list())
+        frame = kept
+    (text,) = roles.text
+    if roles.answers:
+        answers = pl.DataFrame({text: as_text(frame[text])})
+        if roles.no_answer is not None:
+            answers = answers.select(pl.when(pl.col(text) != roles.no_answer).then(pl.col(text)))
+        frame = frame.with_columns(answers[text])
+    plain = (pl.String, pl.Boolean)
+    finish = roles.finish or [n for n in FINISH if frame.schema.get(n) in plain and n != text]
+    cut = [_truncated(frame[name]) for name in finish]
+    gold = frame[roles.gold[0]].to_list() if roles.gold else None
+    return Flat(frame, roles, gold, pl.DataFrame(cut).max_horizontal() if cut else None)
+
+
+def _truncated(reasons: pl.Series) -> pl.Series:
+    import polars as pl
+
+    if reasons.dtype == pl.Boolean:
+        return reasons.fill_null(False)
+    if reasons.dtype != pl.String:
+        raise SamplesError(
+            f"column {reasons.name!r} (finish reason) holds {reasons.dtype}, not text or truth values."
+        )
+    return reasons.str.strip_chars().str.to_lowercase().is_in(list(TRUNCATED)).fill_null(False)
+
+
+def as_text(values: pl.Series) -> pl.Series:
+    """A plain column as text; whole numbers without a point, so that 18 and 18.0 are one."""
+    import polars as pl
+
+    if not values.dtype.is_float():
+        return values.cast(pl.String)
+    frame = pl.DataFrame({"v": values})
+    whole = (pl.col("v") == pl.col("v").round()) & (pl.col("v").abs() < 2**53)
+    plain = pl.col("v").cast(pl.String)
+    integer = pl.col("v").cast(pl.Int64, strict=False).cast(pl.String)
+    return frame.select(
+        pl.when(whole).then(integer).otherwise(plain).alias(values.name)
+    ).to_series()
+
+
+def no_row(name: str, path: str, value: str, found: Sequence[Any]) -> SamplesError:
+    """The error of a selection of nothing."""
+    values = ", ".join(str(v)[:40] for v in found[:8])
+    return SamplesError(f"{name}: no row has {path}={value[:60]}; it is {values}.")

@@ -1,0 +1,362 @@
+"""A file, several, or a frame -> one flat table of completions, and what was decided on the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from ...errors import SamplesError
+from .containers import KIND_NAMES, file_names, files_of, is_several
+from .formats import FORMATS, GUESSED, Format, check_format, detected
+from .json_rows import read_lines
+from .layouts import Flat, Roles, lay_out, missing
+from .nested import column_of
+from .paths import ABSENT, at
+from .reading import Rows, read_rows
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Names = str | Sequence[str] | None
+FILE = "file"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the caller named; None: to be found out."""
+
+    class_by: Names = None
+    context_by: Names = None
+    completion: Names = None
+    answer: Names = None
+    correct: Names = None
+    gold: Names = None
+    finish_reason: Names = None
+    where: Mapping[str, str] | Sequence[str] = ()
+    format: str = "auto"
+    rows: str | None = None
+
+    def texts(self) -> set[str]:
+        """Columns of a CSV that stay text."""
+        named = {*listed(self.completion), *listed(self.answer), *listed(self.gold)}
+        return named if self.completion or self.answer else {*named, "completion", *GUESSED}
+
+    def labels(self) -> set[str]:
+        """Columns of a CSV that name things."""
+        return {*listed(self.class_by), *listed(self.context_by)}
+
+    def wanted(self) -> tuple[str, ...]:
+        """Columns that make an object a row."""
+        named = (*listed(self.class_by), *listed(self.completion), *listed(self.answer))
+        return tuple(name for name in named if name != FILE)
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The flat rows of all files. skipped: lines left out, by file; notes: sentences on what was decided."""
+
+    flat: Flat
+    skipped: dict[str, tuple[int, ...]]
+    notes: tuple[str, ...]
+
+
+def read_table(source: Any, wish: Wish, on_error: str = "stop") -> Table:
+    """All samples of a path, several, a folder, a glob, "-", a frame, or a list of rows.
+
+    Raises:
+        SamplesError: what cannot be read; of several files the one is named.
+    """
+    check_format(wish.format)
+    notes: list[str] = []
+    parts, skipped, roles = [], {}, None
+    for rows in _all_rows(source, wish, on_error, notes):
+        if roles is None:
+            roles = _roles(wish, rows, notes)
+        try:
+            parts.append((rows.name, lay_out(rows, roles)))
+        except SamplesError as error:
+            raise _named(error, rows.name) from None
+        skipped[rows.name] = rows.skipped
+        if rows.said:
+            notes.append(f"{rows.name}: {rows.said}.")
+    flat = _joined(parts)
+    if flat.empty_rows:
+        notes.append(f"rows without a completion, left out: {flat.empty_rows:,}.")
+    if len(skipped) > 1:
+        lost = {name: len(lines) for name, lines in skipped.items() if lines}
+        notes += [f"{name}: lines skipped: {count:,}." for name, count in lost.items()]
+    _check_same(flat, wish, roles)
+    return Table(flat, skipped, tuple(notes))
+
+
+def listed(names: Names) -> tuple[str, ...]:
+    """Names as a tuple."""
+    return () if names is None else (names,) if isinstance(names, str) else tuple(names)
+
+
+# -- the rows of all files ------------------------------------------------------------------------
+
+
+def _all_rows(source: Any, wish: Wish, on_error: str, notes: list[str]) -> Any:
+    if not _is_path(source):
+        yield _given(source)
+        return
+    form = FORMATS.get(wish.format)
+    several = is_several(source)
+    files = files_of(source, None if form is None else form.files)
+    options: dict[str, Any] = {
+        "kind": KIND_NAMES.get(wish.format),
+        "rows": wish.rows or (None if form is None else form.rows),
+        "text": wish.texts(),
+        "labels": wish.labels(),
+        "wanted": wish.wanted(),
+    }
+    asked = FILE in (*listed(wish.class_by), *listed(wish.context_by))
+    left_out = 0
+    for path, name in zip(files, file_names(files), strict=True):
+        try:
+            rows = read_rows(path, on_error, **options)
+        except SamplesError as error:
+            if on_error != "skip" or len(files) == 1:
+                raise
+            left_out += 1
+            notes.append(f"left out: {error}")
+            continue
+        has_own = FILE in rows.frame.columns
+        if several or (asked and not has_own):
+            rows = rows.with_value(f"dagame_{FILE}" if has_own else FILE, name)
+        yield rows
+    if left_out == len(files):
+        raise SamplesError(f"none of the {left_out} files can be read; {notes[-1]}")
+
+
+def _is_path(source: Any) -> bool:
+    if isinstance(source, str | PurePath):
+        return True
+    is_list = isinstance(source, Sequence)
+    return is_list and bool(source) and all(isinstance(s, str | PurePath) for s in source)
+
+
+def _given(source: Any) -> Rows:
+    """The rows of a frame, or of a list of dictionaries."""
+    import polars as pl
+
+    name = "the rows given"
+    if isinstance(source, pl.LazyFrame):
+        source = source.collect()
+    if isinstance(source, Sequence) and all(isinstance(row, Mapping) for row in source):
+        try:
+            lines = [json.dumps(dict(row), ensure_ascii=False).encode() + b"\n" for row in source]
+        except (TypeError, ValueError) as error:
+            raise SamplesError(f"{name} hold what is no JSON: {error}.") from None
+        frame, kept, _ = read_lines(name, b"".join(lines), "stop", "row")
+        made = Rows(name, frame, kept)
+    else:
+        try:
+            frame = source if isinstance(source, pl.DataFrame) else pl.DataFrame(source)
+        except (pl.exceptions.PolarsError, TypeError, ValueError):
+            raise SamplesError(
+                f"samples are a path, several, a frame or a list of rows, not {type(source).__name__}."
+            ) from None
+        made = Rows(name, frame)
+    if not len(made.frame) or not made.frame.width:
+        raise SamplesError(f"{name} hold no samples.")
+    return made
+
+
+def _named(error: SamplesError, name: str) -> SamplesError:
+    return error if str(error).startswith(name) else SamplesError(f"{name}: {error}")
+
+
+# -- what is what ---------------------------------------------------------------------------------
+
+
+def _roles(wish: Wish, rows: Rows, notes: list[str]) -> Roles:
+    """The columns named, those of the format, and those that can only be meant."""
+    name = wish.format if wish.format in FORMATS else detected(rows.first)
+    form = None if name is None else FORMATS[name]
+    if form is not None and name == wish.format:
+        absent = [path for path in form.has if at(rows.first, path) is ABSENT]
+        if absent:
+            raise SamplesError(f"{rows.name} has no {', '.join(absent)}, so it is not of {name}.")
+    columns = rows.frame.columns
+    if wish.answer is not None and wish.completion is not None:
+        raise SamplesError("name the completions (--completion) or their answers (--answer).")
+    text = _paths(wish.answer if wish.answer is not None else wish.completion, columns)
+    uses_form = form is not None and (not text or text == (form.completion,) or wish.answer)
+    text = text or _completion(form, rows, notes)
+    class_by = _paths(wish.class_by, columns)
+    if not class_by:
+        if form is None or form.class_by is None:
+            raise missing_class(columns)
+        class_by, uses_form = (form.class_by,), True
+    if not uses_form:
+        form = None
+    correct, gold = _paths(wish.correct, columns), _paths(wish.gold, columns)
+    if correct and gold:
+        raise SamplesError("name labels (--correct) or right answers (--gold), not both.")
+    if form is not None and form.gold is not None and not correct and not gold:
+        known = at(rows.first, form.gold)
+        gold = () if known is ABSENT or known is None else (form.gold,)
+    contexts = _paths(wish.context_by, columns)
+    if form is not None:
+        told = {"completion": ", ".join(text), "class": ", ".join(class_by), "gold": "".join(gold)}
+        shown = ", ".join(f"{role} {path}" for role, path in told.items() if path)
+        notes.append(f"read as a file of {name}: {shown}.")
+    return Roles(
+        text=text,
+        answers=wish.answer is not None,
+        class_by=class_by,
+        context_by=contexts or None,
+        correct=correct,
+        gold=gold,
+        finish=_paths(wish.finish_reason, columns),
+        where=_where(wish, form, rows, notes),
+        skip_null=form is not None and form.skip_null,
+        no_answer=None if form is None else form.no_answer,
+    )
+
+
+def missing_class(columns: Sequence[str]) -> SamplesError:
+    """The error of questions that nothing names."""
+    shown = ", ".join(c if len(c) <= 60 else f"{c[:60]}..." for c in map(_printable, columns[:20]))
+    return SamplesError(f"name the column of the questions (--class); the columns are {shown}.")
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() else ascii(name)
+
+
+def _paths(names: Names, columns: Sequence[str]) -> tuple[str, ...]:
+    """The paths; "a,b" is two unless a column is called so."""
+    found: list[str] = []
+    for name in listed(names):
+        found += [name] if name in columns or "," not in name else name.split(",")
+    if len(set(found)) != len(found):
+        raise SamplesError(f"name each column once, not {', '.join(found)}.")
+    return tuple(found)
+
+
+def _completion(form: Format | None, rows: Rows, notes: list[str]) -> tuple[str, ...]:
+    columns = rows.frame.columns
+    if form is not None:
+        return (form.completion,)
+    if "completion" in columns:
+        return ("completion",)
+    found = [name for name in GUESSED if name in columns]
+    if len(found) > 1:
+        raise SamplesError(
+            f"the completions may be in {' or '.join(map(repr, found))}; name the column by --completion."
+        )
+    if not found:
+        raise missing("completion", "completion", columns)
+    notes.append(f"completions taken from the column {found[0]!r}.")
+    return (found[0],)
+
+
+def _where(
+    wish: Wish, form: Format | None, rows: Rows, notes: list[str]
+) -> tuple[tuple[str, str], ...]:
+    if isinstance(wish.where, Mapping):
+        pairs = [(name, str(value)) for name, value in wish.where.items()]
+    else:
+        pairs = []
+        for text in [wish.where] if isinstance(wish.where, str) else wish.where:
+            name, sign, value = text.partition("=")
+            if not sign or not name:
+                raise SamplesError(f"where is {text!r}; write COLUMN=VALUE.")
+            pairs.append((name, value))
+    column = None if form is None else form.filters
+    if column in rows.frame.columns and column not in dict(pairs):
+        values = rows.frame[column].drop_nulls().unique(maintain_order=True).to_list()
+        if len(values) > 1:
+            kept = next((v for v in values if "strict" in str(v)), values[0])
+            pairs.append((str(column), str(kept)))
+            names = ", ".join(map(str, values[:8]))
+            notes.append(
+                f"of the filters {names} the rows of {kept} are kept (--where {column}=...)."
+            )
+    return tuple(pairs)
+
+
+# -- one table ------------------------------------------------------------------------------------
+
+
+def _joined(parts: Sequence[tuple[str, Flat]]) -> Flat:
+    import polars as pl
+
+    flats = [flat for _, flat in parts]
+    if len(flats) == 1:
+        return flats[0]
+    frames = _agreeing([(name, flat.frame) for name, flat in parts], flats[0].roles)
+    gold = None if flats[0].gold is None else [g for flat in flats for g in flat.gold or ()]
+    cut = [
+        pl.repeat(False, len(f.frame), eager=True) if f.truncated is None else f.truncated
+        for f in flats
+    ]
+    return Flat(
+        pl.concat(frames, how="diagonal_relaxed"),
+        flats[0].roles,
+        gold,
+        pl.concat([c.alias("truncated") for c in cut]),
+        sum(flat.empty_rows for flat in flats),
+    )
+
+
+def _agreeing(frames: Sequence[tuple[str, pl.DataFrame]], roles: Roles) -> list[pl.DataFrame]:
+    """The frames, each column of one kind in all: those of a role must be, others become text."""
+    first: dict[str, tuple[str, pl.DataType]] = {}
+    text: set[str] = set()
+    for name, frame in frames:
+        for column, kind in frame.schema.items():
+            other, known = first.setdefault(column, (name, kind))
+            if _kind(known) == "null":
+                first[column] = name, kind
+            elif _kind(kind) not in (_kind(known), "null"):
+                if column in (*roles.text, *roles.names):
+                    raise SamplesError(
+                        f"column {column!r} holds {known} in {other} and {kind} in {name}; give it one "
+                        "type in all files."
+                    )
+                text.add(column)
+    return [
+        frame.with_columns(column_of(c, _texts(frame[c])) for c in text if c in frame.columns)
+        for _, frame in frames
+    ]
+
+
+def _texts(values: pl.Series) -> list[Any]:
+    return [
+        v if v is None or isinstance(v, str) else json.dumps(v, ensure_ascii=False, default=str)
+        for v in values.to_list()
+    ]
+
+
+def _kind(kind: pl.DataType) -> str:
+    import polars as pl
+
+    if kind == pl.Null:
+        return "null"
+    return "number" if kind.is_numeric() else str(kind)
+
+
+def _check_same(flat: Flat, wish: Wish, roles: Roles | None) -> None:
+    """Rows of one class must be of one document where a format says which."""
+    name = wish.format if wish.format in FORMATS else "lm-eval"
+    same = FORMATS[name].same
+    if roles is None or same is None or roles.class_by != (FORMATS[name].class_by,):
+        return
+    if same not in flat.frame.columns:
+        return
+    import polars as pl
+
+    counts = flat.frame.group_by(roles.class_by).agg(pl.col(same).n_unique().alias("#"))
+    wrong = counts.filter(pl.col("#") > 1)
+    if len(wrong):
+        raise SamplesError(
+            f"{roles.class_by[0]} {wrong[roles.class_by[0]][0]} is the name of {wrong['#'][0]} "
+            f"documents, which {same} tells apart; name the classes by --class {same}."
+        )

@@ -1,0 +1,153 @@
+"""What is known of correctness: labels of a column, or right answers read as the completions are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SamplesError
+from .keys.reader import AnswerReader, Known
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+_WORDS = {"true": 1.0, "false": 0.0, "correct": 1.0, "incorrect": 0.0}
+
+
+def correctness(column: pl.Series, limits: tuple[float, float] = (0.0, 1.0)) -> pl.Series:
+    """A column of labels in [0, 1], null unknown; `limits` are its values for wrong and right.
+
+    Raises:
+        SamplesError: text but for true, false, correct and incorrect; numbers outside the limits.
+    """
+    import polars as pl
+
+    low, high = limits
+    name = column.name
+    if not low < high:
+        raise SamplesError(f"--correct-range is {low:g}, {high:g}; give the lower value first.")
+    if column.dtype == pl.String:
+        return _from_words(column)
+    if not (column.dtype == pl.Boolean or column.dtype.is_numeric()):
+        raise SamplesError(
+            f"column {name!r} (correct) holds {column.dtype}; give booleans or numbers in [0, 1]."
+        )
+    values = column.cast(pl.Float64)
+    if column.dtype == pl.Boolean:
+        return values
+    wrong = ((values < low) | (values > high) | values.is_nan()).fill_null(False)
+    if wrong.any():
+        row = int(wrong.arg_max() or 0)
+        found = f"column {name!r} (correct) is {values[row]:g} in row {row + 1}"
+        hint = (
+            "" if limits != (0.0, 1.0) else ", or say what is wrong and right, --correct-range -1,1"
+        )
+        raise SamplesError(f"{found}; it must be in [{low:g}, {high:g}]{hint}.")
+    return (values - low) / (high - low)
+
+
+def _from_words(column: pl.Series) -> pl.Series:
+    import polars as pl
+
+    distinct = column.drop_nulls().unique().to_list()
+    words = {text: text.strip().lower() for text in distinct}
+    if distinct and all(word in _WORDS for word in words.values()):
+        table = {text: _WORDS[word] for text, word in words.items()}
+        return column.replace_strict(table, return_dtype=pl.Float64)
+    shown = next((t for t, w in words.items() if w not in _WORDS), "")
+    raise SamplesError(
+        f"column {column.name!r} (correct) holds text, such as {shown[:40]!r}; give booleans or "
+        "numbers in [0, 1], or name a column of right answers by --gold."
+    )
+
+
+def compared(
+    gold: Sequence[Any], keys: pl.Series, reader: AnswerReader
+) -> tuple[pl.Series, pl.Series, str]:
+    """The keys with aliases joined, whether each is right (null unknown), and how the gold was read.
+
+    A right answer is a value, or a list of values that count as one. In each the answer is what
+    follows ####, is boxed, or is found as in a completion; else it is the whole of it.
+
+    Raises:
+        SamplesError: a right answer that is an object.
+    """
+    import polars as pl
+
+    texts = [None if g is None else json.dumps(g, ensure_ascii=False, default=str) for g in gold]
+    distinct = list(dict.fromkeys(t for t in texts if t is not None))
+    answers = [_answers(json.loads(text)) for text in distinct]
+    flat = list(dict.fromkeys(a for group in answers for a in group))
+    read = _read(flat, reader)
+    plain = {a: a if found is None else found for a, found in zip(flat, read, strict=True)}
+    keyed = dict(zip(flat, reader.keys([plain[a] for a in flat]), strict=True))
+    known = {
+        text: _known({keyed[a]: plain[a] for a in group if keyed[a] is not None}, reader)
+        for text, group in zip(distinct, answers, strict=True)
+    }
+    pairs = pl.DataFrame({"gold": texts, "key": keys}, schema={"gold": pl.String, "key": pl.String})
+    table = pairs.unique()
+    judged = [
+        (k, None) if g is None or not known[g].correct else known[g].judge(k)
+        for g, k in table.select("gold", "key").rows()
+    ]
+    table = table.with_columns(
+        pl.Series("same", [k for k, _ in judged], dtype=pl.String),
+        pl.Series("right", [r for _, r in judged], dtype=pl.Float64).fill_nan(None),
+    )
+    found = pairs.join(
+        table, on=["gold", "key"], how="left", nulls_equal=True, maintain_order="left"
+    )
+    count = sum(r is not None for r in read)
+    said = f"right answers: {len(flat):,}, {count:,} of them read within a text"
+    if found["right"].max() == 0:
+        said += "; no sample agrees with one, look at --extract and --canonical"
+    return found["same"], found["right"], f"{said}."
+
+
+def _known(aliases: dict[Any, str], reader: AnswerReader) -> Known:
+    """What counts as right: answers by their keys."""
+    if len(aliases) == 1:
+        (key,) = aliases
+        return Known(frozenset({key}), {key: key})
+    return reader.known(list(aliases.values()) or None)
+
+
+def _read(gold: list[str], reader: AnswerReader) -> list[str | None]:
+    """The answer within each text, None if it stands for itself.
+
+    What a data set marks by #### or in a box is its answer, whatever completions look like.
+    """
+    import polars as pl
+
+    from .keys.extract import make_extractor
+
+    texts = pl.Series("gold", gold, dtype=pl.String)
+    found = pl.DataFrame(
+        {
+            "####": make_extractor("gsm8k")(texts).answers,
+            "boxed": make_extractor("boxed")(texts).answers,
+            "read": reader.read(texts).answers,
+        }
+    )
+    return found.select(pl.coalesce("####", "boxed", "read")).to_series().to_list()
+
+
+def _answers(value: Any) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    if any(isinstance(v, list | dict) for v in values):
+        raise SamplesError(
+            f"a right answer (gold) is {json.dumps(value, ensure_ascii=False)[:60]}; name the path of "
+            "plain values, or lists of them."
+        )
+    return [_text(v) for v in values if v is not None]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    return str(value)
