@@ -158,11 +158,15 @@ def solve(
     from .output import check_file, check_folder, locked, write_json
     from .samples import Samples
     from .samples.equilibria import labelled_table
+    from .samples.example import ANSWER, CLASS, CONTEXT, CORRECT, PATH
     from .samples.files.containers import STDIN
 
     if example:
-        _require_no_columns(call)
-        samples, correct = [], ["correct"]
+        if samples:
+            raise DagameError("--example brings its own file; leave the file or --example out.")
+        samples, class_by, context_by = [str(PATH)], class_by or [CLASS], context_by or [CONTEXT]
+        answer = answer or ([] if completion else [ANSWER])
+        correct = correct or ([] if gold else [CORRECT])
     elif not samples:
         raise typer.BadParameter("missing argument 'SAMPLES', unless there is --example.", call)
     check_name(objective)
@@ -183,31 +187,27 @@ def solve(
     with ExitStack() as held, _stages() as say:
         if folder is not None:
             held.enter_context(locked(folder))
-        read = (
-            Samples.example(no_answer)
-            if example
-            else Samples.read(
-                samples[0] if len(samples) == 1 else samples,
-                class_by or None,
-                context_by or None,
-                completion or None,
-                extract,
-                correct or None,
-                answer=answer or None,
-                gold=gold or None,
-                correct_range=limits,
-                canonical=canonical,
-                thinking=thinking,
-                finish_reason=finish_reason or None,
-                truncated=truncated,
-                where=where or (),
-                format=format_name,
-                rows=rows,
-                no_answer=no_answer,
-                abstain=abstain,
-                on_error=on_error,
-                progress=say,
-            )
+        read = Samples.read(
+            samples[0] if len(samples) == 1 else samples,
+            class_by or None,
+            context_by or None,
+            completion or None,
+            extract,
+            correct or None,
+            answer=answer or None,
+            gold=gold or None,
+            correct_range=limits,
+            canonical=canonical,
+            thinking=thinking,
+            finish_reason=finish_reason or None,
+            truncated=truncated,
+            where=where or (),
+            format=format_name,
+            rows=rows,
+            no_answer=no_answer,
+            abstain=abstain,
+            on_error=on_error,
+            progress=say,
         )
         found = read.solve(made, beta=beta, method=method, progress=say, device=device)
         content = content_of(found)
@@ -442,37 +442,6 @@ def content_of(found: SampleEquilibria) -> dict[str, Any]:
         "classes": found.classes.rows(named=True),
         "provenance": found.provenance(),
     }
-
-
-_READING = {
-    "samples": "the file",
-    "class_by": "--class",
-    "context_by": "--context",
-    "completion": "--completion",
-    "answer": "--answer",
-    "correct": "--correct",
-    "correct_range": "--correct-range",
-    "gold": "--gold",
-    "where": "--where",
-    "format_name": "--format",
-    "rows": "--rows",
-    "finish_reason": "--finish-reason",
-    "truncated": "--truncated",
-    "thinking": "--thinking",
-    "extract": "--extract",
-    "canonical": "--canonical",
-    "abstain": "--abstain",
-    "on_error": "--on-error",
-}
-"""Options that say what a file holds, and how they are written."""
-
-
-def _require_no_columns(call: typer.Context) -> None:
-    """The example brings its file and its columns."""
-    sources = {name: call.get_parameter_source(name) for name in _READING}
-    given = [_READING[n] for n, s in sources.items() if s is not None and s.name == "COMMANDLINE"]
-    if given:
-        raise DagameError(f"--example brings its own file and columns; leave {given[0]} out.")
 
 
 def _show_lines(rows: Sequence[tuple[str, str]], shown: Console) -> None:

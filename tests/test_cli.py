@@ -64,15 +64,22 @@ def test_the_example_is_solved_in_a_fresh_place(tmp_path):
     assert found["reading"]["rows"] == 10770
     assert len(found["reading"]["examples"]) == 10
     origin = found["provenance"]
-    assert origin["command"].endswith("solve --example --strength 10 --json s.json")
+    assert origin["command"][-6:] == ["solve", "--example", "--strength", "10", "--json", "s.json"]
     assert origin["versions"]["polars"] == pl.__version__
-    assert (origin["source"], origin["canonical"]) == ("dates.jsonl.gz", "exact")
+    assert origin["source"].endswith("dates.jsonl.gz")
+    assert (origin["extract"], origin["canonical"]) == ("the column answer", "number")
 
 
-def test_the_example_brings_its_own_columns(samples):
-    done = dagame("solve", "--example", "--class", "id")
+def test_the_example_takes_other_columns_but_no_other_file(samples, tmp_path):
+    done = dagame("solve", samples, "--example")
     assert done.returncode == 2
-    assert done.stderr == "dagame: --example brings its own file and columns; leave --class out.\n"
+    assert (
+        done.stderr == "dagame: --example brings its own file; leave the file or --example out.\n"
+    )
+    more = ("--gold", "gold", "--context", "model", "--no-answer", "drop", "--json", "-")
+    found = json.loads(dagame("solve", "--example", *more).stdout)
+    assert found["summary"]["majority_accuracy"] == pytest.approx(0.8742, abs=0.01)
+    assert found["summary"]["no_answer"] == 0
 
 
 def test_warnings_are_shown_and_with_strict_are_exit_code_3(samples, tmp_path):

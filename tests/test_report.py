@@ -60,8 +60,9 @@ def test_the_right_answer_is_green_with_a_tick(monkeypatch):
     monkeypatch.setattr(
         plots, "distributions", lambda c, f=plots.distributions: drawn.append(f(c)) or drawn[-1]
     )
-    page = samples_report(solved(dg.Coherence(2.0), answers=("1", "2", "3")))
-    assert "green with a tick" in page
+    rows = [{"q": "a", "f": f, "answer": a, "ok": a == "2"} for f in "xy" for a in ("1", "2", f)]
+    samples = Samples.from_answers(pl.DataFrame(rows), "q", "f", correct="ok")
+    assert "green with a tick" in samples_report(samples.solve(dg.Coherence(2.0), beta=1.0))
     for figure in drawn:
         for label in figure.axes[0].get_yticklabels():
             right = label.get_text().endswith("✓")

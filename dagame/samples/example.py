@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .samples import Samples
 
-CLASS, CONTEXT, ANSWER, COMPLETION, CORRECT = (
-    "question",
-    "format",
-    "answer",
-    "completion",
-    "correct",
-)
-"""What its columns are; besides, `id`, `gold` (the right answer) and `model`."""
+CLASS, CONTEXT, ANSWER, CORRECT = "question", "format", "answer", "correct"
+"""What its columns are; besides, `id`, `model`, `completion` and `gold` (the right answer)."""
 
 PATH = Path(__file__).parent / "data" / "dates.jsonl.gz"
 """The file, beside its licence (MIT, Qing Lyu): from veronica320/Faithful-COT, logs of Faithful
@@ -28,13 +21,8 @@ completion each. `answer` was read by the authors, from the completion or from w
 """
 
 
-def read(no_answer: str = "keep") -> Samples:
+def read() -> Samples:
     """`Samples.example`."""
-    from .files.reading import read_frame
     from .samples import Samples
 
-    frame, _ = read_frame(PATH, text=(COMPLETION,), labels={CLASS, CONTEXT})
-    made = Samples.from_answers(
-        frame, CLASS, CONTEXT, ANSWER, CORRECT, no_answer=no_answer, completion=COMPLETION
-    )
-    return replace(made, source=PATH.name)
+    return Samples.read(PATH, CLASS, CONTEXT, answer=ANSWER, correct=CORRECT)

@@ -151,7 +151,7 @@ class Samples(Shown):
         roles = flat.roles
         partition = _partition(flat.frame, roles.class_by, roles.context_by, right, keys, no_answer)
         how = how_read(
-            None if roles.answers else flat.frame[text].cast(pl.String),
+            _beside(flat) if roles.answers else flat.frame[text].cast(pl.String),
             reading.answers,
             keys,
             partition,
@@ -200,7 +200,7 @@ class Samples(Shown):
         )
 
     @classmethod
-    def example(cls, no_answer: str = "keep") -> Samples:
+    def example(cls) -> Samples:
         """Answers of six models to 359 questions about dates in five prompt formats.
 
         Classes are the questions, contexts the formats, samples the models; from the logs of
@@ -209,14 +209,14 @@ class Samples(Shown):
         """
         from .example import read
 
-        return read(no_answer)
+        return read()
 
     def _rows(self) -> list[tuple[str, str]]:
         p = self.partition
         labelled = "" if p.correct is None else ", labelled"
         ends = sorted({int(p.contexts_per_class.min()), int(p.contexts_per_class.max())})
         contexts = f"{' to '.join(map(str, ends))} context{'s' * (ends[-1] > 1)}"
-        source = f"; {self.source}" if self.source else ""
+        source = f"; {Path(self.source).name}" if self.source else ""
         return [
             ("samples", f"{p.counted.sum():,} of {len(p.row_class):,} rows{labelled}{source}"),
             ("classes", f"{len(p):,} of {contexts}, {p.answers_per_class.sum():,} answers"),
@@ -286,6 +286,15 @@ def _read(flat: Flat, reader: AnswerReader, cut: pl.Series | None) -> Reading:
         values = frame.select(pl.when(~pl.col("")).then(pl.col(text)))[text]
     keys = pl.Series("key", reader.keys(values.to_list()), dtype=pl.String)
     return Reading(values, keys)
+
+
+def _beside(flat: Flat) -> pl.Series | None:
+    """The completions beside answers that are already extracted, if there is such a column."""
+    import polars as pl
+
+    if "completion" not in flat.frame.columns or flat.frame["completion"].dtype != pl.String:
+        return None
+    return flat.frame["completion"]
 
 
 def _unread(source: str, text: pl.Series, extract: Any) -> SamplesError:
