@@ -76,18 +76,24 @@ def generate(
     Raises:
         GenerationError: no prompts, a prompt without tokens, no end-of-sequence token, a context
             longer than the model's, or logits that are not finite.
+        SelfCheckFailed: sampler, scorer and tokenizer disagree, see `dagame.lm.selfcheck`.
     """
-    return complete(
-        model,
-        tokenizer,
-        tokenise(tokenizer, prompts),
-        samples,
-        max_new_tokens=max_new_tokens,
-        seed=seed,
-        greedy=greedy,
-        batch_size=batch_size,
-        progress=progress,
-    )
+    from .selfcheck import require_self_check
+
+    ids = tokenise(tokenizer, prompts)
+    options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "seed": seed, "greedy": greedy}
+    _check_numbers(samples, max_new_tokens, batch_size, greedy)
+    check_room(model, ids, [max_new_tokens] * len(ids))
+    require_self_check(model, tokenizer, prompts, max_new_tokens=max_new_tokens)
+    options |= {"batch_size": batch_size, "progress": progress}
+    return complete(model, tokenizer, ids, samples, **options)
+
+
+def _check_numbers(samples: int, max_new_tokens: int, batch_size: int, greedy: bool) -> None:
+    if greedy and samples != 1:
+        raise GenerationError(f"greedy completions are all alike, but samples={samples}; give 1.")
+    if samples < 1 or max_new_tokens < 1 or batch_size < 1:
+        raise GenerationError("samples, max_new_tokens and batch_size must be at least 1.")
 
 
 def complete(
@@ -99,18 +105,16 @@ def complete(
     max_new_tokens: int,
     seed: int,
     greedy: bool = False,
+    ends: Sequence[int] | None = None,
     batch_size: int = 256,
     progress: Progress | None = None,
 ) -> Generations:
-    """`generate` from the token ids of P prompts."""
-    if greedy and samples != 1:
-        raise GenerationError(f"greedy completions are all alike, but samples={samples}; give 1.")
-    if samples < 1 or max_new_tokens < 1 or batch_size < 1:
-        raise GenerationError("samples, max_new_tokens and batch_size must be at least 1.")
+    """Completions of P prompts of token ids, to tokens `ends` or (None) `end_tokens`, unchecked."""
+    _check_numbers(samples, max_new_tokens, batch_size, greedy)
     check_room(model, ids, [max_new_tokens] * len(ids))
     rows = [p for p in ids for _ in range(samples)]
     uniform = None if greedy else uniforms(seed, len(rows), max_new_tokens)
-    eos = end_tokens(model, tokenizer)
+    eos = end_tokens(model, tokenizer) if ends is None else list(ends)
     pad: Any = eos[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     tokens = np.full((len(rows), max_new_tokens), pad, dtype=np.int64)
     log_probs, lengths = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.int64)

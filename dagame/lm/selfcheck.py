@@ -175,7 +175,7 @@ def _on_completions(
         _choices(samples, bound),
         _scorer(model, ids, drawn, samples, bound),
         _greedy(model, tokenizer, ids, steps, bound),
-        _ends(model, tokenizer, drawn, steps),
+        _ends(model, tokenizer, ids, drawn, steps, seed),
         _texts(tokenizer, drawn),
     ]
 
@@ -338,16 +338,33 @@ def _library_greedy(model: Any, tokenizer: Any, prompt: list[int], steps: int) -
     return found[0, len(prompt) :].tolist()
 
 
-def _ends(model: Any, tokenizer: Any, drawn: generation.Generations, steps: int) -> Check:
+def _ends(
+    model: Any,
+    tokenizer: Any,
+    ids: list[list[int]],
+    drawn: generation.Generations,
+    steps: int,
+    seed: int,
+) -> Check:
+    """The same samples, with a token that occurs in them as one more end: cut there and not elsewhere."""
     eos = generation.end_tokens(model, tokenizer)
-    for p, k in np.ndindex(*drawn.log_prob.shape):
-        tokens = drawn.token_ids[p, k][drawn.mask[p, k]].tolist()
-        fault = end_fault(tokens, eos, steps)
-        if fault or drawn.truncated[p, k] != (tokens[-1] not in eos):
-            why = (
-                fault or "a completion is called cut that has an end token, or the other way round"
-            )
-            return Check("ends", False, why)
+    usual = drawn.token_ids[0, 0][drawn.mask[0, 0]].tolist()
+    ends = [*eos, usual[min(len(usual) // 2, len(usual) - 1)]]
+    shorter = generation.complete(
+        model, tokenizer, ids, SAMPLES, max_new_tokens=steps, seed=seed, ends=ends
+    )
+    for found, stops in ((drawn, eos), (shorter, ends)):
+        for at in np.ndindex(*found.log_prob.shape):
+            whole = drawn.token_ids[at][drawn.mask[at]].tolist()
+            tokens = found.token_ids[at][found.mask[at]].tolist()
+            length = next((t + 1 for t, token in enumerate(whole) if token in stops), len(whole))
+            fault = end_fault(tokens, stops, steps)
+            if not fault and tokens != whole[:length]:
+                fault = "completions are not cut at their first end token"
+            if not fault and found.truncated[at] != (tokens[-1] not in stops):
+                fault = "a completion with an end token is called cut, or the other way round"
+            if fault:
+                return Check("ends", False, fault)
     return Check("ends", True, "completions end at an end token or at the limit")
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InvalidGame
+from ..errors import InvalidGame, SelfCheckFailed
 from ..objectives.names import LABELLED
 from ..samples.keys.reader import AnswerReader
 from ._schedule import CLASS, MEMBER, SIZE, ScheduleError
@@ -178,6 +178,40 @@ def check_prompts(contexts: np.ndarray, expected: int) -> None:
             "dagame.lm.schedule, data.shuffle=False, and data.train_batch_size = classes_per_step * "
             "contexts."
         )
+
+
+ROUNDING = 0.1
+"""Mean difference of a token's log-probability, in nats, that two engines' rounding explains."""
+
+
+def check_first_batch(
+    rows: Trajectories, policy: np.ndarray | None, rollout: np.ndarray | None, fresh: bool
+) -> None:
+    """Raise `SelfCheckFailed` unless a batch's log-probabilities (N, T) are those of one model.
+
+    Args:
+        rows: the trajectories, with log pi/pi0.
+        policy: log pi of each token by the engine that trains; None: unknown.
+        rollout: the same by the engine that sampled; None: unknown.
+        fresh: no update was made yet, and the reference is the model that is trained.
+    """
+    kept = (rows.mask != 0) & ~rows.padding[:, None]
+    pairs = []
+    if policy is not None and rollout is not None:
+        what = "the engine that sampled and the one that trains give a token log-probabilities"
+        pairs.append((what, policy - rollout))
+    if fresh and rows.log_ratio is not None:
+        what = "before any update the policy and its reference give a token log-probabilities"
+        pairs.append((what, rows.log_ratio))
+    for what, difference in pairs:
+        apart = float(np.abs(difference[kept]).mean()) if kept.any() else 0.0
+        if not apart <= ROUNDING:
+            from .selfcheck import versions
+
+            raise SelfCheckFailed(
+                f"self-check: {what} that differ by {apart:.2g} nats on average; found with "
+                f"{versions()}, so look for sampling settings or weights that are not the same."
+            )
 
 
 # -- trajectories ---------------------------------------------------------------------------------
