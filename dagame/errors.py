@@ -61,3 +61,7 @@ class ConfigError(DagameError):
 
 class GenerationError(DagameError):
     """A language model, its tokenizer or its prompts cannot be used for sampling."""
+
+
+class SelfCheckFailed(DagameError):
+    """Sampler, scorer and tokenizer disagree, so that nothing measured with them would be right."""

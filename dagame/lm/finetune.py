@@ -234,7 +234,7 @@ def _tokenizer(config: FinetuneConfig, rows: list[Row], room: int) -> Any:
     limit = getattr(shape, "max_position_embeddings", None)
     longest = sorted(rows, key=lambda row: -len(str(row["prompt"])))[:32]
     template = config.training.get("chat_template_kwargs") or {}
-    from .trl import prompt_ids
+    from .generation import prompt_ids
 
     try:
         used = max(map(len, prompt_ids(tokenizer, [r["prompt"] for r in longest], template)))
@@ -279,6 +279,7 @@ def _trainer(
         kl=config.kl,
         extract=config.answers.extract,
         canonical=config.answers.canonical,
+        truncated=config.answers.truncated,
         tokenizer=tokenizer,
         group_size=config.batch.group_size,
         classes_per_step=config.batch.classes_per_step,

@@ -102,7 +102,8 @@ _RULES = (
         "mask_truncated_completions",
         _is(False),
         "False",
-        "truncated completions count in the marginals as no answer, so they must be in the loss",
+        "truncated completions count in the marginals, as no answer or, with truncated='read', as "
+        "what they say, so they must be in the loss",
     ),
     _Rule("top_entropy_quantile", _is(1.0), "1.0", "it drops tokens from the policy gradient"),
     _Rule("off_policy_mask_threshold", _is(None), "None", "it drops completions with low reward"),

@@ -191,7 +191,11 @@ def majority(bucket: Bucket) -> np.ndarray:
     return (mean >= mean.max(axis=-1, keepdims=True) - 1e-12) & (mean > 0)
 
 
-def _majority_accuracy(bucket: Bucket) -> np.ndarray:
+def majority_accuracy(bucket: Bucket) -> np.ndarray:
+    """Correctness of a class's majority answers (B,), the mean of the known ones of a tie; NaN unknown.
+
+    0 where no context has any answer.
+    """
     if bucket.correct is None:
         return np.full(len(bucket.classes), np.nan)
     chosen = majority(bucket)
@@ -226,7 +230,7 @@ def _class_table(
             put(f"no_answer_{name}", (nu * empty).sum(-1).mean(-1))
             put(f"agreement_{name}", agreement(nu))
             put(f"accuracy_{name}", accuracy(nu, bucket.correct))
-        put("majority_accuracy", _majority_accuracy(bucket))
+        put("majority_accuracy", majority_accuracy(bucket))
         put("moved", np.abs(after - before).sum(-1).mean(-1) / 2)
     columns = {name: np.concatenate(values) for name, values in parts.items()}
     table = pl.DataFrame(columns).sort("class")

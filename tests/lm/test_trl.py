@@ -324,7 +324,7 @@ def test_adapters_train_against_the_model_without_them(tmp_path, kl):
 
 def config(folder, objective=EUCLIDEAN, **options):
     chosen = settings(folder, beta=0.1, contexts=CONTEXTS, classes_per_step=2, **options)
-    del chosen["extract"]
+    del chosen["extract"], chosen["truncated"]
     return grpo_config(objective, **chosen)
 
 

@@ -323,7 +323,7 @@ TEMPLATES = (
 def test_chat_templates_cannot_leave_their_sandbox(good, canary, template):
     from jinja2.exceptions import TemplateError
 
-    from dagame.lm.trl import prompt_ids
+    from dagame.lm.generation import prompt_ids
 
     _, tokenizer = tiny.load(good)
     tokenizer.chat_template = template.format(canary)
