@@ -190,7 +190,7 @@ def test_numbers_by_exact_fractions():
         ("math", ["12 34", "46", "408", "2 3", "5", "6", "23"]),
         ("math", ["A1", "A", "a", "A2", "x2", "x", "2x"]),
         ("math", ["10_2", "10", "0x10", "0", "1_000", "1", "1 000 1"]),
-        ("math", [r"0.\overline{3}", "0", "0.3", r"\frac{1}{3}"]),
+        ("math", [r"0.\overline{3}", "0", "0.3", r"0.\overline{03}"]),
         ("math", ["1/2 x", r"\frac{x}{2}", r"\frac{1}{2x}"]),
         ("math", ["no", "on", "yes", "f'", "f", "1/0", r"\frac{0}{0}", r"\infty"]),
         ("math", ["5 cm", "5 m", "5", "90^\\circ", "90"]),

@@ -69,7 +69,8 @@ def make_extractor(
 
     A pattern takes group 1 of its last match. Presets: `boxed`, `gsm8k` (after ####),
     `last-number`, `choice` (a letter A-J in parentheses, after "answer", or alone on its line) and
-    `math` (math-verify, in worker processes that are killed after `row_seconds` on one row).
+    `math` (the whole formula with its unit, in worker processes that are killed after `row_seconds`
+    on one row).
 
     Raises:
         ExtractionError: the pattern does not compile, has no group, or looks like a misspelt preset;

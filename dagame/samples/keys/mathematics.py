@@ -1,251 +1,234 @@
-r"""Mathematical text -> exact values, with none of it evaluated as code; for worker processes.
+r"""Mathematical text -> one key for one meaning; none of it is evaluated as code.
 
-math-verify finds mathematics in a completion, and its grammar of LaTeX reads it. Its own number and
-expression readers pass text to Python's `eval`, and its grammar drops or guesses where it does not
-understand ("2(3)" as 2 + 3, "A1" as A, "10_2" as 10), which would make different answers one. So
-the numbers here are read as rationals, a text must be read to its end, and what could be taken two
-ways has no value and stays text.
+The reader is our own (`scanner`, `latex`, `algebra`, `units`) because math-verify's finder cuts
+formulas to a part of them and its parser evaluates text.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
-import sys
 from fractions import Fraction
-from itertools import accumulate, groupby
-from typing import Any
 
-import sympy
-import sympy.physics.units  # evaluates names of its own when it is first imported, by simplify
-from antlr4 import Token
-from latex2sympy2_extended.latex2sympy2 import ConversionConfig, NormalizationConfig, _Latex2Sympy
-from latex2sympy2_extended.math_normalization import normalize_latex
-from math_verify import ExprExtractionConfig, LatexExtractionConfig
-from math_verify.grader import should_treat_as_complex
-from math_verify.parser import get_extraction_regexes
+from .finder import find_mathematics
+from .formulas import arithmetic, values
+from .formulas.forms import Form, Item, key_of, noun_of
+from .formulas.reader import read
+from .formulas.values import NoValue, Value
+from .numbers import rational
+from .units import unit_key
 
-from .numbers import decimal, rational
+__all__ = ["exact_key", "find_mathematics"]
 
-# simplify would guess a denominator from its digits, and evaluate the text of the guess
-sys.modules["sympy.simplify.simplify"].nsimplify = sympy.sympify  # type: ignore[attr-defined]
-
-_COMMANDS = re.compile(
-    r"[dtc]?frac|[dt]?binom|sqrt|pi|cdot|times|div|left|right|pm|infty|text|math(?:rm|bf|bb)|boxed"
-    r"|alpha|beta|delta|epsilon|zeta|eta|theta|kappa|lambda|mu|nu|xi|rho|sigma|tau|phi|chi|psi|omega"
-    r"|(?:arc)?(?:sin|cos|tan)|csc|sec|cot|sinh|cosh|tanh|log|ln|exp|max|min|gcd|lcm|det"
-    r"|leq?|geq?|neq?|lt|gt|in|cup|cap|setminus|emptyset|[lr](?:floor|ceil|vert)"
-    r"|begin|end|[pb]?matrix"
+_LONGEST = 2000
+_MAGNITUDES = {
+    "hundred": 100,
+    "thousand": 10**3,
+    "million": 10**6,
+    "billion": 10**9,
+    "trillion": 10**12,
+}
+_AMOUNT = re.compile(
+    r"(?P<sign>[-+−]?)\s*(?P<before>\\?\$|(?:US|[ACR])\\?\$|[€£¥₹₩₽₪₿]|[A-Z]{3}\s)?\s*"
+    r"(?P<number>[-+−]?[0-9.](?:[0-9.,/'  \u00a0\u2009\u202f]*[0-9])?(?:[eE][-+]?[0-9]+)?)"
+    r"(?P<behind>[^0-9.,/'\s].*|\s.*|/\s*[A-Za-z\\µΩ].*)?",
+    re.DOTALL,
 )
-_AMBIGUOUS = re.compile(
-    r"[^\n -~]"  # signs beyond ASCII
-    r"|['\"`@#&~?:;]|\.\.|\*\*|//"
-    r"|[0-9]\s*_"  # a base, which the grammar drops
-    r"|(?<![0-9.])0[0-9]"  # 007, or a group of thousands
-    r"|[0-9],[0-9]{3}(?![0-9])"  # thousands or a list
-    r"|\\frac\s*[0-9]\s*[0-9]{2}"
-    r"|\.(?![0-9])|\\\s*$"
-)
-_NORMAL = NormalizationConfig(
-    basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="last"
-)
-_EXACT_CASE = ConversionConfig(lowercase_symbols=False)
-_LARGEST_POWER = 1000
-_LARGEST_POWER_OF_SUM = 12
-_LONGEST, _DEEPEST = 1000, 8
-_SHOWN = (LatexExtractionConfig(), ExprExtractionConfig())
-
-
-# -- a completion's mathematics -------------------------------------------------------------------
-
-
-def find_mathematics(completion: str) -> str:
-    """The text of the answer where math-verify looks for it; "" if it finds none."""
-    patterns = [
-        (priority, pattern, isinstance(kind, LatexExtractionConfig))
-        for regexes, kind in get_extraction_regexes(_SHOWN)
-        for pattern, priority in regexes
-    ]
-    patterns.sort(key=lambda p: p[0])
-    for _, group in groupby(patterns, key=lambda p: p[0]):
-        found = [(m, latex) for _, p, latex in group for m in p.finditer(completion)]
-        found.sort(key=lambda f: (f[0].end(), -f[0].start()), reverse=True)
-        for match, latex in found:
-            text = _latex_text(match) if latex else _number_text(match)
-            if text:
-                return text
-    return ""
-
-
-def _latex_text(match: re.Match[str]) -> str:
-    """Normalised LaTeX of a match, several formulas joined by "and"."""
-    config: Any = LatexExtractionConfig().normalization_config
-    texts = []
-    for name, text in match.groupdict().items():
-        if text and "_latex" in name:
-            boxed = "last" if name.endswith("latexBoxed") else config.boxed
-            texts.append(
-                normalize_latex(text, NormalizationConfig(**{**vars(config), "boxed": boxed}))
-            )
-    return " and ".join(texts)
-
-
-def _number_text(match: re.Match[str]) -> str:
-    groups = match.groupdict()
-    whole = next((v for k, v in groups.items() if k.startswith("integer") and v), "")
-    part = next((v for k, v in groups.items() if k.startswith("decimal") and v), "")
-    if not whole and not part:
-        return groups.get("expr") or ""
-    sign = "-" if whole.startswith("-") else ""
-    digits = re.sub(r"[-, ]", "", whole).lstrip("0") or "0"
-    return f"{sign}{digits}{part.replace(',', '.')}"
-
-
-# -- an answer's exact value ----------------------------------------------------------------------
+_DIMENSIONLESS = {"%": 100, r"\%": 100, "percent": 100, "per cent": 100, "‰": 1000}
+_WRAPPINGS = (
+    (r"\(", r"\)"), (r"\[", r"\]"), ("$$", "$$"), ("$", "$"), ("**", "**"), ("`", "`"),
+    (r"\boxed{", "}"), (r"\fbox{", "}"), (r"\displaystyle", ""), ("“", "”"), ('"', '"'),
+)  # fmt: skip
+_WORDS = re.compile(r"\\(?:text(?:rm|bf|it|sf|normal)?|math(?:rm|bf|it|sf)|mbox)\s*\{([^{}]*)\}")
 
 
 def exact_key(answer: str) -> str:
-    r"""The value as "p/q" or as sympy's normal form; "" for text without one certain value.
+    r"""The key of an answer: "" only for blank text; otherwise two texts share it if they mean the same.
 
-    Values are exact, units and case are kept, a percentage is a hundredth, a leading \$ is dropped,
-    juxtaposition multiplies except in mixed numbers such as 2\frac12. A list keeps its order and
-    what it repeats, a set in braces does not.
+    A rational is "p/q"; any other value, equation, interval, tuple, set, list, matrix or quantity is
+    its normal form; text that has no certain meaning is itself, without white space and wrappers.
+
+    Values are exact. Case is kept. A percentage is a hundredth and \$ is dropped (so is "dollars");
+    other units stay and are never converted: 60 min and 1 h are two keys. "x = 5" is an equation,
+    equal to "5 = x" and "2x = 10" but not to "5". An equation between equal numbers, "3 + 4 = 7", is
+    the number. A list keeps its order and what it repeats, a set in braces and a system of equations
+    do not. Juxtaposition multiplies, except in mixed numbers such as 2\frac12.
     """
-    text = (
-        answer.strip().strip("$").replace("{,}", ",").replace(r"\,", " ").replace(r"\!", "").strip()
-    )
-    number = rational(text.removeprefix("\\$"))
+    if len(answer) > _LONGEST:
+        return text_key(answer)
+    text = _unwrapped(answer)
+    plain = _plain_key(text)
+    if plain:
+        return plain
+    try:
+        return _combined([(join, _related(sides, signs)) for join, sides, signs in read(text)])
+    except (ValueError, RecursionError, ArithmeticError):
+        return text_key(text)
+
+
+def text_key(text: str) -> str:
+    """Text that has no value: only white space, wrappers and names of one size less."""
+    for _ in range(3):
+        text = _WORDS.sub(r" \1 ", text)
+    text = re.sub(r"\\(?:left|right)(?![A-Za-z])|\\[,;:! ]|\\q?quad(?![A-Za-z])|~", " ", text)
+    text = re.sub(r"\\[dt]frac(?![A-Za-z])", r"\\frac", text).strip()
+    return re.sub(r"(?<=[\d.])(\s+)(?=[\d.])|\s+", lambda m: " " if m[1] else "", text)
+
+
+def _unwrapped(text: str) -> str:
+    """Without white space, dollars, stars and boxes round the whole, and a full stop behind it."""
+    before = None
+    for _ in range(10):
+        if text == before:
+            break
+        before = text
+        text = text.strip()
+        if text[:1] == "=" and text[1:2] != "=":
+            text = text[1:].strip()
+        if text.endswith((".", ",", ";")) and not text.endswith(("..", r"\,", r"\;")):
+            text = text[:-1]
+        for opening, closing in _WRAPPINGS:
+            inside = text[len(opening) : len(text) - len(closing)]
+            if len(text) <= len(opening) + len(closing):
+                continue
+            if text.startswith(opening) and text.endswith(closing) and _is_one(inside, closing):
+                text = inside
+    return text
+
+
+def _is_one(inside: str, closing: str) -> bool:
+    """Whether the closing sign at the end belongs to the opening one at the start."""
+    if closing == "}":
+        depth = 0
+        for sign in re.findall(r"\\.|[{}]", inside):
+            depth += (sign == "{") - (sign == "}")
+            if depth < 0:
+                return False
+        return depth == 0
+    if not inside:
+        return False
+    return not closing or closing not in re.sub(r"\\.", "", inside)
+
+
+# -- numbers, amounts and quantities --------------------------------------------------------------
+
+
+def _plain_key(text: str) -> str:
+    """Of a plain number, with a currency before it or a unit behind it; "" for anything else."""
+    number = rational(text)
     if number is not None:
         return str(number)
-    if not _readable(text):
+    match = _AMOUNT.fullmatch(text) if text and text[0] in _AMOUNT_STARTS else None
+    if match is None:
         return ""
-    parts = _listed(text)
-    if len(parts) > 1:
-        keys = [exact_key(part) for part in parts]
-        return f"List({', '.join(keys)})" if all(keys) else ""
-    latex = normalize_latex(text, _NORMAL)
-    reader = _Reader(is_real=not should_treat_as_complex(latex), config=_EXACT_CASE)
-    return _normal_form(reader.parse(latex))
-
-
-def _readable(text: str) -> bool:
-    """Only signs and commands that the grammar reads whole and in one way."""
-    if len(text) > _LONGEST or _depth(text) > _DEEPEST:
-        return False
-    commands = re.findall(r"\\([A-Za-z]+)", text)
-    plain = re.sub(r"\\(?:begin|end)\{\w+\}|\\[A-Za-z]+", " ", text)
-    words = re.search(r"[A-Za-z]{3,}", plain) or re.fullmatch(r"\W*[A-Za-z]{2}\W*", text)
-    unit = re.search(r"[0-9][\s{}()\\]*[A-Za-z]{2}", plain)
-    return (
-        not words
-        and not unit
-        and all(map(_COMMANDS.fullmatch, commands))
-        and not _AMBIGUOUS.search(text)
-    )
-
-
-def _depth(text: str) -> int:
-    """The deepest nesting of brackets; the grammar's time may double with each level."""
-    return max(_depths(text), default=0)
-
-
-def _depths(text: str) -> list[int]:
-    return list(accumulate((sign in "([{") - (sign in ")]}") for sign in text))
-
-
-def _listed(text: str) -> list[str]:
-    """The parts between the commas outside all brackets."""
-    depths = _depths(text)
-    cuts = [k for k, sign in enumerate(text) if sign == "," and not depths[k]]
-    return [text[a:b] for a, b in zip([0, *(k + 1 for k in cuts)], [*cuts, len(text)], strict=True)]
-
-
-class _Reader(_Latex2Sympy):
-    """The grammar's tree as an expression, exact and strict."""
-
-    def create_parser(self, latex_str: str) -> Any:
-        parser: Any = super().create_parser(latex_str)
-        read = parser.math
-
-        def to_the_end() -> Any:
-            tree = read()
-            if parser.getCurrentToken().type != Token.EOF:
-                raise ValueError("the text goes on behind what was read")
-            return tree
-
-        parser.math = to_the_end
-        return parser
-
-    def parse_number(self, text: str) -> sympy.Rational:
-        value = decimal(text)
-        if value is None:
-            raise ValueError("no number of bounded size")
-        found: Any = sympy.Rational(value.numerator, value.denominator)
-        return found
-
-    def convert_binom(self, binom: Any) -> Any:
-        top, bottom = self.convert_expr(binom.upper), self.convert_expr(binom.lower)
-        return sympy.binomial(top, bottom, evaluate=False)
-
-    def convert_mp(self, mp: Any) -> Any:
-        if (mp.DIV() or mp.CMD_DIV()) and _is_product(mp.children[-1].children[0]):
-            raise ValueError("1/2x could be read two ways")
-        return super().convert_mp(mp)
-
-    def convert_postfix_list(self, arr: list[Any], i: int = 0) -> Any:
-        first = self.convert_postfix(arr[i])
-        if i == len(arr) - 1:
-            return first
-        here, after = arr[i].getText(), arr[i + 1].getText()
-        if after[0] in "0123456789." or not isinstance(first, sympy.Expr | sympy.MatrixBase):
-            raise ValueError("juxtaposition that could be read two ways")
-        rest = self.convert_postfix_list(arr, i + 1)
-        if re.fullmatch(r"[0-9]+", here) and re.fullmatch(r"\\frac\{?[0-9]+\}?\{?[0-9]+\}?", after):
-            part = sympy.Rational(1) * sympy.simplify(rest)
-            if i + 2 < len(arr) or not 0 < part < 1:
-                raise ValueError("a mixed number or a product")
-            return first + part
-        matrices = any(getattr(x, "is_Matrix", False) for x in (first, rest))
-        return self.mat_mul_flat(first, rest) if matrices else self.mul_flat(first, rest)
-
-
-def _is_product(unary: Any) -> bool:
-    """Whether an operand of the grammar is several factors side by side, behind its signs."""
-    if unary.ADD() or unary.SUB():
-        return _is_product(unary.children[-1])
-    return len(unary.children) > 1
-
-
-def _normal_form(value: Any) -> str:
-    if isinstance(value, sympy.Tuple | sympy.FiniteSet):
-        parts = [_normal_form(a) for a in value.args]
-        if not all(parts):
-            return ""
-        name = "Tuple" if isinstance(value, sympy.Tuple) else "FiniteSet"
-        ordered = parts if name == "Tuple" else sorted(set(parts))
-        return f"{name}({', '.join(ordered)})"
-    if not isinstance(value, sympy.Expr | sympy.MatrixBase | sympy.Set | sympy.core.relational.Rel):
+    sign, before, digits, behind = match.group("sign", "before", "number", "behind")
+    number = rational(digits)
+    if number is None or (sign and digits[0] in "-+−"):
         return ""
-    _refuse_towers(value)
-    if isinstance(value, sympy.Expr):
-        value = sympy.simplify(value)
-    if value.has(sympy.Float, sympy.nan, sympy.zoo):
-        return ""
-    if isinstance(value, sympy.Rational):
-        return str(Fraction(int(value.p), int(value.q)))
-    return sympy.srepr(value)
+    number = -number if sign in ("-", "−") else number
+    return _amount_key(number, before or "", behind or "")
 
 
-def _refuse_towers(value: Any) -> None:
-    """No powers and factorials that would take more than memory or time to write out."""
-    for node in sympy.preorder_traversal(value):
-        grows: Any = node.exp if isinstance(node, sympy.Pow) else None
-        if isinstance(node, sympy.factorial | sympy.binomial):
-            grows = node.args[0]
-        if grows is None or not grows.is_number:
-            continue
-        sums = (
-            isinstance(node, sympy.Pow) and node.base.has(sympy.Symbol) and node.base.has(sympy.Add)
+_AMOUNT_STARTS = frozenset("-+−0123456789.$\\€£¥₹₩₽₪₿UACRGEJKBINMSDP")
+
+
+def _amount_key(number: Fraction, before: str, behind: str) -> str:
+    spaced, rest = behind[:1].isspace(), behind.strip()
+    word, _, others = rest.partition(" ")
+    if spaced and word in _MAGNITUDES:
+        number, rest = number * _MAGNITUDES[word], others.strip()
+    if not before and rest in _DIMENSIONLESS:
+        return str(number / _DIMENSIONLESS[rest])
+    if not before and len(rest) == 1 and rest.isascii() and not spaced:
+        return ""  # 5m is a product
+    unit = unit_key(before.replace("\\", "").strip() + rest) if before or rest else "$"
+    if unit is None:
+        noun = "" if before or (len(rest) > 2 and not spaced and rest.isalpha()) else noun_of(rest)
+        return f"{number} {noun}" if noun else ""
+    if unit == "°":
+        return values.text_of(
+            arithmetic.multiply(values.number(number), values.of_atom(values.DEGREE))
         )
-        most = _LARGEST_POWER_OF_SUM if sums else _LARGEST_POWER
-        if grows.has(sympy.Pow, sympy.factorial) or abs(grows) > most:
-            raise ValueError("too large a power")
+    return str(number) if unit == "$" else f"{number} {unit}"
+
+
+# -- relations and lists --------------------------------------------------------------------------
+
+
+def _related(sides: list[Item], relations: list[str]) -> Item:
+    """One side, or the normal form of a chain of equations and inequalities."""
+    if not relations:
+        return sides[0]
+    if set(relations) == {"="}:
+        return _equation(sides)
+    keys = sorted(
+        {_inequality(a, sign, b) for a, sign, b in zip(sides, relations, sides[1:], strict=False)}
+    )
+    return Form("relation", " and ".join(keys))
+
+
+def _equation(sides: list[Item]) -> Item:
+    """Sides in any order; equal numbers are the number, two values are over their content."""
+    keyed = {key_of(side): side for side in sides}
+    distinct = [keyed[key] for key in sorted(keyed)]
+    numbers = [s for s in distinct if isinstance(s, Value) and s.constant() is not None]
+    if len(distinct) == 1:
+        if not numbers:
+            raise NoValue("the same on both sides")
+        return distinct[0]
+    if len(numbers) > 1:
+        raise NoValue("different numbers called equal")
+    keys = []
+    for a, b in itertools.pairwise(distinct):
+        if isinstance(a, Value) and isinstance(b, Value):
+            keys.append(_difference(a, "=", b))
+        elif isinstance(a, Form) and isinstance(b, Form) and a.kind == b.kind:
+            raise NoValue("different forms called equal")
+        else:
+            keys.append(f"{key_of(a)} = {key_of(b)}")
+    return Form("relation", " and ".join(sorted(keys)))
+
+
+def _inequality(a: Item, sign: str, b: Item) -> str:
+    if sign in (">", ">="):
+        a, sign, b = b, {">": "<", ">=": "<="}[sign], a
+    if sign == "in":
+        return f"{key_of(a)} in {key_of(b)}"
+    if isinstance(a, Value) and isinstance(b, Value) and sign != "~":
+        return _difference(a, sign, b)
+    if sign in ("!=", "=", "~"):
+        a, b = sorted((a, b), key=key_of)
+    return f"{key_of(a)} {sign} {key_of(b)}"
+
+
+def _difference(a: Value, sign: str, b: Value) -> str:
+    """a - b compared with zero, over its positive rational content."""
+    value = arithmetic.subtract(a, b)
+    if value.constant() is not None or values.approximation(value) is not None:
+        raise NoValue("numbers compared")
+    value, turned = values.primitive(value)
+    flipped = {"<": ">", "<=": ">="}.get(sign, sign) if turned else sign
+    return f"{values.text_of(value)} {flipped} 0"
+
+
+def _combined(parts: list[tuple[str, Item]]) -> str:
+    """One item, a list in its order, or relations and alternatives in any."""
+    items = [item for _, item in parts]
+    joins = {join for join, _ in parts[1:]}
+    if len(items) == 1:
+        return _alone(items[0])
+    keys = [key_of(item) for item in items]
+    related = [isinstance(item, Form) and item.kind == "relation" for item in items]
+    if "or" in joins:
+        if "and" in joins:
+            raise NoValue("and beside or")
+        return f"({') or ('.join(sorted(set(keys)))})"
+    if all(related):
+        return " and ".join(sorted({k for key in keys for k in key.split(" and ")}))
+    return f"List({', '.join(keys)})"
+
+
+def _alone(item: Item) -> str:
+    if isinstance(item, Form) and item.kind == "both":
+        return f"({') or ('.join(sorted({key_of(i) for i in item.items}))})"
+    return key_of(item)

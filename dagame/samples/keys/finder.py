@@ -1,0 +1,303 @@
+r"""Where a completion says its answer: the whole of it, or nothing; linear in the text.
+
+In this order: the last box; what stands behind the last "the answer is"; the last formula, between
+delimiters or in plain text. A formula that the end of the text cuts off is no answer, and no part
+of a formula is one.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .prose import runs_of, unit_behind
+from .units import unit_key
+
+_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
+_BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
+_JOINED = re.compile(
+    r"[\s$.,;*]*(?:\b(?:and|or)\b|\\(?:text|quad|qquad)\b\s*\{?\s*(?:and|or)\s*\}?|,)?[\s$;*]*"
+)
+_STATEMENT = re.compile(
+    r"(?:final\s+)?answers?(?:\*\*|__)?\s*"
+    r"(?:(?:is|are|was|equals|will be|would be|must be|should be)(?![a-z])(?:\s*(?:\*\*|__)?:)?|[:=])",
+    re.IGNORECASE,
+)
+_FORMULA = re.compile(
+    r"\$\$(?P<display>(?:[^$\\]|\\.)+)\$\$"
+    r"|(?<![\\$])\$(?P<dollars>(?:[^$\\\n]|\\.|\n(?!\s*\n))+)\$(?![0-9])"
+    r"|\\\((?P<round>(?:[^\\]|\\(?![()\[\]]).)*)\\\)"
+    r"|\\\[(?P<square>(?:[^\\]|\\(?![()\[\]]).|\\\\)*)\\\]"
+    r"|\\begin\{(?P<name>[a-z]+\*?)\}(?P<body>.{0,4000}?)\\end\{(?P=name)\}",
+    re.DOTALL,
+)
+_SENTENCE_INSIDE = re.compile(
+    r"(?<![\\A-Za-z{])[A-Za-z]{2,}(?:[.;:]\s+[A-Za-z]{2,}|(?:\s+[A-Za-z]{2,}){3})"
+)
+_IN_TEXT = re.compile(r"\\(?:text|mathrm|mbox|textbf|begin|end)\s*\{[^{}]*\}")
+_TURNS = re.compile(
+    r"\b(?:not|least|most|than|between|over|under|from|none|either)\b", re.IGNORECASE
+)
+"""A number behind these in a sentence is not what the sentence says."""
+_AND = re.compile(r"\s*(?:,|,?\s*\b(?:and|or)\b)\s*", re.IGNORECASE)
+
+
+def find_mathematics(completion: str) -> str:
+    """The text of the whole answer; "" if there is none."""
+    text = completion
+    if "boxed" in text or "fbox" in text:
+        box = _last_box(text)
+        if box is not None:
+            return box
+    statement = _last_statement(text)
+    if statement is not None:
+        return statement
+    return _last_formula(text)
+
+
+# -- boxes ----------------------------------------------------------------------------------------
+
+
+def _last_box(text: str) -> str | None:
+    """The last box, or the last ones where only commas, "and" or "or" stand between them."""
+    starts = list(_BOX.finditer(text))
+    if not starts:
+        return None
+    boxes: list[tuple[int, int, int]] = []  # start, and what is inside
+    for match in starts[-20:]:
+        inside = match.end() + 1
+        end = _closing_brace(text, inside) if text[match.end() : inside] == "{" else None
+        if boxes and end is not None and match.start() < boxes[-1][2]:
+            continue  # within the one before
+        boxes.append((match.start(), inside, -1 if end is None else end))
+    if boxes[-1][2] < 0:
+        return ""
+    first = len(boxes) - 1
+    while first and boxes[first - 1][2] >= 0:
+        between = text[boxes[first - 1][2] + 1 : boxes[first][0]]
+        if len(between) > 60 or not between.strip(" $") or not _JOINED.fullmatch(between):
+            break
+        first -= 1
+    if first < len(boxes) - 1:
+        parts = [text[boxes[first][1] : boxes[first][2]]]
+        for before, box in zip(boxes[first:], boxes[first + 1 :], strict=False):
+            between = text[before[2] + 1 : box[0]]
+            join = " or " if re.search(r"\bor\b", between) else ", "
+            parts += [join, text[box[1] : box[2]]]
+        return "".join(parts).strip()
+    return _with_neighbours(text, *boxes[-1])
+
+
+def _closing_brace(text: str, inside: int) -> int | None:
+    depth = 1
+    for match in _BRACES.finditer(text, inside):
+        sign = match[0]
+        depth += (sign == "{") - (sign == "}")
+        if not depth:
+            return match.start()
+    return None
+
+
+def _with_neighbours(text: str, start: int, inside: int, end: int) -> str:
+    """The box's content, with the unit behind it, or the formula that the box is a part of."""
+    content = text[inside:end].strip()
+    if not content:
+        return ""
+    opening, before = _formula_before(text, start)
+    stop = re.compile(r"\$|\\\)|\\\]|\n|$").search(text, end + 1)
+    assert stop is not None
+    behind = text[end + 1 : stop.start()].strip(" *_").rstrip(".,;!").strip()
+    outside = text[stop.end() : stop.end() + 60].split("\n")[0] if stop[0] not in ("", "\n") else ""
+    if _belongs(before):
+        if opening:
+            return f"{before}({content}){behind}"
+        runs = runs_of(f"{before}({content}) {behind}")
+        return runs[-1] if runs else ""
+    if not behind and outside:
+        unit = _unit_before_the_end(outside)
+        return f"{content} {unit}" if unit else content
+    if unit_key(behind) is not None or behind in ("%", r"\%"):
+        return f"{content} {behind}"
+    if not behind or re.match(r"=|\\(?:approx|implies|quad|end|\\)|[A-Za-z,;:.(]", behind):
+        unit = _unit_before_the_end(behind)
+        return f"{content} {unit}" if unit else content
+    if re.match(r"\\(?:text|mathrm)\s*\{", behind):
+        return f"{content} {behind}"
+    return f"({content}){behind}"
+
+
+def _formula_before(text: str, start: int) -> tuple[str, str]:
+    """How the formula or line of a box is opened ("" for a line) and what stands before the box."""
+    opened = max(
+        (text.rfind(sign, 0, start) + len(sign), sign)
+        for sign in ("\n", "$", r"\(", r"\[", r"\\")
+        if text.rfind(sign, 0, start) >= 0 or sign == "\n"
+    )
+    at, sign = opened
+    if sign == "$" and text.count("$", 0, at) % 2 == 0 and text[max(at - 2, 0) : at] != "$$":
+        sign = ""  # that dollar closed a formula
+    return sign.strip(), re.sub(r"^\s*[-*+•]\s+", "", text[at:start]).strip(" \t*_")
+
+
+def _belongs(before: str) -> bool:
+    """Whether a formula goes on in the box: a sign, a factor or an inequality before it."""
+    if re.search(r"(?:[-+−*/^<>≤≥≠±·×]|\\(?:cdot|times|pm|mp|div|leq?|geq?|neq?))$", before):
+        return not before.endswith(("=>", "->", "⇒", "→"))
+    return bool(re.search(r"[0-9})]$|(?<![A-Za-z])[A-Za-z]$", before)) and not before.endswith("a")
+
+
+def _unit_before_the_end(text: str) -> str:
+    """A known unit at the start of a text if its sentence ends behind it."""
+    words = re.split(r"(?:[.,;!?)](?:\s|$)|[*_]+|$)", text, maxsplit=1)[0].strip()
+    if words and (unit_key(words) is not None or words in ("%", r"\%", "percent")):
+        return words
+    return unit_behind(words.split(), 0).strip() if words else ""
+
+
+# -- final statements -----------------------------------------------------------------------------
+
+
+def _last_statement(text: str) -> str | None:
+    """What the last "the answer is" says, to the end of its sentence."""
+    last = None
+    if "nswer" in text or "NSWER" in text:
+        last = max(_STATEMENT.finditer(text), key=lambda m: m.start(), default=None)
+    if last is None:
+        return None
+    rest = text[last.end() :].lstrip(" \t*_:")
+    rest = rest.lstrip("\n \t*_")
+    match = _FORMULA.match(rest)
+    line = rest if match and "\n" in match[0] else rest.split("\n", 1)[0]
+    if match and "\n" in match[0]:
+        line = rest[: match.end()] + rest[match.end() :].split("\n", 1)[0]
+    if not line.strip(" .*_"):
+        return None
+    found = _of_line(line, first=True)
+    if found is None:
+        words = _sentence(line).replace("$", " ").strip(" *_\"'“”`")
+        found = words if len(words) <= 60 else ""
+    return found
+
+
+def _sentence(line: str) -> str:
+    """Up to the full stop that ends the first sentence."""
+    match = re.search(r"(?<=[^A-Z.])[.!?](?=[\s*_\"”)]|$)", line)
+    return line[: match.start()] if match else line
+
+
+# -- the last formula -----------------------------------------------------------------------------
+
+
+def _last_formula(text: str) -> str:
+    """The last formula of the last line that has one."""
+    text = text.rstrip()
+    for closing, opening in ((r"\]", r"\["), ("$$", "$$"), (r"\end{", r"\begin{")):
+        tail = text[text.rfind("\n") + 1 :] if closing == "$$" else text
+        if closing in tail[-40:] and "\n" in text:
+            start = text.rfind(opening, 0, text.rfind(closing))
+            match = _FORMULA.match(text, start) if start >= 0 else None
+            if match and not text[match.end() :].strip(" .*\n"):
+                return _content(match)
+    end = len(text)
+    while end > 0:
+        start = text.rfind("\n", 0, end) + 1
+        line = text[start:end]
+        if line.strip():
+            found = _of_line(line)
+            if found is not None:
+                return found
+        end = start - 1
+    return ""
+
+
+def _content(match: re.Match[str]) -> str:
+    for name in ("display", "dollars", "round", "square"):
+        if match[name] is not None:
+            return match[name].strip()
+    name, body = match["name"], match["body"]
+    if re.fullmatch(r"(?:equation|align|gather|multline|displaymath|math)\*?", name):
+        return body.strip()
+    return match[0]
+
+
+def _of_line(line: str, first: bool = False) -> str | None:
+    r"""The last (or first) formula of a line with its unit; "" if it is cut off, None if none."""
+    pieces: list[tuple[str, str]] = []  # ("formula" or "prose", text)
+    position = 0
+    if "$" in line or "\\" in line:
+        scan = 0
+        while True:
+            match = _FORMULA.search(line, scan)
+            if match is None:
+                break
+            if not _is_formula(match):
+                scan = match.start() + 1
+                continue
+            pieces.append(("prose", line[position : match.start()]))
+            pieces.append(("formula", _content(match)))
+            position = scan = match.end()
+    pieces.append(("prose", line[position:]))
+    if first:
+        return _first_of(pieces)
+    if _is_cut(pieces[-1][1]):
+        return ""
+    for k in range(len(pieces) - 1, -1, -1):
+        kind, piece = pieces[k]
+        if kind == "formula":
+            unit = _unit_before_the_end(pieces[k + 1][1])
+            return f"{piece} {unit}" if unit else piece
+        runs = runs_of(piece)
+        if runs:
+            return runs[-1]
+    return None
+
+
+def _first_of(pieces: list[tuple[str, str]]) -> str | None:
+    """What stands first, with what commas and "and" join to it."""
+    found, joins = [], []
+    for k, (kind, piece) in enumerate(pieces):
+        if kind == "formula":
+            unit = _unit_before_the_end(pieces[k + 1][1])
+            found.append(f"{piece} {unit}" if unit else piece)
+            between = pieces[k + 1][1]
+            if k + 2 < len(pieces) and _AND.fullmatch(between):
+                joins.append(" or " if "or" in between else ", ")
+                continue
+            break
+        if joins:
+            continue
+        runs = runs_of(_sentence(piece) if k == len(pieces) - 1 else piece)
+        if runs and _is_cut(piece):
+            return ""
+        if _TURNS.search(piece.split(runs[0])[0] if runs else piece):
+            return None
+        if runs and k == len(pieces) - 1:
+            return runs[0]
+        if k == len(pieces) - 1:
+            return "" if _is_cut(piece) else None
+    text = found[0]
+    for join, part in zip(joins, found[1:], strict=False):
+        text += join + part
+    return text
+
+
+def _is_formula(match: re.Match[str]) -> bool:
+    """Between two dollars stands mathematics, not a sentence between two prices."""
+    inside = match["dollars"]
+    if inside is None:
+        return True
+    if inside[0].isspace() != inside[-1].isspace():
+        return False
+    return not _SENTENCE_INSIDE.search(_IN_TEXT.sub("", inside))
+
+
+def _is_cut(prose: str) -> bool:
+    """Whether a formula begins here that the end of the text cuts off."""
+    if re.search(r"\\[(\[]|\\begin\{|\$\$", prose):
+        return True
+    dollar = re.search(r"(?<!\\)\$(?![0-9\s.,]*[0-9](?:[0-9.,]*)(?:[\s.,;:!?)*\"]|$))", prose)
+    if dollar and dollar.end() < len(prose):
+        return True
+    depth = 0
+    for sign in _BRACES.findall(prose):
+        depth += (sign == "{") - (sign == "}")
+    return depth > 0

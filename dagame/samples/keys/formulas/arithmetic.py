@@ -1,0 +1,208 @@
+"""Sums, products and quotients of exact values, quotients in lowest terms."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+from .values import (
+    HALF,
+    ONE,
+    UNIT,
+    ZERO,
+    Atom,
+    Monomial,
+    NoValue,
+    Polynomial,
+    Value,
+    number,
+    place_of,
+    product_of,
+    reduced,
+    scaled,
+    sum_of,
+)
+
+
+def add(a: Value, b: Value) -> Value:
+    """a + b."""
+    if a.below == b.below and len(a.below) == 1:
+        return Value(sum_of(a.above, b.above), a.below)
+    above = sum_of(product_of(a.above, b.below), product_of(b.above, a.below))
+    return quotient(above, product_of(a.below, b.below))
+
+
+def negative(a: Value) -> Value:
+    """-a."""
+    return Value(scaled(a.above, -ONE), a.below)
+
+
+def subtract(a: Value, b: Value) -> Value:
+    """a - b."""
+    return add(a, negative(b))
+
+
+def multiply(a: Value, b: Value) -> Value:
+    """a b."""
+    above = product_of(a.above, b.above)
+    if len(a.below) == len(b.below) == 1:
+        return Value(above, a.below)
+    return quotient(above, product_of(a.below, b.below))
+
+
+def divide(a: Value, b: Value) -> Value:
+    """a/b, or `NoValue` if b is zero."""
+    if not b.above:
+        raise NoValue("division by zero")
+    return quotient(product_of(a.above, b.below), product_of(a.below, b.above))
+
+
+def quotient(above: Polynomial, below: Polynomial) -> Value:
+    """Lowest terms: no roots, no i, no sine and no common factor below, leading coefficient 1."""
+    for _ in range(24):
+        if not below:
+            raise NoValue("division by zero")
+        if len(below) == 1:
+            return _by_monomial(above, below)
+        common = _common_monomial(below)
+        if common:
+            above, below = product_of(above, {common: ONE}), product_of(below, {common: ONE})
+        factor = _conjugate(below)
+        if factor is None:
+            break
+        above, below = product_of(above, factor), product_of(below, factor)
+    else:
+        raise NoValue("too many roots below")
+    if not above:
+        return number(0)
+    inverse = _inverse_of_number(below)
+    if inverse is not None:
+        return Value(product_of(above, inverse), {UNIT: ONE})
+    above, below = _cancelled(above, below)
+    if len(below) == 1:
+        return _by_monomial(above, below)
+    first = 1 / below[max(below, key=place_of)]
+    return Value(scaled(above, first), scaled(below, first))
+
+
+def _common_monomial(below: Polynomial) -> Monomial:
+    """The inverse of the letters and other free atoms that all terms share."""
+    first, *rest = (dict(m) for m in below)
+    free = (a for a in first if a.kind not in ("prime", "root", "sin", "i"))
+    least = {a: min(first[a], *(m.get(a, ZERO) for m in rest)) for a in free}
+    for m in rest:  # negative powers, to clear fractions in fractions
+        for a, e in m.items():
+            if e < 0 and a not in first:
+                least[a] = min(e, *(n.get(a, ZERO) for n in rest))
+    return tuple(sorted((a, -e) for a, e in least.items() if e))
+
+
+def _by_monomial(above: Polynomial, below: Polynomial) -> Value:
+    ((monomial, c),) = below.items()
+    inverse, rest = [], []
+    for atom, e in monomial:
+        if atom.kind == "root":  # B^(-e) = B^(1-e) / B
+            inverse.append((atom, 1 - e))
+            rest.append(atom.base)
+        elif atom.kind == "sin":
+            inverse.append((atom, ONE))
+            rest.append({UNIT: ONE, ((atom.base, Fraction(2)),): -ONE})
+        else:
+            inverse.append((atom, -e))
+    factor, upside_down, _ = reduced(dict(inverse))
+    above = product_of(above, {upside_down: factor / c})
+    if not rest:
+        return Value(above, {UNIT: ONE})
+    below = {UNIT: ONE}
+    for base in rest:
+        below = product_of(below, base)
+    return quotient(above, below)
+
+
+def _conjugate(below: Polynomial) -> Polynomial | None:
+    """What to multiply with so that one square root (of a number or sum), i or sine is gone."""
+    for atom in sorted({a for m in below for a, _ in m}):
+        exponents = {e for m in below for a, e in m if a == atom}
+        if atom.kind in ("i", "sin") or (atom.kind in ("prime", "root") and exponents == {HALF}):
+            odd = exponents
+        else:
+            continue
+        return {m: -c if any(a == atom and e in odd for a, e in m) else c for m, c in below.items()}
+    return None
+
+
+def _inverse_of_number(below: Polynomial) -> Polynomial | None:
+    """1/below for sums of roots of numbers, by linear equations over the fractions."""
+    orders: dict[Atom, int] = {}
+    for monomial in below:
+        for atom, e in monomial:
+            if atom.kind != "prime":
+                return None
+            orders[atom] = math.lcm(orders.get(atom, 1), e.denominator)
+    size = math.prod(orders.values())
+    if size > 16:
+        return None
+    basis: list[Monomial] = [UNIT]
+    for atom, order in sorted(orders.items()):
+        steps = [Fraction(k, order) for k in range(order)]
+        basis = [(*m, (atom, e)) if e else m for m in basis for e in steps]
+    rows = [[ZERO] * (size + 1) for _ in basis]
+    place = {m: k for k, m in enumerate(basis)}
+    for k, m in enumerate(basis):
+        for n, c in product_of(below, {m: ONE}).items():
+            rows[place[n]][k] = c
+    rows[0][size] = ONE
+    solution = _solved(rows)
+    return {m: c for m, c in zip(basis, solution, strict=True) if c}
+
+
+def _solved(rows: list[list[Fraction]]) -> list[Fraction]:
+    for k in range(len(rows)):
+        pivot = next((r for r in range(k, len(rows)) if rows[r][k]), None)
+        if pivot is None:
+            raise NoValue("division by zero")
+        rows[k], rows[pivot] = rows[pivot], rows[k]
+        rows[k] = [x / rows[k][k] for x in rows[k]]
+        for r in range(len(rows)):
+            if r != k and (by := rows[r][k]):
+                rows[r] = [x - by * y for x, y in zip(rows[r], rows[k], strict=True)]
+    return [row[-1] for row in rows]
+
+
+def _cancelled(above: Polynomial, below: Polynomial) -> tuple[Polynomial, Polynomial]:
+    """Without the common factor, found by sympy in the atoms as free letters."""
+    from sympy import QQ, lex
+    from sympy.polys.rings import PolyRing
+
+    atoms = sorted({a for m in (*above, *below) for a, _ in m})
+    order = {
+        a: math.lcm(*(e.denominator for m in (*above, *below) for b, e in m if a == b))
+        for a in atoms
+    }
+    least = {a: [min(dict(m).get(a, ZERO) for m in part) for part in (above, below)] for a in atoms}
+    ring = PolyRing([f"a{k}" for k in range(len(atoms))], QQ, lex)
+
+    def dense(part: Polynomial, which: int) -> Any:
+        terms = {}
+        for m, c in part.items():
+            e = dict(m)
+            place = tuple(int((e.get(a, ZERO) - least[a][which]) * order[a]) for a in atoms)
+            terms[place] = QQ(c.numerator, c.denominator)
+        return ring.from_dict(terms)
+
+    def sparse(part: Any, shift: dict[Atom, Fraction]) -> Polynomial:
+        result: Polynomial = {}
+        for place, c in part.terms():
+            pairs = zip(atoms, place, strict=True)
+            exponents = ((a, Fraction(int(k), order[a]) + shift[a]) for a, k in pairs)
+            monomial = tuple((a, e) for a, e in exponents if e)
+            result[monomial] = Fraction(int(c.numerator), int(c.denominator))
+        return result
+
+    top, bottom = dense(above, 0), dense(below, 1)
+    if max(max(sum(m) for m in part) for part in (top, bottom)) > 60:
+        raise NoValue("too large a power")
+    top, bottom = top.cancel(bottom)
+    shift = {a: least[a][0] - least[a][1] for a in atoms}
+    return sparse(top, shift), sparse(bottom, dict.fromkeys(atoms, ZERO))
