@@ -25,7 +25,8 @@ test-oldest: .venv-oldest/.installed
 define depend
 	$(1)/bin/dagame doctor
 	$(1)/bin/pytest -n 2 -m dependency $$($(1)/bin/python tests/dependencies.py)
-	$(1)/bin/dagame demo --steps 20 --problems 20 --out $(1)/demo
+	$(1)/bin/dagame demo --steps 20 --problems 12 --out $(1)/demo --json $(1)/demo.json
+	$(1)/bin/python .ci/gain.py $(1)/demo.json
 endef
 
 # The cases of tests/torture, this many times as often as in `make test`, with fresh random seeds.

@@ -118,7 +118,7 @@ def verdict(
     if newest is None:
         return "never tested"
     low, high = Version(oldest or newest), Version(newest)
-    if version.public in (low.public, high.public):
+    if Version(version.public) in (low, high):
         return "tested"
     if version > high:
         return "newer than tested"
