@@ -25,9 +25,11 @@ from .dual import dual_solve
 from .loop import NO_VALUE, LoopResult, Pace, index_like, iterate
 from .mirror import Mirror
 from .newton import Newton, even_start, strengths
+from .proximal import ascend
 
 _CVXPY_GAP = 1e-6
 _SINGLE_GAP = 1e-6
+_POLISH = 10
 
 Method = Callable[[AlignmentGame, float, int], "LoopResult | None"]
 
@@ -54,8 +56,8 @@ def solve(
         method: "auto", "closed_form", "anderson", "newton", "mirror", "best_response", "dual", "convex"
             (cvxpy), or a solver object such as `Mirror(step_size=0.1)`. "auto" decides in this
             order: the closed form if there is one; for hard sets and kinks the dual in few
-            multipliers, or cvxpy where other terms have no exponential form; Newton where L is
-            unknown and a Hessian known; else Anderson, and Newton for the games it leaves.
+            multipliers, or cvxpy and mirror steps in the set where other terms have no exponential form;
+            Newton where L is unknown and a Hessian known; else Anderson, and Newton for the games it leaves.
         tol: relative gap, gap <= tol * max(beta, |J|): `distance_bound` is then at most
             tol * max(1, |J|/beta), and a game times a constant is the same game. max(tol, 1e-6) for hard
             sets and kinks in single precision, whose gap is the rounding of the policy.
@@ -155,7 +157,7 @@ def _auto(game: AlignmentGame, tol: float, max_steps: int, pace: Pace) -> tuple[
         found = dual_solve(game)
         if found is not None:
             return "dual", _judged(game, found, tol)
-        return "convex", _convex(game, tol, max_steps)
+        return _constrained(game, tol, max_steps)
     return _iterated(game, tol, max_steps, pace)
 
 
@@ -243,6 +245,52 @@ def _convex(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:
     statuses[feasible] = Status.STALLED
     steps = np.zeros(len(feasible), dtype=int)
     return _judged(game, LoopResult(log_nu, steps, statuses, [], []), max(tol, _CVXPY_GAP))
+
+
+def _constrained(game: AlignmentGame, tol: float, max_steps: int) -> tuple[str, LoopResult]:
+    """A term with multipliers beside others: cvxpy, and mirror steps inside the set from where it ends.
+
+    Those also start from the reference, where cvxpy fails or the sum is concave only by its KL (T6).
+    """
+    try:
+        name, result = "convex", _convex(game, tol, max_steps)
+    except (NotConcave, NotConverged):
+        name, result = "proximal", _unsolved(game)
+    again = np.flatnonzero(
+        (result.statuses == Status.STALLED)
+        | ((result.statuses == Status.SOLVED) & (_relative_gaps(game, result) > tol))
+    )
+    if not again.size:
+        return name, result
+    rest = game.rows(index_like(game.log_reference, again))
+    start = namespace(game.log_reference).take(
+        result.log_policy, index_like(game.log_reference, again), axis=0
+    )
+    rounds = min(max_steps, _POLISH if name == "convex" else 100 * _POLISH)
+    found = ascend(rest, start, tol, rounds)
+    if found is None:
+        return name, result
+    log_nu, y = (like(part, game.log_reference) for part in found)
+    empty = np.full(len(again), Status.STALLED, dtype=object)
+    moved = LoopResult(log_nu, np.full(len(again), rounds), empty, [], [], y)
+    moved = _judged(rest, moved, tol)
+    if name == "convex":  # cvxpy's own accuracy is enough where these steps do not better it
+        moved = _judged(rest, moved, max(tol, _CVXPY_GAP))
+    if len(again) < len(result.statuses):
+        return f"{name}+proximal", _replaced(result, moved, again)
+    return f"{name}+proximal" if name == "convex" else name, moved
+
+
+def _unsolved(game: AlignmentGame) -> LoopResult:
+    """The reference, on which nothing has been tried."""
+    size = game.log_reference.shape[0]
+    statuses = np.full(size, Status.STALLED, dtype=object)
+    return LoopResult(game.log_reference, np.zeros(size, dtype=int), statuses, [], [])
+
+
+def _relative_gaps(game: AlignmentGame, result: LoopResult) -> np.ndarray:
+    proof = certify_log(game, result.log_policy, multipliers=result.multipliers)
+    return np.abs(to_numpy(proof.relative_gap))
 
 
 def _dual(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:
