@@ -18,6 +18,7 @@ from ..solution import History, Solution, Status
 from .anderson import Anderson
 from .base import Solver, pick, require_gradient
 from .best_response import BestResponse
+from .causes import causes
 from .chunks import in_pieces, piece_size
 from .closed_form import closed_form
 from .convex import convex_solve
@@ -351,7 +352,7 @@ def _assembled(
         history=History(values, gaps, dynamic=name),
         multipliers=_reshaped(result.multipliers, batch),
         seconds=seconds,
-        notes=result.notes,
+        notes=causes(game, result.statuses == Status.INFEASIBLE, result.notes),
     )
 
 
