@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, like, namespace, to_numpy
+from ..arrays import LOG_ZERO, Array, like, logsumexp, namespace, to_numpy
 from ..certificate import certify_log, not_provable
 from ..errors import InvalidObjective, NotConcave, NotConverged
 from ..game import AlignmentGame
-from ..objectives.base import Objective
+from ..objectives.base import Objective, weighted
 from ..solution import History, Solution, Status
 from .anderson import Anderson
 from .base import Solver, pick, require_gradient
@@ -341,7 +341,8 @@ def _assembled(
     log_nu = pick(lost, inner.log_reference, result.log_policy)
     log_nu = xp.reshape(log_nu, (*batch, *inner.log_reference.shape[-2:]))
     log_pi = _lifted(game, log_nu)
-    values = game.beta * np.reshape(np.asarray(result.values), (len(result.values), *batch))
+    record = np.asarray(result.values) + to_numpy(_left_out(game, inner))
+    values = game.beta * np.reshape(record, (len(result.values), *batch))
     gaps = game.beta * np.reshape(np.asarray(result.gaps), (len(result.gaps), *batch))
     return Solution(
         game=game,
@@ -354,6 +355,16 @@ def _assembled(
         seconds=seconds,
         notes=causes(game, result.statuses == Status.INFEASIBLE, result.notes),
     )
+
+
+def _left_out(game: AlignmentGame, inner: AlignmentGame) -> Array:
+    """sum_x w_x log of the reference's mass on the answers that the inner game keeps (B,)."""
+    if inner.answer_map.kind != "identity" or game.forbidden is None:
+        return 0 * inner.weights[..., 0]
+    flat = game.on_answers().flat()
+    xp = namespace(flat.log_reference)
+    kept = logsumexp(xp.where(inner.support, flat.log_reference, LOG_ZERO))
+    return weighted(kept, flat.weights)
 
 
 def _reshaped(multipliers: Array | None, batch: tuple[int, ...]) -> Array | None:
