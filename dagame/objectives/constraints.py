@@ -15,8 +15,8 @@ from ..scalar import increasing_root
 from ..simplex import log_kl
 from .base import DualForm, Objective, check_strength, fit_oracle, pairing, sunk, weighted
 from .dual import dual_log_policy, solve_dual
-from .projection import compiled, project
-from .sets import ConstraintSet, Groups, Parity, Restricted, Rows, clashing
+from .projection import Program, compiled, compiled_on, project
+from .sets import ConstraintSet, Groups, Parity, Polytope, Restricted, Rows, clashing
 
 _TOLERANCE, _TOLERANCE_SINGLE = 1e-8, 1e-6
 _REACH = 1e9
@@ -150,19 +150,61 @@ class HardConstraint(_OnSet):
         return 0 * log_nu
 
     def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
-        """Answers that the set gives no mass."""
-        return self._shut(log_nu0)
+        """Answers that no point of the set on the reference's support gives any mass.
+
+        Beyond those of a row of one sign and bound 0 they take a small program for each support, and are
+        looked for in batches of up to 32 different ones; where they are not known the bounds are looser.
+        """
+        shut, found = self._shut(log_nu0), self._programs(log_nu0, weights)
+        if found is None:
+            return shut
+        xp, (m, n) = namespace(log_nu0), log_nu0.shape[-2:]
+        closed = np.stack([p.closed_answers(m, n)[0] for p in found]).reshape(log_nu0.shape)
+        closed = xp.asarray(closed, device=log_nu0.device) & (log_nu0 > LOG_ZERO / 2)
+        if not bool(xp.any(closed)):
+            return shut
+        return closed if shut is None else closed | shut
+
+    def _programs(self, log_nu0: Array, weights: Array) -> list[Program] | None:
+        """The set on the support of each game of a batch; None for a single part, or too many supports."""
+        if len(self.set.parts()) == 1 and not isinstance(self.set, Polytope | Parity | Restricted):
+            return None
+        live = np.reshape(to_numpy(log_nu0) > LOG_ZERO / 2, (-1, *log_nu0.shape[-2:]))
+        return compiled_on(self.set, live, weights)
+
+    def _table(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
+        """-G_i / w and h, a row that every policy meets replaced by 0 <= 1: it has no price."""
+        rows, xp = self._rows(log_nu), namespace(log_nu)
+        matrix, bound = self._matrix(log_nu, weights), like(rows.bound, log_nu)
+        most = xp.sum(xp.max(matrix, axis=-1), axis=-1)
+        idle = xp.asarray(~rows.equal, device=log_nu.device) & (most <= bound + 1e-15)
+        table = -xp.where(idle[..., None, None], 0.0, matrix) / weights[..., None, :, None]
+        table = xp.broadcast_to(table, (*log_nu.shape[:-2], *table.shape[-3:]))
+        return table, xp.where(idle, 1.0, bound)
 
     def dual_form(self, log_nu0: Array, weights: Array) -> DualForm:
-        """u = -sum_i y_i G_i / w, a row that every policy meets replaced by 0 <= 1: it has no price."""
-        rows, xp = self._rows(log_nu0), namespace(log_nu0)
-        matrix, bound = self._matrix(log_nu0, weights), like(rows.bound, log_nu0)
-        positive = xp.asarray(~rows.equal, device=log_nu0.device)
-        most = xp.sum(xp.max(matrix, axis=-1), axis=-1)
-        idle = positive & (most <= bound + 1e-15)
-        table = -xp.where(idle[..., None, None], 0.0, matrix) / weights[..., None, :, None]
-        table = xp.broadcast_to(table, (*log_nu0.shape[:-2], *table.shape[-3:]))
-        return DualForm(table, xp.where(idle, 1.0, bound), positive)
+        """u = -sum_i y_i G_i / w, y_i >= 0 on inequalities that some point of the set meets with room.
+
+        One that is tight on the whole set is an equality: its multiplier has no sign, and would have no
+        bound. A row that follows from the others is 0 <= 1, which has no price.
+        """
+        (table, bound), xp = self._table(log_nu0, weights), namespace(log_nu0)
+        equal, found = self._rows(log_nu0).equal, self._programs(log_nu0, weights)
+        free = ~equal
+        if found is not None:
+            m, n = log_nu0.shape[-2:]
+            spare = [(p.matrix[0, m:, : m * n] == 0).all(axis=-1) for p in found]
+            spare = np.stack([s & ~p.empty[0] for s, p in zip(spare, found, strict=True)])
+            room = np.stack([p.open[0, m * n :] | (p.empty[0] & ~equal) for p in found])
+            if spare.any() or (room != ~equal).any():
+                shape = (*log_nu0.shape[:-2], len(equal))
+                free, spare = (
+                    room.reshape(shape),
+                    xp.asarray(spare.reshape(shape), device=table.device),
+                )
+                table = xp.where(spare[..., None, None], 0.0, table)
+                bound = xp.where(spare, 1.0, bound + like(np.zeros(shape), table))
+        return DualForm(table, bound, xp.asarray(free, device=log_nu0.device))
 
     def project(self, log_nu: Array, weights: Array) -> Array:
         """argmin_{q in C} sum_x w_x KL(q_x || nu_x), by its dual; nu itself where it is in C."""
@@ -186,10 +228,15 @@ class HardConstraint(_OnSet):
         self, log_nu: Array, weights: Array, residual: Array, support: Array
     ) -> Array | None:
         """y of the least squares fit to the residual, y >= 0 on inequalities."""
-        form, xp = self.dual_form(log_nu, weights), namespace(log_nu)
+        xp = namespace(log_nu)
+        on_support = xp.where(support, 0 * log_nu, LOG_ZERO)
+        form = self.dual_form(on_support, weights)
         oracle = fit_oracle(form, log_nu, weights, residual, support)
         start = 0 * form.rows[..., 0, 0] + xp.astype(form.positive, log_nu.dtype)
-        y = barrier_minimise(oracle, xp.reshape(start, (-1, start.shape[-1])), form.positive)
+        positive = form.positive
+        if positive.ndim > 1:
+            positive = xp.reshape(positive, (-1, positive.shape[-1]))
+        y = barrier_minimise(oracle, xp.reshape(start, (-1, start.shape[-1])), positive)
         return xp.reshape(y, start.shape)
 
     def linearise(
@@ -198,9 +245,9 @@ class HardConstraint(_OnSet):
         """c = y . h, u = -G'y / w: 0 <= c + <u, nu> on C."""
         if multipliers is None:
             return 0 * weighted(log_target[..., 0], weights), 0 * log_target
-        form, xp = self.dual_form(log_target, weights), namespace(log_target)
-        u = xp.sum(multipliers[..., None, None] * form.rows, axis=-3)
-        return xp.sum(multipliers * form.bound, axis=-1), u
+        (rows, bound), xp = self._table(log_target, weights), namespace(log_target)
+        u = xp.sum(multipliers[..., None, None] * rows, axis=-3)
+        return xp.sum(multipliers * bound, axis=-1), u
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """0; the rows are constraints."""

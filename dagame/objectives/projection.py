@@ -38,7 +38,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, float64, like, log, namespace
+from ..arrays import LOG_ZERO, Array, float64, like, log, namespace, to_numpy
 from .sets import ConstraintSet, Rows
 
 _LEAST = 1e-20
@@ -54,6 +54,9 @@ _RUNAWAY = 1e60
 """Prices beyond this belong to a set that has no point."""
 
 _ROUNDS = 100
+
+_SUPPORTS = 32
+"""Most different supports of a batch on which a hard set is compiled."""
 
 
 class Projection(NamedTuple):
@@ -209,21 +212,39 @@ def _length(change: Array, done: Array) -> Array:
 
 def compiled(chosen: ConstraintSet, m: int, n: int, weights: Array) -> Program:
     """The program of a set for context weights (m,) or (G, m), kept for the next call."""
-    from ..arrays import to_numpy
-
     w = to_numpy(weights).astype(np.float64).reshape(-1, m)
     w = w / w.sum(axis=-1, keepdims=True)
-    if len(w) > 1:
-        plain = chosen.rows(m, n, np.zeros(m)).matrix
-        if np.array_equal(plain, chosen.rows(m, n, np.ones(m)).matrix):
-            w = w[:1]
+    if len(w) > 1 and not _weighs(chosen, m, n):
+        w = w[:1]
     return _compiled(chosen, m, n, w.tobytes())
 
 
-@functools.lru_cache(maxsize=64)
-def _compiled(chosen: ConstraintSet, m: int, n: int, weights: bytes) -> Program:
+def compiled_on(chosen: ConstraintSet, live: np.ndarray, weights: Array) -> list[Program] | None:
+    """The programs of a set on the answers `live` (B, m, n) of each game; None: more than 32 different."""
+    size, m, n = live.shape
+    w = to_numpy(weights).astype(np.float64).reshape(-1, m)
+    w = np.broadcast_to(w / w.sum(axis=-1, keepdims=True), (size, m))
+    if not _weighs(chosen, m, n):
+        w = np.full((size, m), 1 / m)
+    keys = [(row.tobytes(), mask.tobytes()) for row, mask in zip(w, live, strict=True)]
+    if len(set(keys)) > _SUPPORTS:
+        return None
+    return [_compiled(chosen, m, n, *key) for key in keys]
+
+
+def _weighs(chosen: ConstraintSet, m: int, n: int) -> bool:
+    """Whether the rows depend on the weights of the contexts."""
+    plain = chosen.rows(m, n, np.zeros(m)).matrix
+    return not np.array_equal(plain, chosen.rows(m, n, np.ones(m)).matrix)
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(
+    chosen: ConstraintSet, m: int, n: int, weights: bytes, live: bytes | None = None
+) -> Program:
     w = np.frombuffer(weights).reshape(-1, m)
-    built = [stated(chosen.rows(m, n, row), m, n) for row in w]
+    on = None if live is None else np.frombuffer(live, dtype=bool)
+    built = [stated(chosen.rows(m, n, row), m, n, on) for row in w]
     opened = _opened(Program(*(np.stack(part) for part in zip(*built, strict=True))), w, n)
     return _independent(opened, m)
 
