@@ -12,6 +12,7 @@ import numpy as np
 from .._display import Column, Exported, table_html
 from ..game import AlignmentGame
 from ..library import random_game
+from ..objectives import Objective
 from ..simplex import kl
 
 PAGES = {
@@ -206,6 +207,15 @@ def bregman(game: AlignmentGame, p: Any, q: Any) -> Any:
     slope = np.where(game.answer_support, phi.reward(q, w), 0)
     linear = ((slope * (p - q)).sum(-1) * w).sum(-1)
     return phi.value(q, w) + linear - phi.value(p, w)
+
+
+OUTSIDE = "the value is -infinity at random marginals; its own row compares inside the domain"
+
+
+def outside(phi: Objective, weights: Any, *points: Any) -> bool:
+    """Whether an objective of the user's own has a domain that some of the points are outside of."""
+    own = any(part.own for _, part in phi.terms())
+    return own and not all(np.isfinite(phi.value(p, weights)).all() for p in points)
 
 
 def random_pairs(game: AlignmentGame, rng: np.random.Generator) -> tuple[Any, Any]:

@@ -99,12 +99,7 @@ def fitting_sizes(objective: Objective, most: int = 3) -> list[tuple[int, int]]:
     tables = [
         np.shape(getattr(part, name)) for _, part in objective.terms() for name in part.tables
     ]
-    sizes = [
-        (shape[-2] if len(shape) > 1 and shape[-2] > 1 else m, shape[-1])
-        for shape in tables
-        if shape
-        for m in (1, 2, 3)
-    ]
+    sizes = [_size(shape, m) for shape in tables for m in (1, 2, 3)]
     found, last = [], None
     for m, n in dict.fromkeys([*sizes, *_SIZES]):
         try:
@@ -124,6 +119,12 @@ def fitting_sizes(objective: Objective, most: int = 3) -> list[tuple[int, int]]:
             f"{objective!r} fits none of the sizes {list(_SIZES)} (contexts, answers)."
         )
     return found
+
+
+def _size(shape: tuple[int, ...], m: int) -> tuple[int, int]:
+    """Contexts and answers of a table (n,), (m, n) or (*batch, m, n); m contexts where it has one row."""
+    *_, rows, n = (1, *shape)
+    return (rows if rows > 1 else m), n
 
 
 def probe(objective: Objective, sizes: list[tuple[int, int]], games: int, seed: int) -> list[str]:

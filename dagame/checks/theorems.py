@@ -14,11 +14,13 @@ from ..simplex import kl, total_variation
 from ..solvers import BestResponse, Mirror, run, solve
 from ..solvers.closed_form import closed_form
 from .base import (
+    OUTSIDE,
     Violations,
     a_policy,
     bregman,
     check,
     mean_kl,
+    outside,
     random_pairs,
     relative,
     with_traces,
@@ -33,6 +35,8 @@ def _gradient(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     direction = rng.normal(size=inside.shape)
     direction = 1e-2 * (direction - direction.mean(-1, keepdims=True)) / game.n
     phi, w, h = game.objective, game.weights, 1e-3
+    if outside(phi, w, inside):
+        return OUTSIDE
     rise = phi.value(inside + h * direction, w) - phi.value(inside - h * direction, w)
     slope = ((phi.reward(inside, w) * direction).sum(-1) * w).sum(-1)
     scale = np.abs(phi.value(inside, w)) * 1e-16 / h
@@ -45,6 +49,8 @@ def _concave(game: AlignmentGame, rng: np.random.Generator) -> Violations:
         return "a kink or hard set is concave by its dual"
     phi, w = game.objective, game.weights
     p, q = (rng.dirichlet(np.ones(game.n), (*game.batch_shape, game.contexts)) for _ in range(2))
+    if outside(phi, w, p, q):
+        return OUTSIDE
     rho, base = game.transfer, np.full(game.n, 1 / game.n)
 
     def value(nu: Any) -> Any:
@@ -59,6 +65,8 @@ def _curvature(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     if game.objective.has_multipliers:
         return "a kink or hard set has no curvature"
     p, q = random_pairs(game, rng)
+    if outside(game.objective, game.weights, p, q):
+        return OUTSIDE
     b, distance = bregman(game, p, q), mean_kl(game, p, q)
     mu = game.objective.curvature_for(game.weights)
     smooth = game.objective.smoothness
@@ -75,6 +83,8 @@ def _payoff(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     game = with_traces(game, rng, channel=bool(rng.integers(2)))
     policy = a_policy(game, rng)
     nu, q = game.marginals(policy), game.marginals(a_policy(game, rng))
+    if outside(game.objective, game.weights, nu, q):
+        return OUTSIDE
     value = game.value(policy)
     first = np.abs(game.payoff(policy, q) - value - bregman(game, nu, q))
     second = np.abs(game.payoff(policy, game.target_reply(nu)) - value)
@@ -154,6 +164,8 @@ def _certificate(game: AlignmentGame, rng: np.random.Generator) -> Violations:
         if game.answer_map.deterministic and not kinked
         else None
     )
+    if target is not None and outside(game.objective, game.weights, target):
+        return OUTSIDE
     found = certify(game, policy, target)
     distance = mean_kl(game, policy, solution.policy)
     worst = np.maximum(best - found.upper_bound, found.value - best)

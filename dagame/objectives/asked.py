@@ -14,6 +14,8 @@ from ..arrays import Array, is_array, log, namespace, to_numpy
 from ..errors import DagameError, InvalidObjective
 from .base import Objective
 
+_PIECE = 3 << 12
+"""Numbers in one call: arrays of less than 128 kB are taken from memory that is already mapped."""
 _MOST = 1 << 21
 _BATCH = 1e-6
 _AXES = "(*batch, contexts, answers)"
@@ -41,7 +43,7 @@ class Asked:
 
     def values(self, nu: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
         """Phi (K,) at marginals (K, m, n) of the first game."""
-        size = max(1, _MOST // (self.m * self.n))
+        size = max(1, _PIECE // (self.m * self.n))
         parts = [self._values(nu[k : k + size], weights) for k in range(0, len(nu), size)]
         return np.concatenate(parts)
 

@@ -19,13 +19,13 @@ from ..errors import InvalidObjective
 from .asked import Asked
 from .base import Objective
 from .causes import likely_cause
-from .conditions import Checked, Condition, of_concavity, of_gradient
+from .conditions import CONCAVE, Checked, Condition, of_concavity, of_gradient, of_smoothness
 from .differences import OFFSETS, along, directions, slopes, stated_slopes
 from .facts import check_bound, check_facts
 
 _ATTRIBUTE = "_dagame_checked"
 _MIXED = (0.1, 0.001)
-_LINES = 3
+_LINES = 2
 
 
 def checked_terms(
@@ -49,20 +49,21 @@ def conditions_of(
     objective: Objective, found: Sequence[Checked | None], mu: float, beta: float
 ) -> tuple[Condition, ...]:
     """What a certificate of the objective stands on, term by term; `mu` is the whole sum's curvature."""
-    terms = objective.terms()
-    said: list[Condition] = []
-    for (_, part), seen in zip(terms, found, strict=True):
-        if part.own:
-            said.append(of_gradient(type(part).__name__, seen))
-    whole = objective.concave
-    if not any(part.own for _, part in terms):
-        said.append(of_concavity("", whole, mu, False, None))
-    elif whole is not False or beta + mu > 0:
-        for (factor, part), seen in zip(terms, found, strict=True):
-            if part.own and factor:
-                state = part.concave
-                bent = part.stated_curvature()
-                said.append(of_concavity(type(part).__name__, state, bent, True, seen))
+    parts = [(f, o, seen) for (f, o), seen in zip(objective.terms(), found, strict=True) if f]
+    own = [(f, o, seen) for f, o, seen in parts if o.own]
+    said = [of_gradient(type(o).__name__, seen) for _, o, seen in own]
+    if not own:
+        return (of_concavity("", objective.concave, mu, False, None),)
+    for factor, part, seen in own:
+        name = type(part).__name__
+        if factor < 0:
+            said.append(of_smoothness(name, part.smoothness, seen))
+        else:
+            said.append(of_concavity(name, part.concave, part.stated_curvature(), True, seen))
+    if len(own) < len(parts):
+        said.append(Condition("built-in terms: concave, or their curvature: proved"))
+    if objective.concave is None and mu < 0 and beta + mu <= 0:
+        said.append(Condition(f"curvature mu = {mu:.4g} does not allow T6", CONCAVE))
     return tuple(dict.fromkeys(said))
 
 
@@ -185,7 +186,7 @@ def _some(rng: np.random.Generator, support: np.ndarray, count: int) -> np.ndarr
 def _compare(
     asked: Asked, points: np.ndarray, rng: np.random.Generator, weights: np.ndarray | None
 ) -> tuple[float, str, np.ndarray]:
-    """Slopes at points (P, m, n) along three random directions each against those of `reward`.
+    """Slopes at points (P, m, n) along random directions, two each, against those of `reward`.
 
     The noise of the value, a convex line in words, and at which points slopes could be told (P,).
     """

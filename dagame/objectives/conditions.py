@@ -34,42 +34,47 @@ class Checked:
     convex: str = ""
 
 
-NOT_CHECKED = "reward is the gradient of value"
+GRADIENT, CONCAVE = "reward is the gradient of value", "the objective is concave"
 
 
 def of_gradient(name: str, found: Checked | None) -> Condition:
     """Whether `reward` belongs to `value`."""
     if found is None:
-        return Condition(f"{name}: not checked (check=False)", NOT_CHECKED)
+        return Condition(f"{name}: not checked (check=False)", GRADIENT)
     if not found.points:
         why = found.unresolved or "no point to compare at"
-        return Condition(
-            f"{name}: reward against value: not told by differences ({why})", NOT_CHECKED
-        )
-    return Condition(
-        f"{name}: reward is the gradient of value: checked by differences at "
-        f"{found.points} point{'s' * (found.points > 1)}"
-    )
+        return Condition(f"{name}: {GRADIENT}: not told by differences ({why})", GRADIENT)
+    points = f"{found.points} point{'s' * (found.points > 1)}"
+    return Condition(f"{name}: {GRADIENT}: checked by differences at {points}")
 
 
 def of_concavity(
     name: str, concave: bool | None, mu: float, own: bool, found: Checked | None
 ) -> Condition:
-    """Whether the part is concave, or how far from it (mu)."""
-    tried = f"checked on {found.chords} chords" if found and found.chords else "not checked"
+    """Whether a term is concave, or how far from it (mu); `name` is "" for the whole objective."""
+    at = f"{name}: " if name else ""
     if concave is None and mu >= 0:
-        needs = "the objective is concave"
         if found is not None and found.convex:
-            return Condition(
-                f"{name}: concave: not stated, and refuted: {found.convex}",
-                needs + ", which a chord refutes",
-            )
-        seen = f"no violation on {found.chords} chords" if found and found.chords else "not checked"
-        return Condition(f"{name}: concave: not stated, {seen}", needs)
+            said = f"not stated, and refuted: {found.convex}"
+            return Condition(f"{at}concave: {said}", f"{CONCAVE}, which a chord refutes")
+        held = found is not None and found.chords
+        seen = f"no violation on {found.chords} chords" if found and held else "not checked"
+        return Condition(f"{at}concave: not stated, {seen}", CONCAVE)
     fact = "concave" if concave else f"curvature mu = {mu:.4g} (T6)"
-    if not own:
-        return Condition(f"{fact}: proved")
+    return Condition(f"{fact}: proved") if not own else _declared(name, fact, found)
+
+
+def of_smoothness(name: str, smoothness: float | None, found: Checked | None) -> Condition:
+    """L of a term with a negative factor, whose curvature is minus that."""
+    if smoothness is None:
+        return Condition(f"-{name}: concave: not stated", CONCAVE)
+    return _declared(name, f"smoothness L = {smoothness:.4g}", found)
+
+
+def _declared(name: str, fact: str, found: Checked | None) -> Condition:
     if found and found.chords:
-        return Condition(f"{name}: {fact}: declared, {tried}")
-    needs = "the objective is concave" if concave else f"its curvature is {mu:.4g}"
-    return Condition(f"{name}: {fact}: declared, {tried}", needs)
+        return Condition(f"{name}: {fact}: declared, checked on {found.chords} chords")
+    return Condition(
+        f"{name}: {fact}: declared, not checked",
+        CONCAVE if fact == "concave" else f"{name} has {fact}",
+    )

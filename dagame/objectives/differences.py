@@ -17,6 +17,7 @@ OFFSETS = np.concatenate([[0.0], STEPS, -STEPS])
 
 _RELATIVE = 1e-5
 _ROUNDING = 50 * np.finfo(np.float64).eps
+_FINE = np.arange(len(STEPS) - 2) >= len(STEPS) - 5
 _LEAST = 0.01
 """Terms of a value count as at least this large: where they cancel, its rounding is theirs."""
 
@@ -71,10 +72,10 @@ def slopes(values: np.ndarray, terms: np.ndarray | float = 0.0) -> Slopes:
         apart = np.abs(np.diff(better, axis=1))
         apart = np.where(np.isfinite(apart), apart, np.inf)
         best = np.argmin(apart, axis=1)
-        fine = apart[:, -1][np.isfinite(apart[:, -1])] * STEPS[-1]
-        noise = (
-            np.median(fine) if fine.size else 0.0
-        )  # of one value; a near kink shows in few lines
+        fine = np.max(
+            np.where(np.isfinite(apart), apart, 0) * STEPS[2:], axis=1, where=_FINE, initial=0
+        )
+        noise = float(np.median(fine))  # of one value; a near kink shows in few lines
         allowed = (_ROUNDING * size + 4 * noise) / STEPS[1:]
         rows = np.arange(len(values))
         error, measured = apart[rows, best], better[rows, best + 1]
@@ -90,7 +91,7 @@ def slopes(values: np.ndarray, terms: np.ndarray | float = 0.0) -> Slopes:
         ),
         np.concatenate([allowed, allowed[:, -1:]], axis=1),
         np.ptp(np.where(np.isfinite(values), values, middle), axis=1) / STEPS[0],
-        float(noise + _ROUNDING * size.max(initial=0.0)),
+        noise + float(_ROUNDING * size.max(initial=0.0)),
     )
 
 
