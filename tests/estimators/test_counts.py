@@ -154,13 +154,13 @@ def test_a_corrected_centring_pays_what_one_sample_less_pays_without(name, basel
     paid = count_rewards(counts, phi, baseline=baseline).rewards
     scale = 4 / 3 if baseline == "group_mean" else 1.0
     if name == "shannon":
-        smaller = reward_table(phi, 3).entries
+        smaller = reward_table(phi, 3, "jackknife").entries
         expected = np.where(counts > 0, scale * smaller[np.minimum(counts - 1, 2)], 0)
         np.testing.assert_allclose(paid, expected, atol=1e-12)
     if name == "coherence":
         q = (counts / 4).sum(1, keepdims=True) - counts / 4
         q = (q + (np.minimum(counts - 1, 2) + 0.5) / 3) / 2
-        own = reward_table(dg.ShannonDiversity(), 3).entries[np.clip(counts - 1, 0, 2)]
+        own = reward_table(dg.ShannonDiversity(), 3, "jackknife").entries[np.clip(counts - 1, 0, 2)]
         expected = np.where(counts > 0, scale * (log(q) + own), 0)
         np.testing.assert_allclose(paid, expected, atol=1e-12)
 
