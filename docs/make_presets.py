@@ -19,11 +19,11 @@ digits, a power, a bracket, a second letter) is part of the answer, or makes it 
 it is never cut off. Reasoning between tags such as `<think>` is taken off first, and a truncated completion
 has no answer.
 
-`--extract auto` (the default for files) tries {tried}
-in this order and takes the first that reads at least {enough:.0%} of the completions, else the one that reads
-most; it says which, and how many each reads. `first-` or `last-` before a name (`last-gsm8k`, `first-number`, ...)
-chooses which of several counts. Besides, `math` finds and reads whole formulas with their units, a pattern takes
-group 1 of its last match, and in Python a function of one completion does as it likes. `--canonical auto` compares
+`--extract auto` (the default for files) tries {tried} in this order and takes the first that reads at
+least {enough:.0%} of the completions, else the one that reads most; it says which, and how many each
+reads. `first-` or `last-` before a name (`last-gsm8k`, `first-number`, ...) chooses which of several
+counts. Besides, `math` finds and reads whole formulas with their units, a pattern takes group 1 of its
+last match, and in Python a function of one completion does as it likes. `--canonical auto` compares
 answers in the form named with each preset.
 
 {sections}
