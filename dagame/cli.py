@@ -7,8 +7,7 @@ Exit codes: 0 done; 1 a check failed or a class was not solved; 2 bad input, tol
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,13 +18,21 @@ from .command import application, console, run
 from .demo import Recipe
 from .errors import DagameError
 from .objectives.names import NAMES
+from .solution_files import content_of, write_solution
+from .terminal import (
+    demo_table,
+    facts,
+    metrics_table,
+    show,
+    show_lines,
+    show_written,
+    stages,
+    summary_table,
+    verification_table,
+)
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
-    from .checks import VerificationReport
-    from .samples.equilibria import SampleEquilibria
+    pass
 
 app = application("Solve, certify and analyse Distributional Alignment Games.")
 
@@ -184,7 +191,7 @@ def solve(
     limits = _limits(correct_range)
     if made is None:
         made = lambda bucket: by_name(objective, strength, labelled_table(bucket))  # noqa: E731
-    with ExitStack() as held, _stages() as say:
+    with ExitStack() as held, stages() as say:
         if folder is not None:
             held.enter_context(locked(folder))
         read = Samples.read(
@@ -211,17 +218,17 @@ def solve(
         )
         found = read.solve(made, beta=beta, method=method, progress=say, device=device)
         content = content_of(found)
-        written = _write_solution(found, content, parts, numbers, say)
+        written = write_solution(found, content, parts, numbers, say)
     shown = console(stderr=json_file == "-")
     shown.print(found.verdict, markup=False, highlight=False)
-    shown.print(_summary_table(found))
+    shown.print(summary_table(found))
     for note in read.notes:
         shown.print(visible(note), markup=False, highlight=False, soft_wrap=True)
-    _show_lines([*_facts(found.summary), *found.reading.told()], shown)
+    show_lines([*facts(found.summary), *found.reading.told()], shown)
     for caution in found.reading.warnings:
         text = visible(f"warning: {caution.sentence}")
         shown.print(text, style="yellow", markup=False, highlight=False)
-    _show_written(written, shown)
+    show_written(written, shown)
     if json_file == "-":
         write_json("-", content)
     if found.summary["unsolved"]:
@@ -255,7 +262,7 @@ def demo(
     from .demo import run_demo
 
     torch.set_num_threads(1)  # faster than two for tensors this small
-    with locked(folder), _stages() as say:
+    with locked(folder), stages() as say:
         result = run_demo(
             folder,
             seed,
@@ -266,7 +273,7 @@ def demo(
             progress=say,
         )
     written = [*results, *([] if numbers is None else [numbers])]
-    _show(_demo_table(result), written, stderr=json_file == "-")
+    show(demo_table(result), written, stderr=json_file == "-")
     if json_file == "-":
         write_json("-", result)
 
@@ -294,14 +301,14 @@ def finetune(
     if json_file not in (None, "-"):
         check_file(json_file, paths_of(config))
 
-    with _stages() as say:
+    with stages() as say:
         result = run_finetune(config, resume=resume, progress=say)
     if not result["main"]:
         return
     if json_file is not None and json_file != "-":
         write_json(json_file, result)
     written = [Path(result["output"]) / n for n in ("README.md", "metrics.jsonl", "curves.png")]
-    _show(_metrics_table(result), [*written, Path(result["model"])], stderr=json_file == "-")
+    show(metrics_table(result), [*written, Path(result["model"])], stderr=json_file == "-")
     if json_file == "-":
         write_json("-", result)
 
@@ -330,12 +337,12 @@ def verify(
     if json_file not in (None, "-"):
         check_file(json_file)
     mine = None if objective is None else named_objective(objective)
-    with _stages() as say:
+    with stages() as say:
         report = check(seed, games, objective=mine, progress=say)
     content = report.as_dict() | {"provenance": provenance()}
     if json_file is not None and json_file != "-":
         write_json(json_file, content)
-    _show(_verification_table(report), [], stderr=json_file == "-")
+    show(verification_table(report), [], stderr=json_file == "-")
     if json_file == "-":
         write_json("-", content)
     if not report.passed:
@@ -366,7 +373,7 @@ def doctor(
 
     if json_file not in (None, "-"):
         check_file(json_file)
-    with _stages() as say:
+    with stages() as say:
         found = diagnose(say)
     shown = console(stderr=json_file == "-")
     shown.print(*tables(found))
@@ -402,199 +409,6 @@ def require_lm() -> None:
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|peft)\b")
-
-
-# -- output ---------------------------------------------------------------------------------------
-
-
-def _write_solution(
-    found: SampleEquilibria,
-    content: dict[str, Any],
-    parts: Sequence[Path],
-    numbers: Path | None,
-    say: Callable[[str], None],
-) -> list[Path]:
-    """samples.parquet and report.html, whichever are asked for, and the JSON, all of one run."""
-    from .output import json_text, put_text, replacing_all
-
-    targets = [*parts, *([] if numbers is None else [numbers])]
-    with replacing_all(targets) as drafts:
-        for target in parts:
-            say(f"writing {target.name}")
-            if target.name == "report.html":
-                from .report import samples_report
-
-                put_text(drafts[target], samples_report(found, progress=say))
-            else:
-                with drafts[target].open("wb") as stream:
-                    found.rows.write_parquet(stream)
-        if numbers is not None:
-            put_text(drafts[numbers], json_text(content))
-    return targets
-
-
-def content_of(found: SampleEquilibria) -> dict[str, Any]:
-    """All numbers of a solved file, for JSON."""
-    return {
-        "verdict": found.verdict,
-        "summary": found.summary | {"intervals": found.intervals},
-        "reading": found.reading.as_dict() | {"notes": list(found.samples.notes)},
-        "classes": found.classes.rows(named=True),
-        "provenance": found.provenance(),
-    }
-
-
-def _show_lines(rows: Sequence[tuple[str, str]], shown: Console) -> None:
-    """Names and texts, each on a line that is cut to the console's width."""
-    from rich.text import Text
-
-    for name, text in rows:
-        line = " ".join(visible(f"{name:<11} {text}", 400).splitlines())
-        shown.print(Text(line), no_wrap=True, overflow="ellipsis")
-
-
-def _show(table: Table, written: Sequence[Path], stderr: bool) -> None:
-    """The table, and what was written; on stderr where stdout is for JSON."""
-    shown = console(stderr)
-    shown.print(table)
-    _show_written(written, shown)
-
-
-def _show_written(written: Sequence[Path], shown: Console) -> None:
-    for path in written:
-        if path.exists():
-            shown.print(
-                f"wrote {visible(str(path))}", markup=False, highlight=False, soft_wrap=True
-            )
-
-
-@contextmanager
-def _stages() -> Iterator[Callable[[str], None]]:
-    """A spinner on stderr that names the stage in work and its time; silent off a terminal."""
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    text = TextColumn("{task.description}", markup=False)
-    shown = console(stderr=True)
-    with Progress(
-        SpinnerColumn(),
-        text,
-        TimeElapsedColumn(),
-        console=shown,
-        transient=True,
-        disable=not shown.is_terminal,
-    ) as bar:
-        task = bar.add_task("starting", total=None)
-        yield lambda stage: bar.update(task, description=stage, refresh=True)
-
-
-def _table(title: str, *columns: str) -> Table:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=escape(title), title_justify="left")
-    for k, name in enumerate(columns):
-        table.add_column(name, justify="left" if k == 0 or name == "statement" else "right")
-    return table
-
-
-def _verification_table(report: VerificationReport) -> Table:
-    """A row per check, then in full what is violated, and what was skipped, and why."""
-    from rich.markup import escape
-
-    from .checks import VIOLATION
-
-    title = f"{report.objective or 'Theorems'} on random games, seed {report.seed}"
-    table = _table(title, "theorem", "statement", "cases", "worst", "allowed", "theory/")
-    below = [f"worst {VIOLATION}; theory/... are pages of the documentation"]
-    for row in report.checks:
-        mark = "[green]holds[/]" if row.passed else "[red]VIOLATED[/]"
-        numbers = f"{row.worst:.1e}", f"{row.tolerance:.0e}"
-        if row.theorem == "objective":
-            numbers = "", ""
-        page = row.page.removeprefix("theory/")
-        table.add_row(
-            f"{row.theorem} {mark}", escape(row.statement), f"{row.cases:,}", *numbers, page
-        )
-        if not row.passed:
-            below.append(f"[red]{row.theorem}[/]: {escape(visible(row.where))}")
-    below += [f"skipped {escape(name)}: {escape(visible(why))}" for name, why in report.skipped]
-    table.caption, table.caption_justify, table.caption_style = "\n".join(below), "left", ""
-    return table
-
-
-def _summary_table(found: SampleEquilibria) -> Table:
-    s = found.summary
-    title = f"{s['objective']}, beta {s['beta']:g}"
-    table = _table(title, "", "reference", "equilibrium")
-    for label, before, after in (
-        ("accuracy", "accuracy_reference", "accuracy_equilibrium"),
-        ("accuracy, majority answer", "majority_accuracy", None),
-        ("agreement of contexts", "agreement_reference", "agreement_equilibrium"),
-        ("share without an answer", "no_answer", "no_answer_equilibrium"),
-        ("mean value J", None, "mean_value"),
-    ):
-        cells = ["" if k is None else _cell(s[k]) for k in (before, after)]
-        if any(cells):
-            table.add_row(label, *cells)
-    return table
-
-
-def _facts(s: dict[str, Any]) -> list[tuple[str, str]]:
-    """What was solved, and what was left out."""
-    gap = "" if s["max_gap"] is None else f", largest gap {s['max_gap']:.1e}"
-    facts = [
-        ("classes", f"{s['classes']:,}, {s['solved']:,} solved{gap}"),
-        ("samples", f"{s['samples']:,} in {s['contexts']:,} contexts"),
-    ]
-    for label, names, note in (
-        ("infeasible", s["infeasible"], "not in the means: "),
-        ("left out", s["lost_classes"], "no answer at all: "),
-    ):
-        if names:
-            listed = ", ".join(visible(name, 60) for name in names[:8])
-            facts.append((label, f"{len(names):,}, {note}{listed}{' …' * (len(names) > 8)}"))
-    for label, count in (("skipped", s["skipped_lines"]), ("unsolved", s["unsolved"])):
-        if count:
-            facts.append((label, f"{count:,} {'lines' if label == 'skipped' else 'classes'}"))
-    return facts
-
-
-def _demo_table(result: dict[str, Any]) -> Table:
-    facts, columns = result["settings"], ["before", "after"]
-    columns += ["labelled"] if "labelled" in result else []
-    title = f"Embedded model, {facts['objective']}, beta {facts['beta']:g}, seed {facts['seed']}"
-    table = _table(title, "", *columns)
-    for label, name in (
-        ("accuracy, sampled", "sampled_accuracy"),
-        ("accuracy, greedy", "greedy_accuracy"),
-        ("accuracy, majority answer", "majority_accuracy"),
-        ("agreement of phrasings", "agreement"),
-        ("answer entropy, nats", "entropy"),
-        ("share without an answer", "no_answer"),
-        ("KL to the reference", "kl"),
-        ("gap, estimate", "gap"),
-    ):
-        table.add_row(label, *(_cell(result[c][name]) for c in columns))
-    ends = [" to ".join(f"{v:.3f}" for v in result[c]["gap_interval"]) for c in columns]
-    table.add_row("its 95% interval", *ends)
-    p = result["predicted"]
-    table.caption = (
-        f"The exact game on the reference's samples predicts accuracy {p['accuracy_equilibrium']:.3f} "
-        f"and agreement {p['agreement_equilibrium']:.3f}."
-    )
-    return table
-
-
-def _metrics_table(result: dict[str, Any]) -> Table:
-    table = _table(f"{result['steps']} steps, {result['seconds']:.0f} s", "", "first", "last")
-    first, last = result.get("first", {}), result.get("last", {})
-    for name in sorted(k for k in last if k.startswith("game/")):
-        table.add_row(name.removeprefix("game/"), _cell(first.get(name)), _cell(last[name]))
-    return table
-
-
-def _cell(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
 
 
 if __name__ == "__main__":

@@ -48,9 +48,11 @@ LAYERS = [
     "lm",
     "report",
     "demo_report",
+    "solution_files",
     "demo",
     "doctor",
     "command",
+    "terminal",
     "cli",
     "bench",
 ]
