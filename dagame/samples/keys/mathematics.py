@@ -89,7 +89,7 @@ def _unwrapped(text: str) -> str:
             break
         before = text
         text = text.strip()
-        if text[:1] == "=" and text[1:2] != "=":
+        if text[:1] == "=" and text[1:2] not in ("", "="):
             text = text[1:].strip()
         if text.endswith((".", ",", ";")) and not text.endswith(("..", r"\,", r"\;", r"\right.")):
             text = text[:-1]
