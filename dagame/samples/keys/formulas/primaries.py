@@ -250,9 +250,9 @@ class PrimaryReader(Cursor):
             raise NoValue("a bracket that does not close")
         self.at += 1
         self.bars = bars
-        if opening == "|" and self.begins_factor() and not self.sees("|"):
-            if any(t.text == "|" for t in self.tokens[self.at :]):
-                raise NoValue("bars that could be paired in two ways")
+        beside = opening == "|" and self.begins_factor() and not self.sees("|")
+        if beside and any(t.text == "|" for t in self.tokens[self.at :]):
+            raise NoValue("bars that could be paired in two ways")
         return bracketed(opening, closing, items)
 
     def item(self) -> Item:
