@@ -343,7 +343,8 @@ PLAIN_SENTENCES = (
 def shown(rng: random.Random, text: Text, sentence: bool) -> str:
     """The text wrapped, or in a sentence that ends in it."""
     if not sentence:
-        return rng.choice(WRAPPED).format(text.text)
+        wrapped = [w for w in WRAPPED if w != text.text[:2] + "{}**"]
+        return rng.choice(wrapped).format(text.text)
     if text.plain and rng.random() < 0.5:
         return rng.choice(PLAIN_SENTENCES).format(text.text)
     if "$" in text.text:

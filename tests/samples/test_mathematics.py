@@ -15,6 +15,7 @@ from meanings import faults
 
 from dagame.samples.keys.mathematics import exact_key, find_mathematics
 from dagame.samples.keys.units import unit_key
+from dagame.samples.keys.workers import map_in_workers
 
 # -- generated meanings ---------------------------------------------------------------------------
 
@@ -259,6 +260,18 @@ def test_quotients_of_polynomials_agree_with_sympy(above, below):
     other = sympy.cancel(top / bottom)
     text = rf"\frac{{{sympy.latex(top)}}}{{{sympy.latex(bottom)}}}"
     assert exact_key(text) == exact_key(sympy.latex(other))
+
+
+def test_the_confined_worker_cancels_factors():
+    found, given_up = map_in_workers(
+        "canonical_math",
+        [r"\frac{x^2-1}{x-1}", "x+1", r"\frac{xy+y}{zy+y}", r"\frac{x+1}{z+1}"],
+        30.0,
+        1,
+    )
+    assert found[0] == found[1]
+    assert found[2] == found[3]
+    assert not any(given_up)
 
 
 # -- units ----------------------------------------------------------------------------------------

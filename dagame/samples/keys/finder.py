@@ -18,7 +18,7 @@ _JOINED = re.compile(
     r"[\s$.,;*]*(?:\b(?:and|or)\b|\\(?:text|quad|qquad)\b\s*\{?\s*(?:and|or)\s*\}?|,)?[\s$;*]*"
 )
 _STATEMENT = re.compile(
-    r"(?:final\s+)?answers?(?:\*\*|__)?\s*"
+    r"answers?(?:\*\*|__)?\s*"
     r"(?:(?:is|are|was|equals|will be|would be|must be|should be)(?![a-z])(?:\s*(?:\*\*|__)?:)?|[:=])",
     re.IGNORECASE,
 )
@@ -38,12 +38,11 @@ _TURNS = re.compile(
     r"\b(?:not|least|most|than|between|over|under|from|none|either)\b", re.IGNORECASE
 )
 """A number behind these in a sentence is not what the sentence says."""
-_AND = re.compile(r"\s*(?:,|,?\s*\b(?:and|or)\b)\s*", re.IGNORECASE)
 
 
 def find_mathematics(completion: str) -> str:
     """The text of the whole answer; "" if there is none."""
-    text = completion
+    text = completion.replace("\ue000", "").replace("\ue001", "")
     if "boxed" in text or "fbox" in text:
         box = _last_box(text)
         if box is not None:
@@ -158,11 +157,12 @@ def _unit_before_the_end(text: str) -> str:
 
 def _last_statement(text: str) -> str | None:
     """What the last "the answer is" says, to the end of its sentence."""
-    last = None
-    if "nswer" in text or "NSWER" in text:
-        last = max(_STATEMENT.finditer(text), key=lambda m: m.start(), default=None)
-    if last is None:
-        return None
+    last, end = None, len(text)
+    while last is None:
+        end = max(text.rfind("nswer", 0, end), text.rfind("NSWER", 0, end))
+        if end < 1:
+            return None
+        last = _STATEMENT.match(text, end - 1)
     rest = text[last.end() :].lstrip(" \t*_:")
     rest = rest.lstrip("\n \t*_")
     match = _FORMULA.match(rest)
@@ -188,25 +188,43 @@ def _sentence(line: str) -> str:
 
 
 def _last_formula(text: str) -> str:
-    """The last formula of the last line that has one."""
-    text = text.rstrip()
-    for closing, opening in ((r"\]", r"\["), ("$$", "$$"), (r"\end{", r"\begin{")):
-        tail = text[text.rfind("\n") + 1 :] if closing == "$$" else text
-        if closing in tail[-40:] and "\n" in text:
-            start = text.rfind(opening, 0, text.rfind(closing))
-            match = _FORMULA.match(text, start) if start >= 0 else None
-            if match and not text[match.end() :].strip(" .*\n"):
-                return _content(match)
-    end = len(text)
+    """The last formula of the last line, or block of lines, that has one."""
+    if _is_unclosed(text):
+        return ""
+    end = len(text.rstrip())
     while end > 0:
         start = text.rfind("\n", 0, end) + 1
-        line = text[start:end]
-        if line.strip():
-            found = _of_line(line)
+        if text[start:end].strip():
+            start = _block_start(text, start, end)
+            found = _of_line(text[start:end])
             if found is not None:
                 return found
         end = start - 1
     return ""
+
+
+def _block_start(text: str, start: int, end: int) -> int:
+    """Where the line begins, or the display that ends in it."""
+    line, first = text[start:end], start
+    for closing, opening in ((r"\]", r"\["), (r"\)", r"\("), (r"\end{", r"\begin{")):
+        at = line.find(closing)
+        if at >= 0 and opening not in line[:at]:
+            opened = text.rfind(opening, 0, start)
+            first = min(first, opened) if opened >= 0 else first
+    if line.count("$$") % 2:
+        opened = text.rfind("$$", 0, start)
+        first = min(first, opened) if opened >= 0 else first
+    return text.rfind("\n", 0, first) + 1
+
+
+def _is_unclosed(text: str) -> bool:
+    r"""Whether the last \[ or \( has no end."""
+    for closing, opening in ((r"\]", r"\["), (r"\)", r"\(")):
+        opened = text.rfind(opening)
+        row = opened > 0 and text[opened - 1] == "\\"  # \\[2pt]
+        if opened > text.rfind(closing) and not row:
+            return True
+    return False
 
 
 def _content(match: re.Match[str]) -> str:
@@ -221,63 +239,37 @@ def _content(match: re.Match[str]) -> str:
 
 def _of_line(line: str, first: bool = False) -> str | None:
     r"""The last (or first) formula of a line with its unit; "" if it is cut off, None if none."""
-    pieces: list[tuple[str, str]] = []  # ("formula" or "prose", text)
-    position = 0
+    flat, formulas, position = "", list[str](), 0
     if "$" in line or "\\" in line:
         scan = 0
-        while True:
-            match = _FORMULA.search(line, scan)
-            if match is None:
-                break
+        while (match := _FORMULA.search(line, scan)) is not None:
             if not _is_formula(match):
                 scan = match.start() + 1
                 continue
-            pieces.append(("prose", line[position : match.start()]))
-            pieces.append(("formula", _content(match)))
+            flat += f"{line[position : match.start()]}\ue000{len(formulas)}\ue001"
+            formulas.append(_content(match))
             position = scan = match.end()
-    pieces.append(("prose", line[position:]))
-    if first:
-        return _first_of(pieces)
-    if _is_cut(pieces[-1][1]):
+    rest = line[position:]
+    flat = _sentence(flat + rest) if first else flat + rest
+    if _is_cut(flat if first else rest):
         return ""
-    for k in range(len(pieces) - 1, -1, -1):
-        kind, piece = pieces[k]
-        if kind == "formula":
-            unit = _unit_before_the_end(pieces[k + 1][1])
-            return f"{piece} {unit}" if unit else piece
-        runs = runs_of(piece)
-        if runs:
-            return runs[-1]
-    return None
+    runs = runs_of(flat)
+    if not runs or (first and _TURNS.search(flat.split(runs[0].split(" ")[0])[0])):
+        return None
+    return _restored(runs[0 if first else -1], formulas)
 
 
-def _first_of(pieces: list[tuple[str, str]]) -> str | None:
-    """What stands first, with what commas and "and" join to it."""
-    found, joins = [], []
-    for k, (kind, piece) in enumerate(pieces):
-        if kind == "formula":
-            unit = _unit_before_the_end(pieces[k + 1][1])
-            found.append(f"{piece} {unit}" if unit else piece)
-            between = pieces[k + 1][1]
-            if k + 2 < len(pieces) and _AND.fullmatch(between):
-                joins.append(" or " if "or" in between else ", ")
-                continue
-            break
-        if joins:
-            continue
-        runs = runs_of(_sentence(piece) if k == len(pieces) - 1 else piece)
-        if runs and _is_cut(piece):
-            return ""
-        if _TURNS.search(piece.split(runs[0])[0] if runs else piece):
-            return None
-        if runs and k == len(pieces) - 1:
-            return runs[0]
-        if k == len(pieces) - 1:
-            return "" if _is_cut(piece) else None
-    text = found[0]
-    for join, part in zip(joins, found[1:], strict=False):
-        text += join + part
-    return text
+def _restored(run: str, formulas: list[str]) -> str:
+    """With the formulas for their places; in brackets where signs stand beside them."""
+
+    def formula(match: re.Match[str]) -> str:
+        before, behind = run[: match.start()].rstrip(), run[match.end() :].lstrip()
+        inside = formulas[int(match[1])]
+        signs = "-+−*/^<>=≤≥·×√"
+        beside = before.endswith(tuple(signs)) or behind.startswith((*signs, "!"))
+        return f"({inside})" if beside else inside
+
+    return re.sub("\ue000([0-9]+)\ue001", formula, run)
 
 
 def _is_formula(match: re.Match[str]) -> bool:

@@ -39,6 +39,12 @@ _WRAPPINGS = (
     (r"\(", r"\)"), (r"\[", r"\]"), ("$$", "$$"), ("$", "$"), ("**", "**"), ("`", "`"),
     (r"\boxed{", "}"), (r"\fbox{", "}"), (r"\displaystyle", ""), ("“", "”"), ('"', '"'),
 )  # fmt: skip
+_SYSTEM = re.compile(
+    r"(?:\\left\s*\\\{)?\s*\\begin\{(?:cases|aligned|align\*?|gather\*?|array)\}(?:\{[lcr]*\})?"
+    r"(.*)\\end\{[a-z]+\*?\}\s*(?:\\right\s*\.)?",
+    re.DOTALL,
+)
+_RELATION = re.compile(r"[=<>]|\\[lgn]eq?(?![A-Za-z])")
 _WORDS = re.compile(r"\\(?:text(?:rm|bf|it|sf|normal)?|math(?:rm|bf|it|sf)|mbox)\s*\{([^{}]*)\}")
 
 
@@ -88,9 +94,9 @@ def _unwrapped(text: str) -> str:
             break
         before = text
         text = text.strip()
-        if text[:1] == "=" and text[1:2] != "=":
+        if text[:1] == "=" and text[1:2] not in ("", "="):
             text = text[1:].strip()
-        if text.endswith((".", ",", ";")) and not text.endswith(("..", r"\,", r"\;")):
+        if text.endswith((".", ",", ";")) and not text.endswith(("..", r"\,", r"\;", r"\right.")):
             text = text[:-1]
         for opening, closing in _WRAPPINGS:
             inside = text[len(opening) : len(text) - len(closing)]
@@ -98,7 +104,21 @@ def _unwrapped(text: str) -> str:
                 continue
             if text.startswith(opening) and text.endswith(closing) and _is_one(inside, closing):
                 text = inside
-    return text
+    system = _SYSTEM.fullmatch(text)
+    return _rows(system[1] if system else text)
+
+
+def _rows(text: str) -> str:
+    r"""The equations of a system with commas between them: a &= 1 \\ b &= 2."""
+    rows = [row.strip() for row in text.split(r"\\")]
+    if r"\begin" in text or len(rows) < 2:
+        return text
+    rows = rows[:-1] if not rows[-1] else rows
+    if not all(_RELATION.search(row) and row.count("&") <= 1 for row in rows):
+        return text
+    if any("&" in row and not re.search(r"& *(?:[=<>]|\\[lgn]eq?)", row) for row in rows):
+        return text
+    return ", ".join(row.replace("&", "").strip(" ,.;") for row in rows)
 
 
 def _is_one(inside: str, closing: str) -> bool:

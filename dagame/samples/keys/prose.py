@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from .units import unit_key
 
 _MATH_WORD = re.compile(
-    r"(?:\\[A-Za-z]+|\\.|[0-9]|[-+*/^_=<>()\[\]{}|!%'&,.;~]"
+    r"(?:\ue000[0-9]+\ue001|\\[A-Za-z]+|\\.|[0-9]|[-+*/^_=<>()\[\]{}|!%'&,.;~]"
     r"|[−–×·⋅÷≤≥≠≈±∞√∛π°∪∩∈∅½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ₀₁₂₃₄₅₆₇₈₉]|[$€£¥₹₩₽]"
     r"|[α-ωΓΔΘΛΞΣΦΨΩ]"
     r"|(?:sin|cos|tan|cot|sec|csc|log|ln|exp|sqrt|pi|max|min|arcsin|arccos|arctan)(?![A-Za-z])"
@@ -17,18 +18,28 @@ _MATH_WORD = re.compile(
 _OPERATOR = re.compile(
     r"[-+−–×·⋅÷*/^=<>≤≥≠≈±]+|\\(?:times|cdot|div|pm|mp|leq?|geq?|neq?|approx|in|cup|cap)"
 )
-_HAS_MATHEMATICS = re.compile(r"[0-9π∞½⅓⅔¼¾]|\\[A-Za-z]")
+_HAS_MATHEMATICS = re.compile(r"[\ue0000-9π∞½⅓⅔¼¾]|\\[A-Za-z]")
 _OPAQUE = re.compile(r"[0-9]+(?::[0-9]+)+|[0-9]+(?:st|nd|rd|th)")
 """Ratios, times and ordinals: no value, but an answer."""
 _RANGE = re.compile(r"[0-9][0-9.,]*%?(?:-[0-9][0-9.,]*%?)+")
 _QUOTES = "\"'“”‘’`*_"
 _GLUED_LETTERS = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{2,}")
 _ARTICLES = ("a", "A", "I")
+_JOINERS = frozenset(("and", "or", "to", "by", "of", "out", "in", "per", "x", "×", "–", "-", "/"))
+"""Words that make one statement of the numbers directly before and behind them."""
 _MAGNITUDES = ("hundred", "thousand", "million", "billion", "trillion", "percent")
 
 
+class _Run(NamedTuple):
+    """A formula among words[start:end]."""
+
+    text: str
+    start: int
+    end: int
+
+
 def runs_of(prose: str) -> list[str]:
-    """The maximal runs of mathematics in a piece of prose, in their order."""
+    """The maximal runs of mathematics in a piece of prose, in their order; "" for one that is cut."""
     if not _HAS_MATHEMATICS.search(prose) and not re.search(r"\s[=<>≤≥]\s", prose):
         return []
     words = prose.replace("\\ ", "~").split()
@@ -39,23 +50,34 @@ def runs_of(prose: str) -> list[str]:
             k += 1
             continue
         start, depth = k, 0
-        while k < len(words) and (kinds[k] != "word" or depth > 0 or _joins(words, kinds, k)):
+        while k < len(words) and (kinds[k] != "word" or depth > 0):
             depth += sum(map(words[k].count, "([{")) - sum(map(words[k].count, ")]}"))
             ended = _ends_sentence(words[k]) and (depth <= 0 or k - start > 40)
             k += 1
             if ended:
                 break
         run = _run(words, kinds, start, k)
-        if run:
+        if run is None:
+            continue
+        k = max(k, run.end)
+        gap = words[runs[-1].end : run.start] if runs else []
+        if runs and _connected(words[runs[-1].end - 1], gap):
+            runs[-1] = _joined(runs[-1], words[runs[-1].end - 1], gap, run)
+        else:
             runs.append(run)
-    return runs
+    return [run.text for run in runs]
 
 
-def _joins(words: list[str], kinds: list[str], k: int) -> bool:
-    """Whether "and" or "or" stands between two pieces of mathematics here."""
-    if words[k] not in ("and", "or") or not k or k + 1 == len(words):
-        return False
-    return all(kinds[j] in ("math", "unit") for j in (k - 1, k + 1))
+def _connected(last: str, gap: list[str]) -> bool:
+    """Whether two runs are one statement: 2 hours 30 minutes, 3 to 5, 2 out of 3."""
+    return not _ends_sentence(last) and len(gap) <= 2 and all(w in _JOINERS for w in gap)
+
+
+def _joined(first: _Run, last: str, gap: list[str], second: _Run) -> _Run:
+    comma = "," if last.rstrip(_QUOTES).endswith(",") else ""
+    between = f"{comma} {' '.join(gap)} ".replace("  ", " ")
+    text = f"{first.text}{between}{second.text}" if first.text and second.text else ""
+    return _Run(text, first.start, second.end)
 
 
 def _kind(word: str) -> str:
@@ -89,8 +111,8 @@ def _ends_sentence(word: str) -> bool:
     return bool(re.search(r"[.!?;:][\"'”*_)]*$", word))
 
 
-def _run(words: list[str], kinds: list[str], start: int, end: int) -> str:
-    """A run of words as a formula: the whole of it, with its unit, or ""."""
+def _run(words: list[str], kinds: list[str], start: int, end: int) -> _Run | None:
+    """Words as a formula with its unit; text "" if it is a part of more, None if it is no formula."""
     while start < end and kinds[start] == "letter" and kinds[start + 1 : start + 2] != ["operator"]:
         start += 1  # "a 5 cm rod"
     while end > start and kinds[end - 1] == "letter" and kinds[end - 2 : end - 1] != ["operator"]:
@@ -98,12 +120,12 @@ def _run(words: list[str], kinds: list[str], start: int, end: int) -> str:
     while end > start and kinds[end - 1] == "operator" and words[end - 1] in "-–—*":
         end -= 1
     if start >= end:
-        return ""
+        return None
     beside = [words[start - 1]] if start and not _ends_sentence(words[start - 1]) else []
     if end < len(words) and not _ends_sentence(words[end - 1]):
         beside.append(words[end])
     if any(re.search(r"[0-9\\]", word.rstrip(",")) and not word.endswith(",") for word in beside):
-        return ""  # a part of something that is not read
+        return _Run("", start, end)
     label = ""
     if kinds[start] == "operator" and words[start] not in ("-", "+", "−", "±") and start:
         label = words[start - 1].strip(_QUOTES).rstrip(":,")
@@ -112,7 +134,7 @@ def _run(words: list[str], kinds: list[str], start: int, end: int) -> str:
     if not label and words[start] == "=":
         start += 1
     if start >= end:
-        return ""
+        return None
     run = " ".join(words[start:end])
     run = run.strip(_QUOTES + " ").rstrip(".,;:!?").strip(_QUOTES + " ")
     if _RANGE.fullmatch(run):
@@ -122,17 +144,17 @@ def _run(words: list[str], kinds: list[str], start: int, end: int) -> str:
         run = f"{run} {words[end].strip(_QUOTES).rstrip('.,;:!?')}"
     run = _unbracketed(run)
     if not _HAS_MATHEMATICS.search(run) and "=" not in run and not _OPERATOR.search(run):
-        return ""
+        return None
     if not re.search(r"[0-9A-Za-zπ∞½⅓⅔¼¾α-ω]", run):
-        return ""
+        return None
     if _ends_sentence(words[end - 1]) or end == len(words):
-        return run
+        return _Run(run, start, end)
     unit = unit_behind(words, end)
     behind = words[end + len(unit.split()) :][:1]
     ended = not unit or _ends_sentence(words[end + len(unit.split()) - 1])
     if behind and not ended and behind[0] in ("per", "/", "squared", "cubed", "·", "*"):
-        return ""  # a unit that goes on
-    return f"{run}{unit}"
+        return _Run("", start, end)  # a unit that goes on
+    return _Run(f"{run}{unit}", start, end + len(unit.split()))
 
 
 def unit_behind(words: list[str], start: int) -> str:

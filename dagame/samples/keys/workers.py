@@ -239,6 +239,7 @@ def _load_extract() -> Callable[[str], str]:
 def _load_canonical() -> Callable[[str], str]:
     from .mathematics import exact_key
 
+    exact_key(r"\frac{x^2-1}{x-1}")  # loads sympy before the confinement
     return exact_key
 
 

@@ -65,9 +65,9 @@ def quotient(above: Polynomial, below: Polynomial) -> Value:
             raise NoValue("division by zero")
         if len(below) == 1:
             return _by_monomial(above, below)
-        common = _common_monomial(below)
+        common = _common_factor(below)
         if common:
-            above, below = product_of(above, {common: ONE}), product_of(below, {common: ONE})
+            above, below = product_of(above, common), product_of(below, common)
         factor = _conjugate(below)
         if factor is None:
             break
@@ -86,16 +86,19 @@ def quotient(above: Polynomial, below: Polynomial) -> Value:
     return Value(scaled(above, first), scaled(below, first))
 
 
-def _common_monomial(below: Polynomial) -> Monomial:
-    """The inverse of the letters and other free atoms that all terms share."""
-    first, *rest = (dict(m) for m in below)
-    free = (a for a in first if a.kind not in ("prime", "root", "sin", "i"))
-    least = {a: min(first[a], *(m.get(a, ZERO) for m in rest)) for a in free}
-    for m in rest:  # negative powers, to clear fractions in fractions
-        for a, e in m.items():
-            if e < 0 and a not in first:
-                least[a] = min(e, *(n.get(a, ZERO) for n in rest))
-    return tuple(sorted((a, -e) for a, e in least.items() if e))
+def _common_factor(below: Polynomial) -> Polynomial | None:
+    """The inverse of the letters, roots of primes and other free atoms that all terms share."""
+    terms = [dict(m) for m in below]
+    inverse = {}
+    for atom in {a: None for m in terms for a in m}:
+        if atom.kind not in ("root", "sin", "i"):
+            least = min(m.get(atom, ZERO) for m in terms)
+            if least:
+                inverse[atom] = -least
+    if not inverse:
+        return None
+    factor, monomial, _ = reduced(inverse)
+    return {monomial: factor}
 
 
 def _by_monomial(above: Polynomial, below: Polynomial) -> Value:

@@ -83,12 +83,12 @@ class ExpressionReader(PrimaryReader):
             return None
         if not self.tokens[first].text.isdigit():
             return None
-        start = self.at
+        start, before = self.at, list(self.tokens)
         self.at += 1
         above, below = self.argument(), self.argument()
         inside = [t.text for t in self.tokens[start + 1 : self.at] if t.text not in ("{", "}")]
         if not all(t.isdigit() for t in inside):
-            self.at = start
+            self.at, self.tokens = start, before
             return None
         part = arithmetic.divide(above, below).constant()
         if part is None or not 0 < part < 1:

@@ -33,7 +33,10 @@ class PrimaryReader(Cursor):
             if not token.text.isdigit():
                 raise NoValue("a decimal without braces")
             rest = Token("number", token.text[1:], token.start + 1)
-            self.tokens[self.at : self.at + 1] = [rest] if rest.text else []
+            if rest.text:
+                self.tokens[self.at] = rest
+            else:
+                self.at += 1
             return values.number(int(token.text[0]))
         if token.kind == "letter" or self.sees("pi"):
             return value_of(self.primary())
@@ -247,6 +250,9 @@ class PrimaryReader(Cursor):
             raise NoValue("a bracket that does not close")
         self.at += 1
         self.bars = bars
+        beside = opening == "|" and self.begins_factor() and not self.sees("|")
+        if beside and any(t.text == "|" for t in self.tokens[self.at :]):
+            raise NoValue("bars that could be paired in two ways")
         return bracketed(opening, closing, items)
 
     def item(self) -> Item:
