@@ -16,7 +16,7 @@ import venv
 from pathlib import Path
 from typing import Any
 
-PINNED = Path(__file__).parents[1] / "constraints.txt"
+PINNED = Path(__file__).parents[1] / "dagame" / "constraints.txt"
 SECONDS = 600
 OFFLINE = re.compile(
     r"(?i)connection ?(error|refused|reset|aborted|broken)|ConnectTimeout|timed? ?out|max retries"

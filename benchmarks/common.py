@@ -8,7 +8,7 @@ from typing import Any
 
 from dagame.bench.common import environment, median_seconds
 
-__all__ = ["RESULTS", "keep", "median_seconds"]
+__all__ = ["RESULTS", "environment", "keep", "median_seconds"]
 
 RESULTS = Path(__file__).parent / "results"
 

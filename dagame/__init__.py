@@ -6,7 +6,7 @@ numpy and array-api-compat only; torch, cvxpy, matplotlib, polars and transforme
 
 from __future__ import annotations
 
-from . import estimators, library, lm
+from . import estimators, library, lm, testing
 from ._classify import Classification, classify
 from ._methods import methods
 from ._verify import VerificationReport, verify
@@ -95,5 +95,6 @@ __all__ = [
     "methods",
     "run",
     "solve",
+    "testing",
     "verify",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ._classify import classify
+from ._display import Column, table_html
 from .arrays import to_numpy
 from .errors import DagameError
 from .game import AlignmentGame
@@ -208,8 +209,31 @@ _ROWS = (
     ),
 )
 
-methods: dict[str, Method] = {m.name: m for m in _ROWS}
-"""The atlas by name."""
+
+class Atlas(dict[str, Method]):
+    """The atlas by name; it shows itself as a table (docs/methods.md has the equilibria besides)."""
+
+    def __repr__(self) -> str:
+        width = max(map(len, self), default=0)
+        return "\n".join(
+            f"{m.name:<{width}}  pays {m.paid}\n{'':<{width}}  Phi = {m.phi}; concave: {_concave(m)}"
+            for m in self.values()
+        )
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        names = ("method", "source", "paid", "Phi", "concave")
+        rows = [(m.name, m.source, m.paid, m.phi, _concave(m)) for m in self.values()]
+        return table_html([Column(name, text=True) for name in names], rows)
+
+
+def _concave(method: Method) -> str:
+    return ("yes" if method.concave else "no") + (f" ({method.note})" if method.note else "")
+
+
+methods = Atlas({m.name: m for m in _ROWS})
+"""The atlas by name: a dictionary that prints as a table."""
 
 REFERENCE = np.array([[0.45, 0.30, 0.15, 0.10], [0.25, 0.45, 0.10, 0.20]])
 SUCCESS = np.array([0.0, 1.0, 0.0, 1.0])
@@ -257,9 +281,7 @@ def atlas() -> str:
     for method in _ROWS:
         end = where_it_ends(method)
         gap = "not certified" if end["gap"] is None else f"{end['gap']:.0e}"
-        concave = "yes" if method.concave else "no"
-        concave += f" ({method.note})" if method.note else ""
-        cells = [method.name, method.source, method.paid, method.phi, concave]
+        cells = [method.name, method.source, method.paid, method.phi, _concave(method)]
         cells += [f"{end[k]:.3f}" for k in ("accuracy", "entropy", "agreement")] + [gap]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)

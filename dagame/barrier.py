@@ -26,7 +26,7 @@ def barrier_minimise(
     accuracy: float = 1e-14,
     rounds: int = 400,
 ) -> Array:
-    """argmin F(y) over y_i >= 0 where `positive` (r,), for each game of a batch: (B, r) -> (B, r).
+    """argmin F(y) over y_i >= 0 where `positive` (r,) or (B, r), for each game of a batch: (B, r) -> (B, r).
 
     Damped Newton on F - t sum log y_i with t driven to `accuracy` * max(1, |F|): F is then within
     r t of its least value and the gradient at rounding error, in about 40 to 80 Newton steps. With

@@ -18,12 +18,12 @@ from .arrays import (
     namespace,
     to_numpy,
 )
+from .attainable import Target, confront, refute, targets
 from .errors import NotConcave
 from .game import AlignmentGame
 from .objectives.base import pairing, weighted
+from .objectives.conditions import Condition
 from .simplex import log_kl
-
-_SMOOTHING = 1e-6
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -33,8 +33,8 @@ class Certificate(Shown, Exported):
     value J(pi) <= J* <= upper_bound D(q); gap = upper_bound - value = policy_regret + target_regret,
     the two players' exploitabilities; distance_bound >= sum_x w_x KL(pi_x || pi*_x), in nats, and
     tv_bound its Pinsker bound on the mean total variation. `violation` is the distance to a hard set
-    (value and gap are then those of the projected policy). `conditional`: the proof assumes that a
-    user's objective, which does not say so, is concave.
+    (value and gap are then those of the projected policy). `conditions` name what the proof stands
+    on, each proved, checked or assumed; `conditional`: one of them is neither proved nor checked.
     """
 
     value: Array
@@ -45,20 +45,31 @@ class Certificate(Shown, Exported):
     distance_bound: Array
     tv_bound: Array
     violation: Array
-    conditional: bool = False
+    beta: float = 1.0
+    conditions: tuple[Condition, ...] = ()
+
+    @property
+    def conditional(self) -> bool:
+        """Whether a condition is neither proved nor checked."""
+        return bool(self.needs)
+
+    @property
+    def needs(self) -> str:
+        """What remains to be believed, in words; "" if nothing does."""
+        return " and ".join(dict.fromkeys(c.needs for c in self.conditions if c.needs))
 
     @property
     def relative_gap(self) -> Array:
-        """Gap / max(1, |value|)."""
+        """Gap / max(beta, |value|)."""
         xp = namespace(self.gap)
-        size = xp.where(xp.isfinite(self.value), xp.abs(self.value), 1.0)
-        return self.gap / xp.maximum(size, xp.ones_like(size))
+        size = xp.where(xp.isfinite(self.value), xp.abs(self.value), 0.0)
+        return self.gap / xp.maximum(size, 0 * size + self.beta)
 
     def __str__(self) -> str:
         gap, value = to_numpy(self.gap), to_numpy(self.value)
         if gap.ndim:
             return f"{gap.size} games certified: largest gap {gap.max():.3g}"
-        note = " (if the objective is concave)" if self.conditional else ""
+        note = f" (if {self.needs})" if self.conditional else ""
         bound = float(to_numpy(self.upper_bound))
         return (
             f"value {value:.10g} <= optimum <= {bound:.10g}, gap {gap:.3g}{note}; "
@@ -81,13 +92,15 @@ class Certificate(Shown, Exported):
         ]
         if np.any(to_numpy(self.violation) > 0):
             rows.append(("distance to the hard set", shortest(to_numpy(self.violation))))
+        if self.conditions:
+            rows.append(("stands on", "; ".join(self.conditions)))
         if self.conditional:
-            rows.append(("holds if", "the objective is concave"))
+            rows.append(("holds if", self.needs))
         return rows
 
     def _columns(self) -> dict[str, np.ndarray]:
         """A row per game with every number."""
-        names = [f.name for f in fields(self) if f.name != "conditional"]
+        names = [f.name for f in fields(self) if f.name not in ("conditions", "beta")]
         shape = to_numpy(self.value).shape
         numbers = {k: np.ravel(to_numpy(getattr(self, k))) for k in names}
         return {**indexed(shape, []), **numbers}
@@ -103,8 +116,8 @@ def certify(
     """Bound how much any policy could still gain over `policy` (T4).
 
     D(q) = Phi(q) - <u, q> + beta * sum_x w_x log sum_y pi0_x(y) e^{u_x(a(y))/beta}, u = grad Phi(q),
-    holds for every q; the gap is D(q) - J(pi), computed as beta KL(pi || best response) plus the
-    Bregman divergence of the target, so that it keeps its precision down to 1e-20. Where the
+    holds for every q in the interior; the gap is D(q) - J(pi), computed as beta KL(pi || best response)
+    plus the Bregman divergence of the target, so that it keeps its precision down to 1e-20. Where the
     curvature mu is negative and beta + mu > 0, the same is done for Phi~ = Phi + mu KL(pi || pi0) and
     beta~ = beta + mu (T6), which leaves J as it is.
 
@@ -115,12 +128,14 @@ def certify(
     Args:
         game: the game, of any batch shape.
         policy: probabilities (*batch, m, traces).
-        target: q (*batch, m, n); default nu(pi), and where the reward is infinite there, nu(pi)
-            mixed with 1e-6 of the reference.
+        target: q (*batch, m, n); default nu(pi). Where it has zeros that the reference has not, D is
+            the least over q mixed with a share of 1e-12 to 1 of the reference.
         multipliers: the target's move for objectives that have them; default the best fit.
 
     Raises:
         InvalidDistribution, InvalidGame: the policy does not fit the game.
+        FalseCertificate: the reference, a power of it or a best response to the rewards is better than
+            the bound, so that one of its conditions fails.
         NotConcave: the objective's curvature mu has beta + mu <= 0, T4 and T6 do not apply, and its
             optimum is not known otherwise.
     """
@@ -143,28 +158,35 @@ def certify_log(
         return _explicit(game, log_pi, violation)
     log_nu = game.answer_map.log_push_forward(log_pi)
     value = game._value(log_pi, log_nu)
-    policy_regret, target_regret = _regrets(game, log_pi, log_nu, log_target, multipliers)
-    if log_target is None:
-        policy_regret, target_regret = _smoothed(game, log_pi, log_nu, policy_regret, target_regret)
+    found = targets(game, log_pi, log_target)
+    policy_regret, target_regret, replies = _least(game, log_pi, log_nu, found, multipliers)
     xp = namespace(value)
     gap = xp.where(value > LOG_ZERO / 2e10, policy_regret + target_regret, -LOG_ZERO)
     distance = gap / game.free_beta
+    upper_bound = infinities(xp.where(gap < 1e20, value + gap, gap))
+    confront(game, upper_bound, replies)
     return Certificate(
         value=infinities(value),
-        upper_bound=infinities(xp.where(gap < 1e20, value + gap, gap)),
+        upper_bound=upper_bound,
         gap=infinities(gap),
         policy_regret=infinities(policy_regret),
         target_regret=infinities(target_regret),
         distance_bound=infinities(distance),
         tv_bound=xp.sqrt(xp.clip(distance, 0.0, 2.0) / 2),
         violation=violation,
-        conditional=game.objective.concave is None,
+        conditions=game.conditions,
+        beta=game.beta,
     )
 
 
 def not_provable(game: AlignmentGame) -> NotConcave:
     """The error of a game that neither T4 nor T6 covers, with the way out."""
     mu = game.objective.curvature_for(game.weights)
+    if mu == -np.inf and any(part.own for _, part in game.objective.terms()):
+        return NotConcave(
+            f"{game.objective!r} is not concave and no finite curvature mu of it is known, so neither "
+            "theorem proves a gap (T4, T6); state `curvature` if B(p, q) >= mu KL(p || q) for a finite mu."
+        )
     return NotConcave(
         f"{game.objective!r} is not concave, its curvature is mu = {mu:g}, and beta = {game.beta:g} "
         f"is not above {-mu:g}: neither theorem proves a gap (T6); raise beta or lower the strength."
@@ -180,6 +202,8 @@ def _explicit(game: AlignmentGame, log_pi: Array, violation: Array) -> Certifica
         raise not_provable(game)
     xp = namespace(log_pi)
     value = game.value_log(log_pi)
+    refute(game, best, value)
+    confront(game, best, [])
     gap = xp.maximum(best - value, 0 * value)
     unknown = 0 * value + xp.inf
     return Certificate(
@@ -191,6 +215,8 @@ def _explicit(game: AlignmentGame, log_pi: Array, violation: Array) -> Certifica
         distance_bound=unknown,
         tv_bound=0 * value + 1,
         violation=violation,
+        conditions=(Condition("the optimum is a formula: proved"),),
+        beta=game.beta,
     )
 
 
@@ -208,56 +234,60 @@ def _projected(game: AlignmentGame, log_pi: Array) -> tuple[Array, Array]:
 
 
 def _regrets(
-    game: AlignmentGame,
-    log_pi: Array,
-    log_nu: Array,
-    log_q: Array | None,
-    multipliers: Array | None,
-) -> tuple[Array, Array]:
-    """max_pi' V(pi', q) - V(pi, q) and V(pi, q) - J(pi); the second is 0 at q = nu(pi)."""
-    at = log_nu if log_q is None else log_q
+    game: AlignmentGame, log_pi: Array, log_nu: Array, target: Target, multipliers: Array | None
+) -> tuple[Array, Array, Array]:
+    """max_pi' V(pi', q) - V(pi, q), V(pi, q) - J(pi), 0 at q = nu(pi), and the best response.
+
+    Where nu(pi) misses a hard set within its tolerance, what the multipliers charge for that is added to
+    the second, so that no value is above its bound.
+    """
     if multipliers is None:
-        multipliers = game._multipliers(at)
-    constant, u = game._linearise(at, multipliers)
+        multipliers = game._multipliers(target.log_q)
+    constant, u = game._linearise(target.log_q, multipliers)
     on_traces, rho = game.answer_map.pull_back(u), game.transfer
     if rho:
-        point = _trace_target(game, log_pi, log_q)
-        on_traces = on_traces - rho * (point - game.log_reference)
+        on_traces = on_traces - rho * (target.log_policy - game.log_reference)
     log_best = game.log_best_response(on_traces, game.free_beta)
     policy_regret = game.free_beta * weighted(log_kl(log_pi, log_best), game.weights)
-    if log_q is None and multipliers is None:
-        return policy_regret, 0 * policy_regret
+    if target.is_policy and multipliers is None:
+        reply = game.objective.reply_gap(log_nu, game.weights) + 0 * policy_regret
+        return policy_regret, reply, log_best
     phi = game.objective.value_log(log_nu, game.weights)
     paid, xp = pairing(u, log_nu, game.weights), namespace(phi)
     target_regret = constant + paid - phi
+    if multipliers is not None:
+        target_regret = target_regret + game.objective.charge(log_nu, game.weights, multipliers)
     size = pairing(xp.abs(u), log_nu, game.weights)
     rounding = 1e-14 * (xp.abs(constant) + size + xp.abs(phi))
     target_regret = xp.where(xp.abs(target_regret) <= rounding, 0 * phi, target_regret)
     if rho:
-        target_regret = target_regret + rho * weighted(log_kl(log_pi, point), game.weights)
-    return policy_regret, target_regret
+        moved = weighted(log_kl(log_pi, target.log_policy), game.weights)
+        target_regret = target_regret + rho * moved
+    return policy_regret, target_regret, log_best
 
 
-def _trace_target(game: AlignmentGame, log_pi: Array, log_q: Array | None) -> Array:
-    """The target as a policy, for the part of the KL that T6 moves into the objective."""
-    if log_q is None:
-        return log_pi
-    xp = namespace(log_q)
-    ratio = xp.where(game.answer_support, log_q - game.log_reference_answers, 0.0)
-    return game._masked(game.answer_map.lift(game.log_reference, ratio))
-
-
-def _smoothed(
-    game: AlignmentGame, log_pi: Array, log_nu: Array, policy_regret: Array, target_regret: Array
-) -> tuple[Array, Array]:
-    """The regrets at nu(pi) mixed with a little of nu0, wherever those at nu(pi) are infinite."""
-    xp = namespace(log_pi)
-    infinite = infinities(policy_regret) == xp.inf
-    if game.objective.has_multipliers or not bool(xp.any(infinite)):
-        return policy_regret, target_regret
-    q = (1 - _SMOOTHING) * xp.exp(log_nu) + _SMOOTHING * xp.exp(game.log_reference_answers)
-    retry = _regrets(game, log_pi, log_nu, log(q), None)
-    return (
-        xp.where(infinite, retry[0], policy_regret),
-        xp.where(infinite, retry[1], target_regret),
-    )
+def _least(
+    game: AlignmentGame,
+    log_pi: Array,
+    log_nu: Array,
+    found: list[Target],
+    multipliers: Array | None,
+) -> tuple[Array, Array, list[Array]]:
+    """The two regrets at the target that gives the least bound, and the best responses to all."""
+    best: tuple[Array, Array] | None = None
+    replies = []
+    for target in found:
+        policy_regret, target_regret, reply = _regrets(game, log_pi, log_nu, target, multipliers)
+        replies.append(reply)
+        xp = namespace(policy_regret)
+        total = policy_regret + target_regret
+        void = ~target.usable | xp.isnan(total)
+        policy_regret = xp.where(void, -LOG_ZERO, policy_regret)
+        target_regret = xp.where(void, 0.0, target_regret)
+        if best is not None:
+            less = policy_regret + target_regret < best[0] + best[1]
+            policy_regret = xp.where(less, policy_regret, best[0])
+            target_regret = xp.where(less, target_regret, best[1])
+        best = policy_regret, target_regret
+    assert best is not None
+    return *best, replies

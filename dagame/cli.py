@@ -1,13 +1,13 @@
-"""The command line: `dagame demo | solve | verify | finetune`.
+"""The command line: `dagame demo | solve | verify | finetune | doctor`.
 
-Exit codes: 0 done; 1 a check failed or a class was not solved; 2 bad input, told in one sentence.
+Exit codes: 0 done; 1 a check failed or a class was not solved; 2 bad input, told in one sentence;
+3 `solve --strict` has a warning (its results are written).
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,11 +18,21 @@ from .command import application, console, run
 from .demo import Recipe
 from .errors import DagameError
 from .objectives.names import NAMES
+from .solution_files import content_of, write_solution
+from .terminal import (
+    demo_table,
+    facts,
+    metrics_table,
+    show,
+    show_lines,
+    show_written,
+    stages,
+    summary_table,
+    verification_table,
+)
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from .samples.equilibria import SampleEquilibria
+    pass
 
 app = application("Solve, certify and analyse Distributional Alignment Games.")
 
@@ -34,13 +44,14 @@ def main() -> None:
 
 @app.command()
 def solve(
+    call: typer.Context,
     samples: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             help="JSON, JSONL, CSV, TSV, Parquet or .eval, also .gz, .zst, .zip; several, a folder, "
             'a glob, or "-" for standard input.'
         ),
-    ],
+    ] = None,
     class_by: Annotated[
         list[str] | None,
         typer.Option(
@@ -142,20 +153,35 @@ def solve(
         Path | None, typer.Option(help="Folder for samples.parquet and report.html.")
     ] = None,
     report: Annotated[bool, typer.Option(help="Write report.html into --out.")] = True,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 3 where there is a warning.")
+    ] = False,
+    example: Annotated[
+        bool, typer.Option("--example", help="Solve the example that ships with the package.")
+    ] = False,
 ) -> None:
     """Solve the game of every question in a file of sampled completions, with a certificate."""
     from .objectives.names import LABELLED, by_name, check_name
     from .output import check_file, check_folder, locked, write_json
     from .samples import Samples
     from .samples.equilibria import labelled_table
+    from .samples.example import ANSWER, CLASS, CONTEXT, CORRECT, PATH
     from .samples.files.containers import STDIN
 
+    if example:
+        if samples:
+            raise DagameError("--example brings its own file; leave the file or --example out.")
+        samples, class_by, context_by = [str(PATH)], class_by or [CLASS], context_by or [CONTEXT]
+        answer = answer or ([] if completion else [ANSWER])
+        correct = correct or ([] if gold else [CORRECT])
+    elif not samples:
+        raise typer.BadParameter("missing argument 'SAMPLES', unless there is --example.", call)
     check_name(objective)
     if device is not None:
         check_device(device)
     by_class = objective in LABELLED
     made: Any = None if by_class else by_name(objective, strength)
-    if by_class and correct is None:
+    if by_class and not (correct or gold):
         by_name(objective, strength)
     folder = None if out is None else check_folder(out)
     names = () if folder is None else ("samples.parquet", "report.html")[: 1 + report]
@@ -165,7 +191,7 @@ def solve(
     limits = _limits(correct_range)
     if made is None:
         made = lambda bucket: by_name(objective, strength, labelled_table(bucket))  # noqa: E731
-    with ExitStack() as held, _stages() as say:
+    with ExitStack() as held, stages() as say:
         if folder is not None:
             held.enter_context(locked(folder))
         read = Samples.read(
@@ -191,13 +217,24 @@ def solve(
             progress=say,
         )
         found = read.solve(made, beta=beta, method=method, progress=say, device=device)
-        content = {"summary": found.summary, "classes": found.classes.rows(named=True)}
-        written = _write_solution(found, content, parts, numbers, say)
-    _show(_summary_table(found), written, stderr=json_file == "-", notes=read.notes)
+        content = content_of(found)
+        written = write_solution(found, content, parts, numbers, say)
+    shown = console(stderr=json_file == "-")
+    shown.print(found.verdict, markup=False, highlight=False)
+    shown.print(summary_table(found))
+    for note in read.notes:
+        shown.print(visible(note), markup=False, highlight=False, soft_wrap=True)
+    show_lines([*facts(found.summary), *found.reading.told()], shown)
+    for caution in found.reading.warnings:
+        text = visible(f"warning: {caution.sentence}")
+        shown.print(text, style="yellow", markup=False, highlight=False)
+    show_written(written, shown)
     if json_file == "-":
         write_json("-", content)
     if found.summary["unsolved"]:
         raise typer.Exit(1)
+    if strict and found.reading.warnings:
+        raise typer.Exit(3)
 
 
 @app.command()
@@ -225,7 +262,7 @@ def demo(
     from .demo import run_demo
 
     torch.set_num_threads(1)  # faster than two for tensors this small
-    with locked(folder), _stages() as say:
+    with locked(folder), stages() as say:
         result = run_demo(
             folder,
             seed,
@@ -236,7 +273,7 @@ def demo(
             progress=say,
         )
     written = [*results, *([] if numbers is None else [numbers])]
-    _show(_demo_table(result), written, stderr=json_file == "-")
+    show(demo_table(result), written, stderr=json_file == "-")
     if json_file == "-":
         write_json("-", result)
 
@@ -264,14 +301,14 @@ def finetune(
     if json_file not in (None, "-"):
         check_file(json_file, paths_of(config))
 
-    with _stages() as say:
+    with stages() as say:
         result = run_finetune(config, resume=resume, progress=say)
     if not result["main"]:
         return
     if json_file is not None and json_file != "-":
         write_json(json_file, result)
     written = [Path(result["output"]) / n for n in ("README.md", "metrics.jsonl", "curves.png")]
-    _show(_metrics_table(result), [*written, Path(result["model"])], stderr=json_file == "-")
+    show(metrics_table(result), [*written, Path(result["model"])], stderr=json_file == "-")
     if json_file == "-":
         write_json("-", result)
 
@@ -280,32 +317,34 @@ def finetune(
 def verify(
     seed: Annotated[int, typer.Option(help="Seed of the random games.")] = 0,
     games: Annotated[int, typer.Option(min=1, help="Random games for each check.")] = 200,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help="One of your own: package.module:Class, ...:Class(2.0), or an instance; the current "
+            "folder counts."
+        ),
+    ] = None,
     json_file: Annotated[
         str | None, typer.Option("--json", help='Write the report; "-" for stdout.')
     ] = None,
 ) -> None:
-    """Check the theorems on random games; exit code 1 if one is violated."""
+    """Check the theorems on random games, or all that applies to one objective; exit code 1 if violated."""
     from ._verify import verify as check
+    from .checks.own import named_objective
     from .output import check_file, write_json
+    from .provenance import provenance
 
     if json_file not in (None, "-"):
         check_file(json_file)
-    with _stages() as say:
-        report = check(seed, games, progress=say)
-    table = _table(
-        f"Theorems on random games, seed {seed}", "", "statement", "cases", "worst", "limit"
-    )
-    for row in report.checks:
-        mark = "[green]holds[/]" if row.passed else "[red]VIOLATED[/]"
-        limit = f"{row.tolerance:.0e}"
-        table.add_row(
-            f"{row.theorem} {mark}", row.statement, str(row.cases), f"{row.worst:.1e}", limit
-        )
+    mine = None if objective is None else named_objective(objective)
+    with stages() as say:
+        report = check(seed, games, objective=mine, progress=say)
+    content = report.as_dict() | {"provenance": provenance()}
     if json_file is not None and json_file != "-":
-        write_json(json_file, report.as_dict())
-    _show(table, [], stderr=json_file == "-")
+        write_json(json_file, content)
+    show(verification_table(report), [], stderr=json_file == "-")
     if json_file == "-":
-        write_json("-", report.as_dict())
+        write_json("-", content)
     if not report.passed:
         raise typer.Exit(1)
 
@@ -319,6 +358,30 @@ def _limits(text: str) -> tuple[float, float]:
             f"--correct-range is {text!r}; write the labels of wrong and right, such as -1,1."
         ) from None
     return low, high
+
+
+@app.command()
+def doctor(
+    json_file: Annotated[
+        str | None, typer.Option("--json", help='Write what was found; "-" for stdout.')
+    ] = None,
+) -> None:
+    """Versions against what was tested, and whether each part works here; exit code 1 if one does not."""
+    from .doctor import diagnose, tables
+    from .output import check_file, write_json
+    from .provenance import in_words
+
+    if json_file not in (None, "-"):
+        check_file(json_file)
+    with stages() as say:
+        found = diagnose(say)
+    shown = console(stderr=json_file == "-")
+    shown.print(*tables(found))
+    shown.print(in_words(found.provenance), markup=False, highlight=False)
+    if json_file is not None:
+        write_json(json_file, found.as_dict())
+    if not found.passed:
+        raise typer.Exit(1)
 
 
 def check_device(name: str) -> None:
@@ -346,152 +409,6 @@ def require_lm() -> None:
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|peft)\b")
-
-
-# -- output ---------------------------------------------------------------------------------------
-
-
-def _write_solution(
-    found: SampleEquilibria,
-    content: dict[str, Any],
-    parts: Sequence[Path],
-    numbers: Path | None,
-    say: Callable[[str], None],
-) -> list[Path]:
-    """samples.parquet and report.html, whichever are asked for, and the JSON, all of one run."""
-    from .output import json_text, put_text, replacing_all
-
-    targets = [*parts, *([] if numbers is None else [numbers])]
-    with replacing_all(targets) as drafts:
-        for target in parts:
-            say(f"writing {target.name}")
-            if target.name == "report.html":
-                from .report import samples_report
-
-                put_text(drafts[target], samples_report(found, progress=say))
-            else:
-                with drafts[target].open("wb") as stream:
-                    found.rows.write_parquet(stream)
-        if numbers is not None:
-            put_text(drafts[numbers], json_text(content))
-    return targets
-
-
-def _show(table: Table, written: Sequence[Path], stderr: bool, notes: Sequence[str] = ()) -> None:
-    """The table, notes, and what was written; on stderr where stdout is for JSON."""
-    shown = console(stderr)
-    shown.print(table)
-    for note in notes:
-        shown.print(visible(note), markup=False, highlight=False, soft_wrap=True)
-    for path in written:
-        if path.exists():
-            shown.print(
-                f"wrote {visible(str(path))}", markup=False, highlight=False, soft_wrap=True
-            )
-
-
-@contextmanager
-def _stages() -> Iterator[Callable[[str], None]]:
-    """A spinner on stderr that names the stage in work and its time; silent off a terminal."""
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    text = TextColumn("{task.description}", markup=False)
-    shown = console(stderr=True)
-    with Progress(
-        SpinnerColumn(),
-        text,
-        TimeElapsedColumn(),
-        console=shown,
-        transient=True,
-        disable=not shown.is_terminal,
-    ) as bar:
-        task = bar.add_task("starting", total=None)
-        yield lambda stage: bar.update(task, description=stage, refresh=True)
-
-
-def _table(title: str, *columns: str) -> Table:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=escape(title), title_justify="left")
-    for k, name in enumerate(columns):
-        table.add_column(name, justify="left" if k == 0 or name == "statement" else "right")
-    return table
-
-
-def _summary_table(found: SampleEquilibria) -> Table:
-    from rich.markup import escape
-
-    s = found.summary
-    title = f"{s['objective']}, beta {s['beta']:g}"
-    table = _table(title, "", "reference", "equilibrium")
-    table.add_row("classes", f"{s['classes']:,}", f"{s['solved']:,} solved")
-    table.add_row("contexts", f"{s['contexts']:,}")
-    table.add_row("samples", f"{s['samples']:,}")
-    for label, before, after in (
-        ("accuracy", "accuracy_reference", "accuracy_equilibrium"),
-        ("accuracy, majority answer", "majority_accuracy", None),
-        ("agreement of contexts", "agreement_reference", "agreement_equilibrium"),
-        ("share without an answer", "no_answer", "no_answer_equilibrium"),
-        ("mean value J", None, "mean_value"),
-    ):
-        cells = ["" if k is None else _cell(s[k]) for k in (before, after)]
-        if any(cells):
-            table.add_row(label, *cells)
-    table.add_row("largest gap", "", "–" if s["max_gap"] is None else f"{s['max_gap']:.1e}")
-    for label, names in (
-        ("infeasible, not in the means", s["infeasible"]),
-        ("no answer at all", s["lost_classes"]),
-    ):
-        if names:
-            shown = escape(", ".join(visible(name, 60) for name in names[:8]))
-            table.add_row(label, "", f"{len(names)}: {shown}{' …' * (len(names) > 8)}")
-    for label, count in (
-        ("lines skipped", s["skipped_lines"]),
-        ("extractions timed out", s["timed_out_rows"]),
-        ("not solved", s["unsolved"]),
-    ):
-        if count:
-            table.add_row(label, str(count), "")
-    return table
-
-
-def _demo_table(result: dict[str, Any]) -> Table:
-    facts, columns = result["settings"], ["before", "after"]
-    columns += ["labelled"] if "labelled" in result else []
-    title = f"Embedded model, {facts['objective']}, beta {facts['beta']:g}, seed {facts['seed']}"
-    table = _table(title, "", *columns)
-    for label, name in (
-        ("accuracy, sampled", "sampled_accuracy"),
-        ("accuracy, greedy", "greedy_accuracy"),
-        ("accuracy, majority answer", "majority_accuracy"),
-        ("agreement of phrasings", "agreement"),
-        ("answer entropy, nats", "entropy"),
-        ("share without an answer", "no_answer"),
-        ("KL to the reference", "kl"),
-        ("gap, estimate", "gap"),
-    ):
-        table.add_row(label, *(_cell(result[c][name]) for c in columns))
-    ends = [" to ".join(f"{v:.3f}" for v in result[c]["gap_interval"]) for c in columns]
-    table.add_row("its 95% interval", *ends)
-    p = result["predicted"]
-    table.caption = (
-        f"The exact game on the reference's samples predicts accuracy {p['accuracy_equilibrium']:.3f} "
-        f"and agreement {p['agreement_equilibrium']:.3f}."
-    )
-    return table
-
-
-def _metrics_table(result: dict[str, Any]) -> Table:
-    table = _table(f"{result['steps']} steps, {result['seconds']:.0f} s", "", "first", "last")
-    first, last = result.get("first", {}), result.get("last", {})
-    for name in sorted(k for k in last if k.startswith("game/")):
-        table.add_row(name.removeprefix("game/"), _cell(first.get(name)), _cell(last[name]))
-    return table
-
-
-def _cell(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
 
 
 if __name__ == "__main__":

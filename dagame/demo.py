@@ -228,6 +228,7 @@ def run_demo(
     from .demo_report import demo_page
     from .lm import tiny
     from .output import json_text, put_text, replacing_all
+    from .provenance import provenance
     from .report import samples_report
 
     started = time.perf_counter()
@@ -266,6 +267,7 @@ def run_demo(
         "certificate_samples": CERTIFICATE_SAMPLES,
     }
     result = {"seconds": time.perf_counter() - started, **result, "settings": facts}
+    result["provenance"] = provenance()
     facts["seconds"] = result["seconds"]
     rows, page, game = (folder / n for n in ("samples.parquet", "report.html", "game.html"))
     weights = folder / "model"

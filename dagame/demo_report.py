@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import plots
+from .provenance import in_words
 from .report import picture, render
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def demo_page(
         "demo.html.j2",
         title="Coherence-GRPO on the embedded language model",
         facts=result["settings"],
+        rests_on=in_words(result["provenance"]),
         before=before,
         after=after,
         predicted=predicted,

@@ -23,6 +23,10 @@ class NotConcave(DagameError):
     """The objective is not concave and its curvature does not allow the theorems to be applied."""
 
 
+class FalseCertificate(DagameError):
+    """A bound of the optimum lies below a value that a known policy attains: one of its conditions fails."""
+
+
 class NotSeparable(DagameError):
     """A per-answer reward table exists only for objectives that treat every answer alike, alone."""
 
@@ -61,3 +65,7 @@ class ConfigError(DagameError):
 
 class GenerationError(DagameError):
     """A language model, its tokenizer or its prompts cannot be used for sampling."""
+
+
+class SelfCheckFailed(DagameError):
+    """Sampler, scorer and tokenizer disagree, so that nothing measured with them would be right."""

@@ -25,6 +25,8 @@ from .arrays import (
 from .distributional import DistributionalGame
 from .errors import InvalidDistribution, InvalidGame
 from .objectives.base import Objective, pairing, weighted
+from .objectives.checked import checked_terms, conditions_of
+from .objectives.conditions import Condition
 from .simplex import check_distribution, check_scale, check_weights, log_kl
 
 _CACHED = (
@@ -33,6 +35,9 @@ _CACHED = (
     "answer_support",
     "forbidden",
     "transfer",
+    "open_traces",
+    "smoothness",
+    "unit",
     "_full_support",
 )
 
@@ -67,10 +72,14 @@ class AlignmentGame(DistributionalGame):
         weights: context weights (m,) or (*batch, m), positive, sum 1; default uniform.
         answers: answer of each trace, integers (traces,) or (m, traces); an `AnswerMap`; or a
             row-stochastic channel (traces, n).
+        check: whether an objective from outside the package is tried: is `reward` the gradient of
+            `value`, are batches, shapes and stated facts right? About 4 ms, once per object and
+            numbers of contexts and answers; certificates say what was checked, or that nothing was.
 
     Raises:
         InvalidDistribution: the reference is not a probability table.
         InvalidGame: shapes, weights, beta or objective parameters do not fit together.
+        InvalidObjective: the check found `value`, `reward` or a stated fact wrong.
         Infeasible: the objective is finite nowhere (a `SoftConstraint` to an empty set).
     """
 
@@ -82,6 +91,7 @@ class AlignmentGame(DistributionalGame):
         beta: float,
         weights: Array | None = None,
         answers: Any = None,
+        check: bool = True,
     ) -> None:
         """See the class."""
         p = as_floating(reference)
@@ -116,12 +126,17 @@ class AlignmentGame(DistributionalGame):
                 "HardConstraint(Parity(0.0))."
             )
         self.objective = objective.bind(p)
-        self._check_objective()
+        self._check = check
+        self._check_objective(objective)
 
-    def _check_objective(self) -> None:
+    def _check_objective(self, given: Objective) -> None:
+        """Fit, domain, and what an objective from outside the package says of itself."""
         shape = (*self.log_reference.shape[:-1], self.n)
         self.objective.check(shape)
         self.objective.check_domain(shape, self.weights)
+        own = self._check and any(part.own for _, part in given.terms())
+        log_nu0 = self.log_reference_answers if own else self.log_reference
+        self._checked = checked_terms(given, self.objective, log_nu0, self.weights, self._check)
 
     # -- shape ------------------------------------------------------------------------------------
 
@@ -181,10 +196,39 @@ class AlignmentGame(DistributionalGame):
         mu = self.objective.curvature_for(self.weights)
         return self.objective.concave is not False or self.beta + mu > 0
 
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What a certificate of this game stands on, and how far each condition is known."""
+        mu = self.objective.curvature_for(self.weights)
+        return conditions_of(self.objective, self._checked, mu, self.beta)
+
     @cached_property
     def forbidden(self) -> Array | None:
         """Answers that every policy of finite value avoids (*batch, m, n), or None."""
         return self.objective.forbidden(self.log_reference_answers, self.weights)
+
+    @cached_property
+    def open_traces(self) -> Array:
+        """Traces (*batch, m, traces) that never show a forbidden answer."""
+        shut, xp = self.forbidden, namespace(self.log_reference)
+        if shut is None:
+            return self.support | ~self.support
+        return self.answer_map.pull_back(xp.astype(shut, self.log_reference.dtype)) == 0
+
+    @cached_property
+    def smoothness(self) -> float | None:
+        """L on traces: the objective's, and for a channel at least 0, as KL(nu) <= KL(pi) (theory)."""
+        smooth = self.objective.smoothness
+        if smooth is None or self.answer_map.deterministic:
+            return smooth
+        return max(smooth, 0.0)
+
+    @cached_property
+    def unit(self) -> AlignmentGame:
+        """The game divided by beta: the same equilibrium and multipliers, J and gaps in units of beta."""
+        if self.beta == 1:
+            return self
+        return self._changed(objective=(1 / self.beta) * self.objective, beta=1.0)
 
     @property
     def free_beta(self) -> float:
@@ -333,12 +377,13 @@ class AlignmentGame(DistributionalGame):
         return constant, xp.where(self.answer_support, u, 0.0)
 
     def _multipliers(self, log_q: Array) -> Array | None:
+        """The multipliers that fit log_q best, found in units of beta, which does not change them."""
         if not self.objective.has_multipliers:
             return None
         xp = namespace(log_q)
-        residual = self.beta * (log_q - self.log_reference_answers)
-        residual = xp.where(self.answer_support, residual, 0.0)
-        return self.objective.multipliers(log_q, self.weights, residual, self.answer_support)
+        residual = xp.where(self.answer_support, log_q - self.log_reference_answers, 0.0)
+        phi = self.unit.objective
+        return phi.multipliers(log_q, self.weights, residual, self.answer_support)
 
     # -- the same game in another form ------------------------------------------------------------
 
@@ -394,7 +439,7 @@ class AlignmentGame(DistributionalGame):
             objective=objective.bind(self.log_reference),
             beta=check_scale(beta, objective.magnitude, self.log_reference),
         )
-        changed._check_objective()
+        changed._check_objective(objective)
         return changed
 
     def in_float64(self) -> AlignmentGame:

@@ -12,7 +12,6 @@ import hashlib
 import json
 import math
 import os
-import re
 import secrets
 import shutil
 import sys
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import OutputError
+from .known_errors import refused_by_the_system
 
 try:
     import fcntl
@@ -326,20 +326,12 @@ def _is_special(path: str | Path) -> bool:
 
 
 def system_reason(error: BaseException) -> str | None:
-    """Why the system refused to write, if that is what the error is about, else None.
-
-    Libraries in Rust give the number in the text, torch's writer says nothing but its name.
-    """
+    """Why the system refused to write, if that is what the error is about, else None."""
     if isinstance(error, OutputError):
         return None
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    text = str(error)
-    if number := re.search(r"\(os error (\d+)\)", text):
-        return os.strerror(int(number[1]))
-    if "PytorchStreamWriter" in text or ("inline_container" in text and "Reader" not in text):
-        return "torch could not write its file, the disk may be full"
-    return None
+    return refused_by_the_system(error)
 
 
 # -- formats --------------------------------------------------------------------------------------

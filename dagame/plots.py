@@ -87,20 +87,27 @@ def distributions(
             for row in table if several else ():
                 axes.plot(row[order], place + shift, "o", color="#111827", ms=2.2, alpha=0.55)
         axes.set_yticks(place, [_answer_label(str(answers[k]), correct, k) for k in order])
+        _clean(axes)
         for tick, k in zip(axes.get_yticklabels(), order, strict=True):
             if correct is not None and correct[k] > 0.5:
                 tick.set_color(RIGHT)
                 tick.set_fontweight("bold")
         axes.set_xlim(0, 1)
         axes.set_ylim(min(-0.6, len(order) - 4.6), len(order) - 0.4)
-        axes.set_title(_plain(title, 52), fontsize=10, loc="left")
-        _clean(axes)
+        axes.set_title(_both_ends(title, 52), fontsize=10, loc="left")
     for axes in list(grid.flat)[len(classes) :]:
         axes.set_visible(False)
     grid.flat[0].legend(fontsize=8, frameon=False, loc="lower right")
     note = " (bar: mean over contexts, dot: one context)" if several else ""
     figure.supxlabel(f"probability{note}", fontsize=9)
     return figure
+
+
+def _both_ends(text: str, width: int) -> str:
+    """The beginning and the end of a long title: questions often differ in their last words."""
+    flat = _plain(text, 1000)
+    half = (width - 3) // 2
+    return flat if len(flat) <= width else f"{flat[:half].rstrip()} … {flat[-half:].lstrip()}"
 
 
 def _answer_label(answer: str, correct: np.ndarray | None, k: int) -> str:
@@ -122,11 +129,31 @@ def before_after(metrics: Sequence[tuple[str, float, float]], later: str = "equi
         )
     axes.set_yticks(range(len(metrics)), [_plain(name, 60) for name, _, _ in reversed(metrics)])
     limit = max(max(b, a) for _, b, a in metrics)
-    axes.set_xlim(0, min(1.25, 1.35 * limit + 0.02))
+    axes.set_xlim(0, min(1.25, 1.35 * limit + 0.02))  # room for the numbers
+    axes.set_xticks([t for t in axes.get_xticks() if t <= min(1, axes.get_xlim()[1])])
     axes.set_ylim(-0.6, len(metrics) - 0.4)
     axes.legend(
         fontsize=8, frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0
     )
+    _clean(axes)
+    return figure
+
+
+def strengths(
+    factors: np.ndarray, lines: Sequence[tuple[str, np.ndarray]], level: tuple[str, float] | None
+) -> Figure:
+    """Means over classes (name, values) against the strength, times the one solved; a level dashed."""
+    figure = _figure(5.2, 3.4)
+    axes = figure.subplots()
+    for k, (name, values) in enumerate(lines):
+        axes.plot(factors, values, "o-", color=CYCLE[k], ms=4, lw=1.6, label=_label(name))
+    if level is not None:
+        axes.axhline(level[1], color=QUIET, lw=1, ls="--", label=_label(level[0]))
+    axes.axvline(1, color="#cbd5e1", lw=1, zorder=0)
+    axes.set_xscale("log")
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel("times the strength of this page", fontsize=9)
+    axes.legend(fontsize=8, frameon=False)
     _clean(axes)
     return figure
 

@@ -17,6 +17,8 @@ from . import plots
 from ._display import visible
 from .arrays import to_numpy
 from .game import AlignmentGame
+from .known_errors import NO_GLYPH
+from .samples.verdict import curve
 from .solvers import Mirror, run
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from .samples.equilibria import SampleEquilibria
 
 _PANELS, _TABLE, _ROWS = 6, 200, 5
-_NO_GLYPH = "Glyph .* missing"
 _POLICY = (
     "default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; "
     "form-action 'none'"
@@ -48,9 +49,10 @@ def samples_report(
 ) -> str:
     """The report of `Samples.solve` as HTML.
 
-    Distributions before and after for the most changed classes, summary metrics and classes before
-    and after, the gap of every class, the trajectory of a three-answer class on its simplex, what
-    samples of the most changed class are worth, and the table of classes.
+    A verdict, warnings, summary metrics and classes before and after, other strengths, distributions of
+    the most changed classes, the trajectory of a three-answer class on its simplex, how answers were
+    read, what samples of the most changed class are worth, the table of classes, their gaps, and
+    where the page comes from.
     """
     say = progress or (lambda stage: None)
     say("drawing the report")
@@ -58,9 +60,14 @@ def samples_report(
     return render(
         "report.html.j2",
         title=title,
+        verdict=equilibria.verdict,
         summary=equilibria.summary,
+        intervals=equilibria.intervals,
+        reading=equilibria.reading,
         source=equilibria.samples.source,
+        provenance=equilibria.provenance(),
         pictures=view.pictures(),
+        gaps=view.gaps(),
         classes=view.table(),
         hidden=max(0, len(equilibria.classes) - _TABLE),
         worth=view.worth(),
@@ -114,11 +121,11 @@ def picture(figure: Figure, caption: str) -> Picture:
         return buffer.getvalue()
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("error", _NO_GLYPH, UserWarning)
+        warnings.filterwarnings("error", NO_GLYPH, UserWarning)
         try:
             image = drawn("path")
         except UserWarning:
-            warnings.filterwarnings("ignore", _NO_GLYPH, UserWarning)
+            warnings.filterwarnings("ignore", NO_GLYPH, UserWarning)
             image = drawn("none")
     encoded = base64.b64encode(image).decode()
     return Picture(Markup(f"data:image/svg+xml;base64,{encoded}"), caption)
@@ -153,15 +160,12 @@ class _View:
 
     # -- pictures ---------------------------------------------------------------------------------
 
-    def pictures(self) -> list[Picture]:
-        made = [
-            self._metrics(),
-            self._classes(),
-            self._distributions(),
-            self._simplex(),
-            self._gaps(),
-        ]
-        return [p for p in made if p is not None]
+    def pictures(self) -> list[list[Picture]]:
+        """Groups of pictures that belong beside each other."""
+        overall = [p for p in (self._metrics(), self._strengths()) if p is not None]
+        simplex = self._simplex()
+        simplex = [] if simplex is None else [simplex]
+        return [g for g in (overall, self._classes(), self._distributions(), simplex) if g]
 
     def _metrics(self) -> Picture | None:
         s = self.of.summary
@@ -178,30 +182,50 @@ class _View:
             return None
         return picture(plots.before_after(rows), "Means over classes, before and at equilibrium.")
 
-    def _classes(self) -> Picture | None:
-        panels = []
-        for label, stem in (("accuracy", "accuracy"), ("agreement", "agreement")):
-            pair = self.classes.select(f"{stem}_reference", f"{stem}_equilibrium").drop_nulls()
+    def _strengths(self) -> Picture | None:
+        points = curve(self.of)
+        lines = [
+            (label, np.array([getattr(point, name) for point in points], dtype=float))
+            for label, name in (
+                ("accuracy", "accuracy"),
+                ("agreement of contexts", "agreement"),
+                ("share without an answer", "no_answer"),
+            )
+            if len(points) > 1 and all(getattr(point, name) is not None for point in points)
+        ]
+        if not any(np.ptp(values) > 1e-6 for _, values in lines):
+            return None
+        vote = self.of.summary["majority_accuracy"]
+        level = None if vote is None else ("accuracy of a majority vote", vote)
+        factors = np.array([point.factor for point in points])
+        return picture(
+            plots.strengths(factors, lines, level),
+            "Means over classes at other strengths (all else as it is).",
+        )
+
+    def _classes(self) -> list[Picture]:
+        made = []
+        for name in ("accuracy", "agreement"):
+            pair = self.classes.select(f"{name}_reference", f"{name}_equilibrium").drop_nulls()
             if len(pair):
                 before, after = pair.to_numpy().T
-                panels.append((label, before, after))
-        if not panels:
-            return None
-        return picture(plots.class_scatter(panels), "Every class before and at equilibrium.")
+                caption = f"The {name} of every class before and at equilibrium."
+                made.append(picture(plots.class_scatter([(name, before, after)]), caption))
+        return made
 
-    def _distributions(self) -> Picture | None:
-        chosen = [
-            int(c) for c in self.order[:_PANELS] if self.classes["status"][int(c)] != "infeasible"
-        ]
-        if not chosen:
-            return None
-        panels = []
-        for index in chosen:
+    def _distributions(self) -> list[Picture]:
+        made = []
+        for rank, index in enumerate(map(int, self.order[:_PANELS])):
+            if self.classes["status"][index] == "infeasible":
+                continue
             before, after, correct = self.tables(index)
-            panels.append((self.names[index], self.answers(index), before, after, correct))
-        note = "; the correct answer is green with a tick" if panels[0][4] is not None else ""
-        caption = f"The most changed classes: answer distributions before and after{note}."
-        return picture(plots.distributions(panels), caption)
+            panel = (self.names[index], self.answers(index), before, after, correct)
+            right = correct is not None and (correct > 0.5).any()
+            note = "; the correct answer is green with a tick" if right else ""
+            what = "The most changed class" if rank == 0 else f"The most changed class but {rank}"
+            caption = f"{what}: answer distributions before and after{note}."
+            made.append(picture(plots.distributions([panel]), caption))
+        return made
 
     def _simplex(self) -> Picture | None:
         sizes = self.partition.answers_per_class
@@ -228,7 +252,8 @@ class _View:
         )
         return picture(plots.simplex(path, self.answers(index), contexts), caption)
 
-    def _gaps(self) -> Picture | None:
+    def gaps(self) -> Picture | None:
+        """The gap of every class."""
         values = self.classes["gap"].drop_nulls().to_numpy()
         if not np.isfinite(values).any():
             return None

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
-from .arrays import Array, as_floating, infinities, like, log, namespace, to_numpy
+from .arrays import LOG_ZERO, Array, as_floating, infinities, like, log, namespace, to_numpy
 from .errors import InvalidDistribution, InvalidGame
 
 _REACH, _REACH_SINGLE = 1e9, 1e4
@@ -80,6 +81,14 @@ def check_scale(beta: float, magnitude: float, like_: Array) -> float:
         f"size and its ratio to beta must be at most {reach:g} in {'double' if double else 'single'} "
         "precision: divide beta and the objective by the same number, or use less extreme ones."
     )
+
+
+def log_mix(log_p: Array, log_q: Array, share: Any) -> Array:
+    """log((1 - share) p + share q), from log-probabilities."""
+    xp = namespace(log_p)
+    top = xp.maximum(log_p, log_q)
+    total = (1 - share) * xp.exp(log_p - top) + share * xp.exp(log_q - top)
+    return xp.where(top > LOG_ZERO / 2, xp.maximum(top + log(total), 0 * top + LOG_ZERO), LOG_ZERO)
 
 
 def log_kl(log_p: Array, log_q: Array) -> Array:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ._display import Exported, Shown, facts_html, indexed, shaded_html, shortest
 from .arrays import LOG_ZERO, Array, float64, infinities, namespace, to_numpy
+from .attainable import refute
 from .certificate import Certificate, certify_log
 from .errors import InvalidGame
 from .game import AlignmentGame
@@ -25,10 +26,13 @@ class Status(enum.Enum):
 
     SOLVED = "The gap is within the tolerance."
     MAX_STEPS = "The step limit came first: raise max_steps, loosen tol, or try another method."
-    STALLED = "Progress stopped at rounding error above the tolerance: loosen tol, or use float64."
+    STALLED = (
+        "Progress stopped above the tolerance, at rounding error or where the method does not suit: "
+        "loosen tol, use float64, or try another method."
+    )
     INFEASIBLE = (
-        "No policy attains a finite value: no answer is possible in every context (or the target's "
-        "support misses the reference's); drop contexts, smooth the reference, or use a soft objective."
+        "No policy attains a finite value: supports or constraints clash. Loosen or leave out what the "
+        "solution's notes name, smooth the reference, or use a soft objective."
     )
     NOT_FINITE = (
         "The objective returned NaN or an infinity at a policy inside the reference's support: "
@@ -123,8 +127,14 @@ class Solution(Shown, Exported):
 
     @cached_property
     def certificate(self) -> Certificate:
-        """T4 at the policy and the target, computed afresh from the game."""
-        return certify_log(self.game, self.log_policy, self.log_target, self.multipliers)
+        """T4 at the policy and the target, computed afresh, and compared with J of every round."""
+        proof = certify_log(self.game, self.log_policy, self.log_target, self.multipliers)
+        if len(self.history):
+            values = self.history.values
+            refute(
+                self.game, proof.upper_bound, np.where(np.isfinite(values), values, -np.inf).max(0)
+            )
+        return proof
 
     @cached_property
     def log_marginals(self) -> Array:
@@ -200,7 +210,7 @@ class Solution(Shown, Exported):
         counts = [(s, int((self.statuses == s).sum())) for s in Status]
         status = "; ".join(f"{c} {s.name.lower()}" for s, c in counts if c)
         if not self.statuses.ndim:
-            status = str(self.status)
+            status = " ".join([str(self.status), *(n.split(": ", 1)[-1] for n in self.notes)])
             size = f"{value:.10g}", f"{gap:.3g}"
         else:
             finite = value[np.isfinite(value)]

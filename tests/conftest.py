@@ -10,6 +10,7 @@ os.environ.setdefault("DAGAME_CACHE_DIR", tempfile.mkdtemp(prefix="dagame-cache-
 
 import numpy as np
 import pytest
+from dependencies import is_listed
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -20,6 +21,12 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("ci")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if is_listed(item.nodeid):
+            item.add_marker("dependency")
 
 
 @pytest.fixture

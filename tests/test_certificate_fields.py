@@ -75,8 +75,8 @@ def test_every_field_is_what_the_theory_says(name, target):
     assert (target is None) == (found.target_regret == 0)
 
 
-def test_the_gap_is_relative_to_a_value_above_one():
-    for scale, size in ((100.0, 100.0), (0.01, 1.0)):
+def test_the_gap_is_relative_to_a_value_above_beta():
+    for scale, size in ((100.0, 100.0), (0.01, BETA)):
         phi = dg.Reward([scale, scale, scale]) + dg.GiniDiversity(1e-3)
         found = dg.certify(a_game(phi), REFERENCE)
         assert found.gap > 0
@@ -148,16 +148,17 @@ def test_no_violation_without_a_hard_set(game, seed):
 
 @given(st.sampled_from([dg.ShannonDiversity(1.0), dg.TsallisDiversity(1.0, 0.5)]), SEEDS)
 def test_a_policy_that_never_gives_an_answer_is_certified_near_by(phi, seed):
-    """grad Phi is infinite there: D is taken at the marginal mixed with 1e-6 of the reference (T4)."""
+    """T4 needs q in the interior: D is the least over the marginal mixed with the reference."""
     rng, game = np.random.default_rng(seed), a_game(phi)
     policy = np.where(rng.integers(3) == TRACES, 0.0, rng.dirichlet(np.ones(4), 2) + 1e-6)
     policy = policy / policy.sum(-1, keepdims=True)
     found, best = dg.certify(game, policy), dg.solve(game)
     assert found.upper_bound >= best.value - 1e-12
-    mixed = (1 - 1e-6) * pushed(policy) + 1e-6 * pushed(REFERENCE)
-    near = dg.certify(game, policy, mixed)
-    for name in ("value", "upper_bound", "gap", "policy_regret", "target_regret"):
-        assert float(getattr(found, name)) == pytest.approx(float(getattr(near, name)), rel=1e-9)
+    for share in (1e-6, 1e-2, 0.5, 1.0):
+        mixed = (1 - share) * pushed(policy) + share * pushed(REFERENCE)
+        near = dg.certify(game, policy, mixed)
+        assert found.gap <= near.gap * (1 + 1e-9)
+    assert float(found.gap) == pytest.approx(float(found.policy_regret + found.target_regret))
 
 
 def test_an_objective_of_unknown_sign_is_certified_on_a_condition():
@@ -178,9 +179,9 @@ def test_a_certificate_is_immutable_shown_and_exported():
     assert found.gap.shape == (2,)
     assert float(found.gap[1]) == pytest.approx(float(single.gap), rel=1e-12)
     columns = found._columns()
-    names = [f.name for f in dataclasses.fields(found) if f.name != "conditional"]
+    names = [f.name for f in dataclasses.fields(found) if f.name not in ("conditions", "beta")]
     assert set(names) <= set(columns)
-    assert "conditional" not in columns
+    assert "conditions" not in columns
     for name in names:
         np.testing.assert_array_equal(columns[name], getattr(found, name))
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -204,15 +205,6 @@ def test_multipliers_are_named():
         dg.certify(a_game(SMOOTH["Gini"]), POLICY, TARGET, None)
     named = dg.certify(game=a_game(SMOOTH["Gini"]), policy=POLICY, target=TARGET)
     assert named.gap == dg.certify(a_game(SMOOTH["Gini"]), POLICY, TARGET).gap
-
-
-def test_infinite_rewards_are_smoothed_by_a_millionth_of_the_reference():
-    game = a_game(SMOOTH["Shannon"])
-    policy = np.array([[0.3, 0.1, 0.6, 0.0], [0.05, 0.25, 0.7, 0.0]])
-    mixed = (1 - 1e-6) * pushed(policy) + 1e-6 * pushed(REFERENCE)
-    found, same = dg.certify(game, policy), dg.certify(game, policy, mixed)
-    assert np.isfinite(found.gap)
-    assert found.gap == pytest.approx(same.gap, rel=1e-9)
 
 
 def test_multipliers_that_are_given_are_priced():

@@ -39,7 +39,9 @@ def test_solve_writes_what_it_says(samples, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "8 solved" in done.stdout
     found = json.loads(summary.read_text())
-    assert set(found) == {"summary", "classes"}
+    assert set(found) == {"verdict", "summary", "reading", "classes", "provenance"}
+    assert found["provenance"]["versions"]["polars"] == pl.__version__
+    assert found["provenance"]["command"][:2] == ["dagame", "solve"]
     assert len(found["classes"]) == 8
     assert found["summary"]["max_gap"] <= 1e-11
     rows = pl.read_parquet(out / "samples.parquet")
@@ -50,6 +52,46 @@ def test_solve_writes_what_it_says(samples, tmp_path):
     assert not re.search(r"(src|href)=[\"'](?!data:)", page)
     assert "<script" not in page
     assert sorted(p.name for p in out.iterdir()) == ["report.html", "samples.parquet"]
+
+
+def test_the_example_is_solved_in_a_fresh_place(tmp_path):
+    done = dagame("solve", "--example", "--strength", "10", "--json", "s.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Agreement would rise from 0.56 to 0.90 and accuracy from 0.67")
+    found = json.loads((tmp_path / "s.json").read_text())
+    assert found["summary"]["accuracy_equilibrium"] == pytest.approx(0.8551, abs=1e-4)
+    assert found["summary"]["intervals"]["accuracy_gain"][0] > 0.15
+    assert found["reading"]["rows"] == 10770
+    assert len(found["reading"]["examples"]) == 10
+    origin = found["provenance"]
+    assert origin["command"][-6:] == ["solve", "--example", "--strength", "10", "--json", "s.json"]
+    assert origin["versions"]["polars"] == pl.__version__
+    assert origin["source"].endswith("dates.jsonl.gz")
+    assert (origin["extract"], origin["canonical"]) == ("the column answer", "number")
+
+
+def test_the_example_takes_other_columns_but_no_other_file(samples, tmp_path):
+    done = dagame("solve", samples, "--example")
+    assert done.returncode == 2
+    assert (
+        done.stderr == "dagame: --example brings its own file; leave the file or --example out.\n"
+    )
+    more = ("--gold", "gold", "--context", "model", "--no-answer", "drop", "--json", "-")
+    found = json.loads(dagame("solve", "--example", *more).stdout)
+    assert found["summary"]["majority_accuracy"] == pytest.approx(0.8742, abs=0.01)
+    assert found["summary"]["no_answer"] == 0
+
+
+def test_warnings_are_shown_and_with_strict_are_exit_code_3(samples, tmp_path):
+    bad = ["solve", samples, "--class", "question", "--extract", r"= \d+. Answer: (\d+)"]
+    done = dagame(*bad, "--correct", "correct", "--json", tmp_path / "s.json", "--strict")
+    assert done.returncode == 3
+    told = json.loads((tmp_path / "s.json").read_text())["reading"]["warnings"]
+    assert [w["kind"] for w in told] == ["unread", "no answer right", "no policy moves"]
+    shown = " ".join(done.stdout.split())
+    assert all(" ".join(w["sentence"].split()) in shown for w in told)
+    assert dagame(*bad, "--correct", "correct").returncode == 0
+    assert solving(samples, "--strict").returncode == 0
 
 
 def test_json_to_stdout_is_all_that_stdout_holds(samples, tmp_path):
@@ -122,7 +164,9 @@ def test_missing_options_are_usage_errors(samples):
 def test_verify_and_version(tmp_path):
     done = dagame("verify", "--games", "20", "--json", tmp_path / "v.json")
     assert done.returncode == 0, done.stdout
-    assert json.loads((tmp_path / "v.json").read_text())["passed"] is True
+    found = json.loads((tmp_path / "v.json").read_text())
+    assert found["passed"] is True
+    assert found["provenance"]["versions"]["numpy"]
     assert "T5 holds" in done.stdout
     assert re.fullmatch(r"dagame \d+\.\d+\.\d+\n", dagame("--version").stdout)
 
@@ -158,6 +202,8 @@ def test_demo_trains_the_embedded_model_and_reports(tmp_path):
     page = (out / "report.html").read_text(encoding="utf-8")
     assert f"{found['after']['sampled_accuracy']:.3f}" in page
     assert "Worst after training" in page
+    assert found["provenance"]["versions"]["trl"]
+    assert found["provenance"]["date"] in page
     assert "<script" not in page
     again = dagame(
         *("solve", out / "samples.parquet", "--class", "class_id", "--context", "member_id"),

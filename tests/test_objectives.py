@@ -169,7 +169,9 @@ def test_an_incomplete_objective_says_what_is_missing():
         def value(self, marginals, weights=None):
             return 0.0
 
-    game = dg.AlignmentGame([[0.5, 0.5]], Half(), beta=1.0)
+    with pytest.raises(dg.DagameError, match="defines no `reward`"):
+        dg.AlignmentGame([[0.5, 0.5]], Half(), beta=1.0)
+    game = dg.AlignmentGame([[0.5, 0.5]], Half(), beta=1.0, check=False)
     with pytest.raises(dg.DagameError, match="defines no `reward`"):
         dg.solve(game)
 

@@ -1,6 +1,7 @@
 """The report and the pictures hold what they say, and hostile text stays text."""
 
 import base64
+import html
 import re
 import xml.etree.ElementTree as ET
 
@@ -52,6 +53,49 @@ def test_a_class_without_answers_or_contexts_still_draws():
     frame = pl.DataFrame({"q": ["a", "a", "b"], "answer": ["1", None, "2"]})
     page = samples_report(Samples.from_answers(frame, "q").solve(dg.ShannonDiversity(), beta=1.0))
     assert "(no answer)" in page or "b" in page
+
+
+def test_the_right_answer_is_green_with_a_tick(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        plots, "distributions", lambda c, f=plots.distributions: drawn.append(f(c)) or drawn[-1]
+    )
+    rows = [{"q": "a", "f": f, "answer": a, "ok": a == "2"} for f in "xy" for a in ("1", "2", f)]
+    samples = Samples.from_answers(pl.DataFrame(rows), "q", "f", correct="ok")
+    assert "green with a tick" in samples_report(samples.solve(dg.Coherence(2.0), beta=1.0))
+    for figure in drawn:
+        for label in figure.axes[0].get_yticklabels():
+            right = label.get_text().endswith("✓")
+            assert (label.get_color() == plots.RIGHT) == right
+        assert any(label.get_text().endswith("✓") for label in figure.axes[0].get_yticklabels())
+    assert drawn
+
+
+def test_the_page_says_how_answers_were_read(tmp_path):
+    texts = [r"so \boxed{1}", r"so \boxed{ 1}", r"\boxed{2}", "I am <b>lost</b>, really"] * 3
+    frame = pl.DataFrame(
+        {
+            "q": ["a"] * 12,
+            "f": ["x", "y"] * 6,
+            "completion": texts,
+            "ok": [1, 1, 0, 1] * 2 + [0] * 4,
+        }
+    )
+    frame.write_ndjson(tmp_path / "s.jsonl")
+    samples = Samples.read(tmp_path / "s.jsonl", "q", "f", extract="boxed", correct="ok")
+    found = samples.solve(dg.Coherence(2.0), beta=1.0)
+    page = samples_report(found)
+    assert found.verdict.replace("'", "&#39;") in page
+    section = page.split("How answers were read")[1].split("<h2>")[0]
+    assert section.count("<mark>1</mark>") + section.count("<mark>2</mark>") >= 5
+    assert "I am &lt;b&gt;lost&lt;/b&gt;, really" in section
+    assert "9 of 12 (75.0%) by <bdi>" in section or "9 of 12 (75.0%)" in section
+    assert "labelled right in 2 of 3 completions" in section
+    for caution in found.reading.warnings:
+        assert html.escape(caution.sentence, quote=True).replace("&#x27;", "&#39;") in page
+    assert {c.kind for c in found.reading.warnings} == {"unread", "contested", "no answer right"}
+    for fact in ("dagame 0.", "numpy 2", str(tmp_path / "s.jsonl"), "compared as exact"):
+        assert fact in page.split("Where this comes from")[1]
 
 
 def test_history_plot_has_a_line_per_run(rng):

@@ -188,7 +188,9 @@ def test_not_finite_is_a_status():
         def reward(self, marginals, weights=None):
             return marginals
 
-    game = dg.AlignmentGame([[0.5, 0.5]], Broken(), beta=1.0)
+    with pytest.raises(dg.DagameError, match="value is NaN"):
+        dg.AlignmentGame([[0.5, 0.5]], Broken(), beta=1.0)
+    game = dg.AlignmentGame([[0.5, 0.5]], Broken(), beta=1.0, check=False)
     assert dg.solve(game, throw=False).status is dg.Status.NOT_FINITE
 
 

@@ -148,6 +148,8 @@ def test_a_wrong_claim_would_be_seen():
         def reward(self, marginals, weights=None):
             return 6 * marginals
 
-    game = dg.AlignmentGame([[0.5, 0.5]], Wrong(), beta=1.0)
+    with np.testing.assert_raises_regex(dg.DagameError, "declared concave"):
+        dg.AlignmentGame([[0.5, 0.5]], Wrong(), beta=1.0)
+    game = dg.AlignmentGame([[0.5, 0.5]], Wrong(), beta=1.0, check=False)
     bound = dg.certify(game, [[0.5, 0.5]]).upper_bound
     assert game.value([[0.999, 0.001]]) > bound

@@ -12,6 +12,7 @@ import typer
 
 from ..command import application, console, run
 from ..errors import OutputError
+from ..provenance import in_words, provenance
 
 if TYPE_CHECKING:
     from .common import Result
@@ -148,6 +149,7 @@ def _print(result: Result, stderr: bool) -> None:
     for note in result.facts.get("notes", ()):
         shown.print(note, markup=False, highlight=False)
     shown.print(f"{result.benchmark}, seed {result.seed}, {result.seconds:.1f} s", highlight=False)
+    shown.print(in_words(provenance()), markup=False, highlight=False)
 
 
 if __name__ == "__main__":

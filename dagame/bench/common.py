@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from ..command import console
+from ..provenance import provenance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,22 +25,20 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Row = dict[str, Any]
-PACKAGES = ("numpy", "scipy", "cvxpy", "clarabel", "scs", "jax", "jaxopt", "polars", "torch")
-PACKAGES += ("transformers", "trl")
 
 
 def environment() -> Row:
-    """Processor, cores, threads, system, versions of what is installed, commit of a checkout."""
+    """Processor, cores, threads and system, beside what every result rests on (`provenance`), flat."""
     threads = os.environ.get("OMP_NUM_THREADS", "")
+    found = provenance()
+    versions = found.pop("versions")
     return {
         "cpu": _processor(),
         "cores": os.cpu_count(),
         "threads": int(threads) if threads.isdigit() else os.cpu_count(),
         "system": platform.system(),
-        "python": platform.python_version(),
-        "dagame": _version("dagame"),
-        **{name: found for name in PACKAGES if (found := _version(name))},
-        "commit": _commit(),
+        **found,
+        **versions,
     }
 
 
@@ -52,30 +49,6 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """The commit of the package's own checkout, "-dirty" after changes; None where it is installed."""
-    package = Path(__file__).parents[1]
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, cwd=package, check=True
-        )
-        return done.stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", "__init__.py")
-        return git("describe", "--always", "--dirty")
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 @dataclass(frozen=True)
@@ -132,6 +105,7 @@ class Result:
             "seconds": round(self.seconds, 2),
             "passed": self.passed,
             "environment": environment(),
+            "provenance": provenance(),
             "settings": self.settings,
             **self.facts,
             **{s.key: list(s.rows) for s in self.sections},

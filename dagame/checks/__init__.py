@@ -5,6 +5,15 @@ from __future__ import annotations
 from . import theorems  # isort: split
 
 from . import identities
-from .base import CHECKS, Check, Theorem, VerificationReport
+from .base import CHECKS, VIOLATION, Check, Registered, Theorem, VerificationReport
 
-__all__ = ["CHECKS", "Check", "Theorem", "VerificationReport", "identities", "theorems"]
+__all__ = [
+    "CHECKS",
+    "VIOLATION",
+    "Check",
+    "Registered",
+    "Theorem",
+    "VerificationReport",
+    "identities",
+    "theorems",
+]

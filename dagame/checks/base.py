@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._display import Column, Exported, table_html
 from ..game import AlignmentGame
 from ..library import random_game
+from ..objectives import Objective
 from ..simplex import kl
+
+PAGES = {
+    "T1": "game",
+    "T2": "game",
+    "T2 cvxpy": "game",
+    "T3": "game",
+    "T4": "game",
+    "T5": "game",
+    "T6": "game",
+    "weights": "game",
+    "mirror": "dynamics",
+    "threshold": "dynamics",
+    "no-regret": "dynamics",
+}
+"""The page of the theory that proves what a row states; all others: objectives."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One row: the worst violation over all cases, the limit, and where the worst one was."""
+    """One row: the worst violation over all cases, the limit, and where the worst one was.
+
+    A violation is the difference of two sides that should be equal, or the excess of one that should
+    not be larger, divided by max(1, the size of what is compared).
+    """
 
     theorem: str
     statement: str
@@ -30,14 +51,33 @@ class Check:
         """Whether the worst violation is within the limit (NaN is not)."""
         return bool(self.worst <= self.tolerance)
 
+    @property
+    def verdict(self) -> str:
+        """In a word."""
+        return "holds" if self.passed else "VIOLATED"
+
+    @property
+    def page(self) -> str:
+        """The page of the theory, docs/theory/..., that proves it."""
+        return f"theory/{PAGES.get(self.theorem, 'objectives')}"
+
+
+VIOLATION = "violation: a difference or excess over max(1, the size of what is compared); worst of all cases"
+
 
 @dataclass(frozen=True, repr=False)
 class VerificationReport(Exported):
-    """The rows of `verify`, and whether all passed."""
+    """The rows of `verify`, and whether all passed.
+
+    `objective` names the one that was asked for, "" where all built-in ones were tried; `skipped` are
+    (theorem, why) of what does not apply to it or was not run.
+    """
 
     checks: tuple[Check, ...]
     seed: int
     games: int
+    objective: str = ""
+    skipped: tuple[tuple[str, str], ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -46,25 +86,39 @@ class VerificationReport(Exported):
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        rows = [asdict(c) | {"passed": c.passed} for c in self.checks]
-        return {"seed": self.seed, "games": self.games, "passed": self.passed, "checks": rows}
+        rows = [asdict(c) | {"page": c.page, "passed": c.passed} for c in self.checks]
+        return {
+            "seed": self.seed,
+            "games": self.games,
+            "objective": self.objective or None,
+            "passed": self.passed,
+            "checks": rows,
+            "skipped": [{"theorem": name, "why": why} for name, why in self.skipped],
+        }
 
     def __str__(self) -> str:
+        lines = [f"{self.objective or 'every objective'}; worst {VIOLATION}"]
+        for c in self.checks:
+            seen = f"worst {c.worst:.1e}, allowed {c.tolerance:.0e}, {c.cases:,} cases"
+            lines.append(f"{c.theorem:<11} {c.verdict:<9} {seen:<44} {c.page}")
+            lines.append(c.statement if c.passed else f"{c.statement}; worst at {c.where}")
+        lines += [f"{name:<11} skipped: {why}" for name, why in self.skipped]
         return "\n".join(
-            f"{c.theorem:<10} {'holds' if c.passed else 'VIOLATED':<9} worst {c.worst:.1e} "
-            f"(limit {c.tolerance:.0e}, {c.cases} cases)  {c.statement}"
-            for c in self.checks
+            textwrap.fill(line, 80, subsequent_indent=" " * 12, initial_indent=start)
+            for line, start in zip(lines, _indents(lines, len(self.checks)), strict=True)
         )
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        columns = [Column(name, text=True) for name in ("theorem", "statement", "")]
-        columns += [Column(name) for name in ("worst", "limit", "cases")]
+        columns = [Column(name, text=True) for name in ("theorem", "what is compared", "")]
+        columns += [Column(name) for name in ("worst violation", "allowed", "cases")]
+        columns += [Column("proved in", text=True)]
         rows = []
         for c in self.checks:
             numbers = f"{c.worst:.1e}", f"{c.tolerance:.0e}", f"{c.cases:,}"
-            rows.append((c.theorem, c.statement, "holds" if c.passed else "VIOLATED", *numbers))
+            rows.append((c.theorem, c.statement, c.verdict, *numbers, c.page))
+        rows += [(name, why, "skipped", "", "", "", "") for name, why in self.skipped]
         return table_html(columns, rows)
 
     def _columns(self) -> dict[str, np.ndarray]:
@@ -72,16 +126,37 @@ class VerificationReport(Exported):
         return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
 
 
+def _indents(lines: list[str], checks: int) -> list[str]:
+    """Statements stand below their row, indented."""
+    return [" " * 12 if 0 < k <= 2 * checks and k % 2 == 0 else "" for k in range(len(lines))]
+
+
 Violations = Any
+"""An array of violations, one per game; a sentence where the check does not apply, why."""
+
 Theorem = Callable[[AlignmentGame, np.random.Generator], Violations]
-CHECKS: list[tuple[str, str, float, Theorem]] = []
 
 
-def check(theorem: str, statement: str, tolerance: float) -> Callable[[Theorem], Theorem]:
-    """Register a function of a batch of games that returns violations, None where not applicable."""
+class Registered(NamedTuple):
+    """A check; `of_objective`: it concerns the game's own objective, others put theirs in its place."""
+
+    theorem: str
+    statement: str
+    tolerance: float
+    function: Theorem
+    of_objective: bool
+
+
+CHECKS: list[Registered] = []
+
+
+def check(
+    theorem: str, statement: str, tolerance: float, *, of_objective: bool = False
+) -> Callable[[Theorem], Theorem]:
+    """Register a function of a batch of games that returns violations, or why it does not apply."""
 
     def register(function: Theorem) -> Theorem:
-        CHECKS.append((theorem, statement, tolerance, function))
+        CHECKS.append(Registered(theorem, statement, tolerance, function, of_objective))
         return function
 
     return register
@@ -132,6 +207,15 @@ def bregman(game: AlignmentGame, p: Any, q: Any) -> Any:
     slope = np.where(game.answer_support, phi.reward(q, w), 0)
     linear = ((slope * (p - q)).sum(-1) * w).sum(-1)
     return phi.value(q, w) + linear - phi.value(p, w)
+
+
+OUTSIDE = "the value is -infinity at random marginals; its own row compares inside the domain"
+
+
+def outside(phi: Objective, weights: Any, *points: Any) -> bool:
+    """Whether an objective of the user's own has a domain that some of the points are outside of."""
+    own = any(part.own for _, part in phi.terms())
+    return own and not all(np.isfinite(phi.value(p, weights)).all() for p in points)
 
 
 def random_pairs(game: AlignmentGame, rng: np.random.Generator) -> tuple[Any, Any]:

@@ -101,10 +101,10 @@ def _no_regret(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     return np.maximum(history.gaps[-1] - bound, best - history.values[-1] - history.gaps[-1])
 
 
-@check("weights", "the weights on traces have mean 1 under the reference", 1e-10)
+@check("weights", "the weights on traces have mean 1 under the reference", 1e-10, of_objective=True)
 def _weights(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     if isinstance(game.objective, HardCoherence):
-        return None
+        return "hard coherence is a set of answers"
     solution = solve(with_traces(game, rng, channel=False), throw=False)
     mean = (solution.weights_on_traces() * solution.game.reference).sum(-1)
     return np.abs(mean - 1).max(-1)

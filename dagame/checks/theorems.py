@@ -14,37 +14,43 @@ from ..simplex import kl, total_variation
 from ..solvers import BestResponse, Mirror, run, solve
 from ..solvers.closed_form import closed_form
 from .base import (
+    OUTSIDE,
     Violations,
     a_policy,
     bregman,
     check,
     mean_kl,
+    outside,
     random_pairs,
     relative,
     with_traces,
 )
 
 
-@check("gradient", "reward = gradient of Phi, against central differences", 1e-6)
+@check("gradient", "reward = gradient of Phi, against central differences", 1e-6, of_objective=True)
 def _gradient(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     if game.objective.has_multipliers:
-        return None
+        return "a kink or hard set has multipliers instead of a gradient"
     inside = 0.5 / game.n + 0.5 * rng.dirichlet(np.ones(game.n), (*game.batch_shape, game.contexts))
     direction = rng.normal(size=inside.shape)
     direction = 1e-2 * (direction - direction.mean(-1, keepdims=True)) / game.n
     phi, w, h = game.objective, game.weights, 1e-3
+    if outside(phi, w, inside):
+        return OUTSIDE
     rise = phi.value(inside + h * direction, w) - phi.value(inside - h * direction, w)
     slope = ((phi.reward(inside, w) * direction).sum(-1) * w).sum(-1)
     scale = np.abs(phi.value(inside, w)) * 1e-16 / h
     return relative(np.abs(rise / (2 * h) - slope), slope, 1e6 * scale)
 
 
-@check("concavity", "Phi + mu KL lies above its chords", 1e-10)
+@check("concavity", "Phi + mu KL lies above its chords", 1e-10, of_objective=True)
 def _concave(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     if game.objective.has_multipliers:
-        return None
+        return "a kink or hard set is concave by its dual"
     phi, w = game.objective, game.weights
     p, q = (rng.dirichlet(np.ones(game.n), (*game.batch_shape, game.contexts)) for _ in range(2))
+    if outside(phi, w, p, q):
+        return OUTSIDE
     rho, base = game.transfer, np.full(game.n, 1 / game.n)
 
     def value(nu: Any) -> Any:
@@ -54,11 +60,13 @@ def _concave(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     return relative(chord - value((p + q) / 2), chord)
 
 
-@check("curvature", "mu KL <= B(p, q) <= L KL", 1e-10)
+@check("curvature", "mu KL <= B(p, q) <= L KL", 1e-10, of_objective=True)
 def _curvature(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     if game.objective.has_multipliers:
-        return None
+        return "a kink or hard set has no curvature"
     p, q = random_pairs(game, rng)
+    if outside(game.objective, game.weights, p, q):
+        return OUTSIDE
     b, distance = bregman(game, p, q), mean_kl(game, p, q)
     mu = game.objective.curvature_for(game.weights)
     smooth = game.objective.smoothness
@@ -68,20 +76,24 @@ def _curvature(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     return relative(excess, b)
 
 
-@check("T1", "V(pi, q) = J(pi) + B(nu(pi), q), and V(pi, nu(pi)) = J(pi)", 1e-10)
+@check("T1", "V(pi, q) = J(pi) + B(nu(pi), q), and V(pi, nu(pi)) = J(pi)", 1e-10, of_objective=True)
 def _payoff(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     if game.objective.has_multipliers:
-        return None
+        return "a kink or hard set: the target moves multipliers"
     game = with_traces(game, rng, channel=bool(rng.integers(2)))
     policy = a_policy(game, rng)
     nu, q = game.marginals(policy), game.marginals(a_policy(game, rng))
+    if outside(game.objective, game.weights, nu, q):
+        return OUTSIDE
     value = game.value(policy)
     first = np.abs(game.payoff(policy, q) - value - bregman(game, nu, q))
     second = np.abs(game.payoff(policy, game.target_reply(nu)) - value)
     return relative(np.maximum(first, second), value, game.payoff(policy, q))
 
 
-@check("T2", "no random policy beats the solved one, which is a best response", 1e-9)
+@check(
+    "T2", "no random policy beats the solved one, which is a best response", 1e-9, of_objective=True
+)
 def _equilibrium(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     solution = solve(game, throw=False)
     others = [a_policy(game, rng, like) for like in [None, solution.policy] * 50]
@@ -95,15 +107,15 @@ def _equilibrium(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     return np.maximum(better, away)
 
 
-@check("T2 cvxpy", "cvxpy's optimum is not above the solved one", 1e-6)
+@check("T2 cvxpy", "cvxpy's optimum equals the solved one", 1e-6, of_objective=True)
 def _referee(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     if game.objective.concave is not True or game.n > 4:
-        return None
+        return "asked of concave objectives with few answers"
     first = game.rows(np.asarray([0]))
     try:
         theirs = solve(first, "convex", throw=False)
     except InvalidObjective:
-        return None
+        return "it states no cvxpy expression"
     ours = solve(first, throw=False)
     return relative(np.abs(theirs.value - ours.value), ours.value)
 
@@ -125,17 +137,22 @@ def _lifting(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     return relative(np.abs(whole - parts), whole)
 
 
-@check("T3", "the optimum on traces is the lifted optimum on answers", 1e-8)
+@check("T3", "the optimum on traces is the lifted optimum on answers", 1e-8, of_objective=True)
 def _lifted(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     if isinstance(game.objective, HardCoherence):
-        return None
+        return "hard coherence is a set of answers"
     game = with_traces(game, rng, channel=False)
     lifted, answers = solve(game, throw=False), solve(game.on_answers(), throw=False)
     apart = np.abs(lifted.value - answers.value)
     return relative(np.maximum(certify(game, lifted.policy).gap, apart), lifted.value)
 
 
-@check("T4", "D(q) >= J* >= J(pi), and KL(pi || pi*) <= gap / (beta + min(mu, 0))", 1e-9)
+@check(
+    "T4",
+    "D(q) >= J* >= J(pi), and KL(pi || pi*) <= gap / (beta + min(mu, 0))",
+    1e-9,
+    of_objective=True,
+)
 def _certificate(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     kinked = game.objective.has_multipliers
     if not kinked:
@@ -147,6 +164,8 @@ def _certificate(game: AlignmentGame, rng: np.random.Generator) -> Violations:
         if game.answer_map.deterministic and not kinked
         else None
     )
+    if target is not None and outside(game.objective, game.weights, target):
+        return OUTSIDE
     found = certify(game, policy, target)
     distance = mean_kl(game, policy, solution.policy)
     worst = np.maximum(best - found.upper_bound, found.value - best)
@@ -155,12 +174,17 @@ def _certificate(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     return np.maximum(relative(worst, best), relative(far, distance))
 
 
-@check("T5", "mirror and best response on traces, then marginalised, run on the answers", 1e-9)
+@check(
+    "T5",
+    "mirror and best response on traces, then marginalised, run on the answers",
+    1e-9,
+    of_objective=True,
+)
 def _commute(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     if game.objective.has_multipliers:
-        return None
+        return "a kink or hard set has no dynamic"
     if game.objective.smoothness is None:
-        return None
+        return "it states no smoothness L, so steps are found by backtracking"
     game = with_traces(game, rng, channel=False)
     answers = game.on_answers()
     worst = 0.0
@@ -186,21 +210,26 @@ def _sharpening(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     return np.maximum(total_variation(iterated, power).max(-1) ** 2, linear)
 
 
-@check("closed form", "closed forms = the iterative solvers' equilibria", 1e-8)
+@check("closed form", "closed forms = the iterative solvers' equilibria", 1e-8, of_objective=True)
 def _closed_forms(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     if closed_form(game) is None or game.objective.has_multipliers:
-        return None
+        return "it has no closed form"
     one, other = solve(game, "closed_form", throw=False), solve(game, "newton", throw=False)
     return np.maximum(relative(np.abs(one.value - other.value), one.value), one.gap)
 
 
-@check("mirror", "J never falls; KL(pi* || pi_t) <= ((L - mu)/(L + beta))^t KL(pi* || pi0)", 1e-9)
+@check(
+    "mirror",
+    "J never falls; KL(pi* || pi_t) <= ((L - mu)/(L + beta))^t KL(pi* || pi0)",
+    1e-9,
+    of_objective=True,
+)
 def _mirror_rate(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     if game.objective.has_multipliers:
-        return None
+        return "a kink or hard set has no dynamic"
     smooth, mu = game.objective.smoothness, game.objective.curvature_for(game.weights)
     if smooth is None or game.transfer:
-        return None
+        return "it states no smoothness L, or is solved through T6"
     history = run(game, Mirror(), 12)
     falls = np.max(-np.diff(history.values, axis=0), axis=0)
     solution = solve(game, tol=1e-12, throw=False)
@@ -222,10 +251,14 @@ def _divergence(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     return np.concatenate([below[1] > 1e-6 * below[0], above[1] < above[0]]).astype(float)
 
 
-@check("symmetry", "permuting answers or contexts permutes the equilibrium", 1e-7)
+@check(
+    "symmetry", "permuting answers or contexts permutes the equilibrium", 1e-7, of_objective=True
+)
 def _permuted(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+    if any(part.own for _, part in game.objective.terms()):
+        return "an objective of your own may name answers or contexts"
     if any(hasattr(part, "set") for _, part in game.objective.terms()):
-        return None
+        return "a set is of named answers"
     answers, contexts = rng.permutation(game.n), rng.permutation(game.contexts)
     objective = _reordered(game.objective, contexts, answers)
     other = AlignmentGame(

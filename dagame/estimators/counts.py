@@ -15,7 +15,8 @@ split     arithmetic coherence: a table for the entropy of nu_x, an  table's; O(
 row       everything else: the whole marginal without the sample     biased by O(1/K)
 ========  =========================================================  =====================
 
-Other contexts enter by their plug-in shares, which are independent of the sample.
+Other contexts enter by their plug-in shares, which are independent of the sample. A term that only
+compares contexts (`Objective.between_contexts`) pays exactly 0 where there is one, whatever the way.
 """
 
 from __future__ import annotations
@@ -93,9 +94,9 @@ def count_rewards(
         counts: (B, m, n), how often context x of game b gave answer z; every context has samples.
         objective: Phi; tables are (n,), (m, n) or (B, m, n). Terms with multipliers (hard sets) take
             them from `multipliers` (r,) or (B, r), so that sums with them are exact given those.
-        estimator: a method of `reward_table`, or "auto": exact where that is possible, else
-            "variance_optimal" for tables (and split terms; "jackknife" for groups of more than 64) and
-            "krichevsky_trofimov" elsewhere. Own
+        estimator: a method of `reward_table`, or "auto": exact where that is possible, else for tables
+            (and split terms) "plug_in" where rewards grow like 1/p, "jackknife" otherwise (see
+            `dagame.estimators.tables.automatic_method`), and "krichevsky_trofimov" elsewhere. Own
             probabilities are (N+1)/K, max(N, 1/2)/(K-1), (N+1/2)/K, (N+1)/(K+1) by "plug_in",
             "leave_one_out", "krichevsky_trofimov", "laplace", and N/(K-1) by "u_statistic". In "row"
             terms "plug_in" leaves nothing out, the others add 0, 1/2, 1 to every answer of the class.
@@ -254,6 +255,8 @@ def _parts(
 ) -> tuple[Part, ...]:
     if getattr(objective, "on_traces", False):
         raise InvalidObjective(f"{objective!r} acts on traces, of which no two samples agree.")
+    if objective.between_contexts and cells.counts.shape[1] == 1:
+        return (_Constant(lambda others, of: np.zeros(len(others))),)
     table = _constant_table(objective, cells, multipliers)
     if table is not None:
         paid = np.broadcast_to(table, cells.counts.shape)[cells.b, cells.x, cells.z]

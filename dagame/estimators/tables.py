@@ -38,10 +38,8 @@ METHODS = (
 )
 BASELINES = (None, "leave_two_out", "leave_one_out", "group_mean")
 CENTRED = ("leave_one_out", "group_mean")
-AUTOMATIC_LIMIT, ANALYSIS_LIMIT, TABLE_LIMIT = 64, 4096, 1_000_000
-"""The largest K of a program that nobody asked for by name, of a table whose bias and noise are
-computed, and of a table. The program takes a third of a second at K = 64 and seven at 256, where the
-jackknife's bias is below a twentieth of the noise; a batch may hold a hundred group sizes."""
+ANALYSIS_LIMIT, TABLE_LIMIT = 4096, 1_000_000
+"""The largest K of a table whose bias and noise are computed, and of a table."""
 
 _LARGEST = 1e100
 """Of an entry: its square must be a number."""
@@ -214,11 +212,18 @@ def counted_derivative(objective: Objective) -> tuple[Derivative, str]:
 
 
 def automatic_method(objective: Objective, group_size: int, baseline: str | None) -> str:
-    """The exact "u_statistic" where there is one, "variance_optimal" to K = 64, "jackknife" beyond."""
-    highest = int(group_size) - (2 if baseline in CENTRED else 1)
-    if polynomial(counted_derivative(objective)[0], highest) is not None:
+    """What "auto" is: exact where that is possible, else what trains best (benchmarks/estimator_cells.py).
+
+    "u_statistic" for polynomial f' of a degree that K allows; "plug_in" where f' grows like 1/p, for which
+    it follows sum_{k<=K} -(1-p)^k / k and its noise is half of the others'; else "jackknife", whose bias
+    is least on average over p. No supremum over p decides: that of p |bias| at 1/p is reached at p -> 0,
+    where it is the same for all tables, and a table that is designed for it is far off elsewhere.
+    """
+    slope = counted_derivative(objective)[0]
+    if polynomial(slope, int(group_size) - (2 if baseline in CENTRED else 1)) is not None:
         return "u_statistic"
-    return "variance_optimal" if highest < AUTOMATIC_LIMIT else "jackknife"
+    near, nearer = (abs(p * float(slope(np.array([p]))[0])) for p in (1e-6, 1e-12))
+    return "plug_in" if nearer > near / 2 else "jackknife"
 
 
 def _entries(

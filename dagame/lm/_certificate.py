@@ -14,8 +14,7 @@ from .._display import Shown
 from ..errors import InvalidGame, SamplesError
 from ..objectives import Objective
 from ..samples.equilibria import ObjectiveOf, _described
-from ..samples.keys.canonical import make_canonicaliser
-from ..samples.keys.extract import make_extractor
+from ..samples.keys.reader import AnswerReader
 from ..samples.partition import Bucket, Partition
 from .gap import Parts, SampleTables, check_objective, estimate, intervals
 from .gap_samples import columns, sample_tables
@@ -92,6 +91,7 @@ def certificate(
     max_new_tokens: int,
     class_ids: Sequence[Any] | None = None,
     canonical: str = "exact",
+    truncated: str = "no-answer",
     reference_samples: int | None = None,
     smoothing: float = 0.5,
     unseen: int = 0,
@@ -108,16 +108,18 @@ def certificate(
     Args:
         policy: a causal language model of transformers.
         reference: pi0, of the same tokenizer; None for the policy with its peft adapter disabled.
-        prompts: rows with class_id, member_id and prompt; or one list of prompts per class; or
-            texts, with `class_ids` beside them or each a class of its own.
+        prompts: rows with class_id, member_id and prompt, and where `objective` needs them labels
+            as in `dagame.lm.evaluate`; or one list of prompts per class; or texts, with `class_ids`
+            beside them or each a class of its own.
         objective: Phi for all classes, or a function of a `Bucket` where it has tables.
         beta: coefficient of KL(pi || pi0).
         samples: completions of the policy for each prompt, at least 4.
         tokenizer: of both models.
-        extract: how to find the answer in a completion, see `dagame.Samples.read`.
+        extract: how to find the answer in a completion, see `AnswerReader`.
         max_new_tokens: where a completion is cut; the policy is the model cut there.
         class_ids: the class of each of `prompts` given as texts.
-        canonical: how answers become keys, see `dagame.Samples.read`.
+        canonical: how answers become keys, see `AnswerReader`.
+        truncated: what a completion without an end token is: "no-answer", or "read" like any other.
         reference_samples: completions of the reference for each prompt; default `samples`.
         smoothing, unseen, confidence: see `certificate_from_samples`.
         seed: of the samples and of the halves.
@@ -126,9 +128,14 @@ def certificate(
 
     Raises:
         SamplesError, InvalidGame, NotConcave, GenerationError: one sentence that says what to change.
+        SelfCheckFailed: sampler, scorer and tokenizer disagree, see `dagame.lm.selfcheck`.
     """
-    from .generation import generate, log_probability
+    from .answers import check_truncated
+    from .generation import complete, log_probability, tokenise
+    from .selfcheck import require_agreement
 
+    check_truncated(truncated)
+    reader = AnswerReader(extract, canonical)
     _check(smoothing, unseen, confidence, seed)
     if isinstance(objective, Objective):
         check_objective(objective)
@@ -144,20 +151,26 @@ def certificate(
         "batch_size": batch_size,
         "progress": progress,
     }
+    require_agreement([policy, reference], tokenizer, texts, max_new_tokens)
+    if reference is None:
+        with _reference_of(policy, None) as pi0:
+            require_agreement([pi0], tokenizer, texts, max_new_tokens)
+    ids = tokenise(tokenizer, texts)
     say("sampling the policy")
-    ours = generate(policy, tokenizer, texts, samples, seed=seeds[0], **common)
+    ours = complete(policy, tokenizer, ids, samples, seed=seeds[0], **common)
     with _reference_of(policy, reference) as pi0:
         say("scoring under the reference")
         scored = log_probability(pi0, tokenizer, texts, ours, batch_size=batch_size)
         say("sampling the reference")
-        theirs = generate(pi0, tokenizer, texts, count, seed=seeds[1], **common)
+        theirs = complete(pi0, tokenizer, ids, count, seed=seeds[1], **common)
     say("solving the games")
-    policy_rows = _answer_frame(rows, ours, extract, canonical, scored)
+    policy_rows = _answer_frame(reader, rows, ours, truncated, scored)
     return certificate_from_samples(
         policy_rows,
-        _answer_frame(rows, theirs, extract, canonical, None),
+        _answer_frame(reader, rows, theirs, truncated, None),
         objective,
         beta,
+        correct="correct" if "correct" in policy_rows.columns else None,
         smoothing=smoothing,
         unseen=unseen,
         confidence=confidence,
@@ -326,7 +339,7 @@ def _prompt_rows(prompts: Sequence[Any], class_ids: Sequence[Any] | None) -> lis
                 raise SamplesError(
                     f"prompt {k} has no {missing[0]!r}; give class_id, member_id, prompt."
                 )
-            rows.append({c: entry[c] for c in ("class_id", "member_id", "prompt")})
+            rows.append(dict(entry))
         elif isinstance(entry, str):
             rows.append({"class_id": k if class_ids is None else class_ids[k], "prompt": entry})
         else:
@@ -359,23 +372,26 @@ def _reference_of(policy: Any, reference: Any | None) -> Iterator[Any]:
 
 
 def _answer_frame(
+    reader: AnswerReader,
     rows: list[dict[str, Any]],
     generations: Generations,
-    extract: str | Callable[[str], str | None],
-    canonical: str,
+    truncated: str,
     log_reference: np.ndarray | None,
 ) -> pl.DataFrame:
-    """One row per completion: class, context, answer key, and the log-probabilities if known."""
+    """One row per completion: class, context, answer key, and what else is known of it."""
     import polars as pl
 
+    from .answers import judged_generations
+
     samples = generations.log_prob.shape[1]
-    text = pl.Series("text", [t for row in generations.texts for t in row], dtype=pl.String)
-    answers = make_canonicaliser(canonical)(make_extractor(extract)(text).answers)
+    keys, right = judged_generations(reader, rows, generations, truncated)
     columns: dict[str, Any] = {
         name: [row[name] for row in rows for _ in range(samples)]
         for name in ("class_id", "member_id")
     }
-    columns["answer"] = answers
+    columns["answer"] = pl.Series(keys, dtype=pl.String)
+    if not np.isnan(right).all():
+        columns["correct"] = pl.Series(right, dtype=pl.Float64).fill_nan(None)
     if log_reference is not None:
         columns["log_policy"] = generations.log_prob.ravel()
         columns["log_reference"] = log_reference.ravel()

@@ -11,11 +11,12 @@ import numpy as np
 import polars as pl
 
 from ..errors import DagameError
-from ..samples import Bucket, Partition
-from ..samples.equilibria import agreement, majority
-from ..samples.keys.canonical import make_canonicaliser
-from ..samples.keys.extract import make_extractor
-from .generation import Generations, Progress, generate, log_probability
+from ..samples import Partition
+from ..samples.equilibria import agreement, majority_accuracy
+from ..samples.keys.reader import AnswerReader
+from .answers import check_truncated, judged_generations
+from .generation import Generations, Progress, complete, log_probability, tokenise
+from .selfcheck import require_agreement
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -75,6 +76,7 @@ def evaluate(
     max_new_tokens: int,
     extract: str | Callable[[str], str | None],
     canonical: str = "exact",
+    truncated: str = "no-answer",
     reference: PreTrainedModel | Any | None = None,
     seed: int = 0,
     batch_size: int = 256,
@@ -86,38 +88,42 @@ def evaluate(
         model: a causal language model.
         tokenizer: its tokenizer.
         rows: one per prompt with the keys class_id, member_id, prompt and, in all rows or in none,
-            the right answer under `answer`.
+            the right answer under `answer`, or a list of its aliases; `aliases` may hold one list of
+            answers that count as one, or several.
         samples: K.
         max_new_tokens: where completions are cut.
-        extract: preset, pattern or function of one completion, as in `dagame.Samples.read`.
-        canonical: what makes two answers equal, right ones included, as in `dagame.Samples.read`.
+        extract: preset, pattern or function of one completion, see `AnswerReader`.
+        canonical: what makes two answers equal, right ones included, see `AnswerReader`.
+        truncated: what a completion without an end token is: "no-answer", or "read" like any other.
         reference: pi0, a model with the same tokenizer.
         seed: of the samples.
         batch_size: completions handled side by side.
         progress: told the stage in work.
 
     Raises:
-        DagameError: a row lacks a key, or see `generate` and `make_extractor`.
+        DagameError: a row lacks a key, or see `generate` and `AnswerReader`.
+        SelfCheckFailed: sampler, scorer and tokenizer disagree, see `dagame.lm.selfcheck`.
     """
     started = time.perf_counter()
     answered = _check_rows(rows)
-    extractor, canonicaliser = make_extractor(extract), make_canonicaliser(canonical)
+    check_truncated(truncated)
+    reader = AnswerReader(extract, canonical)
     prompts = [row["prompt"] for row in rows]
+    require_agreement([model, reference], tokenizer, prompts, max_new_tokens)
+    ids = tokenise(tokenizer, prompts)
     options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "seed": seed}
     options |= {"batch_size": batch_size, "progress": progress}
-    drawn = generate(model, tokenizer, prompts, samples, **options)
-    likeliest = generate(model, tokenizer, prompts, 1, greedy=True, **options)
+    drawn = complete(model, tokenizer, ids, samples, **options)
+    likeliest = complete(model, tokenizer, ids, 1, greedy=True, **options)
     log_ratio = None
     if reference is not None:
         base = log_probability(reference, tokenizer, prompts, drawn, batch_size=batch_size)
         log_ratio = drawn.log_prob - base
-    right = canonicaliser(pl.Series([str(r["answer"]) for r in rows])) if answered else None
-    keys, greedy_keys = (
-        canonicaliser(extractor(pl.Series([t for texts in g.texts for t in texts])).answers)
-        for g in (drawn, likeliest)
+    found, (_, greedy) = (
+        judged_generations(reader, rows, g, truncated) for g in (drawn, likeliest)
     )
-    completions = _completions(rows, drawn, keys, right, log_ratio)
-    per_prompt = _prompts(rows, completions, greedy_keys, right)
+    completions = _completions(rows, drawn, found, answered, log_ratio)
+    per_prompt = _prompts(rows, completions, greedy if answered else None)
     classes = _classes(per_prompt, completions)
     return LMEvaluation(
         sampled_accuracy=_mean(per_prompt["sampled_accuracy"]),
@@ -157,23 +163,21 @@ def _check_rows(rows: Sequence[Row]) -> bool:
 def _completions(
     rows: Sequence[Row],
     drawn: Generations,
-    keys: pl.Series,
-    right: pl.Series | None,
+    found: tuple[list[str | None], list[float]],
+    answered: bool,
     log_ratio: np.ndarray | None,
 ) -> pl.DataFrame:
     """One row per sampled completion, the prompts in order."""
     samples = drawn.log_prob.shape[1]
     of = np.repeat(np.arange(len(rows)), samples)
-    correct = None if right is None else (keys == right[of]).fill_null(False)
+    keys, right = found
     return pl.DataFrame(
         {
             "class_id": pl.Series([r["class_id"] for r in rows])[of],
             "member_id": pl.Series([r["member_id"] for r in rows])[of],
             "completion": [text for texts in drawn.texts for text in texts],
-            "answer": keys,
-            "correct": pl.repeat(None, len(of), dtype=pl.Boolean, eager=True)
-            if correct is None
-            else correct,
+            "answer": pl.Series(keys, dtype=pl.String),
+            "correct": pl.Series([r == 1 if answered else None for r in right], dtype=pl.Boolean),
             "truncated": drawn.truncated.ravel(),
             "log_prob": drawn.log_prob.ravel(),
             "log_ratio": pl.repeat(None, len(of), dtype=pl.Float64, eager=True)
@@ -184,7 +188,7 @@ def _completions(
 
 
 def _prompts(
-    rows: Sequence[Row], completions: pl.DataFrame, greedy_keys: pl.Series, right: pl.Series | None
+    rows: Sequence[Row], completions: pl.DataFrame, greedy: list[float] | None
 ) -> pl.DataFrame:
     """The measures of each prompt, in order."""
     samples = len(completions) // len(rows)
@@ -201,9 +205,8 @@ def _prompts(
         )
         .drop("prompt")
     )
-    greedy = None if right is None else (greedy_keys == right).fill_null(False).cast(pl.Float64)
     names = pl.DataFrame({k: [r[k] for r in rows] for k in ("class_id", "member_id", "prompt")})
-    column = pl.lit(None, pl.Float64) if greedy is None else greedy
+    column = pl.lit(None, pl.Float64) if greedy is None else pl.Series(greedy, dtype=pl.Float64)
     names = names.with_columns(column.alias("greedy_accuracy"))
     return pl.concat([names, measured], how="horizontal")
 
@@ -225,19 +228,11 @@ def _classes(per_prompt: pl.DataFrame, completions: pl.DataFrame) -> pl.DataFram
     shared = pl.DataFrame(
         {
             "class_id": partition.classes["class_id"][order],
-            "majority_accuracy": np.concatenate([_majority_credit(b) for b in buckets]),
+            "majority_accuracy": np.concatenate([majority_accuracy(b) for b in buckets]),
             "agreement": np.concatenate([agreement(b.reference) for b in buckets]),
         }
     ).with_columns(pl.col(pl.Float64).fill_nan(None))
     return means.join(shared, on="class_id", how="left", maintain_order="left")
-
-
-def _majority_credit(bucket: Bucket) -> np.ndarray:
-    """Share of right answers among a class's majority answers (B,), 0 without any; NaN unknown."""
-    if bucket.correct is None:
-        return np.full(len(bucket.classes), np.nan)
-    chosen = majority(bucket)
-    return (chosen * np.nan_to_num(bucket.correct)).sum(-1) / np.maximum(chosen.sum(-1), 1)
 
 
 def _mean(column: pl.Series) -> float | None:

@@ -100,6 +100,16 @@ def check_schedule(data: Any, classes_per_step: int) -> None:
         check_whole_classes(*(c[start : start + rows] for c in columns), group_size=1)
 
 
+def check_columns(count: int, columns: dict[str, Any], others: Sequence[str]) -> None:
+    """Raise `ScheduleError` unless the class columns and `others` have an entry per completion."""
+    for name in (CLASS, MEMBER, SIZE, *others):
+        column = columns.get(name)
+        if column is not None and len(column) != count:
+            raise ScheduleError(f"{name} has {len(column)} entries for {count} completions.")
+        if name not in others and np.asarray(column).dtype.kind not in "iu":
+            raise ScheduleError(f"{name} holds no integers; dagame.lm.schedule numbers classes.")
+
+
 def check_whole_classes(
     class_id: np.ndarray, member_id: np.ndarray, class_size: np.ndarray, *, group_size: int
 ) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 from ..errors import InvalidGame
 from ..game import AlignmentGame
 from ..objectives import Objective
-from ..samples.keys.canonical import make_canonicaliser
-from ..samples.keys.extract import make_extractor
-from .generation import Generations, _eos_ids, log_probability
+from ..samples.keys.reader import AnswerReader
+from .answers import cut
+from .generation import Generations, end_tokens, log_probability
+from .selfcheck import require_agreement, require_probabilities
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -37,8 +38,9 @@ def enumerate_traces(
 
     Raises:
         InvalidGame: more than `TRACES` of them.
+        SelfCheckFailed: sampler and scorer disagree, or the probabilities of all do not sum to 1.
     """
-    eos = _eos_ids(model, tokenizer)
+    eos = end_tokens(model, tokenizer)
     others = [t for t in range(model.config.vocab_size) if t not in eos]
     total = sum(len(others) ** t * len(eos) for t in range(max_new_tokens))
     total += len(others) ** max_new_tokens
@@ -63,15 +65,17 @@ def enumerate_traces(
     texts = tokenizer.batch_decode(
         [t[m].tolist() for t, m in zip(tokens, mask, strict=True)], skip_special_tokens=True
     )
-    p, cut = len(prompts), ~np.isin(np.where(mask, tokens, -1), eos).any(-1)
+    require_agreement([model], tokenizer, prompts, max_new_tokens)
+    p, without_end = len(prompts), ~np.isin(np.where(mask, tokens, -1), eos).any(-1)
     found = Generations(
         np.tile(tokens, (p, 1, 1)),
         np.tile(mask, (p, 1, 1)),
         np.zeros((p, total)),
         [list(texts) for _ in prompts],
-        np.tile(cut, (p, 1)),
+        np.tile(without_end, (p, 1)),
     )
     log_prob = log_probability(model, tokenizer, prompts, found, batch_size=batch_size)
+    require_probabilities(model, log_prob)
     return Generations(found.token_ids, found.mask, log_prob, found.texts, found.truncated)
 
 
@@ -82,16 +86,17 @@ def trace_game(
     beta: float,
     extract: str | Callable[[str], str | None],
     canonical: str = "exact",
+    truncated: str = "no-answer",
 ) -> tuple[AlignmentGame, list[str | None]]:
     """The exact game of one class: its prompts as contexts, all completions as traces.
 
-    `traces` are those of the reference. Returns the game and the answer keys in the order of its
-    answers (sorted, None for "no answer" last), on which tables of the objective are defined.
+    `traces` are those of the reference; `extract` and `canonical` are those of `AnswerReader`, and
+    `truncated` says what a trace without an end token is: "no-answer", or "read" like any other.
+    Returns the game and the answer keys in the order of its answers (sorted, None for "no answer"
+    last), on which tables of the objective are defined.
     """
-    import polars as pl
-
-    text = pl.Series("text", traces.texts[0], dtype=pl.String)
-    keys = make_canonicaliser(canonical)(make_extractor(extract)(text).answers).to_list()
+    reader = AnswerReader(extract, canonical)
+    keys = reader(traces.texts[0], cut(traces.truncated[0], truncated))
     answers = sorted(set(keys), key=lambda key: (key is None, key))
     index = {key: i for i, key in enumerate(answers)}
     game = AlignmentGame(

@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 
 from .._display import visible
 from ..errors import ConfigError, DagameError, OutputError
+from ..known_errors import connection_lost, damaged
 from ..output import check_folder, locked, put_text, replacing_all, system_reason
+from ..provenance import provenance
 from ._schedule import schedule
 from .finetune_config import OWN_FILES, FinetuneConfig, read_config
 from .finetune_data import Row, read_rows
@@ -21,9 +23,6 @@ from .loading import pretrained
 from .settings import check_sampling, grpo_config
 
 Made = TypeVar("Made")
-
-_UNREADABLE = ("UnpicklingError", "SafetensorError", "JSONDecodeError")
-"""What loading a damaged checkpoint, or one that holds more than tensors, raises."""
 
 
 def paths_of(config_path: str | Path) -> list[Path]:
@@ -49,7 +48,8 @@ def run_finetune(
 
     Returns:
         `output`, `model` (its folder), `steps`, `seconds`, `resumed_from` (a step or None),
-        `processes`, `main` (whether this process wrote), `first` and `last` (logged metrics).
+        `processes`, `main` (whether this process wrote), `provenance`, `first` and `last` (logged
+        metrics).
 
     Raises:
         DagameError: in one sentence, what to change; also when the disk is full or another process of
@@ -94,6 +94,7 @@ def run_finetune(
             "resumed_from": _step(checkpoint),
             "processes": state.num_processes,
             "main": state.is_main_process,
+            "provenance": provenance(),
         }
         result |= _save(trainer, folder, config, result)
     return result
@@ -137,7 +138,7 @@ def _stopping(folder: Path, processes: int) -> Iterator[None]:
         yield
     except Exception as error:
         reason = system_reason(error)
-        if reason is None and processes > 1 and _is_lost(error):
+        if reason is None and processes > 1 and connection_lost(error):
             reason = "another of its processes ended"
         if reason is None:
             raise
@@ -153,8 +154,7 @@ def _going_on(trainer: Any, checkpoint: str | None) -> Iterator[None]:
         yield
     except Exception as error:
         resumed = _step(checkpoint)
-        unreadable = type(error).__name__ in _UNREADABLE or "PytorchStreamReader" in str(error)
-        if resumed is None or trainer.state.global_step > resumed or not unreadable:
+        if resumed is None or trainer.state.global_step > resumed or not damaged(error):
             raise
         raise OutputError(
             f"the checkpoint {checkpoint} cannot be read; delete it, and go on from the one before "
@@ -164,13 +164,6 @@ def _going_on(trainer: Any, checkpoint: str | None) -> Iterator[None]:
 
 def _step(checkpoint: str | None) -> int | None:
     return None if checkpoint is None else int(checkpoint.rpartition("-")[2])
-
-
-def _is_lost(error: Exception) -> bool:
-    """Whether the connection between the processes broke."""
-    from torch.distributed import DistError
-
-    return isinstance(error, DistError) or "gloo" in str(error) or "NCCL" in str(error)
 
 
 def agreed(make: Callable[[], Made]) -> Made:
@@ -241,7 +234,7 @@ def _tokenizer(config: FinetuneConfig, rows: list[Row], room: int) -> Any:
     limit = getattr(shape, "max_position_embeddings", None)
     longest = sorted(rows, key=lambda row: -len(str(row["prompt"])))[:32]
     template = config.training.get("chat_template_kwargs") or {}
-    from .trl import prompt_ids
+    from .generation import prompt_ids
 
     try:
         used = max(map(len, prompt_ids(tokenizer, [r["prompt"] for r in longest], template)))
@@ -286,6 +279,7 @@ def _trainer(
         kl=config.kl,
         extract=config.answers.extract,
         canonical=config.answers.canonical,
+        truncated=config.answers.truncated,
         tokenizer=tokenizer,
         group_size=config.batch.group_size,
         classes_per_step=config.batch.classes_per_step,

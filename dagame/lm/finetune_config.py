@@ -12,6 +12,7 @@ from ..samples.equilibria import labelled_table
 from ..samples.keys.reader import AnswerReader
 from ._fields import check_fields, section, told
 from ._yaml import read_yaml
+from .answers import TRUNCATED
 from .rewards import NO_ANSWER_RULES, ObjectiveOf
 from .settings import check_kl
 
@@ -51,11 +52,12 @@ class DataSection:
 
 @dataclass(frozen=True)
 class AnswerSection:
-    """How answers are read from completions: see `AnswerReader` and `group_rewards`."""
+    """How answers are read from completions: see `AnswerReader`, `group_rewards` and `GroupReward`."""
 
     extract: str = "boxed"
     canonical: str = "exact"
     no_answer: str = "lowest"
+    truncated: str = "no-answer"
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,11 @@ def _check_values(config: FinetuneConfig, where: str) -> None:
         raise ConfigError(
             f"{where}: answers.no_answer is {told(config.answers.no_answer)}; choose one of "
             f"{', '.join(NO_ANSWER_RULES)}."
+        )
+    if config.answers.truncated not in TRUNCATED:
+        raise ConfigError(
+            f"{where}: answers.truncated is {told(config.answers.truncated)}; choose one of "
+            f"{', '.join(TRUNCATED)}."
         )
     if (config.data.path is None) == (config.data.name is None):
         raise ConfigError(f"{where}: data needs either path (a local file) or name (a data set).")

@@ -2,12 +2,13 @@
 
 Plain ancestral sampling at temperature 1 from the full softmax, whatever generation settings the
 model carries: the empirical answer marginals and KL terms of the game are about pi itself (theory,
-section 5), and a top-k, a temperature or a repetition penalty would make it another policy.
+section 5), and a top-k, a temperature or a repetition penalty would make it another policy. The
+library's own `generate` runs the model and its cache; the tokens are chosen here, in a logits
+processor, from a seed of ours.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 
 from ..errors import GenerationError
+from .scoring import check_room, evaluating, log_softmax, logits_from, score
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -74,24 +76,54 @@ def generate(
     Raises:
         GenerationError: no prompts, a prompt without tokens, no end-of-sequence token, a context
             longer than the model's, or logits that are not finite.
+        SelfCheckFailed: sampler, scorer and tokenizer disagree, see `dagame.lm.selfcheck`.
     """
+    from .selfcheck import require_self_check
+
+    ids = tokenise(tokenizer, prompts)
+    options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "seed": seed, "greedy": greedy}
+    _check_numbers(samples, max_new_tokens, batch_size, greedy)
+    check_room(model, ids, [max_new_tokens] * len(ids))
+    require_self_check(model, tokenizer, prompts, max_new_tokens=max_new_tokens)
+    options |= {"batch_size": batch_size, "progress": progress}
+    return complete(model, tokenizer, ids, samples, **options)
+
+
+def _check_numbers(samples: int, max_new_tokens: int, batch_size: int, greedy: bool) -> None:
     if greedy and samples != 1:
         raise GenerationError(f"greedy completions are all alike, but samples={samples}; give 1.")
     if samples < 1 or max_new_tokens < 1 or batch_size < 1:
         raise GenerationError("samples, max_new_tokens and batch_size must be at least 1.")
-    ids = _tokenise(model, tokenizer, prompts, [max_new_tokens] * len(prompts))
+
+
+def complete(
+    model: PreTrainedModel | Any,
+    tokenizer: PreTrainedTokenizerBase,
+    ids: Sequence[list[int]],
+    samples: int,
+    *,
+    max_new_tokens: int,
+    seed: int,
+    greedy: bool = False,
+    ends: Sequence[int] | None = None,
+    batch_size: int = 256,
+    progress: Progress | None = None,
+) -> Generations:
+    """Completions of P prompts of token ids, to tokens `ends` or (None) `end_tokens`, unchecked."""
+    _check_numbers(samples, max_new_tokens, batch_size, greedy)
+    check_room(model, ids, [max_new_tokens] * len(ids))
     rows = [p for p in ids for _ in range(samples)]
-    uniform = None if greedy else np.random.default_rng(seed).random((len(rows), max_new_tokens))
-    eos = _eos_ids(model, tokenizer)
+    uniform = None if greedy else uniforms(seed, len(rows), max_new_tokens)
+    eos = end_tokens(model, tokenizer) if ends is None else list(ends)
     pad: Any = eos[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     tokens = np.full((len(rows), max_new_tokens), pad, dtype=np.int64)
     log_probs, lengths = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.int64)
-    with _evaluating(model):
+    with evaluating(model):
         for start in range(0, len(rows), batch_size):
             part = slice(start, start + batch_size)
             noise = None if uniform is None else uniform[part]
-            found, log_probs[part], lengths[part] = _complete(
-                model, rows[part], noise, max_new_tokens, eos
+            found, log_probs[part], lengths[part] = _batch(
+                model, rows[part], noise, max_new_tokens, eos, pad
             )
             tokens[part, : found.shape[1]] = found
             if progress is not None:
@@ -113,6 +145,11 @@ def generate(
     )
 
 
+def uniforms(seed: int, rows: int, steps: int) -> np.ndarray:
+    """The numbers in [0, 1) at which rows of completions invert their cumulative softmax."""
+    return np.random.default_rng(seed).random((rows, steps))
+
+
 def log_probability(
     model: PreTrainedModel | Any,
     tokenizer: PreTrainedTokenizerBase,
@@ -128,93 +165,127 @@ def log_probability(
     (batch_size, T, vocabulary) logits.
 
     Raises:
-        GenerationError: prompts and generations differ in number, or see `generate`.
+        GenerationError: prompts and generations differ in number, or see `dagame.lm.scoring`.
     """
     p, k, width = generations.token_ids.shape
     if len(prompts) != p:
         raise GenerationError(f"{len(prompts)} prompts for the generations of {p} prompts.")
-    ids = _tokenise(model, tokenizer, prompts, generations.mask.sum(-1).max(-1).tolist())
+    ids = tokenise(tokenizer, prompts)
+    check_room(model, ids, generations.mask.sum(-1).max(-1).tolist())
     rows = [q for q in ids for _ in range(k)]
-    tokens = generations.token_ids.reshape(p * k, width)
-    mask = generations.mask.reshape(p * k, width)
-    out = np.zeros(p * k)
-    with _evaluating(model):
-        for start in range(0, len(rows), batch_size):
-            part = slice(start, start + batch_size)
-            width = int(mask[part].sum(-1).max())
-            out[part] = _score(model, rows[part], tokens[part, :width], mask[part, :width])
-    return out.reshape(p, k)
+    tokens, mask = (a.reshape(p * k, width) for a in (generations.token_ids, generations.mask))
+    return score(model, rows, tokens, mask, batch_size=batch_size).reshape(p, k)
 
 
-def _complete(
-    model: Any, rows: Sequence[list[int]], uniform: np.ndarray | None, steps: int, eos: list[int]
+def _batch(
+    model: Any,
+    rows: Sequence[list[int]],
+    uniform: np.ndarray | None,
+    steps: int,
+    eos: list[int],
+    pad: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Tokens (B, t), log-probabilities (B,) and lengths (B,) of one batch, t <= steps."""
-    device = model.device
-    ids, attention = _left_padded(rows, device)
-    ends = torch.tensor(eos, device=device)
-    noise = None if uniform is None else torch.as_tensor(uniform).to(device, _exact(device))
-    total = torch.zeros(len(rows), dtype=_exact(device), device=device)
-    length = torch.zeros(len(rows), dtype=torch.int64, device=device)
-    running = torch.ones(len(rows), dtype=torch.bool, device=device)
-    cache, new = None, []
-    for t in range(steps):
-        out = _forward(model, ids, attention, past_key_values=cache, use_cache=True)
-        cache = getattr(out, "past_key_values", None)
-        log_p = _log_softmax(out.logits[:, -1])
-        token = log_p.argmax(-1) if noise is None else _inverse_cdf(log_p.exp(), noise[:, t])
-        total += torch.where(running, log_p.gather(-1, token[:, None])[:, 0], 0.0)
-        length += running
-        new.append(token)
-        running = running & ~torch.isin(token, ends)
-        if not running.any():
-            break
-        ids = torch.cat([ids, token[:, None]], dim=1)
-        attention = torch.cat([attention, torch.ones_like(token[:, None])], dim=1)
-    tokens = torch.stack(new, dim=1).cpu().numpy()
-    return tokens, total.cpu().numpy(), length.cpu().numpy()
-
-
-def _score(
-    model: Any, rows: Sequence[list[int]], tokens: np.ndarray, mask: np.ndarray
-) -> np.ndarray:
-    """Summed log-probabilities (B,) of completions (B, t) after their prompts."""
-    device, width = model.device, tokens.shape[1]
-    ids, attention = _left_padded(rows, device)
-    target, kept = torch.as_tensor(tokens).to(device), torch.as_tensor(mask).to(device)
-    ids, attention = torch.cat([ids, target], dim=1), torch.cat([attention, kept.long()], dim=1)
-    out = _forward(model, ids, attention, logits_to_keep=width + 1, use_cache=False)
-    logits = out.logits[:, -width - 1 : -1]
-    total = torch.zeros(len(rows), dtype=_exact(device), device=device)
-    for t in range(width):
-        log_p = _log_softmax(logits[:, t]).gather(-1, target[:, t, None])[:, 0]
-        total += torch.where(kept[:, t], log_p, 0.0)
-    return total.cpu().numpy()
-
-
-def _forward(model: Any, ids: Any, attention: Any, **options: Any) -> Any:
-    """One pass; positions count real tokens, and after a cache only the last token is read."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    accepted = inspect.signature(base.forward).parameters
-    positions = (attention.cumsum(-1) - 1).clamp(min=0)
-    if options.get("past_key_values") is not None:
-        ids, positions = ids[:, -1:], positions[:, -1:]
-    options = {"logits_to_keep": 1, "position_ids": positions} | options
-    options = {name: value for name, value in options.items() if name in accepted}
-    return model(input_ids=ids, attention_mask=attention, **options)
-
-
-def _log_softmax(logits: Any) -> Any:
-    log_p = logits.to(_exact(logits.device)).log_softmax(-1)
-    if bool(log_p.isnan().any()):
+    run = _by_the_library if hasattr(model, "generate") else _by_whole_sequences
+    choice = Choice(uniform, max(map(len, rows)))
+    tokens = run(model, rows, choice, steps, eos, pad)
+    ended = np.isin(tokens, eos)
+    length = np.where(ended.any(-1), ended.argmax(-1) + 1, tokens.shape[1])
+    kept = np.arange(tokens.shape[1]) < length[:, None]
+    chosen = torch.stack(choice.tokens[: tokens.shape[1]], dim=1).cpu().numpy()
+    if (kept & (chosen != tokens)).any():
         raise GenerationError(
-            "the model's logits are not finite; its weights have diverged or its precision is too "
-            "low, so load an earlier checkpoint or a wider dtype."
+            f"{type(model).__name__}.generate returned other tokens than its logits processor chose; "
+            "a generate of one's own must apply the logits processors that it is given."
         )
-    return log_p
+    log_p = torch.stack(choice.log_probs[: tokens.shape[1]], dim=1).cpu().numpy()
+    return tokens, np.where(kept, log_p, 0.0).sum(-1), length
 
 
-def _inverse_cdf(p: Any, uniform: Any) -> Any:
+class Choice:
+    """A logits processor that chooses each row's next token and leaves no other one possible."""
+
+    def __init__(self, uniform: np.ndarray | None, width: int) -> None:
+        """Row i inverts the cumulative softmax at uniform[i, t], or takes the likeliest token (None)."""
+        self.uniform, self.width = uniform, width
+        self.tokens: list[torch.Tensor] = []
+        self.log_probs: list[torch.Tensor] = []
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Scores that are finite for the chosen token alone; step t is told by the length so far."""
+        token = self.choose(scores, input_ids.shape[1] - self.width)
+        forced = torch.full_like(scores, -torch.inf)
+        return forced.scatter_(-1, token[:, None], 0.0)
+
+    def choose(self, scores: torch.Tensor, t: int) -> torch.Tensor:
+        """Token (B,) of step t, kept with its log-probability."""
+        log_p = log_softmax(scores)
+        if self.uniform is None:
+            token = scores.argmax(-1)
+        else:
+            at = min(t, self.uniform.shape[1] - 1)  # the library may look one step too far
+            number = torch.as_tensor(self.uniform[:, at]).to(scores.device, log_p.dtype)
+            token = _inverse_cdf(log_p.exp(), number)
+        del self.tokens[t:], self.log_probs[t:]
+        self.tokens.append(token)
+        self.log_probs.append(log_p.gather(-1, token[:, None])[:, 0])
+        return token
+
+
+def _by_the_library(
+    model: Any, rows: Sequence[list[int]], choice: Choice, steps: int, eos: list[int], pad: int
+) -> np.ndarray:
+    from transformers import GenerationConfig, LogitsProcessorList
+
+    ids, attention = _left_padded(rows, pad, model.device)
+    settings = GenerationConfig(
+        max_new_tokens=steps, do_sample=False, use_cache=True, eos_token_id=eos, pad_token_id=pad
+    )
+    with settings_replaced(model, settings):
+        found = model.generate(
+            input_ids=ids,
+            attention_mask=attention,
+            generation_config=settings,
+            logits_processor=LogitsProcessorList([choice]),
+        )
+    return found[:, ids.shape[1] :].cpu().numpy()
+
+
+def _by_whole_sequences(
+    model: Any, rows: Sequence[list[int]], choice: Choice, steps: int, eos: list[int], pad: int
+) -> np.ndarray:
+    whole = [list(row) for row in rows]
+    running, found = np.ones(len(rows), dtype=bool), []
+    while running.any() and len(found) < steps:
+        logits = logits_from(model, whole, min(map(len, whole)) - 1)
+        last = torch.tensor([len(row) for row in whole], device=logits.device) - min(
+            map(len, whole)
+        )
+        scores = logits[torch.arange(len(whole), device=logits.device), last]
+        token = choice.choose(scores, len(found)).cpu().numpy()
+        token = np.where(running, token, pad)
+        for row, new in zip(whole, token.tolist(), strict=True):
+            row.append(new)
+        found.append(token)
+        running = running & ~np.isin(token, eos)
+    return np.stack(found, axis=1)
+
+
+@contextmanager
+def settings_replaced(model: Any, settings: Any) -> Iterator[None]:
+    """`generate` falls back on no generation settings of the model, nor on those of what it wraps."""
+    held = [m for m in model.modules() if "generation_config" in vars(m)]
+    before = [m.generation_config for m in held]
+    try:
+        for module in held:
+            module.generation_config = settings
+        yield
+    finally:
+        for module, own in zip(held, before, strict=True):
+            module.generation_config = own
+
+
+def _inverse_cdf(p: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
     """The first token whose cumulative probability exceeds the uniform number in [0, 1)."""
     cumulative = p.cumsum(-1)
     level = uniform[:, None] * cumulative[:, -1:]
@@ -222,36 +293,35 @@ def _inverse_cdf(p: Any, uniform: Any) -> Any:
     return token.clamp(max=p.shape[-1] - 1)
 
 
-def _exact(device: Any) -> torch.dtype:
-    return torch.float32 if device.type == "mps" else torch.float64  # MPS has no float64
-
-
-def _left_padded(rows: Sequence[list[int]], device: Any) -> tuple[Any, Any]:
+def _left_padded(rows: Sequence[list[int]], pad: int, device: Any) -> tuple[Any, Any]:
     width = max(map(len, rows))
-    ids = [[0] * (width - len(row)) + row for row in rows]
+    ids = [[pad] * (width - len(row)) + row for row in rows]
     attention = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
     return torch.tensor(ids, device=device), torch.tensor(attention, device=device)
 
 
-def _tokenise(
-    model: Any, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], room: Sequence[int]
-) -> list[list[int]]:
+def tokenise(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list[list[int]]:
+    """The token ids of prompts, without padding, as the tokenizer makes them."""
     if not len(prompts):
         raise GenerationError("there are no prompts.")
-    ids = tokenizer(list(prompts), padding=False, truncation=False)["input_ids"]
-    limit = getattr(model.config, "max_position_embeddings", None)
-    for k, row in enumerate(ids):
-        if not row:
-            raise GenerationError(f"prompt {k} ({prompts[k]!r}) has no tokens.")
-        if limit is not None and len(row) + room[k] > limit:
-            raise GenerationError(
-                f"prompt {k} has {len(row)} tokens, which with {room[k]} new ones passes the model's "
-                f"{limit}; shorten the prompt or lower max_new_tokens."
-            )
-    return ids
+    found: Any = tokenizer(list(prompts), padding=False, truncation=False)["input_ids"]
+    return found
 
 
-def _eos_ids(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def prompt_ids(tokenizer: Any, prompts: Sequence[Any], template: dict[str, Any]) -> list[list[int]]:
+    """Token ids of prompts, strings or chats, as the trainer makes them."""
+    if isinstance(prompts[0], str):
+        return tokenise(tokenizer, prompts)
+    return tokenizer.apply_chat_template(
+        conversation=list(prompts),
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        **template,
+    )["input_ids"]
+
+
+def end_tokens(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The tokens that end a completion: the tokenizer's and those of the model's settings."""
     settings = getattr(model, "generation_config", None)
     found = getattr(settings, "eos_token_id", None)
@@ -262,16 +332,3 @@ def _eos_ids(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
             "neither tokenizer nor model names an end-of-sequence token; set tokenizer.eos_token."
         )
     return sorted(ids)
-
-
-@contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
-    """No dropout and no gradients inside; every module's mode as it was afterwards."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module in training:
-            module.training = True

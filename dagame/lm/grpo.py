@@ -27,6 +27,7 @@ def coherence_grpo(
     kl: str = "reward",
     extract: str | Callable[[str], str | None] = "boxed",
     canonical: str = "exact",
+    truncated: str = "no-answer",
     tokenizer: Any = None,
     reference: PreTrainedModel | str | None = None,
     output_dir: str = "coherence-grpo",
@@ -51,6 +52,7 @@ def coherence_grpo(
         objective: None is `Coherence()`.
         beta, kl: as in `grpo_config`; the exact KL is the default here.
         extract, canonical: of answers, see `AnswerReader`.
+        truncated: what a completion without an end token is: "no-answer", or "read" like any other.
         tokenizer: None: the model's own.
         reference: pi0 for kl="reward"; None: the model as it is now (or without its adapters).
         group_size, contexts, classes_per_step, epochs, steps, class_column, prompt_column: see
@@ -115,6 +117,7 @@ def coherence_grpo(
         group_size=group_size,
         extract=extract,
         canonical=canonical,
+        truncated=truncated,
         reference=reference,
         **(reward_options or {}),
     )
@@ -133,7 +136,7 @@ def _require_path(model: Any, peft_config: Any) -> None:
     """The trainer loads the reference of its own KL from the path that the model came from."""
     if isinstance(model, str) or peft_config is not None or hasattr(model, "disable_adapter"):
         return
-    if not getattr(model.config, "_name_or_path", ""):
+    if not model.config.name_or_path:
         raise SettingsError(
             "kl='loss' loads the reference from the model's path, but this model was made in memory; "
             "use kl='reward', or save it with model.save_pretrained and give the folder."

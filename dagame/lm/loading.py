@@ -7,6 +7,7 @@ from typing import Any
 
 from .._display import visible
 from ..errors import GenerationError
+from ..known_errors import needs_own_code
 
 
 def pretrained(
@@ -30,7 +31,7 @@ def pretrained(
         return kind.from_pretrained(name, trust_remote_code=trust_remote_code, **options)
     except Exception as error:  # files, network and hub raise anything
         reason = " ".join(str(error).split())
-        if not trust_remote_code and "custom code" in reason:
+        if not trust_remote_code and needs_own_code(error):
             reason = (
                 "it needs Python code of its own, which is not run; read it, and allow it with "
                 "trust_remote_code (in a file of dagame finetune: training.trust_remote_code: true)"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._display import markdown
 from ..objectives.names import LABELLED
+from ..provenance import in_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,7 +64,6 @@ def card(
     result: dict[str, Any],
 ) -> str:
     """The text of the model card: what was played, with what, and what was logged."""
-    versions = json.loads((folder / "run.json").read_text(encoding="utf-8"))["versions"]
     source = config.data.path or " ".join(
         filter(None, [config.data.name, config.data.config, config.data.split])
     )
@@ -101,10 +101,17 @@ def card(
         "Training metrics are about the policy's own samples on training prompts. Agreement and low",
         "entropy are not accuracy: a policy can be unanimously wrong. Evaluate on held-out prompts.",
         "",
-        "Versions: " + ", ".join(f"{k} {v}" for k, v in versions.items() if v) + ".",
+        markdown(in_words(result["provenance"])) + "." + _begun(folder, result["provenance"]),
         "",
     ]
     return "\n".join(lines)
+
+
+def _begun(folder: Path, now: dict[str, Any]) -> str:
+    """Versions that the run was begun with, where a resumed part had others."""
+    then = json.loads((folder / "run.json").read_text(encoding="utf-8"))["versions"]
+    others = [f"{k} {v}" for k, v in then.items() if v != now["versions"].get(k, v)]
+    return markdown(f" Begun with {', '.join(others)}.") if others else ""
 
 
 def _quoted(value: Any) -> str:

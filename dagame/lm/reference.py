@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .generation import Generations, log_probability
 from .loading import pretrained
+from .scoring import score
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -37,9 +37,10 @@ def load_reference(name: str, like: Any) -> PreTrainedModel:
         GenerationError: it cannot be loaded.
     """
     from transformers import AutoModelForCausalLM
+    from transformers.utils import TRANSFORMERS_DYNAMIC_MODULE_NAME
 
-    own_code = type(like).__module__.startswith("transformers_modules.")
-    trusted = own_code and like.config._name_or_path == name
+    own_code = type(like).__module__.split(".")[0] == TRANSFORMERS_DYNAMIC_MODULE_NAME
+    trusted = own_code and like.config.name_or_path == name
     found = pretrained(AutoModelForCausalLM, name, trust_remote_code=trusted, dtype=like.dtype)
     return _frozen(found.to(like.device))
 
@@ -59,15 +60,8 @@ def sequence_log_probability(
 ) -> np.ndarray:
     """log pi(completion | prompt) (N,), float64, of token sequences without padding."""
     width = max(1, max(map(len, completion_ids)))
-    tokens = np.zeros((len(completion_ids), 1, width), dtype=np.int64)
-    mask = np.zeros(tokens.shape, dtype=bool)
-    for i, row in enumerate(completion_ids):
-        tokens[i, 0, : len(row)] = row
-        mask[i, 0, : len(row)] = True
-    empty = np.zeros((len(completion_ids), 1))
-    given = Generations(
-        tokens, mask, empty, [[""]] * len(tokens), np.zeros(empty.shape, dtype=bool)
-    )
-    ready: Any = lambda rows, **_: {"input_ids": rows}  # noqa: E731
-    found = log_probability(model, ready, prompt_ids, given, batch_size=batch_size)  # type: ignore[arg-type]
-    return found[:, 0]
+    lengths = np.array([len(row) for row in completion_ids])
+    mask = np.arange(width) < lengths[:, None]
+    tokens = np.zeros(mask.shape, dtype=np.int64)
+    tokens[mask] = [token for row in completion_ids for token in row]
+    return score(model, prompt_ids, tokens, mask, batch_size=batch_size)

@@ -12,7 +12,8 @@ Rules, each the answer to a case that a real batch has:
 * **A unanimous group** pays all its samples alike: advantages 0 under every centring (under
   "leave_two_out" a constant, without which its update would not be exact).
 * **A class with a missing member** is played among the members present, their weights divided by
-  their sum. A class with one member has nothing to agree with: coherence pays 0.
+  their sum. A class with one member present has nothing to agree with: terms that only compare contexts
+  pay exactly 0, by every estimator.
 * **Answers unseen in a context**: the own count is smoothed by the estimator; other contexts enter by
   their plain shares, floored at half a count where an objective needs common support (pairwise KL), and
   whole marginals (geometric coherence) add c to every answer that the class gave.

@@ -1,6 +1,6 @@
 """What a fine-tuning run leaves on disk, and from where it goes on after it was killed.
 
-    OUTPUT/run.json               configuration, versions, number of processes
+    OUTPUT/run.json               configuration, number of processes, what the run rests on
     OUTPUT/metrics.jsonl          one line per logged step
     OUTPUT/checkpoints/checkpoint-N/, complete.json written last in each, with the sizes of its files
     OUTPUT/model/                 the final weights (safetensors) with their card
@@ -13,12 +13,9 @@ from __future__ import annotations
 
 import json
 import math
-import platform
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +23,9 @@ from transformers.trainer_callback import TrainerCallback
 
 from ..errors import OutputError
 from ..output import sync, write_json, write_text
+from ..provenance import provenance
 from .finetune_config import FinetuneConfig
 
-PACKAGES = ("dagame", "trl", "transformers", "accelerate", "datasets", "peft", "torch", "numpy")
 COMPLETE = "complete.json"
 
 
@@ -51,11 +48,7 @@ def prepare(folder: Path, config: FinetuneConfig, processes: int, resume: bool) 
             raise OutputError(
                 f"{folder} holds {', '.join(begun)} but no run.json; restore that, or name a new output."
             )
-        versions = {name: _version(name) for name in PACKAGES}
-        versions |= {"python": platform.python_version(), "platform": platform.platform()}
-        command = [Path(sys.argv[0]).name, *sys.argv[1:]]
-        facts = {"processes": processes, "versions": versions, "command": command}
-        write_json(record, {"config": wanted, **facts})
+        write_json(record, {"config": wanted, "processes": processes, **provenance()})
         return None
     config_then, processes_then = _record(record)
     changed = sorted(k for k in wanted if config_then.get(k) != wanted[k])
@@ -131,13 +124,6 @@ def mark_complete(checkpoint: Path, step: int) -> None:
 
 def _plain(config: FinetuneConfig) -> dict[str, Any]:
     return json.loads(json.dumps(asdict(config), default=str))
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 @contextmanager

@@ -18,6 +18,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "repetition_penalty": (None, 1.0),
     "encoder_repetition_penalty": (None, 1.0),
     "no_repeat_ngram_size": (None, 0),
+    "encoder_no_repeat_ngram_size": (None, 0),
     "num_beams": (None, 1),
     "min_length": (None, 0),
     "min_new_tokens": (None, 0),
@@ -32,6 +33,12 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "forced_eos_token_id": (None,),
     "exponential_decay_length_penalty": (None,),
     "watermarking_config": (None,),
+    "assistant_ensemble_weight": (None,),
+    "use_mtp": (None, False),
+    "dola_layers": (None,),
+    "token_healing": (None, False),
+    "constraints": (None,),
+    "force_words_ids": (None,),
 }
 """Values under which a setting leaves the softmax at temperature 1 alone."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,7 +102,8 @@ _RULES = (
         "mask_truncated_completions",
         _is(False),
         "False",
-        "truncated completions count in the marginals as no answer, so they must be in the loss",
+        "truncated completions count in the marginals, as no answer or, with truncated='read', as "
+        "what they say, so they must be in the loss",
     ),
     _Rule("top_entropy_quantile", _is(1.0), "1.0", "it drops tokens from the policy gradient"),
     _Rule("off_policy_mask_threshold", _is(None), "None", "it drops completions with low reward"),
@@ -177,8 +178,8 @@ def grpo_config(
         "lr_scheduler_type": "constant",
         "report_to": "none",
     } | trl_kwargs
-    checkpointing = chosen.pop("gradient_checkpointing", True)  # the name transformers deprecates
-    chosen.setdefault("activation_checkpointing", checkpointing)
+    checkpointing = chosen.pop("gradient_checkpointing", True)
+    chosen.setdefault(_checkpointing(), checkpointing)
     if not {"generation_batch_size", "steps_per_generation"} & set(trl_kwargs):
         tried: dict[str, Any] = chosen | {"per_device_train_batch_size": group_size}
         probe = _made(tried)
@@ -187,6 +188,14 @@ def grpo_config(
     config = _made(chosen)
     check_config(config, beta=beta, kl=kl, group_size=group_size, contexts=contexts)
     return config
+
+
+def _checkpointing() -> str:
+    """The trainer's name for recomputing activations: transformers 5.0 has only the older one."""
+    from trl.trainer.grpo_config import GRPOConfig
+
+    names = {field.name for field in fields(GRPOConfig)}
+    return next(n for n in ("activation_checkpointing", "gradient_checkpointing") if n in names)
 
 
 def _made(options: dict[str, Any]) -> GRPOConfig:

@@ -1,4 +1,4 @@
-"""Group rewards for TRL's GRPOTrainer: the target's reply computed once per class, on every process alike.
+"""Group rewards for TRL's GRPOTrainer: the target's reply, once per class, on every process alike.
 
     reward = GroupReward(Coherence(), beta=0.1, group_size=8, extract="gsm8k")
     trainer = GRPOTrainer(model, reward, args=grpo_config(...), train_dataset=schedule(...),
@@ -24,9 +24,12 @@ from transformers.trainer_callback import ExportableState, TrainerCallback
 from ..errors import InvalidGame, NotConcave, SamplesError, ScheduleError, SettingsError
 from ..objectives import HardConstraint, Objective
 from ..samples.keys.reader import AnswerReader
-from ._schedule import CLASS, MEMBER, SIZE, check_whole_classes
+from ._schedule import CLASS, MEMBER, SIZE, check_columns, check_whole_classes
+from .answers import check_truncated, cut, judged
+from .generation import end_tokens, prompt_ids
 from .reference import frozen_copy, load_reference, sequence_log_probability
 from .rewards import ObjectiveOf, check_payment, group_rewards
+from .selfcheck_batches import require_batch
 from .settings import check_config, check_kl, check_sampling
 
 if TYPE_CHECKING:
@@ -50,6 +53,7 @@ class GroupReward(TrainerCallback, ExportableState):
         group_size: K, completions per prompt.
         extract, canonical: of answers, see `AnswerReader`.
         no_answer: "lowest" | "keep" | "drop", see `group_rewards`; dropped rows are paid None.
+        truncated: what a completion without an end token is: "no-answer", or "read" like any other.
         answer_column: correct answers, a string or a list of aliases, where the dataset has it.
         alias_column: lists of answers that count as one.
         vocabulary: answer keys that are the columns of the objective's tables and sets; one more
@@ -69,6 +73,8 @@ class GroupReward(TrainerCallback, ExportableState):
 
     Raises:
         SettingsError: at train begin, settings under which the trainer plays another game.
+        SelfCheckFailed: at the first batch, sampler, scorer and tokenizer disagree, or the trainer's
+            completions are not samples of its model (`dagame.lm.selfcheck`).
         ScheduleError: a batch that does not hold whole classes.
     """
 
@@ -83,6 +89,7 @@ class GroupReward(TrainerCallback, ExportableState):
         extract: str | Callable[[str], str | None] = "boxed",
         canonical: str = "exact",
         no_answer: str = "lowest",
+        truncated: str = "no-answer",
         answer_column: str = "answer",
         alias_column: str = "aliases",
         vocabulary: Sequence[str] | None = None,
@@ -95,10 +102,11 @@ class GroupReward(TrainerCallback, ExportableState):
         check_kl(beta, kl)
         names = None if vocabulary is None else [*vocabulary, None]
         check_payment(objective, estimator, no_answer, names)
+        check_truncated(truncated)
         _check_numbers(group_size, gap_every, multiplier_rate)
         self.__name__ = name
         self.objective, self.beta, self.kl, self.estimator = objective, float(beta), kl, estimator
-        self.group_size, self.no_answer = group_size, no_answer
+        self.group_size, self.no_answer, self.truncated = group_size, no_answer, truncated
         self.answer_column, self.alias_column = answer_column, alias_column
         self.vocabulary = None if names is None else names[:-1]
         self.read = AnswerReader(extract, canonical)
@@ -111,7 +119,8 @@ class GroupReward(TrainerCallback, ExportableState):
         self._tokenizer: Any = None
         self._template: dict[str, Any] = {}
         self._dtype: torch.dtype | None = None
-        self._warned = False
+        self._limit: int | None = None
+        self._warned = self._checked = False
 
     # -- reward function --------------------------------------------------------------------------
 
@@ -140,8 +149,15 @@ class GroupReward(TrainerCallback, ExportableState):
             )
         self._require_callback(trainer_state)
         own = columns | {CLASS: class_id, MEMBER: member_id, SIZE: class_size}
-        self._check_columns(len(completions), own)
-        keys, correct = self._answers(completions, columns)
+        check_columns(len(completions), own, (self.answer_column, self.alias_column))
+        self._check_itself(prompts, completions, completion_ids)
+        keys, correct = judged(
+            self.read,
+            completions,
+            self._cut(completion_ids),
+            columns.get(self.answer_column),
+            columns.get(self.alias_column),
+        )
         ratio = self._log_ratio(prompts, completion_ids)
         local = list(zip(class_id, member_id, class_size, keys, correct, ratio, strict=True))
         rows = gather_object(local)
@@ -157,17 +173,6 @@ class GroupReward(TrainerCallback, ExportableState):
             if self.kl == "reward":
                 log_extra("log_ratio", [float(x) for x in ratio])
         return [float(r) if math.isfinite(r) else None for r in rewards[start : start + len(local)]]
-
-    def _check_columns(self, count: int, columns: dict[str, Any]) -> None:
-        numbers = (CLASS, MEMBER, SIZE)
-        for name in (*numbers, self.answer_column, self.alias_column):
-            column = columns.get(name)
-            if column is not None and len(column) != count:
-                raise ScheduleError(f"{name} has {len(column)} entries for {count} completions.")
-            if name in numbers and np.asarray(column).dtype.kind not in "iu":
-                raise ScheduleError(
-                    f"{name} holds no integers; dagame.lm.schedule numbers classes."
-                )
 
     def _play(
         self,
@@ -232,23 +237,29 @@ class GroupReward(TrainerCallback, ExportableState):
             return {}
         return {"gap_estimate": found.gap}
 
-    def _answers(
-        self, completions: Sequence[Any], columns: dict[str, Any]
-    ) -> tuple[list[str | None], list[float]]:
-        """Key and correctness (NaN: unknown) of each completion, aliases made one."""
-        read = self.read(completions)
-        absent = [None] * len(read)
-        told = zip(
-            columns.get(self.answer_column) or absent,
-            columns.get(self.alias_column) or absent,
-            strict=True,
-        )
-        before, known, judged = None, self.read.known(None), []
-        for key, told_now in zip(read, told, strict=True):
-            if told_now != before:
-                before, known = told_now, self.read.known(*told_now)
-            judged.append(known.judge(key))
-        return [key for key, _ in judged], [right for _, right in judged]
+    def _cut(self, completion_ids: Sequence[Sequence[int]] | None) -> list[bool] | None:
+        """The local completions that were cut and have no answer for it; None where all are read."""
+        if self._tokenizer is None or completion_ids is None:
+            return None
+        ends = set(end_tokens(self._model, self._tokenizer))
+        return cut([not row or row[-1] not in ends for row in completion_ids], self.truncated)
+
+    def _check_itself(self, prompts: Any, completions: Any, completion_ids: Any) -> None:
+        """The self-check of the first batch; of sharded weights there is none."""
+        if self._checked or self._model is None or completion_ids is None:
+            return
+        self._checked = True
+        with self._precision():
+            require_batch(
+                self._model,
+                self._tokenizer,
+                prompts,
+                completions,
+                completion_ids,
+                template=self._template,
+                limit=self._limit,
+                ends=self.truncated == "no-answer",
+            )
 
     # -- hard sets --------------------------------------------------------------------------------
 
@@ -314,8 +325,8 @@ class GroupReward(TrainerCallback, ExportableState):
                 "multipliers must survive a checkpoint: pass the reward also as callbacks=[reward]."
             )
         warnings.warn(
-            "the group reward is no callback of the trainer, so its settings are not checked; pass "
-            "callbacks=[reward].",
+            "the group reward is no callback of the trainer, so its settings and its samples are not "
+            "checked, and completions that were cut are read; pass callbacks=[reward].",
             stacklevel=2,
         )
 
@@ -331,12 +342,19 @@ class GroupReward(TrainerCallback, ExportableState):
             save_steps=state.save_steps,
         )
         saved = (state.stateful_callbacks or {}).get(type(self).__name__)
-        for found in saved if isinstance(saved, list) else [saved]:
-            if found is not None and found["attributes"].get("name") == self.__name__:
-                self._restore(found["attributes"])
+        kept = [s["attributes"] for s in (saved if isinstance(saved, list) else [saved]) if s]
+        own = [attributes for attributes in kept if attributes.get("name") == self.__name__]
+        for attributes in own:
+            self._restore(attributes)
+        if state.global_step and self._hard is not None and not own:
+            raise SettingsError(
+                "the checkpoint has no state of this reward, so its multipliers would begin anew; go on "
+                "from one that was written with the reward among the callbacks."
+            )
         self._model, self._tokenizer = kwargs.get("model"), kwargs.get("processing_class")
         check_sampling(getattr(self._model, "generation_config", None), args.generation_kwargs)
         self._template = dict(args.chat_template_kwargs or {})
+        self._limit, self._checked = args.max_completion_length, bool(args.deepspeed or args.fsdp)
         self._dtype = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None
         if self.kl == "reward":
             self.reference = self._ready_reference(state)
@@ -380,16 +398,3 @@ def hard_set(objective: Any) -> HardConstraint | None:
     """The hard set among the objective's terms, whose multipliers are learned."""
     terms = objective.terms() if isinstance(objective, Objective) else ()
     return next((term for _, term in terms if isinstance(term, HardConstraint)), None)
-
-
-def prompt_ids(tokenizer: Any, prompts: Sequence[Any], template: dict[str, Any]) -> list[list[int]]:
-    """Token ids of prompts, strings or chats, as the trainer makes them."""
-    if isinstance(prompts[0], str):
-        return tokenizer(text=list(prompts))["input_ids"]
-    return tokenizer.apply_chat_template(
-        conversation=list(prompts),
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
-        **template,
-    )["input_ids"]

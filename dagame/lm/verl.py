@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InvalidGame
+from ..errors import InvalidGame, SelfCheckFailed
 from ..objectives.names import LABELLED
 from ..samples.keys.reader import AnswerReader
 from ._schedule import CLASS, MEMBER, SIZE, ScheduleError
+from .answers import check_truncated, judged
 from .rewards import group_rewards
 from .verl_settings import GameSection, check_settings, game_section, setting
 
@@ -110,6 +111,7 @@ def verl_game(config: Mapping[str, Any]) -> VerlGame:
     kl, beta = check_settings(config)
     game = VerlGame(section, kl, beta, setting(config, "data.train_batch_size"))
     AnswerReader(section.answers.extract, section.answers.canonical)
+    check_truncated(section.answers.truncated)
     k = 4
     group_rewards(  # what the objective, the estimator and the baseline cannot do together, said now
         [0] * 2 * k,
@@ -124,10 +126,14 @@ def verl_game(config: Mapping[str, Any]) -> VerlGame:
     return game
 
 
-def read_answer(reader: AnswerReader, text: str, truth: Any, aliases: Any) -> dict[str, Any]:
-    """What verl keeps of one completion: "pred", its answer's key, and "acc", None if unlabelled."""
-    (key,) = reader([text])
-    key, right = reader.known(truth, aliases).judge(key)
+def read_answer(
+    reader: AnswerReader, text: str, truth: Any, aliases: Any, truncated: bool = False
+) -> dict[str, Any]:
+    """What verl keeps of one completion: "pred", its answer's key, and "acc", None if unlabelled.
+
+    A `truncated` one has no answer.
+    """
+    (key,), (right,) = judged(reader, [text], [truncated], [truth], [aliases])
     return {"pred": key, "acc": None if math.isnan(right) else right}
 
 
@@ -172,6 +178,40 @@ def check_prompts(contexts: np.ndarray, expected: int) -> None:
             "dagame.lm.schedule, data.shuffle=False, and data.train_batch_size = classes_per_step * "
             "contexts."
         )
+
+
+ROUNDING = 0.1
+"""Mean difference of a token's log-probability, in nats, that two engines' rounding explains."""
+
+
+def check_first_batch(
+    rows: Trajectories, policy: np.ndarray | None, rollout: np.ndarray | None, fresh: bool
+) -> None:
+    """Raise `SelfCheckFailed` unless a batch's log-probabilities (N, T) are those of one model.
+
+    Args:
+        rows: the trajectories, with log pi/pi0.
+        policy: log pi of each token by the engine that trains; None: unknown.
+        rollout: the same by the engine that sampled; None: unknown.
+        fresh: no update was made yet, and the reference is the model that is trained.
+    """
+    kept = (rows.mask != 0) & ~rows.padding[:, None]
+    pairs = []
+    if policy is not None and rollout is not None:
+        what = "the engine that sampled and the one that trains give a token log-probabilities"
+        pairs.append((what, policy - rollout))
+    if fresh and rows.log_ratio is not None:
+        what = "before any update the policy and its reference give a token log-probabilities"
+        pairs.append((what, rows.log_ratio))
+    for what, difference in pairs:
+        apart = float(np.abs(difference[kept]).mean()) if kept.any() else 0.0
+        if not apart <= ROUNDING:
+            from .selfcheck import versions
+
+            raise SelfCheckFailed(
+                f"self-check: {what} that differ by {apart:.2g} nats on average; found with "
+                f"{versions()}, so look for sampling settings or weights that are not the same."
+            )
 
 
 # -- trajectories ---------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from ..arrays import (
     namespace,
 )
 from ..errors import InvalidGame, InvalidObjective, NotSeparable
+from .arguments import prepared, with_weights
 from .forms import DualForm, ExponentialForm, Hessian
 
 
@@ -35,10 +36,20 @@ class Objective:
 
     Override `value(marginals, weights)` -> (*batch,) and `reward(marginals, weights)` ->
     (*batch, m, n), the gradient in the pairing <u, nu> = sum_x w_x sum_z u_x(z) nu_x(z) (an additive
-    constant per context is free). Optionally state facts: `concave` (None: unknown, the certificate
-    is then conditional on concavity), `smoothness` L and `curvature` mu with
-    mu KL <= B(p, q) <= L KL, KL = sum_x w_x KL(p_x || q_x), B the Bregman divergence of -Phi.
+    constant per context is free). Both are always given arrays and context weights, (m,) or
+    (*batch, m): where a caller leaves the weights out they are uniform. Optionally state facts:
+    `concave` (None: unknown, the certificate is then conditional on concavity), `smoothness` L and
+    `curvature` mu with mu KL <= B(p, q) <= L KL, KL = sum_x w_x KL(p_x || q_x), B the Bregman
+    divergence of -Phi. A game tries all of that when it is made (`dagame.testing.check_objective`
+    tries harder) and raises `InvalidObjective` where it does not hold.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let a subclass's own `value` and `reward` be called without weights, and with lists."""
+        super().__init_subclass__(**options)
+        for name in ("value", "reward"):
+            if name in vars(cls):
+                setattr(cls, name, with_weights(vars(cls)[name]))
 
     tables: ClassVar[tuple[str, ...]] = ()
     """Names of array fields whose last two axes belong to one game: (m | k, n), or (n,)."""
@@ -48,6 +59,9 @@ class Objective:
 
     answerwise: ClassVar[bool] = False
     """Whether u_x(z) depends on (nu_x'(z))_x' alone, so that samples estimate it answer by answer."""
+
+    between_contexts: ClassVar[bool] = False
+    """Whether Phi only compares contexts: constant for one, whose samples are then paid exactly 0."""
 
     @property
     def concave(self) -> bool | None:
@@ -61,8 +75,18 @@ class Objective:
 
     @property
     def curvature(self) -> float:
-        """Mu >= -inf; negative: -Phi is only weakly convex (T6)."""
-        return 0.0
+        """Mu >= -inf; negative: -Phi is only weakly convex (T6). Default 0, unknown if not concave."""
+        return -math.inf if self.concave is False else 0.0
+
+    def stated_curvature(self) -> float:
+        """Mu, where `curvature` may also be None for unknown."""
+        mu = self.curvature
+        return mu if mu is not None else Objective.curvature.fget(self)  # type: ignore[attr-defined]
+
+    @property
+    def own(self) -> bool:
+        """Whether its formulas come from outside the package, so that a game checks them."""
+        return type(self).__module__.partition(".")[0] != __name__.partition(".")[0]
 
     @property
     def magnitude(self) -> float:
@@ -70,16 +94,19 @@ class Objective:
         strength = getattr(self, "strength", 1.0)
         return abs(float(strength)) if isinstance(strength, Real) else 1.0
 
+    def __repr__(self) -> str:
+        return type(self).__name__
+
     # -- on probabilities -------------------------------------------------------------------------
 
     def value(self, marginals: Array, weights: Array | None = None) -> Array:
         """Phi(nu): marginals (*batch, m, n) -> (*batch,)."""
-        nu, w = _prepared(marginals, weights)
+        nu, w = prepared(marginals, weights)
         return infinities(self.value_log(log(nu), w))
 
     def reward(self, marginals: Array, weights: Array | None = None) -> Array:
         """Grad Phi(nu): marginals (*batch, m, n) -> the reward of each answer, same shape."""
-        nu, w = _prepared(marginals, weights)
+        nu, w = prepared(marginals, weights)
         return infinities(self.reward_log(log(nu), w))
 
     # -- on log-probabilities: what solvers call --------------------------------------------------
@@ -87,14 +114,18 @@ class Objective:
     def value_log(self, log_nu: Array, weights: Array) -> Array:
         """Phi from log-marginals; the default goes through `value`."""
         self._require_override("value")
-        return like(self.value(namespace(log_nu).exp(log_nu), weights), log_nu)
+        return like(self.value(_visible(log_nu), weights), log_nu)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
-        """Grad Phi from log-marginals; the default goes through `reward`."""
+        """Grad Phi from log-marginals; the default goes through `reward`.
+
+        At an exact zero an infinity is 1e30, and so is what is no number: nothing is known there.
+        """
         self._require_override("reward")
-        xp = namespace(log_nu)
-        u = like(self.reward(xp.exp(log_nu), weights), log_nu)
-        return xp.where((log_nu < LOG_ZERO / 2) & ~xp.isfinite(u), 0.0, u)
+        xp, zero = namespace(log_nu), log_nu < LOG_ZERO / 2
+        u = like(self.reward(_visible(log_nu), weights), log_nu)
+        u = xp.where(zero & (xp.isnan(u) | (u == xp.inf)), -LOG_ZERO, u)
+        return xp.where(zero & (u == -xp.inf), LOG_ZERO, u)
 
     def value_and_reward_log(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
         """Both at once, for objectives that share work between them."""
@@ -153,11 +184,19 @@ class Objective:
 
     def curvature_for(self, weights: Array) -> float:
         """Mu at given context weights, where it depends on them; the least over a batch."""
-        return self.curvature
+        return self.stated_curvature()
 
     def optimum(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
         """J* (*batch,) where it is known although T4 and T6 do not apply, else None."""
         return None
+
+    def charge(self, log_nu: Array, weights: Array, multipliers: Array) -> Array | float:
+        """What multipliers charge marginals outside a hard set, >= 0: sum_i max(0, y_i (G_i nu - h_i))."""
+        return 0.0
+
+    def reply_gap(self, log_nu: Array, weights: Array) -> Array | float:
+        """By how much the affine bound at nu exceeds Phi(nu): 0 but for replies found by iteration."""
+        return 0.0
 
     # -- structure that solvers may use -----------------------------------------------------------
 
@@ -404,13 +443,8 @@ def largest(table: Array) -> float:
     return float(xp.max(xp.abs(table)))
 
 
-def _prepared(marginals: Array, weights: Array | None) -> tuple[Array, Array]:
-    nu = as_floating(marginals)
-    if nu.ndim < 2:
-        raise InvalidGame(
-            f"marginals have shape {tuple(nu.shape)}; give (*batch, contexts, answers), for one "
-            "context marginals[None, :]."
-        )
-    m = nu.shape[-2]
-    w = like([1.0 / m] * m if weights is None else weights, nu)
-    return nu, w
+def _visible(log_nu: Array) -> Array:
+    """Probabilities in which every mass but an exact zero is positive, however small it is."""
+    xp = namespace(log_nu)
+    least = math.log(float(xp.finfo(log_nu.dtype).smallest_normal))
+    return xp.where(log_nu > LOG_ZERO / 2, xp.exp(xp.clip(log_nu, least, None)), 0.0)

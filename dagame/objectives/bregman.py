@@ -91,6 +91,8 @@ class BregmanCoherence(Objective):
     """
 
     answerwise: ClassVar[bool] = True
+    _handmade: ClassVar[bool] = False
+    between_contexts: ClassVar[bool] = True
 
     generator: Any = 1.0
     strength: float = 1.0
@@ -98,6 +100,7 @@ class BregmanCoherence(Objective):
     def __post_init__(self) -> None:
         check_strength("BregmanCoherence", self.strength)
         given = self.generator
+        object.__setattr__(self, "_handmade", isinstance(given, Generator))
         if isinstance(given, int | float | np.number):
             made = Generator.power(float(given))
         elif isinstance(given, Generator):
@@ -110,6 +113,11 @@ class BregmanCoherence(Objective):
             )
         object.__setattr__(self, "generator", made)
         self._check_burbea_rao()
+
+    @property
+    def own(self) -> bool:
+        """Whether phi and its derivatives are functions of the user's."""
+        return self._handmade or super().own
 
     def __repr__(self) -> str:
         return f"BregmanCoherence({self.generator.name}, {self.strength:g})"

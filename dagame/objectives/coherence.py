@@ -32,6 +32,7 @@ class ArithmeticCoherence(ConcaveObjective):
     """
 
     answerwise: ClassVar[bool] = True
+    between_contexts: ClassVar[bool] = True
 
     def __repr__(self) -> str:
         return f"Coherence({self.strength:g})"
@@ -108,6 +109,8 @@ class GeometricCoherence(ConcaveObjective):
     (theory, section 3). Infeasible without an answer that every context can give.
     """
 
+    between_contexts: ClassVar[bool] = True
+
     def __repr__(self) -> str:
         return f"Coherence({self.strength:g}, consensus='geometric')"
 
@@ -158,6 +161,7 @@ class EuclideanCoherence(ConcaveObjective):
     """
 
     answerwise: ClassVar[bool] = True
+    between_contexts: ClassVar[bool] = True
 
     def __repr__(self) -> str:
         return f"Coherence({self.strength:g}, consensus='euclidean')"

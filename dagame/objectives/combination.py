@@ -18,11 +18,17 @@ from .base import ExponentialForm, Hessian, Objective, mean_log, sunk
 
 @dataclass(frozen=True, eq=False)
 class Combination(Objective):
-    """sum_k factor_k Phi_k: values, rewards, L and mu add; a negative factor swaps and negates L, mu."""
+    """sum_k factor_k Phi_k: values, rewards, L and mu add; a negative factor swaps and negates L, mu.
+
+    A term of factor 0 is left out, domain and all: 0 * HardConstraint(...) constrains nothing. A hard set
+    times a positive factor is the same set.
+    """
 
     parts: Sequence[tuple[float, Objective]]
 
     def __post_init__(self) -> None:
+        live = tuple((f, o) for f, o in self.parts if f != 0)
+        object.__setattr__(self, "parts", live or ((0.0, _nothing(self.parts[0][1])),))
         special = [o for _, o in self.parts if o.has_multipliers]
         if len(special) > 1:
             names = ", ".join(type(o).__name__ for o in special)
@@ -63,7 +69,9 @@ class Combination(Objective):
     @property
     def smoothness(self) -> float | None:
         """Sum of factor * L (factor * mu where the factor is negative)."""
-        parts = [f * o.curvature if f < 0 else _times(f, o.smoothness) for f, o in self.parts]
+        parts = [
+            f * o.stated_curvature() if f < 0 else _times(f, o.smoothness) for f, o in self.parts
+        ]
         if any(p is None or not np.isfinite(p) for p in parts):
             return None
         return float(sum(p for p in parts if p is not None))
@@ -71,7 +79,11 @@ class Combination(Objective):
     @property
     def curvature(self) -> float:
         """Sum of factor * mu (factor * L where the factor is negative)."""
-        parts = [_times(f, o.smoothness) if f < 0 else f * o.curvature for f, o in self.parts if f]
+        parts = [
+            _times(f, o.smoothness) if f < 0 else f * o.stated_curvature()
+            for f, o in self.parts
+            if f
+        ]
         return float(sum(-np.inf if p is None else p for p in parts))
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
@@ -81,6 +93,11 @@ class Combination(Objective):
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """Grad Phi from log-marginals."""
         return _sum(f * o.reward_log(log_nu, weights) for f, o in self.parts)
+
+    def value_and_reward_log(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
+        """Both, each part's at once."""
+        found = [(f, *o.value_and_reward_log(log_nu, weights)) for f, o in self.parts]
+        return _sum(_value(f, v) for f, v, _ in found), _sum(f * u for f, _, u in found)
 
     def linearise(
         self, log_target: Array, weights: Array, multipliers: Array | None = None
@@ -141,6 +158,16 @@ class Combination(Objective):
             return None
         found = only.optimum(log_nu0, weights, min(beta / factor, 1e300))
         return None if found is None else factor * found
+
+    def charge(self, log_nu: Array, weights: Array, multipliers: Array) -> Array | float:
+        """That of the one part that has multipliers."""
+        return _sum(
+            f * o.charge(log_nu, weights, multipliers) for f, o in self.parts if o.has_multipliers
+        )
+
+    def reply_gap(self, log_nu: Array, weights: Array) -> Array | float:
+        """Those of the parts with positive factors, added."""
+        return _sum(f * o.reply_gap(log_nu, weights) for f, o in self.parts if f > 0)
 
     def consensus_log(self, log_nu: Array, weights: Array) -> Array:
         """The first part's own notion of consensus, else the mean."""
@@ -217,6 +244,14 @@ class Combination(Objective):
     def flat(self, lead: tuple[int, ...]) -> Objective:
         """Every part flattened."""
         return self._each(lambda o: o.flat(lead))
+
+
+def _nothing(objective: Objective) -> Objective:
+    """An objective to multiply with 0: the one given, or one without a domain."""
+    from .diversity import GiniDiversity
+
+    restricted = objective.has_multipliers or objective.concave is None
+    return GiniDiversity(0.0) if restricted else objective
 
 
 def _value(factor: float, value: Array) -> Array:

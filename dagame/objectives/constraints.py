@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, like, log, log_normalise, logsumexp, namespace, to_numpy
+from ..arrays import LOG_ZERO, Array, like, log, logsumexp, namespace, to_numpy
 from ..barrier import barrier_minimise
 from ..errors import Infeasible, InvalidGame, InvalidObjective
 from ..scalar import increasing_root
-from .base import DualForm, Objective, check_strength, fit_oracle, sunk, weighted
+from ..simplex import log_kl
+from .base import DualForm, Objective, check_strength, fit_oracle, pairing, sunk, weighted
 from .dual import dual_log_policy, solve_dual
-from .sets import ConstraintSet, Groups, Parity, Restricted, Rows, clashing
+from .projection import Program, compiled, compiled_on, project
+from .sets import ConstraintSet, Groups, Parity, Polytope, Restricted, Rows, clashing
 
 _TOLERANCE, _TOLERANCE_SINGLE = 1e-8, 1e-6
 _REACH = 1e9
+_FAINTEST = -1000.0
 
 
 def _tolerance(log_nu: Array) -> float:
@@ -132,6 +135,11 @@ class HardConstraint(_OnSet):
         excess = xp.where(equal, xp.abs(slack), xp.maximum(slack, 0 * slack))
         return xp.max(excess, axis=-1)
 
+    def charge(self, log_nu: Array, weights: Array, multipliers: Array) -> Array | float:
+        """sum_i max(0, y_i (G_i nu - h_i))."""
+        due, xp = multipliers * self.slack(log_nu, weights), namespace(log_nu)
+        return xp.sum(xp.maximum(due, 0 * due), axis=-1)
+
     def value_log(self, log_nu: Array, weights: Array) -> Array:
         """0 where no row is exceeded by more than 1e-8 (single precision: 1e-6), else -inf."""
         off = self.violation(log_nu, weights)
@@ -142,19 +150,61 @@ class HardConstraint(_OnSet):
         return 0 * log_nu
 
     def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
-        """Answers that the set gives no mass."""
-        return self._shut(log_nu0)
+        """Answers that no point of the set on the reference's support gives any mass.
+
+        Beyond those of a row of one sign and bound 0 they take a small program for each support, and are
+        looked for in batches of up to 32 different ones; where they are not known the bounds are looser.
+        """
+        shut, found = self._shut(log_nu0), self._programs(log_nu0, weights)
+        if found is None:
+            return shut
+        xp, (m, n) = namespace(log_nu0), log_nu0.shape[-2:]
+        closed = np.stack([p.closed_answers(m, n)[0] for p in found]).reshape(log_nu0.shape)
+        closed = xp.asarray(closed, device=log_nu0.device) & (log_nu0 > LOG_ZERO / 2)
+        if not bool(xp.any(closed)):
+            return shut
+        return closed if shut is None else closed | shut
+
+    def _programs(self, log_nu0: Array, weights: Array) -> list[Program] | None:
+        """The set on the support of each game of a batch; None for a single part, or too many supports."""
+        if len(self.set.parts()) == 1 and not isinstance(self.set, Polytope | Parity | Restricted):
+            return None
+        live = np.reshape(to_numpy(log_nu0) > LOG_ZERO / 2, (-1, *log_nu0.shape[-2:]))
+        return compiled_on(self.set, live, weights)
+
+    def _table(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
+        """-G_i / w and h, a row that every policy meets replaced by 0 <= 1: it has no price."""
+        rows, xp = self._rows(log_nu), namespace(log_nu)
+        matrix, bound = self._matrix(log_nu, weights), like(rows.bound, log_nu)
+        most = xp.sum(xp.max(matrix, axis=-1), axis=-1)
+        idle = xp.asarray(~rows.equal, device=log_nu.device) & (most <= bound + 1e-15)
+        table = -xp.where(idle[..., None, None], 0.0, matrix) / weights[..., None, :, None]
+        table = xp.broadcast_to(table, (*log_nu.shape[:-2], *table.shape[-3:]))
+        return table, xp.where(idle, 1.0, bound)
 
     def dual_form(self, log_nu0: Array, weights: Array) -> DualForm:
-        """u = -sum_i y_i G_i / w, a row that every policy meets replaced by 0 <= 1: it has no price."""
-        rows, xp = self._rows(log_nu0), namespace(log_nu0)
-        matrix, bound = self._matrix(log_nu0, weights), like(rows.bound, log_nu0)
-        positive = xp.asarray(~rows.equal, device=log_nu0.device)
-        most = xp.sum(xp.max(matrix, axis=-1), axis=-1)
-        idle = positive & (most <= bound + 1e-15)
-        table = -xp.where(idle[..., None, None], 0.0, matrix) / weights[..., None, :, None]
-        table = xp.broadcast_to(table, (*log_nu0.shape[:-2], *table.shape[-3:]))
-        return DualForm(table, xp.where(idle, 1.0, bound), positive)
+        """u = -sum_i y_i G_i / w, y_i >= 0 on inequalities that some point of the set meets with room.
+
+        One that is tight on the whole set is an equality: its multiplier has no sign, and would have no
+        bound. A row that follows from the others is 0 <= 1, which has no price.
+        """
+        (table, bound), xp = self._table(log_nu0, weights), namespace(log_nu0)
+        equal, found = self._rows(log_nu0).equal, self._programs(log_nu0, weights)
+        free = ~equal
+        if found is not None:
+            m, n = log_nu0.shape[-2:]
+            spare = [(p.matrix[0, m:, : m * n] == 0).all(axis=-1) for p in found]
+            spare = np.stack([s & ~p.empty[0] for s, p in zip(spare, found, strict=True)])
+            room = np.stack([p.open[0, m * n :] | (p.empty[0] & ~equal) for p in found])
+            if spare.any() or (room != ~equal).any():
+                shape = (*log_nu0.shape[:-2], len(equal))
+                free, spare = (
+                    room.reshape(shape),
+                    xp.asarray(spare.reshape(shape), device=table.device),
+                )
+                table = xp.where(spare[..., None, None], 0.0, table)
+                bound = xp.where(spare, 1.0, bound + like(np.zeros(shape), table))
+        return DualForm(table, bound, xp.asarray(free, device=log_nu0.device))
 
     def project(self, log_nu: Array, weights: Array) -> Array:
         """argmin_{q in C} sum_x w_x KL(q_x || nu_x), by its dual; nu itself where it is in C."""
@@ -178,10 +228,15 @@ class HardConstraint(_OnSet):
         self, log_nu: Array, weights: Array, residual: Array, support: Array
     ) -> Array | None:
         """y of the least squares fit to the residual, y >= 0 on inequalities."""
-        form, xp = self.dual_form(log_nu, weights), namespace(log_nu)
+        xp = namespace(log_nu)
+        on_support = xp.where(support, 0 * log_nu, LOG_ZERO)
+        form = self.dual_form(on_support, weights)
         oracle = fit_oracle(form, log_nu, weights, residual, support)
         start = 0 * form.rows[..., 0, 0] + xp.astype(form.positive, log_nu.dtype)
-        y = barrier_minimise(oracle, xp.reshape(start, (-1, start.shape[-1])), form.positive)
+        positive = form.positive
+        if positive.ndim > 1:
+            positive = xp.reshape(positive, (-1, positive.shape[-1]))
+        y = barrier_minimise(oracle, xp.reshape(start, (-1, start.shape[-1])), positive)
         return xp.reshape(y, start.shape)
 
     def linearise(
@@ -190,9 +245,9 @@ class HardConstraint(_OnSet):
         """c = y . h, u = -G'y / w: 0 <= c + <u, nu> on C."""
         if multipliers is None:
             return 0 * weighted(log_target[..., 0], weights), 0 * log_target
-        form, xp = self.dual_form(log_target, weights), namespace(log_target)
-        u = xp.sum(multipliers[..., None, None] * form.rows, axis=-3)
-        return xp.sum(multipliers * form.bound, axis=-1), u
+        (rows, bound), xp = self._table(log_target, weights), namespace(log_target)
+        u = xp.sum(multipliers[..., None, None] * rows, axis=-3)
+        return xp.sum(multipliers * bound, axis=-1), u
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """0; the rows are constraints."""
@@ -212,10 +267,11 @@ class HardConstraint(_OnSet):
 class SoftConstraint(_OnSet):
     """Phi = -strength * min_{q in C} sum_x w_x KL(nu_x || q_x), reward -strength log(nu / q).
 
-    L = strength (theory, section 3). Bounds on disjoint groups of answers (caps, floors, quotas) are
-    projected on by a scalar root per context: q = nu * mass_k / nu(S_k); other sets by a dual in one
-    number per row and context, to about 1e-8 where the set has no interior (then J is off by as much).
-    Answers that the set gives no mass leave the reference; Phi is -infinity where nu has mass on them.
+    L = strength (theory, section 3). The target q ranges over all of C: it may have mass on answers that
+    nu never gives. Bounds on disjoint groups of answers (caps, floors, quotas) are projected on by a
+    scalar root per context: q = nu * mass_k / nu(S_k); other sets by `projection.project`, to a duality
+    gap at rounding error. Answers that no point of C gives any mass leave the reference; Phi is
+    -infinity where nu has mass on them.
     """
 
     strength: float = 1.0
@@ -256,38 +312,81 @@ class SoftConstraint(_OnSet):
         """L = strength."""
         return self.strength
 
-    def projection_log(self, log_nu: Array, weights: Array) -> Array:
-        """log q, the point of C that nu is charged against (*batch, m, n)."""
-        groups = self.set.groups(log_nu.shape[-1])
+    def _projected(self, log_nu: Array, weights: Array) -> tuple[Array, Array, Array]:
+        """log q, log(q / nu) by the dual's prices, and the constant of the bound that these give."""
+        xp, (m, n) = namespace(log_nu), log_nu.shape[-2:]
+        groups = self.set.groups(n)
         if groups is not None:
-            return _grouped(log_nu, groups)
-        matrix, rows = self._matrix(log_nu, weights), self._rows(log_nu)
-        return _dual_projection(log_nu, weights, matrix, rows, self._shut(log_nu))
+            log_q, ratio = _grouped(log_nu, groups)
+            return log_q, ratio, 0 * log_nu[..., 0, 0]
+        flat = xp.reshape(log_nu, (-1, m, n))
+        found = project(flat, weights, self.set)
+        missing = ~found.found[:, None, None]
+        log_q = like(xp.where(missing, LOG_ZERO, found.log_q), log_nu)
+        ratio = like(xp.where(missing, LOG_ZERO, -found.log_price), log_nu)
+        constant = xp.reshape(like(found.constant, log_nu), log_nu.shape[:-2])
+        return xp.reshape(log_q, log_nu.shape), xp.reshape(ratio, log_nu.shape), constant
+
+    def projection_log(self, log_nu: Array, weights: Array) -> Array:
+        """log q, the point of C that nu is charged against (*batch, m, n): see `projection`."""
+        return self._projected(log_nu, weights)[0]
 
     def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
-        """Answers that the set gives no mass, unless the strength is 0."""
-        return self._shut(log_nu0) if self.strength > 0 else None
+        """Answers that no point of the set gives any mass, unless the strength is 0."""
+        m, n = log_nu0.shape[-2:]
+        if self.strength == 0:
+            return None
+        groups = self.set.groups(n)
+        if groups is not None:
+            closed = np.broadcast_to(groups.closed(), (m, n))
+        else:
+            closed = compiled(self.set, m, n, weights).closed_answers(m, n)
+            closed = closed[0] if len(closed) == 1 else closed
+        if not closed.any():
+            return None
+        xp = namespace(log_nu0)
+        return xp.broadcast_to(xp.asarray(closed, device=log_nu0.device), log_nu0.shape)
 
     def consensus_log(self, log_nu: Array, weights: Array) -> Array:
         """The mean of the projections."""
         return super().consensus_log(self.projection_log(log_nu, weights), weights)
 
-    def value_and_reward_log(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
-        """-strength * sum_x w_x KL(nu_x || q_x), and -strength log(nu / q)."""
+    def _line(self, log_nu: Array, weights: Array) -> tuple[Array, Array, Array]:
+        """Phi(nu), and the constant and rewards of the affine bound of Phi that the dual gives at nu."""
         xp = namespace(log_nu)
-        log_q = self.projection_log(log_nu, weights)
-        u, nu = -self.strength * (log_nu - log_q), xp.exp(log_nu)
-        off = xp.any(xp.any((nu > 0) & (log_q < LOG_ZERO / 2), axis=-1), axis=-1)
-        value = weighted(xp.sum(nu * u, axis=-1), weights)
-        return sunk(value, off & (self.strength > 0)), u
+        log_q, ratio, constant = self._projected(log_nu, weights)
+        off = xp.any(xp.any((log_nu > LOG_ZERO / 2) & (log_q < LOG_ZERO / 2), axis=-1), axis=-1)
+        value = -self.strength * weighted(log_kl(log_nu, log_q), weights)
+        u = xp.where(
+            ratio > LOG_ZERO / 2, self.strength * ratio, LOG_ZERO if self.strength else 0.0
+        )
+        return sunk(value, off & (self.strength > 0)), -self.strength * constant, u
+
+    def value_and_reward_log(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
+        """-strength * sum_x w_x KL(nu_x || q_x), and -strength log(nu / q), its limit where nu is 0."""
+        value, _, u = self._line(log_nu, weights)
+        return value, u
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
         """-strength * sum_x w_x KL(nu_x || q_x)."""
-        return self.value_and_reward_log(log_nu, weights)[0]
+        return self._line(log_nu, weights)[0]
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """-strength * log(nu / q)."""
-        return self.value_and_reward_log(log_nu, weights)[1]
+        return self._line(log_nu, weights)[2]
+
+    def linearise(
+        self, log_target: Array, weights: Array, multipliers: Array | None = None
+    ) -> tuple[Array, Array]:
+        """The dual's bound: c = -strength (1 - <v, s>), 0 at the optimum, u = -strength log d."""
+        return self._line(log_target, weights)[1:]
+
+    def reply_gap(self, log_nu: Array, weights: Array) -> Array:
+        """strength times the projection's duality gap; below 1e-14 it is rounding error."""
+        value, constant, u = self._line(log_nu, weights)
+        xp = namespace(value)
+        gap = constant + pairing(u, log_nu, weights) - value
+        return xp.where(xp.abs(gap) <= 1e-14 * self.strength, 0 * gap, gap)
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """Relative entropies to a point of the set that is a variable of its own."""
@@ -301,14 +400,20 @@ class SoftConstraint(_OnSet):
         )
 
 
-def _grouped(log_nu: Array, groups: Groups) -> Array:
-    """q(S_k) = clip(nu(S_k) / theta, low, high), the rest nu / theta; theta from sum q = 1."""
+def _grouped(log_nu: Array, groups: Groups) -> tuple[Array, Array]:
+    """log q and log(q / nu): q(S_k) = clip(nu(S_k) / theta, low_k, high_k), the rest nu / theta, sum q = 1.
+
+    Zeros of nu count as e^-1000, so that q has all the mass that the set asks for there, and nowhere else
+    more than that. Answers that no point of the set gives mass: LOG_ZERO.
+    """
     xp = namespace(log_nu)
+    closed = xp.asarray(groups.closed(), device=log_nu.device)
+    raised = xp.where(closed, log_nu, xp.clip(log_nu, _FAINTEST, None))
     member = like(groups.member.astype(float), log_nu)
     rest = 1 - xp.sum(member, axis=0)
     low, high = like(groups.low, log_nu), like(groups.high, log_nu)
-    mass = logsumexp(log_nu[..., None, :] + log(member))
-    free = logsumexp(log_nu + log(rest))
+    mass = logsumexp(raised[..., None, :] + log(member))
+    free = logsumexp(raised + log(rest))
     log_low, log_high = log(low), log(high)
 
     def bounded(shift: Array) -> Array:
@@ -324,68 +429,7 @@ def _grouped(log_nu: Array, groups: Groups) -> Array:
         return total, slope
 
     zero = 0 * free[..., None]
-    shift = increasing_root(excess, zero - 720.0, zero + 720.0, 200)
-    change = xp.sum(member * (bounded(shift) - mass)[..., None], axis=-2)
-    change = change + rest * shift
-    return xp.where(log_nu > LOG_ZERO / 2, log_nu + change, LOG_ZERO)
-
-
-def _dual_projection(
-    log_nu: Array, weights: Array, matrix: Array, rows: Rows, shut: Array | None
-) -> Array:
-    """argmin_{q in C} sum w KL(nu || q): q = nu / (theta_x + (G_x'y)(z) / w_x), theta and y from the dual.
-
-    Answers that are `shut` are left out. LOG_ZERO throughout where the dual finds no point of C.
-    """
-    xp = namespace(log_nu)
-    lead, (m, n) = log_nu.shape[:-2], log_nu.shape[-2:]
-    flat = xp.reshape(log_nu, (-1, m, n))
-    open_ = flat == flat
-    if shut is not None:
-        open_ = ~xp.reshape(shut, flat.shape)
-        flat = log_normalise(xp.where(open_, flat, LOG_ZERO))
-        flat = xp.where(open_, flat, LOG_ZERO)
-    nu = xp.where(open_, xp.maximum(xp.exp(flat), 1e-16 + 0 * flat), 0.0)
-    w = xp.broadcast_to(weights, flat.shape[:-1])
-    eye = xp.eye(m, dtype=flat.dtype, device=flat.device)
-    g = matrix / w[:, None, :, None]
-    ones = xp.broadcast_to(eye[None, :, :, None], (flat.shape[0], m, m, n)) / 1.0
-    table = xp.concat([ones, xp.broadcast_to(g, (flat.shape[0], *g.shape[1:]))], axis=1)
-    table = xp.where(open_[:, None, ...], table, 0.0)
-    bound = xp.concat(
-        [w, xp.broadcast_to(like(rows.bound, flat), (flat.shape[0], len(rows.bound)))], axis=1
-    )
-    norm = (nu * w[..., None])[:, None, ...]
-
-    def oracle(y: Array) -> tuple[Array, Array, Array]:
-        below = xp.where(open_, xp.sum(y[:, :, None, None] * table, axis=1), 1.0)
-        inside = xp.all(xp.reshape(below, (below.shape[0], -1)) > 0, axis=-1)
-        safe = xp.where(below > 0, below, 1.0)[:, None, ...]
-        value = xp.sum(y * bound, axis=-1) - xp.sum(norm[:, 0] * xp.log(safe[:, 0]), axis=(-2, -1))
-        left = xp.reshape(norm * table / safe, (*y.shape, -1))
-        gradient = bound - xp.sum(left, axis=-1)
-        right = xp.reshape(table / safe, (*y.shape, -1))
-        hessian = left @ xp.matrix_transpose(right)
-        return xp.where(inside, value, xp.inf), gradient, hessian
-
-    start = xp.concat([xp.ones_like(w), xp.zeros_like(bound[:, m:])], axis=1)
-    positive = xp.asarray(np.concatenate([np.zeros(m, bool), ~rows.equal]), device=flat.device)
-    start = start + xp.astype(positive, flat.dtype) * 1e-3
-    start = start + 2e-3 * xp.max(xp.abs(g)) * (1 - xp.astype(positive, flat.dtype)) * _first(
-        xp, start, m
-    )
-    y = barrier_minimise(oracle, start, positive)
-    below = xp.where(open_, xp.sum(y[:, :, None, None] * table, axis=1), 1.0)
-    log_q = log_normalise(log(nu) - xp.log(below))
-    slack = xp.sum(xp.exp(log_q)[:, None, ...] * matrix, axis=(-2, -1)) - like(rows.bound, flat)
-    excess = xp.where(positive[m:], xp.maximum(slack, 0 * slack), xp.abs(slack))
-    size = 1 + xp.max(xp.max(xp.abs(matrix), axis=-1), axis=-1)
-    met = xp.all(excess <= (1e-6 if flat.dtype == xp.float64 else 1e-2) * size, axis=-1)
-    log_q = xp.where(met[:, None, None] & (flat > LOG_ZERO / 2), log_q, LOG_ZERO)
-    return xp.reshape(log_q, (*lead, m, n))
-
-
-def _first(xp: Any, start: Array, m: int) -> Array:
-    """1 on the first m columns, 0 after."""
-    place = xp.arange(start.shape[-1], device=start.device)
-    return xp.astype(place < m, start.dtype)
+    shift = increasing_root(excess, zero + 1.1 * _FAINTEST, zero - 1.1 * _FAINTEST, 200)
+    change = xp.sum(member * (bounded(shift) - mass)[..., None], axis=-2) + rest * shift
+    change = xp.where(closed, LOG_ZERO, change)
+    return xp.where(closed, LOG_ZERO, raised + change), change

@@ -117,6 +117,7 @@ class Agreement(_NonConcave):
     """
 
     answerwise: ClassVar[bool] = True
+    between_contexts: ClassVar[bool] = True
 
     @property
     def smoothness(self) -> float | None:

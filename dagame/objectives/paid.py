@@ -13,7 +13,8 @@ from .base import Hessian, Objective, as_table, check_strength, per_context, wei
 
 Function = Callable[[Array], Array]
 
-_FLOOR = -690.0
+_FLOOR, _CEILING = -690.0, -1.2e-16
+"""Of log p: g and F may be infinite at 0 and at 1."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Payment:
 
     For answers low <= -p g'(p) <= high, for success low <= -p (1 - p) g'(p) <= high: the constants mu
     and L of -Phi relative to KL at strength 1; infinite where there is none. `concave`: g does not
-    increase.
+    increase; `known`: how that is known, "proved" or "on the points tried".
     """
 
     name: str
@@ -32,6 +33,7 @@ class Payment:
     low: float
     high: float
     concave: bool
+    known: str = "proved"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +54,16 @@ class _Paid(Objective):
 
     @property
     def concave(self) -> bool | None:
-        """Whether g does not increase."""
-        return self.payment.concave or self.strength == 0
+        """Whether g does not increase; None where the points tried do not tell, but show no rise."""
+        if self.strength == 0:
+            return True
+        unproved = self.payment.concave and self.payment.known != "proved"
+        return None if unproved else self.payment.concave
+
+    @property
+    def concavity_known(self) -> str:
+        """How `concave` is known: "proved", or "on the points tried" (certificates are conditional)."""
+        return self.payment.known
 
     @property
     def smoothness(self) -> float | None:
@@ -72,7 +82,7 @@ class _Paid(Objective):
 
 def _probability(log_p: Array) -> Array:
     xp = namespace(log_p)
-    return xp.exp(xp.clip(log_p, _FLOOR, 0.0))
+    return xp.exp(xp.clip(log_p, _FLOOR, _CEILING))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -42,6 +42,7 @@ class PairwiseKL(ConcaveObjective):
     """
 
     answerwise: ClassVar[bool] = True
+    between_contexts: ClassVar[bool] = True
 
     jeffreys: bool = False
 
@@ -105,6 +106,7 @@ class PairwiseHellinger(ConcaveObjective):
     """
 
     answerwise: ClassVar[bool] = True
+    between_contexts: ClassVar[bool] = True
 
     def __repr__(self) -> str:
         return f"PairwiseCoherence({self.strength:g}, 'hellinger')"
@@ -155,6 +157,7 @@ class PairwiseJensenShannon(ConcaveObjective):
     """
 
     answerwise: ClassVar[bool] = True
+    between_contexts: ClassVar[bool] = True
 
     def __repr__(self) -> str:
         return f"PairwiseCoherence({self.strength:g}, 'jensen_shannon')"

@@ -13,6 +13,7 @@ from ..arrays import to_numpy
 from ..errors import InvalidGame, InvalidObjective
 
 _ROUNDING = 1e-9
+_LEAST_ROOM = 1e-15
 
 
 class Rows(NamedTuple):
@@ -36,6 +37,13 @@ class Groups(NamedTuple):
         covers = self.member.any(axis=0).all()
         in_order = (self.low <= self.high).all() and self.low.sum() <= 1 + _ROUNDING
         return bool(in_order and (not covers or self.high.sum() >= 1 - _ROUNDING))
+
+    def closed(self) -> np.ndarray:
+        """Answers (n,) that no distribution in the set gives any mass: the other floors leave none."""
+        spare = 1 - self.low.sum()
+        room = np.minimum(self.high, spare + self.low) > _LEAST_ROOM
+        free = ~self.member.any(axis=0)
+        return (self.member & ~room[:, None]).any(axis=0) | (free & (spare <= _LEAST_ROOM))
 
 
 class ConstraintSet:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, exp_capped, like, log, log_normalise, logsumexp, namespace
+from ..arrays import LOG_ZERO, Array, exp_capped, like, log, log_normalise, namespace
 from ..errors import InvalidObjective
 from ..scalar import increasing_root
 from .base import Hessian, Objective, as_table, check_strength, per_context, sunk, weighted
@@ -41,8 +41,11 @@ class _Success(Objective):
         return True
 
     def _log_mass(self, log_nu: Array, table: Array) -> Array:
-        """Log sum_z table * nu, (*batch, m)."""
-        return logsumexp(log_nu + log(like(table, log_nu)))
+        """Log sum_z table * nu, (*batch, m), with its derivative by the table also where that is 0."""
+        xp, c = namespace(log_nu), like(table, log_nu)
+        top = xp.max(xp.where(c > 0, log_nu, LOG_ZERO), axis=-1, keepdims=True)
+        total = xp.sum(exp_capped(log_nu - top) * c, axis=-1)
+        return xp.clip(log(total) + top[..., 0], LOG_ZERO, None)
 
     def _tilt(self, log_nu0: Array, s: Array) -> Array:
         return log_normalise(log_nu0 + s * like(self.success, log_nu0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from .partition import Bucket, Partition
 if TYPE_CHECKING:
     import polars as pl
 
+    from .how_read import HowRead
     from .samples import Samples
 
 ObjectiveOf = Objective | Callable[[Bucket], Objective]
@@ -69,6 +70,40 @@ class SampleEquilibria(Shown):
         worth = worth.rename({c: f"dagame_{c}" for c in taken})
         return pl.concat([self.samples.frame, worth], how="horizontal")
 
+    @cached_property
+    def reading(self) -> HowRead:
+        """How the answers were read, with the warnings of the solved game added."""
+        from .verdict import game_cautions
+
+        read = self.samples.reading
+        return replace(read, warnings=(*read.warnings, *game_cautions(self)))
+
+    @cached_property
+    def verdict(self) -> str:
+        """What it amounts to, in one sentence."""
+        from .verdict import verdict
+
+        return verdict(self)
+
+    @cached_property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """95% bootstrap intervals over classes of accuracy and agreement, and of their gains."""
+        from .verdict import intervals
+
+        return intervals(self)
+
+    def provenance(self) -> dict[str, Any]:
+        """Command, date, versions, file, and how answers were read and compared."""
+        from ..provenance import provenance
+
+        read = self.samples.reading
+        files = {
+            "source": self.samples.source,
+            "extract": read.extract,
+            "canonical": read.canonical,
+        }
+        return provenance() | files
+
     def _rows(self) -> list[tuple[str, str]]:
         s = self.summary
         rows = [
@@ -85,7 +120,8 @@ class SampleEquilibria(Shown):
         ):
             if before is not None and after is not None:
                 rows.append((name, f"{before:.4f} in the samples, {after:.4f} at equilibrium"))
-        return rows
+        rows += [("verdict", self.verdict), *self.reading.told()[:2]]
+        return rows + [("warning", caution.sentence) for caution in self.reading.warnings]
 
     def answer_column(self) -> pl.Series:
         """The answer key of each input row; null for "no answer"."""
@@ -191,7 +227,11 @@ def majority(bucket: Bucket) -> np.ndarray:
     return (mean >= mean.max(axis=-1, keepdims=True) - 1e-12) & (mean > 0)
 
 
-def _majority_accuracy(bucket: Bucket) -> np.ndarray:
+def majority_accuracy(bucket: Bucket) -> np.ndarray:
+    """Correctness of a class's majority answers (B,), the mean of the known ones of a tie; NaN unknown.
+
+    0 where no context has any answer.
+    """
     if bucket.correct is None:
         return np.full(len(bucket.classes), np.nan)
     chosen = majority(bucket)
@@ -226,7 +266,7 @@ def _class_table(
             put(f"no_answer_{name}", (nu * empty).sum(-1).mean(-1))
             put(f"agreement_{name}", agreement(nu))
             put(f"accuracy_{name}", accuracy(nu, bucket.correct))
-        put("majority_accuracy", _majority_accuracy(bucket))
+        put("majority_accuracy", majority_accuracy(bucket))
         put("moved", np.abs(after - before).sum(-1).mean(-1) / 2)
     columns = {name: np.concatenate(values) for name, values in parts.items()}
     table = pl.DataFrame(columns).sort("class")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._display import Shown
 from ..errors import SamplesError
 from .files.layouts import Flat, missing
 from .files.tables import Wish, read_table
+from .how_read import HowRead, how_read
 from .keys.extract import check_pattern
 from .keys.reader import AnswerReader, Reading
 from .labels import compared, correctness
@@ -28,25 +30,22 @@ _EXACT = 2.0**53
 Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True, eq=False)
-class Samples:
+@dataclass(frozen=True, eq=False, repr=False)
+class Samples(Shown):
     """Samples and their partition; `frame` has one row per completion, the file's columns with it.
 
-    skipped_lines: numbers of malformed lines left out, of all files one after the other; timed_out:
-    rows whose extraction was killed; notes: sentences on what was decided while reading; reading:
-    what was read of the column `text`, None for answers; truncated: completions that were cut off;
-    reader: by which the completions were read.
+    reading: how their answers were read. skipped_lines: numbers of malformed lines left out, of all
+    files one after the other; timed_out: rows whose extraction was killed; notes: sentences on what
+    was decided while reading; reader: by which completions were read, None for answers.
     """
 
     frame: pl.DataFrame
     partition: Partition
+    reading: HowRead
     skipped_lines: tuple[int, ...] = ()
     timed_out: int = 0
     source: str = ""
     notes: tuple[str, ...] = ()
-    text: str | None = None
-    reading: Reading | None = None
-    truncated: pl.Series | None = None
     reader: AnswerReader | None = None
 
     @classmethod
@@ -151,17 +150,25 @@ class Samples:
         say("sorting")
         roles = flat.roles
         partition = _partition(flat.frame, roles.class_by, roles.context_by, right, keys, no_answer)
+        how = how_read(
+            _beside(flat) if roles.answers else flat.frame[text].cast(pl.String),
+            reading.answers,
+            keys,
+            partition,
+            extract=f"the column {text}" if roles.answers else _named_extract(reader.extract),
+            canonical=reader.canonical,
+            truncated=0 if cut is None else int(cut.sum()),
+            timed_out=reading.timed_out,
+        )
         return cls(
             flat.frame,
             partition,
+            how,
             tuple(n for lines in table.skipped.values() for n in lines),
             reading.timed_out,
             source,
             tuple(notes),
-            None if roles.answers else text,
-            replace(reading, keys=keys),
-            flat.truncated,
-            reader,
+            None if roles.answers else reader,
         )
 
     @classmethod
@@ -174,14 +181,47 @@ class Samples:
         correct: str | None = None,
         *,
         no_answer: str = "keep",
+        completion: str | None = None,
     ) -> Samples:
-        """From a frame whose answers are already extracted strings (null: no answer)."""
+        """From a frame whose answers are already extracted strings (null: no answer).
+
+        `completion` names the column of the completions, if there is one, to show them beside.
+        """
         import polars as pl
 
         frame = frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(frame)
         keys = _column(frame, answer, "answer").cast(pl.String)
         right = None if correct is None else correctness(_column(frame, correct, "correctness"))
-        return cls(frame, _partition(frame, class_by, context_by, right, keys, no_answer))
+        text = None if completion is None else _column(frame, completion, "completion")
+        partition = _partition(frame, class_by, context_by, right, keys, no_answer)
+        by = f"the column {answer}"
+        return cls(
+            frame, partition, how_read(text, keys, keys, partition, extract=by, canonical="exact")
+        )
+
+    @classmethod
+    def example(cls) -> Samples:
+        """Answers of six models to 359 questions about dates in five prompt formats.
+
+        Classes are the questions, contexts the formats, samples the models; from the logs of
+        Faithful Chain-of-Thought Reasoning (Lyu et al., 2023, arXiv 2301.13379; MIT licence), read by
+        its authors. `dagame.samples.example.PATH` is the file.
+        """
+        from .example import read
+
+        return read()
+
+    def _rows(self) -> list[tuple[str, str]]:
+        p = self.partition
+        labelled = "" if p.correct is None else ", labelled"
+        ends = sorted({int(p.contexts_per_class.min()), int(p.contexts_per_class.max())})
+        contexts = f"{' to '.join(map(str, ends))} context{'s' * (ends[-1] > 1)}"
+        source = f"; {Path(self.source).name}" if self.source else ""
+        return [
+            ("samples", f"{p.counted.sum():,} of {len(p.row_class):,} rows{labelled}{source}"),
+            ("classes", f"{len(p):,} of {contexts}, {p.answers_per_class.sum():,} answers"),
+            *self.reading.told(),
+        ]
 
     def game(self, objective: Objective, *, beta: float) -> AlignmentGame:
         """All classes as one batched game on answers, padded to the largest number of answers.
@@ -248,6 +288,15 @@ def _read(flat: Flat, reader: AnswerReader, cut: pl.Series | None) -> Reading:
     return Reading(values, keys)
 
 
+def _beside(flat: Flat) -> pl.Series | None:
+    """The completions beside answers that are already extracted, if there is such a column."""
+    import polars as pl
+
+    if "completion" not in flat.frame.columns or flat.frame["completion"].dtype != pl.String:
+        return None
+    return flat.frame["completion"]
+
+
 def _unread(source: str, text: pl.Series, extract: Any) -> SamplesError:
     end = str(text.drop_nulls()[0] if text.null_count() < len(text) else "")[-80:]
     return SamplesError(
@@ -260,6 +309,14 @@ def _column(frame: pl.DataFrame, name: str, role: str) -> pl.Series:
     if name not in frame.columns:
         raise missing(name, role, frame.columns)
     return frame[name]
+
+
+def _named_extract(extract: str | Callable[..., Any]) -> str:
+    return extract if isinstance(extract, str) else f"the function {_called(extract)}"
+
+
+def _called(function: Callable[..., Any]) -> str:
+    return getattr(function, "__qualname__", type(function).__name__)
 
 
 def _names(by: str | Sequence[str]) -> list[str]:

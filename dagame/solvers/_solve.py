@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, like, namespace, to_numpy
+from ..arrays import LOG_ZERO, Array, like, logsumexp, namespace, to_numpy
 from ..certificate import certify_log, not_provable
-from ..errors import InvalidObjective, NotConverged
+from ..errors import InvalidObjective, NotConcave, NotConverged
 from ..game import AlignmentGame
+from ..objectives.base import Objective, weighted
 from ..solution import History, Solution, Status
 from .anderson import Anderson
 from .base import Solver, pick, require_gradient
 from .best_response import BestResponse
+from .causes import causes
 from .chunks import in_pieces, piece_size
 from .closed_form import closed_form
 from .convex import convex_solve
@@ -24,9 +26,11 @@ from .dual import dual_solve
 from .loop import NO_VALUE, LoopResult, Pace, index_like, iterate
 from .mirror import Mirror
 from .newton import Newton, even_start, strengths
+from .proximal import ascend
 
 _CVXPY_GAP = 1e-6
 _SINGLE_GAP = 1e-6
+_POLISH = 10
 
 Method = Callable[[AlignmentGame, float, int], "LoopResult | None"]
 
@@ -53,9 +57,10 @@ def solve(
         method: "auto", "closed_form", "anderson", "newton", "mirror", "best_response", "dual", "convex"
             (cvxpy), or a solver object such as `Mirror(step_size=0.1)`. "auto" decides in this
             order: the closed form if there is one; for hard sets and kinks the dual in few
-            multipliers, or cvxpy where other terms have no exponential form; Newton where L is
-            unknown and a Hessian known; else Anderson, and Newton for the games it leaves.
-        tol: relative gap, gap <= tol * max(1, |J|); max(tol, 1e-6) where cvxpy solves, and for hard
+            multipliers, or cvxpy and mirror steps in the set where other terms have no exponential form;
+            Newton where L is unknown and a Hessian known; else Anderson, and Newton for the games it leaves.
+        tol: relative gap, gap <= tol * max(beta, |J|): `distance_bound` is then at most
+            tol * max(1, |J|/beta), and a game times a constant is the same game. max(tol, 1e-6) for hard
             sets and kinks in single precision, whose gap is the rounding of the policy.
         max_steps: rounds of the iterative methods.
         throw: raise `NotConverged` if a game misses the tolerance for another reason than being
@@ -68,6 +73,8 @@ def solve(
 
     Raises:
         NotConverged: see `throw`; the message is the status.
+        FalseCertificate: a known policy is better than the bound, so that a user's objective breaks one
+            of its conditions.
         InvalidObjective: an unknown method, or one that does not apply to the objective.
     """
     if getattr(game.log_reference, "requires_grad", False):
@@ -84,19 +91,31 @@ def solve(
     def solve_one(piece: AlignmentGame) -> tuple[str, LoopResult]:
         return _run(piece, method, tol, max_steps, Pace(check_every, compile))
 
-    if inner.log_reference.shape[0] > size:
-        name, result = in_pieces(inner, solve_one, size, threads=not compile)
-    else:
-        name, result = solve_one(inner)
+    try:
+        if inner.log_reference.shape[0] > size:
+            name, result = in_pieces(inner, solve_one, size, threads=not compile)
+        else:
+            name, result = solve_one(inner)
+    except NotConcave as error:  # in the units of the game that was asked for
+        raise (error if game.provable else not_provable(game)) from None
     solution = _assembled(game, inner, name, result, time.perf_counter() - started)
+    if any(_from_outside(part) for _, part in game.objective.terms()) and game.provable:
+        _ = solution.certificate  # confronts the bound with what is known to be attained
     if throw:
         _raise_unless_solved(solution, tol)
     return solution
 
 
+def _from_outside(objective: Objective) -> bool:
+    """Whether its formulas are a user's, so that no proof of this package covers them."""
+    return type(objective).__module__.partition(".")[0] != __name__.partition(".")[0]
+
+
 def _inner(game: AlignmentGame) -> AlignmentGame:
-    """The flat game that is solved: on answers where the map allows it, forbidden answers left out."""
-    inner = (game.on_answers() if game.answer_map.deterministic else game).flat()
+    """The flat game that is solved, in units of beta: on answers where the map allows it, forbidden
+    answers left out.
+    """
+    inner = (game.on_answers() if game.answer_map.deterministic else game).flat().unit
     if inner.answer_map.kind != "identity" or inner.forbidden is None:
         return inner
     return inner.without(inner.forbidden)
@@ -139,7 +158,7 @@ def _auto(game: AlignmentGame, tol: float, max_steps: int, pace: Pace) -> tuple[
         found = dual_solve(game)
         if found is not None:
             return "dual", _judged(game, found, tol)
-        return "convex", _convex(game, tol, max_steps)
+        return _constrained(game, tol, max_steps)
     return _iterated(game, tol, max_steps, pace)
 
 
@@ -147,7 +166,7 @@ def _iterated(
     game: AlignmentGame, tol: float, max_steps: int, pace: Pace
 ) -> tuple[str, LoopResult]:
     newton = game.answer_map.kind == "identity" and _has_hessian(game)
-    if newton and game.objective.smoothness is None:
+    if newton and game.smoothness is None:
         return "newton", _newton(game, tol, max_steps)
     limit = min(max_steps, 100) if newton else max_steps
     result = iterate(game, Anderson(), tol=tol, max_steps=limit, pace=pace)
@@ -208,7 +227,7 @@ def _judged(game: AlignmentGame, result: LoopResult, tol: float) -> LoopResult:
         gap, value = to_numpy(proof.gap), to_numpy(proof.value)
     if game.objective.has_multipliers and _single(game):
         tol = max(tol, _SINGLE_GAP)
-    proven = np.abs(gap) <= tol * np.maximum(np.abs(value), 1)
+    proven = np.abs(gap) <= tol * np.maximum(np.abs(value), game.beta)
     finite = np.isfinite(value) & (value > NO_VALUE)
     solved = (result.statuses == Status.STALLED) & proven & finite
     result.statuses[solved] = Status.SOLVED
@@ -227,6 +246,52 @@ def _convex(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:
     statuses[feasible] = Status.STALLED
     steps = np.zeros(len(feasible), dtype=int)
     return _judged(game, LoopResult(log_nu, steps, statuses, [], []), max(tol, _CVXPY_GAP))
+
+
+def _constrained(game: AlignmentGame, tol: float, max_steps: int) -> tuple[str, LoopResult]:
+    """A term with multipliers beside others: cvxpy, and mirror steps inside the set from where it ends.
+
+    Those also start from the reference, where cvxpy fails or the sum is concave only by its KL (T6).
+    """
+    try:
+        name, result = "convex", _convex(game, tol, max_steps)
+    except (NotConcave, NotConverged):
+        name, result = "proximal", _unsolved(game)
+    again = np.flatnonzero(
+        (result.statuses == Status.STALLED)
+        | ((result.statuses == Status.SOLVED) & (_relative_gaps(game, result) > tol))
+    )
+    if not again.size:
+        return name, result
+    rest = game.rows(index_like(game.log_reference, again))
+    start = namespace(game.log_reference).take(
+        result.log_policy, index_like(game.log_reference, again), axis=0
+    )
+    rounds = min(max_steps, _POLISH if name == "convex" else 100 * _POLISH)
+    found = ascend(rest, start, tol, rounds)
+    if found is None:
+        return name, result
+    log_nu, y = (like(part, game.log_reference) for part in found)
+    empty = np.full(len(again), Status.STALLED, dtype=object)
+    moved = LoopResult(log_nu, np.full(len(again), rounds), empty, [], [], y)
+    moved = _judged(rest, moved, tol)
+    if name == "convex":  # cvxpy's own accuracy is enough where these steps do not better it
+        moved = _judged(rest, moved, max(tol, _CVXPY_GAP))
+    if len(again) < len(result.statuses):
+        return f"{name}+proximal", _replaced(result, moved, again)
+    return f"{name}+proximal" if name == "convex" else name, moved
+
+
+def _unsolved(game: AlignmentGame) -> LoopResult:
+    """The reference, on which nothing has been tried."""
+    size = game.log_reference.shape[0]
+    statuses = np.full(size, Status.STALLED, dtype=object)
+    return LoopResult(game.log_reference, np.zeros(size, dtype=int), statuses, [], [])
+
+
+def _relative_gaps(game: AlignmentGame, result: LoopResult) -> np.ndarray:
+    proof = certify_log(game, result.log_policy, multipliers=result.multipliers)
+    return np.abs(to_numpy(proof.relative_gap))
 
 
 def _dual(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:
@@ -276,8 +341,9 @@ def _assembled(
     log_nu = pick(lost, inner.log_reference, result.log_policy)
     log_nu = xp.reshape(log_nu, (*batch, *inner.log_reference.shape[-2:]))
     log_pi = _lifted(game, log_nu)
-    values = np.reshape(np.asarray(result.values), (len(result.values), *batch))
-    gaps = np.reshape(np.asarray(result.gaps), (len(result.gaps), *batch))
+    record = np.asarray(result.values) + to_numpy(_left_out(game, inner))
+    values = game.beta * np.reshape(record, (len(result.values), *batch))
+    gaps = game.beta * np.reshape(np.asarray(result.gaps), (len(result.gaps), *batch))
     return Solution(
         game=game,
         log_policy=log_pi,
@@ -287,8 +353,18 @@ def _assembled(
         history=History(values, gaps, dynamic=name),
         multipliers=_reshaped(result.multipliers, batch),
         seconds=seconds,
-        notes=result.notes,
+        notes=causes(game, result.statuses == Status.INFEASIBLE, result.notes),
     )
+
+
+def _left_out(game: AlignmentGame, inner: AlignmentGame) -> Array:
+    """sum_x w_x log of the reference's mass on the answers that the inner game keeps (B,)."""
+    if inner.answer_map.kind != "identity" or game.forbidden is None:
+        return 0 * inner.weights[..., 0]
+    flat = game.on_answers().flat()
+    xp = namespace(flat.log_reference)
+    kept = logsumexp(xp.where(inner.support, flat.log_reference, LOG_ZERO))
+    return weighted(kept, flat.weights)
 
 
 def _reshaped(multipliers: Array | None, batch: tuple[int, ...]) -> Array | None:

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from ..arrays import LOG_ZERO, Array, log, log_normalise, namespace
+from ..arrays import Array, log_normalise
 from ..game import AlignmentGame, Evaluation
-
-
-def _mixed(log_p: Array, log_q: Array, share: Any) -> Array:
-    """log((1 - share) p + share q)."""
-    xp = namespace(log_p)
-    top = xp.maximum(log_p, log_q)
-    total = (1 - share) * xp.exp(log_p - top) + share * xp.exp(log_q - top)
-    return xp.where(top > LOG_ZERO / 2, xp.maximum(top + log(total), 0 * top + LOG_ZERO), LOG_ZERO)
+from ..simplex import log_mix
 
 
 @dataclass(frozen=True)
@@ -42,7 +35,7 @@ class FrankWolfe:
         """Mix the best response in."""
         (count,) = state
         share = self._share(count)[:, None, None]
-        return game._masked(_mixed(now.log_policy, now.log_best, share)), (count + 1,)
+        return game._masked(log_mix(now.log_policy, now.log_best, share)), (count + 1,)
 
 
 @dataclass(frozen=True)
@@ -64,8 +57,10 @@ class Extragradient:
     """Entropic extragradient: a trial mirror step, then the real one with the rewards found there.
 
     pi' = mirror(pi_t, u(pi_t)), pi_{t+1} = mirror(pi_t, u(pi')), step 1/(L + beta) by default (1/(2
-    beta) where L is unknown). Linear near the equilibrium at mirror's rate; for a concave Phi it gains
-    nothing over mirror but tolerates twice the step.
+    beta) where L is unknown). Made for games whose two players circle; a concave Phi has no such circles,
+    and it loses to `Mirror`: slower at the same step (Shannon diversity of strength 10, beta 1, reference
+    (.5, .3, .2): mirror needs one round, this one has a gap of 0.15 after 20), and it diverges at steps
+    where mirror converges (there at 1.1 times the default, mirror not at 1.9 times).
     """
 
     step_size: float | None = None
@@ -79,7 +74,7 @@ class Extragradient:
         self, game: AlignmentGame, now: Evaluation, state: tuple[Array, ...]
     ) -> tuple[Array, tuple[Array, ...]]:
         """Look ahead, then move."""
-        smooth = game.objective.smoothness
+        smooth = game.smoothness
         eta = self.step_size
         if eta is None:
             eta = 1 / (game.beta + (game.beta if smooth is None else max(smooth, 0.0)))

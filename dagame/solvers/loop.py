@@ -65,7 +65,7 @@ def iterate(
     pace: Pace = _PACE,
     patience: int = 500,
 ) -> LoopResult:
-    """Run `solver` on a flat batch until every gap is <= tol * max(1, |J|), or `max_steps` rounds.
+    """Run `solver` on a flat batch until every gap is <= tol * max(beta, |J|), or `max_steps` rounds.
 
     Each game keeps the iterate of least gap; one whose least gap is `patience` rounds old has stalled
     and is given up. A test of convergence reads one number per game from the device, every
@@ -81,7 +81,7 @@ def iterate(
     finished: list[tuple[np.ndarray, _Best]] = []
     for round_ in range(max_steps + 1):
         if round_ % pace.check_every == 0 or round_ == max_steps:
-            done = to_numpy(_solved(best, tol) | (best.at < round_ - patience))
+            done = to_numpy(_solved(best, tol, game.beta) | (best.at < round_ - patience))
             if round_ >= 2:
                 done = done | ~to_numpy(_sound(best))
             record.add(alive, now)
@@ -98,9 +98,9 @@ def iterate(
                 best = _Best(*_take(best, rest))
         proposal, state = solver.step(game, now, state)
         now = evaluate(proposal)
-        best = _improved(now, best, round_ + 1, tol)
+        best = _improved(now, best, round_ + 1, tol, game.beta)
     finished.append((alive, best))
-    return _gathered(finished, record, tol, max_steps - patience)
+    return _gathered(finished, record, tol, max_steps - patience, game.beta)
 
 
 def _sound(now: Evaluation | _Best) -> Array:
@@ -109,17 +109,17 @@ def _sound(now: Evaluation | _Best) -> Array:
     return xp.isfinite(now.value) & (now.value > NO_VALUE) & ~xp.isnan(now.gap)
 
 
-def _solved(best: _Best, tol: float) -> Array:
+def _solved(best: _Best, tol: float, unit: float) -> Array:
     """Whether the least gap is within the tolerance for the value of the iterate that has it."""
     xp = namespace(best.value)
     size = xp.abs(best.value)
-    return _sound(best) & (best.gap <= tol * xp.maximum(size, xp.ones_like(size)))
+    return _sound(best) & (best.gap <= tol * xp.maximum(size, 0 * size + unit))
 
 
-def _improved(now: Evaluation, best: _Best, at: int, tol: float) -> _Best:
+def _improved(now: Evaluation, best: _Best, at: int, tol: float, unit: float) -> _Best:
     """The better iterate of each game that is not done yet: of finite value, then of lesser gap."""
     xp, found, had = namespace(now.gap), _sound(now), _sound(best)
-    better = ~_solved(best, tol) & ((found & ~had) | ((found == had) & (now.gap < best.gap)))
+    better = ~_solved(best, tol, unit) & ((found & ~had) | ((found == had) & (now.gap < best.gap)))
     return _Best(
         pick(better, now.log_policy, best.log_policy),
         xp.where(better, now.value, best.value),
@@ -156,7 +156,11 @@ class _Record:
 
 
 def _gathered(
-    finished: list[tuple[np.ndarray, _Best]], record: _Record, tol: float, stalled_at: int
+    finished: list[tuple[np.ndarray, _Best]],
+    record: _Record,
+    tol: float,
+    stalled_at: int,
+    unit: float,
 ) -> LoopResult:
     rows = np.concatenate([rows for rows, _ in finished])
     best = finished[0][1]
@@ -170,5 +174,5 @@ def _gathered(
     statuses[to_numpy(best.value) < NO_VALUE] = Status.INFEASIBLE
     broken = ~np.isfinite(to_numpy(best.value)) | np.isnan(to_numpy(best.gap))
     statuses[broken] = Status.NOT_FINITE
-    statuses[to_numpy(_solved(best, tol))] = Status.SOLVED
+    statuses[to_numpy(_solved(best, tol, unit))] = Status.SOLVED
     return LoopResult(best.log_policy, steps.astype(int), statuses, record.values, record.gaps)

@@ -34,7 +34,7 @@ class Mirror:
     def _fixed(self, game: AlignmentGame) -> float | None:
         if self.step_size is not None:
             return min(self.step_size, 1 / game.free_beta)
-        smoothness = game.objective.smoothness
+        smoothness = game.smoothness
         if smoothness is None or smoothness + game.beta <= 0:
             return None
         return 1 / (smoothness + game.beta)
@@ -60,7 +60,7 @@ class Mirror:
         linear = weighted(xp.sum(change * u_old, axis=-1), game.weights)
         saved = game.cost(log_old, game.free_beta) - game.cost(now.log_policy, game.free_beta)
         model = value_old + saved + linear - smooth * moved
-        slack = 16 * xp.finfo(now.value.dtype).eps * (1 + xp.abs(now.value))
+        slack = 16 * xp.finfo(now.value.dtype).eps * (game.beta + xp.abs(now.value))
         kept = now.value >= model - slack
         log_old = pick(kept, now.log_policy, log_old)
         u_old = pick(kept, now.rewards, u_old)

@@ -52,7 +52,11 @@ class Newton:
         """
         xp = namespace(now.value)
         x, value, direction, length = state
-        size = 1 + xp.abs(now.value) + pairing(xp.abs(now.rewards), now.log_policy, game.weights)
+        size = (
+            game.beta
+            + xp.abs(now.value)
+            + pairing(xp.abs(now.rewards), now.log_policy, game.weights)
+        )
         slack = 64 * xp.finfo(now.value.dtype).eps * size
         kept = now.value >= value - slack
         x = pick(kept, now.log_policy, x)
@@ -65,7 +69,7 @@ class Newton:
 
 def strengths(game: AlignmentGame) -> list[float]:
     """Factors of the objective to solve in turn, the last one 1; steps of 4 from where J is easy."""
-    smoothness = game.objective.smoothness
+    smoothness = game.smoothness
     start = 1e-5 if smoothness is None else min(1.0, game.beta / max(smoothness, 1e-300))
     rungs = max(0, math.ceil(math.log(1 / max(start, 1e-9), 4)))
     return [4.0**-k for k in range(rungs, -1, -1)]

@@ -102,9 +102,12 @@ class _Learners:
 class MultiplicativeWeights(_Learners):
     """pi_{t+1} ∝ pi_t^{1 - eta beta} pi0^{eta beta} e^{eta u_t}, eta = 1/(beta t) by default.
 
-    The averaged play is certified: with the target replying at once and rewards of span <= G the gap
-    is at most G^2 (1 + log T) / (2 beta T). Rewards without a bound (Shannon, log success, geometric)
-    void that bound: floor the reference. `target_share` < 1 lets the target move only that share of
+    Both move at the same time: in round t the target plays q_t = nu(pi_{t-1}), its reply to the round
+    before (q_2 = q_1 = nu(pi0)), and u_t are the rewards at nu(pi_t), its reply to this one. The averaged
+    play is certified: against a target that replies to round t itself, with rewards of span <= G, the gap
+    is at most G^2 (1 + log T) / (2 beta T); with the target one round late it stayed below that in every
+    run tried. Rewards without a bound (Shannon, log success, geometric) void it: floor the reference.
+    `target_share` < 1 lets the target move only that share of
     the way to the marginals, in log space. Non-concave objectives are not certified.
     """
 
@@ -125,7 +128,7 @@ class OptimisticMultiplicativeWeights(_Learners):
         return 2 * u - last
 
     def _share(self, game: AlignmentGame, count: Array) -> Array:
-        smooth = game.objective.smoothness
+        smooth = game.smoothness
         pull = game.beta if smooth is None else max(smooth, 0.0)
         step = 1 / (2 * (game.beta + pull)) if self.step_size is None else self.step_size
         return 0 * count + min(step * game.beta, 1.0)

@@ -2,7 +2,8 @@
 # # Your own objective in 20 lines
 #
 # **Question.** You want some answers to be likely in every context, with diminishing returns: most
-# where they are rare. Nobody wrote that objective. Does the whole toolkit work on it?
+# where they are rare. Nobody wrote that objective. Does the whole toolkit work on it, and how do you know
+# that you wrote it right?
 #
 # Two methods are enough: the value of marginals `(*batch, contexts, answers)`, and its gradient.
 
@@ -18,11 +19,11 @@ class Diminishing(dg.Objective):
     def __init__(self, answers, e=0.05):
         self.answers, self.e = list(answers), e
 
-    def value(self, marginals, weights=None):
+    def value(self, marginals, weights):
         p = marginals[..., self.answers].sum(-1)
         return (np.log(self.e + p) * weights).sum(-1)
 
-    def reward(self, marginals, weights=None):
+    def reward(self, marginals, weights):
         u = np.zeros_like(marginals)
         p = marginals[..., self.answers].sum(-1, keepdims=True)
         u[..., self.answers] = 1 / (self.e + p)
@@ -30,25 +31,50 @@ class Diminishing(dg.Objective):
 
 # %% [markdown]
 # **Is the gradient right?** `dagame` pairs rewards and marginals with the context weights, so no
-# weight appears in `reward`. A central difference tells.
+# weight appears in `reward`. Ask before you solve: random games, batches, zeros, uneven weights, and
+# every theorem that applies.
 
 # %%
-rng = np.random.default_rng(0)
-reference = rng.dirichlet(np.ones(5), 3)
-weights = np.array([0.5, 0.3, 0.2])
-objective, h = Diminishing([0, 1]), 1e-6
-direction = rng.normal(size=reference.shape)
-up = objective.value(reference + h * direction, weights)
-down = objective.value(reference - h * direction, weights)
-u = objective.reward(reference, weights)
-print("difference quotient", (up - down) / (2 * h))
-print("gradient           ", (u * direction).sum(-1) @ weights)
+dg.testing.check_objective(Diminishing([0, 1]), games=60)
 
 # %% [markdown]
-# **Solve it.** Certified; the proof says that it holds *if* the objective is concave.
+# **What mistakes look like.** Four of them; each is refused when a game is made, with its likely cause.
 
 # %%
-game = dg.AlignmentGame(reference, objective, beta=0.5, weights=weights)
+class Weighted(Diminishing):
+    def reward(self, marginals, weights):
+        return super().reward(marginals, weights) * np.asarray(weights)[..., None]
+
+
+class Dropped(Diminishing):
+    def reward(self, marginals, weights):
+        return (super().reward(marginals, weights) > 0) * 1.0
+
+
+class Total(Diminishing):
+    def value(self, marginals, weights):
+        return super().value(marginals, weights).sum()
+
+
+class Forgetful(Diminishing):
+    def value(self, marginals):
+        return np.log(self.e + marginals[..., self.answers].sum(-1)).mean(-1)
+
+# %%
+reference = np.random.default_rng(0).dirichlet(np.ones(5), 3)
+weights = np.array([0.5, 0.3, 0.2])
+for wrong in (Weighted, Dropped, Total, Forgetful):
+    try:
+        dg.AlignmentGame(reference, wrong([0, 1]), beta=0.5, weights=weights)
+    except dg.DagameError as error:
+        print(error, end="\n\n")
+
+# %% [markdown]
+# **Solve it.** Certified; the proof names what it stands on. That the objective is concave was not said, so
+# it holds *if* it is.
+
+# %%
+game = dg.AlignmentGame(reference, Diminishing([0, 1]), beta=0.5, weights=weights)
 solution = dg.solve(game)
 solution.certificate
 
@@ -56,12 +82,15 @@ solution.certificate
 solution.plot()
 
 # %% [markdown]
-# **Remove the if.** A logarithm of a sum is concave: say so in one line. It adds and scales like any
-# other objective.
+# **Remove the if.** A logarithm of a sum is concave: say so in one line. The claim is tried on random chords.
+# The objective adds and scales like any other.
 
 # %%
-Diminishing.concave = True
-mixed = Diminishing([0, 1]) + 0.3 * dg.ShannonDiversity() + dg.Coherence(2.0)
+class Concave(Diminishing):
+    concave = True
+
+
+mixed = Concave([0, 1]) + 0.3 * dg.ShannonDiversity() + dg.Coherence(2.0)
 dg.solve(dg.AlignmentGame(reference, mixed, beta=0.5, weights=weights)).certificate
 
 # %% [markdown]
@@ -92,6 +121,7 @@ picture
 # %% [markdown]
 # **Try next**
 #
-# - Drop `/ (self.e + p)` by mistake: what do the difference quotient and `dg.solve` say?
+# - `Diminishing.reward` with the sign reversed, or `concave = True` on an objective that is convex: what is said?
+# - `dg.AlignmentGame(..., check=False)` with `Weighted`: what does the certificate say then?
 # - `dg.classify(lambda p: p)`: why is it refused at strength 2, beta 1?
-# - Seventeen published rewards, classified: `dg.methods()`.
+# - Seventeen published rewards, classified: `dg.methods`.

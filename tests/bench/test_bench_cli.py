@@ -34,7 +34,7 @@ def result(folder, name, *more):
     assert set(found) >= COMMON
     assert found["benchmark"] == name
     assert found["quick"] is True
-    assert found["environment"]["numpy"]
+    assert found["environment"]["numpy"] == found["provenance"]["versions"]["numpy"]
     assert plot.read_bytes().startswith(b"\x89PNG")
     return found
 

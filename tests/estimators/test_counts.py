@@ -154,13 +154,13 @@ def test_a_corrected_centring_pays_what_one_sample_less_pays_without(name, basel
     paid = count_rewards(counts, phi, baseline=baseline).rewards
     scale = 4 / 3 if baseline == "group_mean" else 1.0
     if name == "shannon":
-        smaller = reward_table(phi, 3).entries
+        smaller = reward_table(phi, 3, "jackknife").entries
         expected = np.where(counts > 0, scale * smaller[np.minimum(counts - 1, 2)], 0)
         np.testing.assert_allclose(paid, expected, atol=1e-12)
     if name == "coherence":
         q = (counts / 4).sum(1, keepdims=True) - counts / 4
         q = (q + (np.minimum(counts - 1, 2) + 0.5) / 3) / 2
-        own = reward_table(dg.ShannonDiversity(), 3).entries[np.clip(counts - 1, 0, 2)]
+        own = reward_table(dg.ShannonDiversity(), 3, "jackknife").entries[np.clip(counts - 1, 0, 2)]
         expected = np.where(counts > 0, scale * (log(q) + own), 0)
         np.testing.assert_allclose(paid, expected, atol=1e-12)
 
@@ -273,6 +273,40 @@ def test_groups_of_one_are_paid_for_what_they_need_no_others_for():
     assert paid.rewards[0, 0, 0] == 0.5
     coherent = count_rewards(counts, dg.Coherence(), baseline="leave_two_out")
     assert coherent.rewards[0, 0, 0] == 0
+
+
+COMPARING = {
+    **{f"{c} consensus": dg.Coherence(1.3, c) for c in ("arithmetic", "geometric", "euclidean")},
+    **{f"pairwise {d}": dg.PairwiseCoherence(0.8, d)
+       for d in ("kl", "jeffreys", "hellinger", "jensen_shannon", "euclidean")},
+    "bregman 1": dg.BregmanCoherence(1.0), "bregman 1.5": dg.BregmanCoherence(1.5),
+    "agreement": dg.Agreement(0.7), "parity": dg.SoftConstraint(dg.Parity(0.1), 2.0),
+    "a sum": dg.Coherence(1.0) + 0.3 * dg.PairwiseCoherence(1.0, "hellinger"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("baseline", [None, "leave_one_out", "group_mean", "auto"])
+@pytest.mark.parametrize("name", COMPARING)
+def test_one_context_has_nothing_to_agree_with(name, baseline):
+    """Advantages and, over every draw, the expected update are exactly 0, by every estimator."""
+    logits = LOGITS[:1]
+    for estimator in ("auto", "plug_in", "krichevsky_trofimov", "laplace", "leave_one_out"):
+        game = dg.AlignmentGame(REFERENCE[:1], COMPARING[name], beta=0.3, answers=TRACES)
+        sampled = SampledGame(game, 4, estimator=estimator, baseline=baseline, kl="k1")
+        traces, chance = every_draw(softmax(logits), 4)
+        answers = np.stack([traces[..., z == TRACES].sum(-1) for z in range(3)], -1)
+        many = np.broadcast_to(np.log(softmax(logits)), traces.shape)
+        paid = sampled.paid(Draw(many, traces, answers), None)
+        off = np.abs(paid.advantages).max(), np.abs(chance @ paid.advantages[:, 0]).max()
+        assert max(off) < (1e-14 if name == "parity" else 1e-300)
+
+
+def test_an_incomplete_class_keeps_its_other_rewards():
+    counts = np.array([[[2, 1, 1]]])
+    alone = count_rewards(counts, dg.ShannonDiversity()).advantages
+    both = count_rewards(counts, dg.ShannonDiversity() + dg.Coherence(3.0)).advantages
+    np.testing.assert_array_equal(both, alone)
+    assert np.abs(alone).max() > 0.01
 
 
 def test_batches_equal_the_loop_and_tables_may_differ():

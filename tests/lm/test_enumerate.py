@@ -104,9 +104,19 @@ def test_the_game_of_all_traces(models, tokenizer):
     game, answers = trace_game(traces, dg.Coherence(1.0), beta=BETA, extract=last_word)
     assert answers == ["a", "b", "c", None]
     nu = np.zeros((len(PROMPTS), 4))
+    read = np.zeros((len(PROMPTS), 4))
     for p, i in np.ndindex(*traces.log_prob.shape):
-        nu[p, answers.index(last_word(traces.texts[p][i]))] += np.exp(traces.log_prob[p, i])
+        word = last_word(traces.texts[p][i])
+        ended = (traces.token_ids[p, i][traces.mask[p, i]] == 1).any()
+        nu[p, answers.index(word if ended else None)] += np.exp(traces.log_prob[p, i])
+        read[p, answers.index(word)] += np.exp(traces.log_prob[p, i])
     np.testing.assert_allclose(np.exp(game.log_reference_answers), nu, atol=1e-6)
+    all_read, same = trace_game(
+        traces, dg.Coherence(1.0), beta=BETA, extract=last_word, truncated="read"
+    )
+    assert same == answers
+    np.testing.assert_allclose(np.exp(all_read.log_reference_answers), read, atol=1e-6)
+    assert np.abs(read - nu).max() > 0.1
     table = policy_table(enumerate_traces(policy, tokenizer, PROMPTS, max_new_tokens=T))
     gain = float(dg.solve(game).value - game.value(table))
     assert 0 < gain <= float(dg.certify(game, table).gap) + 1e-12

@@ -151,9 +151,14 @@ def test_what_is_unknown_is_none_and_the_rest_is_json(tokenizer):
 def test_truncation_seeds_and_canonical_answers(tokenizer):
     model = scripted(p=(0.4, 0.6, 0, 0))
     table = rows((0, "p", "a"))
-    cut = evaluate(model, tokenizer, table, samples=200, max_new_tokens=1, extract="([A-C])")
-    assert cut.truncated == 1 - cut.no_answer > 0
-    assert cut.sampled_accuracy == 0
+    short = {"samples": 200, "max_new_tokens": 1, "extract": "([A-C])"}
+    cut = evaluate(model, tokenizer, table, **short)
+    assert 0 < cut.truncated < cut.no_answer == 1
+    read = evaluate(model, tokenizer, table, truncated="read", **short)
+    assert read.truncated == cut.truncated == 1 - read.no_answer
+    assert cut.sampled_accuracy == read.sampled_accuracy == 0
+    with pytest.raises(dg.DagameError, match="choose one of no-answer, read"):
+        evaluate(model, tokenizer, table, truncated="keep", **short)
     folded = evaluate(model, tokenizer, table, samples=200, canonical="casefold", **OPTIONS)
     assert folded.sampled_accuracy == pytest.approx(1 - folded.no_answer)
     again, other = (

@@ -311,3 +311,16 @@ def test_of_two_samples_a_silent_one_is_the_other_s_baseline():
     paid = group_rewards([0, 0], [0, 0], ["a", None], dg.ShannonDiversity(), no_answer="lowest",
                          estimator="krichevsky_trofimov")  # fmt: skip
     np.testing.assert_allclose(paid.advantages, paid.rewards - paid.rewards[::-1], atol=1e-15)
+
+
+@pytest.mark.parametrize("estimator", ["auto", "plug_in", "krichevsky_trofimov", "leave_one_out"])
+@pytest.mark.parametrize("phi", [dg.Coherence(1.0), dg.PairwiseCoherence(1.0, "hellinger")])
+def test_a_class_with_one_context_present_is_paid_nothing_for_coherence(phi, estimator):
+    """Also beside whole classes of the same batch, whose members it would have had."""
+    keys = ["a", "a", "b", "c"]
+    alone = group_rewards([0] * 4, [0] * 4, keys, phi, estimator)
+    assert (alone.rewards == 0).all()
+    assert (alone.advantages == 0).all()
+    assert alone.diagnostics["zero_signal_one_context"] == 1
+    both = group_rewards([0] * 4 + [1] * 8, [0] * 4 + [0] * 4 + [1] * 4, keys * 3, phi, estimator)
+    assert (both.advantages[:4] == 0).all()

@@ -1,5 +1,6 @@
 """Real GRPO runs on tiny random models: rewards, steps and resumed runs recomputed from outside."""
 
+import json
 import math
 from pathlib import Path
 
@@ -259,6 +260,12 @@ def test_a_resumed_run_is_the_same_run_and_multipliers_survive(tmp_path):
     assert again.multipliers.tolist() == reward.multipliers.tolist()
     log = [r for r in straight.state.log_history if "game/multiplier_max" in r]
     assert log[0]["game/violation"] > 0
+    record = tmp_path / "one" / "checkpoint-2" / "trainer_state.json"
+    lost = json.loads(record.read_text())
+    lost["stateful_callbacks"].pop("GroupReward")
+    record.write_text(json.dumps(lost))
+    with pytest.raises(SettingsError, match="no state of this reward"):
+        run(tmp_path / "three", objective, resume=checkpoint, **options)
 
 
 def test_constraints_are_those_of_the_contexts_in_a_batch(tmp_path):
@@ -317,7 +324,7 @@ def test_adapters_train_against_the_model_without_them(tmp_path, kl):
 
 def config(folder, objective=EUCLIDEAN, **options):
     chosen = settings(folder, beta=0.1, contexts=CONTEXTS, classes_per_step=2, **options)
-    del chosen["extract"]
+    del chosen["extract"], chosen["truncated"]
     return grpo_config(objective, **chosen)
 
 

@@ -74,22 +74,33 @@ def test_the_reward_manager_stores_the_answer(plugin):
     from transformers import PreTrainedTokenizerFast
     from verl import DataProto
 
-    words = {"[UNK]": 0, "7": 1, "8": 2, "is": 3}
+    words = {"[UNK]": 0, "7": 1, "8": 2, "is": 3, "<eos>": 4}
     model = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
     model.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=model, unk_token="[UNK]")
-    made = composed(documented() | {"+dagame.answers.extract": "last-number"})
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=model, unk_token="[UNK]", eos_token="<eos>"
+    )
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    manager = plugin.GameRewardManager(made, tokenizer, None)
     told = {"reward_model": {"ground_truth": "7"}, "extra_info": {"aliases": None}}
-    data = DataProto.from_dict(
-        {"responses": torch.tensor([[3, 1, 2]]), "attention_mask": torch.tensor([[1, 1, 1, 0]])},
-        {k: np.array([v], dtype=object) for k, v in told.items()},
-    )
-    found = loop.run_until_complete(manager.run_single(data))
+
+    def stored(responses, mask, **options):
+        more = {f"+dagame.answers.{k}": v for k, v in options.items()}
+        made = composed(documented() | {"+dagame.answers.extract": "last-number"} | more)
+        manager = plugin.GameRewardManager(made, tokenizer, None)
+        data = DataProto.from_dict(
+            {"responses": torch.tensor([responses]), "attention_mask": torch.tensor([mask])},
+            {k: np.array([v], dtype=object) for k, v in told.items()},
+        )
+        return loop.run_until_complete(manager.run_single(data))
+
+    ended = stored([3, 1, 4, 2], [1, 1, 1, 1, 0])
+    cut = stored([3, 1, 2], [1, 1, 1, 0])
+    read = stored([3, 1, 2], [1, 1, 1, 0], truncated="read")
     loop.close()
-    assert found == {"reward_score": 0.0, "reward_extra_info": {"pred": "7", "acc": 1.0}}
+    right = {"reward_score": 0.0, "reward_extra_info": {"pred": "7", "acc": 1.0}}
+    assert ended == read == right
+    assert cut["reward_extra_info"] == {"pred": None, "acc": 0.0}
 
 
 def test_the_trainer_puts_the_advantages_into_verls_queue(plugin):

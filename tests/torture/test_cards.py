@@ -20,6 +20,7 @@ from test_pages import Reader, unseen
 from dagame._display import visible
 from dagame.lm.finetune_config import DataSection, FinetuneConfig
 from dagame.lm.model_card import card
+from dagame.provenance import provenance
 
 TAGS = {"h1", "p", "table", "thead", "tbody", "tr", "th", "td", "code", "hr"}
 
@@ -27,7 +28,7 @@ TAGS = {"h1", "p", "table", "thead", "tbody", "tr", "th", "td", "code", "hr"}
 def require_text(folder, model, data):
     (folder / "run.json").write_text(json.dumps({"versions": {"dagame": "1"}}))
     config = FinetuneConfig(model, "out", DataSection(path=data))
-    made = card(folder, config, [], {"steps": 1, "processes": 1})
+    made = card(folder, config, [], {"steps": 1, "processes": 1, "provenance": provenance()})
     empty, front, body = re.split("^---$", made, maxsplit=2, flags=re.MULTILINE)
     assert empty == ""
     assert set(yaml.safe_load(front)) == {"base_model", "library_name", "tags"}

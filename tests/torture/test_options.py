@@ -68,10 +68,10 @@ def begin(*args, **kwargs):
     raise SystemExit({BEGUN})  # the options were taken, and the work would begin
 
 common.watching = begin
-stages = cli._stages
+stages = cli.stages
 for line in sys.stdin:
     sys.argv = json.loads(line)
-    cli._stages = stages if sys.argv[1] == "solve" else begin
+    cli.stages = stages if sys.argv[1] == "solve" else begin
     out, err, code = io.StringIO(), io.StringIO(), 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:

@@ -10,6 +10,7 @@ import subprocess
 import unicodedata
 import warnings
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import matplotlib.image
@@ -24,11 +25,26 @@ from hypothesis import strategies as st
 import dagame as dg
 from dagame import plots
 from dagame._display import Column, Shown, facts_html, markdown, table_html, visible
+from dagame.provenance import provenance
 from dagame.report import picture, render, samples_report
 from dagame.samples import Samples
+from dagame.samples.how_read import Caution, Contested, Excerpt, Merged, Split
 
 TAGS = {"html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "p", "div", "b", "em"}
-TAGS |= {"span", "figure", "img", "figcaption", "table", "tr", "th", "td", "bdi", "code", "a"}
+TAGS |= {
+    "span",
+    "figure",
+    "img",
+    "figcaption",
+    "table",
+    "tr",
+    "th",
+    "td",
+    "bdi",
+    "code",
+    "a",
+    "mark",
+}
 ATTRIBUTES = {"lang", "charset", "name", "content", "http-equiv", "class", "src", "alt", "title"}
 ATTRIBUTES |= {"colspan", "href"}
 BROWSER = next(
@@ -132,12 +148,32 @@ def test_pages_hold_any_text(name, answer, context):
         [storable(name) or "q", "other"], [storable(context), "x"], [storable(answer), "z"]
     )
     row = found.classes.rows(named=True)[0] | {"name": storable(name)}
+    told = replace(
+        found.reading,
+        extract=name,
+        canonical=answer,
+        examples=(
+            Excerpt(0, name, answer, context, answer, None),
+            Excerpt(1, "", "", "", name, name),
+        ),
+        endings=((name, 2), (answer, 1)),
+        merged=(Merged(name, 9, ((answer, 2), (context, 1))),),
+        split=(Split(context, (name, answer)),),
+        contested=(Contested(answer, context, 1, 2),),
+        no_answer_right=1,
+        warnings=(Caution("any", f"{name} {answer}"),),
+    )
     page = render(
         "report.html.j2",
         title=name,
         summary=found.summary | {"infeasible": [name, answer], "lost_classes": [context]},
         source=context,
+        verdict=name,
+        intervals=found.intervals,
+        reading=told,
+        provenance=found.provenance() | {"command": name, "source": answer, "extract": context},
         pictures=[],
+        gaps=None,
         classes=[row],
         hidden=0,
         worth={"name": name, "rows": [{"context": context, "answer": answer, "reward": 1.0, "weight": 1.0}]},
@@ -186,6 +222,7 @@ def test_the_page_of_the_demo_is_plain_too():
     facts |= {"certificate_samples": 1, "certified": 1}
     exact = {"accuracy_equilibrium": 0.5, "agreement_equilibrium": 0.5}
     result = {"before": numbers, "after": numbers, "predicted": exact, "settings": facts}
+    result["provenance"] = provenance() | {"command": ["dagame", "demo", *names]}
     rows = [{"class_id": k, "prompt": n, "answer": n} for k, n in enumerate(names)]
     page = demo_page(result, found, found, rows, [{"step": 1, "game/value": 0.1}])
     text = require_plain(page).text

@@ -143,7 +143,7 @@ def test_the_package_holds_none_of_them():
 
 def test_what_ships_is_source_text_and_safetensors():
     kinds = {p.suffix for p in PACKAGE.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
-    assert kinds <= {".py", ".j2", ".css", ".json", ".safetensors", ".typed", ".md", ""}
+    assert kinds <= {".py", ".j2", ".css", ".json", ".safetensors", ".typed", ".md", ".txt", ""}
 
 
 # -- models and tokenizers ------------------------------------------------------------------------
@@ -323,7 +323,7 @@ TEMPLATES = (
 def test_chat_templates_cannot_leave_their_sandbox(good, canary, template):
     from jinja2.exceptions import TemplateError
 
-    from dagame.lm.trl import prompt_ids
+    from dagame.lm.generation import prompt_ids
 
     _, tokenizer = tiny.load(good)
     tokenizer.chat_template = template.format(canary)

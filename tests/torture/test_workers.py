@@ -83,7 +83,7 @@ def test_a_worker_that_cannot_start_is_one_error(monkeypatch, executable):
 
 FAULTY = """
 import json, sys
-from dagame.samples import workers
+from dagame.samples.keys import workers
 def run():
     if sys.argv[1] == "noise":
         return lambda row: print("noise", flush=True) or row[:5]
@@ -136,16 +136,33 @@ def test_a_time_limit_beyond_any_is_none():
     )
 
 
-ORPHAN = """
-import time
-from dagame.samples import workers
-workers.map_in_workers("extract_math", ["\\\\[ a " * 20000] * 64, 4.0, 2)
+HANGING = """
+def install():
+    from dagame.samples.keys import workers
+    find = workers.TASKS["extract_math"]()
+    def hang(row):
+        while row == "late":
+            pass
+        return find(row)
+    workers.TASKS["extract_math"] = lambda: hang
 """
+WITH_IT = """
+from dagame.samples.keys import workers
+workers._SERVE = workers._SERVE.replace("serve(sys", "import faulty; faulty.install(); serve(sys")
+"""
+ORPHAN = WITH_IT + 'workers.map_in_workers("extract_math", ["late"] * 64, 4.0, 2)'
+COMMAND = WITH_IT + "from dagame.cli import main; main()"
+
+
+def hanging(tmp_path):
+    """The environment in which a worker hangs at the row "late": no real row does any more."""
+    (tmp_path / "faulty.py").write_text(HANGING)
+    return os.environ | {"PYTHONPATH": f"{tmp_path}:{Path.cwd()}"}
 
 
 @linux
-def test_workers_do_not_outlive_a_killed_parent():
-    parent = subprocess.Popen([sys.executable, "-c", ORPHAN])
+def test_workers_do_not_outlive_a_killed_parent(tmp_path):
+    parent = subprocess.Popen([sys.executable, "-c", ORPHAN], env=hanging(tmp_path))
     deadline = time.monotonic() + 60
     while len(workers := children(parent.pid)) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -161,11 +178,13 @@ def test_workers_do_not_outlive_a_killed_parent():
 def test_a_late_row_of_the_command_line_is_counted_not_fatal(tmp_path):
     path = tmp_path / "s.jsonl"
     rows = [{"q": 1, "completion": f"$\\boxed{{{k}}}$"} for k in range(3)]
-    rows.append({"q": 1, "completion": "\\[ a " * 20_000})
+    rows.append({"q": 1, "completion": "late"})
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))
-    command = [sys.executable, "-m", "dagame", "solve", str(path), "--class", "q"]
+    arguments = ["solve", str(path), "--class", "q"]
+    command = [sys.executable, "-m", "dagame", *arguments]
     done = subprocess.run(
-        [*command, "--extract", "math", "--canonical", "math", "--json", "-"],
+        [sys.executable, "-c", COMMAND, *arguments, "--extract", "math", "--json", "-"],
+        env=hanging(tmp_path),
         capture_output=True,
         text=True,
         timeout=120,

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from ...errors import ExtractionError
+from .mathematics import amount_key
 from .quantities import value
 from .workers import check_row_seconds, map_in_workers
 
@@ -24,12 +25,10 @@ def make_canonicaliser(name: str, *, row_seconds: float = 5.0) -> Canonicaliser:
 
     exact: outer white space off. nospace: all white space out. casefold: lower case, white space
     runs to one blank. number: exact rationals ("1,000" = "1000.0" = "1e3", "1/2" = "0.5" = "50%"; a
-    leading $ is dropped; never "1,5" or "3 1/2", which can be read two ways), other text as nospace
-    but for one blank between digits. math: the exact value
-    of LaTeX, as rational or sympy's normal form, read in worker processes of `row_seconds` a row; a
-    percentage is a hundredth, a leading $ or \$ is dropped, a bare list keeps order and
-    repetitions, and units, case and whatever can be read two ways stay text, as in number. Neither
-    merges different values.
+    leading $ is dropped; never "1,5" or "3 1/2", which can be read two ways), quantities with their
+    unit ("5cm" = "5 centimetres"), other text as nospace but for one blank between digits. math:
+    exact values and normal forms of formulas, see `mathematics.exact_key`, read in worker processes
+    of `row_seconds` a row; whatever can be read two ways stays text. Neither merges different values.
     """
     check_row_seconds(row_seconds)
     if name not in CANONICALS:
@@ -72,9 +71,9 @@ def _by_value(answers: pl.Series, name: str, row_seconds: float) -> pl.Series:
 
 
 def _number(text: str) -> str:
-    """The exact value as "p" or "p/q"; "" if it is none."""
+    """The exact value as "p" or "p/q", a quantity as that and its unit; "" if it is neither."""
     found = value(text.strip().rstrip(". \n"))
-    return "" if found is None else str(found)
+    return amount_key(text) if found is None else str(found)
 
 
 def _text(text: str) -> str:

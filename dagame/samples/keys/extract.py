@@ -43,8 +43,8 @@ def make_extractor(
     """An extractor from a preset's name, a regular expression, or a function of one completion.
 
     A pattern takes group 1 of its last match. Presets are those of `presets.PRESETS`, each with a
-    table of examples, and `math`, which reads in worker processes that are killed after
-    `row_seconds` on one row.
+    table of examples, and `math` (the whole formula with its unit), which reads in worker processes
+    that are killed after `row_seconds` on one row.
 
     Raises:
         ExtractionError: the pattern does not compile, has no group, or looks like a misspelt preset;

@@ -66,6 +66,11 @@ def exact_key(answer: str) -> str:
         return text_key(text)
 
 
+def amount_key(answer: str) -> str:
+    """The key of a plain number with a currency or a unit, as `exact_key` has it; "" for the rest."""
+    return _plain_key(_unwrapped(_WORDS.sub(r" \1 ", answer)))
+
+
 def text_key(text: str) -> str:
     """Text that has no value: only white space, wrappers and names of one size less."""
     for _ in range(3):

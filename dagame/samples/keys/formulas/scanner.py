@@ -177,7 +177,11 @@ def _of_text(
     r"""\text{73} and \mathrm{e} are what they hold; \text{ cm} is words."""
     plain = inside.strip()
     behind = _is_number_before(before)
-    if re.fullmatch(r"[-+0-9.,/%*^()= ]*", plain) or (plain in FUNCTIONS and not behind):
+    if (
+        re.fullmatch(r"[-+0-9.,/%*^()= ]*", plain)
+        or (plain in FUNCTIONS and not behind)
+        or re.fullmatch(r"\([A-Za-z]\)", plain)
+    ):
         return [t._replace(start=start, spaced=True) for t in tokens(plain)[:-1]]
     if len(plain) == 1 and plain.isalpha():
         units = not wrapper.startswith(("mathbf", "mathit", "bold", "bm"))

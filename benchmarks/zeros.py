@@ -1,0 +1,360 @@
+"""Random games with zeros in policies, references and targets, against a referee that knows no supports.
+
+    python benchmarks/zeros.py --games 20000 [--seed 0] [--seconds 3600]
+
+Every objective, set and sum; references made of 4 or 8 samples or with a share of zeros. The referee
+states J anew for cvxpy: a mass of 0 of the reference forces the policy's to 0 and nothing else, and
+targets, consensus and projections are variables over all answers. Non-concave objectives have a fixed point
+of their own. Of each game: the status; the value against the referee's; the bound of the solution, and of a
+random policy with zeros, against the best value known; the distance bound against the KL to the solution.
+A game counts as `unjudged` where cvxpy gives no accurate answer. Writes benchmarks/results/zeros.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import time
+import warnings
+from typing import Any
+
+import cvxpy as cp
+import numpy as np
+from common import RESULTS, environment
+
+import dagame as dg
+
+OUT = RESULTS / "zeros.json"
+CLOSE = 2e-5
+
+
+# -- random games ------------------------------------------------------------------------------------
+
+
+def reference(rng: np.random.Generator, m: int, n: int) -> np.ndarray:
+    """Frequencies of 4 or 8 samples, or a Dirichlet row with 40% zeros, or a full one."""
+    p = rng.dirichlet(np.full(n, 0.8), m)
+    kind = rng.random()
+    if kind < 0.4:
+        p = rng.multinomial(int(rng.choice([4, 8])), p).astype(float)
+    elif kind < 0.8:
+        p = np.where(rng.random((m, n)) < 0.4, 0.0, p)
+        keep = rng.integers(n, size=m) if rng.random() < 0.5 else np.zeros(m, int)
+        p[np.arange(m), keep] += 0.1
+    p = np.where(p > 0, p + 1e-3, 0)
+    return p / p.sum(-1, keepdims=True)
+
+
+def a_set(rng: np.random.Generator, m: int, n: int) -> Any:
+    """One of the sets or an intersection of two, within a context or across."""
+    z, y, across = int(rng.integers(n)), int(rng.integers(n)), bool(rng.integers(2))
+    makers = [
+        lambda: dg.Cap([z], float(rng.uniform(0, 0.9)), across=across),
+        lambda: dg.Floor([z], float(rng.uniform(0.05, 0.7)), across=across),
+        lambda: dg.Quota([z], float(rng.uniform(0.05, 0.9)), across=across),
+        lambda: dg.Moment(np.arange(n) * 1.0, float(rng.uniform(0.2, n - 1)), across=across),
+        lambda: dg.Parity(float(rng.choice([0.0, 0.05, 0.2]))),
+        lambda: dg.Polytope(rng.normal(size=(2, n)).round(1), rng.uniform(0, 1, 2).round(1)),
+        lambda: dg.Floor([z], 0.28, across=across) & dg.Cap([y], 0.45, across=across),
+        lambda: dg.Parity(0.1) & dg.Floor([z], float(rng.uniform(0.05, 0.5))),
+        lambda: dg.Quota([z], 0.3, across=across) & dg.Moment(np.arange(n) * 1.0, 0.9),
+    ]
+    return makers[int(rng.integers(len(makers)))]()
+
+
+def _success(rng: np.random.Generator, n: int) -> np.ndarray:
+    c = rng.random(n) * (rng.random(n) < 0.6)
+    c[int(rng.integers(n))] = 1.0
+    return c
+
+
+def _target(rng: np.random.Generator, n: int) -> np.ndarray:
+    p = np.where(rng.random(n) < 0.3, 0, rng.dirichlet(np.ones(n)))
+    p[int(rng.integers(n))] += 0.2
+    return p / p.sum()
+
+
+CONCAVE = {
+    "reward": lambda s, rng, m, n: s * dg.Reward(rng.normal(size=(m, n))),
+    "log success": lambda s, rng, m, n: dg.LogSuccess(_success(rng, n), s),
+    "pass@k": lambda s, rng, m, n: dg.PassAtK(_success(rng, n), int(rng.integers(1, 5)), s),
+    "Shannon": lambda s, rng, m, n: dg.ShannonDiversity(s),
+    "Gini": lambda s, rng, m, n: dg.GiniDiversity(s),
+    "Tsallis 1/2": lambda s, rng, m, n: dg.TsallisDiversity(s, 0.5),
+    "Tsallis 3": lambda s, rng, m, n: dg.TsallisDiversity(s, 3.0),
+    "reverse": lambda s, rng, m, n: dg.TargetMatching(_target(rng, n), s),
+    "forward": lambda s, rng, m, n: dg.TargetMatching(_target(rng, n), s, "forward"),
+    "arithmetic": lambda s, rng, m, n: dg.Coherence(s),
+    "geometric": lambda s, rng, m, n: dg.Coherence(s, "geometric"),
+    "Euclidean": lambda s, rng, m, n: dg.Coherence(s, "euclidean"),
+    "pairwise KL": lambda s, rng, m, n: dg.PairwiseCoherence(s, "kl"),
+    "Jeffreys": lambda s, rng, m, n: dg.PairwiseCoherence(s, "jeffreys"),
+    "Hellinger": lambda s, rng, m, n: dg.PairwiseCoherence(s, "hellinger"),
+    "Jensen-Shannon": lambda s, rng, m, n: dg.PairwiseCoherence(s),
+    "worst case": lambda s, rng, m, n: dg.WorstCase(rng.normal(size=(3, n)), s),
+    "soft set": lambda s, rng, m, n: dg.SoftConstraint(a_set(rng, m, n), s),
+    "hard set": lambda s, rng, m, n: dg.HardConstraint(a_set(rng, m, n)),
+    "hard coherence": lambda s, rng, m, n: dg.HardCoherence(),
+}
+CURVED = {
+    "sharpening": lambda s, rng, m, n: dg.Sharpening(s),
+    "self-consistency": lambda s, rng, m, n: dg.SelfConsistency(s),
+    "agreement": lambda s, rng, m, n: dg.Agreement(s),
+}
+ALONE = ("worst case", "hard set", "hard coherence")
+
+
+def game(rng: np.random.Generator) -> tuple[str, dg.AlignmentGame]:
+    """A game of 1 to 3 contexts and 2 to 4 answers, one in three a sum of two terms with factors."""
+    m, n = int(rng.integers(1, 4)), int(rng.integers(2, 5))
+    r, beta = reference(rng, m, n), float(rng.choice([1e-3, 0.1, 1.0, 10.0]))
+    strength = beta * float(rng.choice([0.1, 0.5, 1.0, 5.0, 20.0]))
+    w = rng.dirichlet(np.full(m, 3.0)) * 0.9 + 0.1 / m
+    kind = str(rng.choice([*CONCAVE, *CURVED]))
+    if kind in CURVED:
+        objective = CURVED[kind](beta * float(rng.uniform(0.05, 0.9)), rng, m, n)
+    else:
+        objective = CONCAVE[kind](strength, rng, m, n)
+        if rng.random() < 0.33:
+            other = str(rng.choice([k for k in CONCAVE if kind not in ALONE or k not in ALONE]))
+            objective = objective + float(rng.choice([0.5, 2.0])) * CONCAVE[other](beta, rng, m, n)
+            kind = " + ".join(sorted([kind, other]))
+    return kind, dg.AlignmentGame(r, objective, beta=beta, weights=w)
+
+
+# -- the referee -------------------------------------------------------------------------------------
+
+
+def _kl(p: Any, q: Any) -> Any:
+    return cp.sum(cp.rel_entr(p, q))
+
+
+def _divergence(name: str, p: Any, q: Any, extra: list[Any]) -> Any:
+    if name == "PairwiseKL":
+        return _kl(p, q)
+    if name == "PairwiseJensenShannon":
+        return (_kl(p, (p + q) / 2) + _kl(q, (p + q) / 2)) / 2
+    root = cp.Variable(p.shape[0], nonneg=True)
+    extra.append(cp.SOC(p + q, cp.vstack([2 * root, p - q]), axis=0))
+    return 1 - cp.sum(root)
+
+
+def in_set(chosen: Any, q: Any, w: np.ndarray) -> list[Any]:
+    """The rows of a set as constraints on a variable (m, n)."""
+    rows = chosen.rows(*q.shape, w)
+    out = []
+    for g, h, equal in zip(rows.matrix, rows.bound, rows.equal, strict=True):
+        total = cp.sum(cp.multiply(g, q))
+        out.append(total == h if equal else total <= h)
+    return out
+
+
+def stated(o: Any, nu: Any, w: np.ndarray, extra: list[Any]) -> Any:
+    """Phi by its definition (theory, section 3), every inner minimum a variable over all answers."""
+    name, (m, n), s = type(o).__name__, nu.shape, getattr(o, "strength", 1.0)
+    rows = [nu[x] for x in range(m)]
+    if name == "Reward":
+        table = np.broadcast_to(o.r, (m, n))
+        return sum(w[x] * table[x] @ rows[x] for x in range(m))
+    if name in ("LogSuccess", "PassAtK"):
+        c = np.broadcast_to(o.success, (m, n))
+        p = [c[x] @ rows[x] for x in range(m)]
+        if name == "LogSuccess":
+            return s * sum(w[x] * cp.log(p[x]) for x in range(m))
+        return s * sum(w[x] * (1 - cp.power(1 - p[x], o.k)) for x in range(m))
+    if name == "ShannonDiversity":
+        return s * sum(w[x] * cp.sum(cp.entr(rows[x])) for x in range(m))
+    if name == "GiniDiversity":
+        return s * sum(w[x] * (1 - cp.sum_squares(rows[x])) for x in range(m))
+    if name == "TsallisDiversity":
+        t = o.order
+        return s * sum(w[x] * (1 - cp.sum(cp.power(rows[x], t))) / (t - 1) for x in range(m))
+    if name in ("ReverseMatching", "ForwardMatching"):
+        rho = np.broadcast_to(o.target, (m, n))
+        if name == "ForwardMatching":
+            return -s * sum(w[x] * _kl(rho[x], rows[x]) for x in range(m))
+        total = 0
+        for x in range(m):
+            extra += [rows[x][z] == 0 for z in range(n) if rho[x, z] == 0]
+            safe = np.log(np.where(rho[x] > 0, rho[x], 1))
+            total += w[x] * (cp.sum(cp.entr(rows[x])) + safe @ rows[x])
+        return s * total
+    if name in ("ArithmeticCoherence", "GeometricCoherence", "SoftConstraint"):
+        q = cp.Variable((m, n) if name == "SoftConstraint" else n, nonneg=True)
+        each = [q[x] if name == "SoftConstraint" else q for x in range(m)]
+        extra += [cp.sum(part) == 1 for part in each[: m if name == "SoftConstraint" else 1]]
+        if name == "SoftConstraint":
+            extra += in_set(o.set, q, w)
+        if name == "GeometricCoherence":
+            return -s * sum(w[x] * _kl(q, rows[x]) for x in range(m))
+        return -s * sum(w[x] * _kl(rows[x], each[x]) for x in range(m))
+    if name == "EuclideanCoherence":
+        return -s * sum(w[x] * cp.sum_squares(rows[x] - w @ nu) for x in range(m))
+    if name.startswith("Pairwise"):
+        twice = 2 if getattr(o, "jeffreys", False) else 1
+        return -s * sum(
+            twice * w[x] * w[y] * _divergence(name, rows[x], rows[y], extra)
+            for x in range(m)
+            for y in range(m)
+            if x != y
+        )
+    if name == "WorstCase":
+        return s * cp.min(np.asarray(o.rewards) @ (w @ nu))
+    if name == "HardConstraint":
+        extra += in_set(o.set, nu, w)
+        return 0.0
+    assert name == "HardCoherence", name
+    extra += [nu[x] == nu[0] for x in range(1, m)]
+    return 0.0
+
+
+def by_cvxpy(g: dg.AlignmentGame) -> tuple[str, float]:
+    """("optimal", J*), ("infeasible", -inf) or ("unjudged", nan)."""
+    r, w = np.exp(g.log_reference), np.asarray(g.weights)
+    r = np.where(np.asarray(g.support), r, 0)
+    nu = cp.Variable(r.shape, nonneg=True)
+    extra: list[Any] = [cp.sum(nu, axis=1) == 1]
+    extra += [nu[x, z] == 0 for x, z in np.argwhere(r == 0)]
+    phi = sum(f / g.beta * stated(o, nu, w, extra) for f, o in g.objective.terms())
+    cost = sum(
+        w[x] * (cp.sum(cp.entr(nu[x])) + np.log(np.where(r[x] > 0, r[x], 1)) @ nu[x])
+        for x in range(len(r))
+    )
+    problem = cp.Problem(cp.Maximize(phi + cost), extra)
+    for solver in ("CLARABEL", "ECOS", "SCS"):
+        if solver not in cp.installed_solvers():
+            continue
+        try:
+            problem.solve(solver=solver)
+        except (cp.SolverError, ValueError):
+            continue
+        if problem.status == "infeasible":
+            return "infeasible", -np.inf
+        if problem.status == "optimal" and np.isfinite(problem.value):
+            return "optimal", g.beta * float(problem.value)
+    return "unjudged", np.nan
+
+
+def by_fixed_point(g: dg.AlignmentGame) -> tuple[str, float]:
+    """nu <- nu0 e^{u / beta}: J never falls for a convex Phi, and beta + mu > 0 leaves one optimum."""
+    r, w = np.exp(np.asarray(g.log_reference)), np.asarray(g.weights)[:, None]
+    r = np.where(np.asarray(g.support), r, 0)
+    ((f, o),) = g.objective.terms()
+    name, s, nu = type(o).__name__, f * o.strength, r
+
+    def others(p: np.ndarray) -> np.ndarray:
+        return (w * p).sum(0) - w * p
+
+    for _ in range(3000):
+        if name == "Sharpening":
+            u = s * np.log(np.where(nu > 0, nu, 1))
+        else:
+            u = 2 * s * (nu if name == "SelfConsistency" else others(nu))
+        nu = r * np.exp((u - u.max(-1, keepdims=True)) / g.beta)
+        nu = nu / nu.sum(-1, keepdims=True)
+    safe = np.where(nu > 0, nu, 1)
+    phi = {
+        "Sharpening": (w * nu * np.log(safe)).sum(),
+        "SelfConsistency": (w * nu**2).sum(),
+        "Agreement": (w * nu * others(nu)).sum(),
+    }[name]
+    kl = (w * nu * np.log(safe / np.where(r > 0, r, 1))).sum()
+    return "optimal", float(s * phi - g.beta * kl)
+
+
+# -- the comparison ----------------------------------------------------------------------------------
+
+
+def a_policy(rng: np.random.Generator, g: dg.AlignmentGame) -> np.ndarray:
+    """A random policy on the support, 40% of it zeros."""
+    support = np.asarray(g.support)
+    p = np.where(support & (rng.random(support.shape) < 0.6), rng.random(support.shape), 0.0)
+    lost = p.sum(-1) == 0
+    p[lost] = support[lost]
+    return p / p.sum(-1, keepdims=True)
+
+
+def judge(rng: np.random.Generator, kind: str, g: dg.AlignmentGame) -> list[str]:
+    """What is wrong with the solution and a certificate of one game; ["unjudged"] without a referee."""
+    s, policy = dg.solve(g, throw=False), a_policy(rng, g)
+    status, best = by_fixed_point(g) if kind in CURVED else by_cvxpy(g)
+    if status == "unjudged":
+        return ["unjudged"]
+    if status == "infeasible":
+        return [] if s.status is dg.Status.INFEASIBLE else [f"{s.status.name} where infeasible"]
+    wrong, proof = [], s.certificate
+    size = max(g.beta, abs(best))
+    if s.status is not dg.Status.SOLVED:
+        wrong.append(f"{s.status.name} where the referee finds {best:.6g}")
+    elif abs(float(proof.value) - best) > CLOSE * size:
+        wrong.append(f"value {float(proof.value):.8g} where the referee finds {best:.8g}")
+    if best > float(proof.upper_bound) + CLOSE * size:
+        wrong.append("the solution's bound is below the optimum")
+    if float(proof.value) > float(proof.upper_bound):
+        wrong.append("value above its own bound")
+    other = dg.certify(g, policy)
+    if max(best, float(proof.value)) > float(other.upper_bound) + CLOSE * size:
+        wrong.append("a policy's bound is below the optimum")
+    if s.status is dg.Status.SOLVED and float(other.violation) == 0:
+        p, q = policy, np.asarray(s.policy)
+        kl = np.where(p > 0, p * np.log(np.where(p > 0, p, 1) / np.maximum(q, 1e-300)), 0).sum(-1)
+        if (
+            float((kl * np.asarray(g.weights)).sum())
+            > float(other.distance_bound) * (1 + 1e-6) + 1e-5
+        ):
+            wrong.append("a policy's distance bound is below the KL to the optimum")
+    return wrong
+
+
+def main() -> None:
+    """Run until the games or the seconds are used up; the record is written every 100 games."""
+    warnings.simplefilter("ignore")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--games", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=1e9)
+    options = parser.parse_args()
+    started, kinds = time.time(), collections.Counter()
+    counts: collections.Counter[str] = collections.Counter()
+    failures: list[dict[str, Any]] = []
+    for k in range(options.games):
+        rng = np.random.default_rng([options.seed, k])
+        try:
+            kind, g = game(rng)
+        except dg.DagameError as error:
+            counts[f"not made: {type(error).__name__}"] += 1
+            continue
+        try:
+            wrong = judge(rng, kind, g)
+        except Exception as error:
+            wrong = [f"{type(error).__name__}: {error}"[:300]]
+        kinds[kind.split(" + ")[0]] += 1
+        verdict = "unjudged" if wrong == ["unjudged"] else "wrong" if wrong else "right"
+        counts[verdict] += 1
+        if verdict == "wrong":
+            failures.append({"game": [options.seed, k], "kind": kind, "what": wrong})
+        if k % 100 == 99 or time.time() - started > options.seconds:
+            keep(options, started, counts, kinds, failures)
+        if time.time() - started > options.seconds:
+            break
+    keep(options, started, counts, kinds, failures)
+    print(json.dumps({"counts": counts, "failures": failures[:20]}, indent=1))
+
+
+def keep(options: Any, started: float, counts: Any, kinds: Any, failures: list[Any]) -> None:
+    """Write the record."""
+    record = {
+        "machine": environment(),
+        "seed": options.seed,
+        "games": sum(counts.values()),
+        "seconds": time.time() - started,
+        "counts": dict(counts),
+        "by kind": dict(sorted(kinds.items())),
+        "failures": failures,
+    }
+    OUT.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""What a bound rests on: targets inside the simplices, and values that are known to be reached."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .arrays import LOG_ZERO, Array, log_normalise, namespace, to_numpy
+from .errors import FalseCertificate
+from .game import AlignmentGame
+from .simplex import log_mix
+
+_SHARES = (1e-12, 1e-9, 1e-6, 1e-4, 1e-2, 0.1, 0.5, 1.0)
+"""Shares of the reference in the targets that are tried for a policy with zeros."""
+
+_POWERS = (0.25, 4.0, 64.0)
+"""Exponents of the tilted references whose value every bound is compared with."""
+
+_ROUNDING = 1e-10
+
+
+class Target(NamedTuple):
+    """A target q as log-marginals (*batch, m, n) and as a log-policy; `usable` (*batch,): see `targets`."""
+
+    log_q: Array
+    log_policy: Array
+    usable: Array
+    is_policy: bool
+
+
+def targets(game: AlignmentGame, log_pi: Array, log_target: Array | None) -> list[Target]:
+    """Where T4 is evaluated: at q, and where q has zeros at q mixed with the reference, in several shares.
+
+    T4 asks for q in the interior: at a zero the gradient may be infinite or not exist, and nothing that
+    an objective returns there bounds it. Zeros of the reference do not count, no policy has mass there;
+    nor do answers that every finite policy avoids.
+    """
+    xp = namespace(log_pi)
+    if log_target is None:
+        log_q, policy = game.answer_map.log_push_forward(log_pi), log_pi
+    else:
+        log_q, policy = log_target, lifted(game, log_target)
+    zero = game.answer_support & (log_q <= LOG_ZERO / 2)
+    if game.forbidden is not None:
+        zero = zero & ~game.forbidden
+    bad = xp.any(xp.any(zero, axis=-1), axis=-1)
+    if game.transfer and policy is not None:
+        zero = game.support & (policy <= LOG_ZERO / 2) & game.open_traces
+        bad = bad | xp.any(xp.any(zero, axis=-1), axis=-1)
+    found = [Target(log_q, policy, ~bad, log_target is None)]
+    if not bool(xp.any(bad)):
+        return found
+    for share in _SHARES:
+        mixed = log_mix(log_q, game.log_reference_answers, share)
+        both = None if policy is None else log_mix(policy, game.log_reference, share)
+        found.append(Target(mixed, both, bad | ~bad, False))
+    return found
+
+
+def lifted(game: AlignmentGame, log_q: Array) -> Array | None:
+    """The target as a policy, for the part of the KL that T6 moves into the objective; None: no need."""
+    if not game.transfer:
+        return None
+    xp = namespace(log_q)
+    ratio = xp.where(game.answer_support, log_q - game.log_reference_answers, 0.0)
+    return game._masked(game.answer_map.lift(game.log_reference, ratio))
+
+
+def confront(game: AlignmentGame, bound: Array, policies: list[Array]) -> None:
+    """Compare an upper bound (*batch,) of J* with J of policies that the theory knows nothing special of.
+
+    These are the reference, its powers 1/4, 4 and 64, and the log-policies given: best responses to the
+    rewards that made the bound. Policies outside a hard set have no finite J and do not count.
+
+    Raises:
+        FalseCertificate: one of them is better than the bound by more than rounding error.
+    """
+    xp = namespace(bound)
+    start = game.log_reference
+    tilted = [game._masked(log_normalise(game._masked(power * start))) for power in _POWERS]
+    for log_pi in [start, *tilted, *policies]:
+        log_nu = game.answer_map.log_push_forward(log_pi)
+        value = game._value(log_pi, log_nu)
+        off = game.objective.violation(log_nu, game.weights) + 0 * value
+        refute(game, bound, xp.where(off == 0, value, -xp.inf))
+
+
+def refute(game: AlignmentGame, bound: Array, value: Array) -> None:
+    """Raise `FalseCertificate` where a value that some policy attains is above the bound of J*."""
+    reached, most = to_numpy(value), to_numpy(bound)
+    with np.errstate(invalid="ignore"):
+        size = game.beta + game.objective.magnitude + np.abs(reached) + np.abs(most)
+        false = np.isfinite(reached) & (reached > most + _ROUNDING * size)
+    if not false.any():
+        return
+    at = tuple(np.argwhere(false)[0].tolist())
+    where = f" of game {list(at)}" if at else ""
+    raise FalseCertificate(
+        f"the bound J* <= {most[at]:.10g}{where} is false: a policy with J = {reached[at]:.10g} is known. "
+        f"{game.objective!r} breaks a condition of the bound: its `reward` is not the gradient of its "
+        "`value`, or it is not concave, or its `curvature` is larger than the true one."
+    )

@@ -1,0 +1,172 @@
+"""Mathematics in plain sentences: maximal runs of formula words, with the units behind them."""
+
+from __future__ import annotations
+
+import re
+
+from .units import unit_key
+
+_MATH_WORD = re.compile(
+    r"(?:\\[A-Za-z]+|\\.|[0-9]|[-+*/^_=<>()\[\]{}|!%'&,.;~]"
+    r"|[−–×·⋅÷≤≥≠≈±∞√∛π°∪∩∈∅½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ₀₁₂₃₄₅₆₇₈₉]|[$€£¥₹₩₽]"
+    r"|[α-ωΓΔΘΛΞΣΦΨΩ]"
+    r"|(?:sin|cos|tan|cot|sec|csc|log|ln|exp|sqrt|pi|max|min|arcsin|arccos|arctan)(?![A-Za-z])"
+    r"|(?<=\{)[A-Za-z ]+(?=\})"
+    r"|(?<![A-Za-z])[A-Za-z]{1,2}(?![A-Za-z]))++"
+)
+_OPERATOR = re.compile(
+    r"[-+−–×·⋅÷*/^=<>≤≥≠≈±]+|\\(?:times|cdot|div|pm|mp|leq?|geq?|neq?|approx|in|cup|cap)"
+)
+_HAS_MATHEMATICS = re.compile(r"[0-9π∞½⅓⅔¼¾]|\\[A-Za-z]")
+_OPAQUE = re.compile(r"[0-9]+(?::[0-9]+)+|[0-9]+(?:st|nd|rd|th)")
+"""Ratios, times and ordinals: no value, but an answer."""
+_RANGE = re.compile(r"[0-9][0-9.,]*%?(?:-[0-9][0-9.,]*%?)+")
+_QUOTES = "\"'“”‘’`*_"
+_GLUED_LETTERS = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{2,}")
+_ARTICLES = ("a", "A", "I")
+_MAGNITUDES = ("hundred", "thousand", "million", "billion", "trillion", "percent")
+
+
+def runs_of(prose: str) -> list[str]:
+    """The maximal runs of mathematics in a piece of prose, in their order."""
+    if not _HAS_MATHEMATICS.search(prose) and not re.search(r"\s[=<>≤≥]\s", prose):
+        return []
+    words = prose.replace("\\ ", "~").split()
+    kinds = [_kind(word) for word in words]
+    runs, k = [], 0
+    while k < len(words):
+        if kinds[k] == "word":
+            k += 1
+            continue
+        start, depth = k, 0
+        while k < len(words) and (kinds[k] != "word" or depth > 0 or _joins(words, kinds, k)):
+            depth += sum(map(words[k].count, "([{")) - sum(map(words[k].count, ")]}"))
+            ended = _ends_sentence(words[k]) and (depth <= 0 or k - start > 40)
+            k += 1
+            if ended:
+                break
+        run = _run(words, kinds, start, k)
+        if run:
+            runs.append(run)
+    return runs
+
+
+def _joins(words: list[str], kinds: list[str], k: int) -> bool:
+    """Whether "and" or "or" stands between two pieces of mathematics here."""
+    if words[k] not in ("and", "or") or not k or k + 1 == len(words):
+        return False
+    return all(kinds[j] in ("math", "unit") for j in (k - 1, k + 1))
+
+
+def _kind(word: str) -> str:
+    """Of a word: math, operator, letter, unit (5cm) or word."""
+    core = word.strip(_QUOTES).rstrip(".,;:!?").strip(_QUOTES)
+    if not core:
+        return "word"
+    if _OPERATOR.fullmatch(core):
+        return "operator"
+    if _OPAQUE.fullmatch(core):
+        return "math"
+    if core in _ARTICLES:
+        return "letter"
+    if not _MATH_WORD.fullmatch(core) or re.search(r"[A-Za-z]['’][A-Za-z]", core):
+        return "unit" if core[0].isdigit() and _number_with_unit(core) else "word"
+    if core.isalpha() and core.isascii():
+        if len(core) == 1:
+            return "letter"
+        return "math" if core in ("pi", "sin", "cos", "tan", "log", "ln") else "word"
+    if re.match(r"[A-Za-z]{2}[0-9]", core):
+        return "word"
+    return "math"
+
+
+def _number_with_unit(core: str) -> bool:
+    match = re.match(r"[0-9.,/]*[0-9]", core)
+    return match is not None and unit_key(core[match.end() :]) is not None
+
+
+def _ends_sentence(word: str) -> bool:
+    return bool(re.search(r"[.!?;:][\"'”*_)]*$", word))
+
+
+def _run(words: list[str], kinds: list[str], start: int, end: int) -> str:
+    """A run of words as a formula: the whole of it, with its unit, or ""."""
+    while start < end and kinds[start] == "letter" and kinds[start + 1 : start + 2] != ["operator"]:
+        start += 1  # "a 5 cm rod"
+    while end > start and kinds[end - 1] == "letter" and kinds[end - 2 : end - 1] != ["operator"]:
+        end -= 1
+    while end > start and kinds[end - 1] == "operator" and words[end - 1] in "-–—*":
+        end -= 1
+    if start >= end:
+        return ""
+    beside = [words[start - 1]] if start and not _ends_sentence(words[start - 1]) else []
+    if end < len(words) and not _ends_sentence(words[end - 1]):
+        beside.append(words[end])
+    if any(re.search(r"[0-9\\]", word.rstrip(",")) and not word.endswith(",") for word in beside):
+        return ""  # a part of something that is not read
+    label = ""
+    if kinds[start] == "operator" and words[start] not in ("-", "+", "−", "±") and start:
+        label = words[start - 1].strip(_QUOTES).rstrip(":,")
+        if words[start] == "=" and re.fullmatch(r"[A-Za-z]{3,}", label):
+            label, start = "", start + 1
+    if not label and words[start] == "=":
+        start += 1
+    if start >= end:
+        return ""
+    run = " ".join(words[start:end])
+    run = run.strip(_QUOTES + " ").rstrip(".,;:!?").strip(_QUOTES + " ")
+    if _RANGE.fullmatch(run):
+        run = run.replace("-", "–")
+    run = f"{label} {run}" if label else run
+    if kinds[end - 1] == "operator" and end < len(words):
+        run = f"{run} {words[end].strip(_QUOTES).rstrip('.,;:!?')}"
+    run = _unbracketed(run)
+    if not _HAS_MATHEMATICS.search(run) and "=" not in run and not _OPERATOR.search(run):
+        return ""
+    if not re.search(r"[0-9A-Za-zπ∞½⅓⅔¼¾α-ω]", run):
+        return ""
+    if _ends_sentence(words[end - 1]) or end == len(words):
+        return run
+    unit = unit_behind(words, end)
+    behind = words[end + len(unit.split()) :][:1]
+    ended = not unit or _ends_sentence(words[end + len(unit.split()) - 1])
+    if behind and not ended and behind[0] in ("per", "/", "squared", "cubed", "·", "*"):
+        return ""  # a unit that goes on
+    return f"{run}{unit}"
+
+
+def unit_behind(words: list[str], start: int) -> str:
+    """The next words with a blank before them, as many as are a unit."""
+    word = words[start].strip(_QUOTES).rstrip(".,;:!?)")
+    if word in _MAGNITUDES:
+        more = (
+            "" if words[start] != word or start + 1 >= len(words) else unit_behind(words, start + 1)
+        )
+        return f" {word}{more}"
+    for count in (4, 3, 2, 1):
+        part = words[start : start + count]
+        if len(part) < count or any(_ends_sentence(w) for w in part[:-1]):
+            continue
+        text = " ".join(part).strip(_QUOTES).rstrip(".,;:!?)").strip(_QUOTES)
+        last = start + count == len(words) or _ends_sentence(part[-1])
+        if unit_key(text) is not None and (last or text not in _ALSO_WORDS):
+            return f" {text}"
+    return ""
+
+
+_ALSO_WORDS = frozenset(
+    ("in", "A", "C", "F", "T", "B", "H", "K", "d", "t", "pt", "second", "Second")
+)
+"""Units only where the sentence ends behind them."""
+
+
+def _unbracketed(run: str) -> str:
+    """Without a bracket at its start or end that belongs to the sentence."""
+    for opening, closing in (("(", ")"), ("[", "]")):
+        depth = run.count(opening) - run.count(closing)
+        intervals = re.search(r"[\[(][^()\[\]]*,[^()\[\]]*[\])]", run)
+        if depth > 0 and run.startswith(opening) and not intervals:
+            run = run[1:]
+        elif depth < 0 and run.endswith(closing) and not intervals:
+            run = run[:-1]
+    return run.strip()

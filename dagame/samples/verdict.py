@@ -1,0 +1,244 @@
+"""What solved samples amount to: one sentence, its uncertainty, other strengths, classes that stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ..arrays import to_numpy
+from ..errors import DagameError
+from ..solution import Status
+from ..solvers import solve
+from .equilibria import accuracy, agreement
+from .how_read import Caution
+
+if TYPE_CHECKING:
+    from .equilibria import SampleEquilibria
+
+FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+"""The curve over strengths: times the strength that was solved."""
+
+CELLS = 200_000
+"""Classes x contexts x answers above which no other strength is solved."""
+
+_STILL = 1e-9
+_CLEAR = 0.005
+_RESAMPLED, _CLASSES = 1000, 20_000
+
+
+class Point(NamedTuple):
+    """Means over classes at `factor` times the strength; None where it cannot be said."""
+
+    factor: float
+    agreement: float | None
+    accuracy: float | None
+    no_answer: float | None
+
+
+# -- one sentence ---------------------------------------------------------------------------------
+
+
+def verdict(found: SampleEquilibria) -> str:
+    """What the equilibrium would change, and whether a majority vote does better."""
+    s = found.summary
+    used = s["classes"] - len(s["infeasible"])
+    if not used:
+        return "No class is feasible: no answer is possible in every context."
+    if sum(_why(found).values()) == used:
+        return f"Nothing would change: {_reasons(found)}."
+    told = [
+        (name, s[f"{name}_reference"], s[f"{name}_equilibrium"])
+        for name in ("agreement", "accuracy")
+        if s[f"{name}_reference"] is not None and s[f"{name}_equilibrium"] is not None
+    ]
+    said = " and ".join(_changes(told))
+    if not told:
+        said = f"{100 * _mean_moved(found):.1f}% of the answers' mass would move"
+    parts = [said.capitalize()]
+    if s["accuracy_reference"] is None:
+        parts.append("whether it is right is not known without labels")
+    elif s["majority_accuracy"] is not None:
+        parts.append(_majority(found, s["accuracy_equilibrium"], s["majority_accuracy"]))
+    return "; ".join(parts) + "."
+
+
+def _changes(told: Sequence[tuple[str, float, float]]) -> Iterator[str]:
+    """Parts such as "agreement would rise from 0.22 to 0.38", "accuracy from 0.57 to 0.69"."""
+    last = ""
+    for name, before, after in told:
+        if f"{before:.2f}" == f"{after:.2f}":
+            verb, values = "would stay at", f"{after:.2f}"
+        else:
+            verb = f"would {'rise' if after > before else 'fall'} from"
+            values = f"{before:.2f} to {after:.2f}"
+        yield f"{name} {verb.split()[-1] if verb == last else verb} {values}"
+        last = verb
+
+
+def _majority(found: SampleEquilibria, now: float, vote: float) -> str:
+    said = f"a majority vote over all samples is right in {vote:.2f}"
+    if vote <= now + _CLEAR:
+        return said
+    stronger = at_strength(found, 10.0)
+    if stronger is None or stronger.accuracy is None or stronger.accuracy <= now + _CLEAR:
+        return said
+    return f"{said}: raise the strength (10 times gives {stronger.accuracy:.2f})"
+
+
+def _mean_moved(found: SampleEquilibria) -> float:
+    moved = found.classes.filter(found.classes["status"] != "infeasible")["moved"]
+    return float(moved.mean())  # type: ignore[arg-type]
+
+
+# -- other strengths ------------------------------------------------------------------------------
+
+
+def at_strength(found: SampleEquilibria, factor: float) -> Point | None:
+    """The means at `factor` times the strength: the game at beta / factor has the same equilibrium.
+
+    None where the file is too large for it, or that game is not solved.
+    """
+    if factor == 1:
+        s = found.summary
+        names = ("agreement_equilibrium", "accuracy_equilibrium", "no_answer_equilibrium")
+        return Point(factor, *(s[name] for name in names))
+    if sum(bucket.counts.size for bucket in found.buckets) > CELLS:
+        return None
+    columns: list[list[np.ndarray]] = [[], [], []]
+    for bucket, solution in zip(found.buckets, found.solutions, strict=True):
+        game = solution.game
+        try:
+            changed = game.with_objective(game.objective, game.beta / factor)
+            other = solve(changed, "auto", tol=1e-8, throw=False)
+        except DagameError:
+            return None
+        feasible = np.array([status is not Status.INFEASIBLE for status in other.statuses])
+        if any(s not in (Status.SOLVED, Status.INFEASIBLE) for s in other.statuses):
+            return None
+        nu = to_numpy(other.marginals)[feasible]
+        right = None if bucket.correct is None else bucket.correct[feasible]
+        empty = bucket.no_answer[feasible][:, None, :]
+        columns[0].append(agreement(nu))
+        columns[1].append(accuracy(nu, right))
+        columns[2].append((nu * empty).sum(-1).mean(-1))
+    return Point(factor, *(_mean(np.concatenate(parts)) for parts in columns))
+
+
+def curve(found: SampleEquilibria) -> list[Point]:
+    """The means at each of `FACTORS`, those left out that cannot be had."""
+    points = [at_strength(found, factor) for factor in FACTORS]
+    return [point for point in points if point is not None]
+
+
+def _mean(values: np.ndarray) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else None
+
+
+# -- uncertainty ----------------------------------------------------------------------------------
+
+
+def intervals(found: SampleEquilibria, seed: int = 0) -> dict[str, tuple[float, float]]:
+    """95% bootstrap intervals of the means over classes, and of their gains, classes resampled.
+
+    They say how far another draw of classes may differ, not another draw of samples: the
+    equilibrium is that of these very samples. Empty above 20,000 classes.
+    """
+    table = found.classes.filter(found.classes["status"] != "infeasible")
+    out: dict[str, tuple[float, float]] = {}
+    if not 1 < len(table) <= _CLASSES:
+        return out
+    rng = np.random.default_rng(seed)
+    for name in ("accuracy", "agreement"):
+        pair = table.select(f"{name}_reference", f"{name}_equilibrium").drop_nulls().to_numpy()
+        if len(pair) < 2:
+            continue
+        columns = np.column_stack([pair, pair[:, 1] - pair[:, 0]])
+        drawn = [columns[rng.integers(0, len(pair), len(pair))].mean(0) for _ in range(_RESAMPLED)]
+        low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+        for k, what in enumerate(("reference", "equilibrium", "gain")):
+            out[f"{name}_{what}"] = float(low[k]), float(high[k])
+    return out
+
+
+# -- classes in which no policy moves -------------------------------------------------------------
+
+_WHY = {
+    "single": ("every context has one sample", "draw several samples for each context"),
+    "unanimous": (
+        "every context always gives one answer",
+        "only harder questions or a higher temperature leave something to change",
+    ),
+    "alone": ("there is one context", "name paraphrases or formats as contexts"),
+    "even": (
+        "the objective pays every answer alike there",
+        "raise the strength, or take another objective",
+    ),
+}
+
+
+def _why(found: SampleEquilibria) -> dict[str, int]:
+    """Feasible classes whose equilibrium is the reference, by the first reason that applies."""
+    moved = found.classes["moved"].to_numpy()
+    status = found.classes["status"].to_numpy()
+    counts = dict.fromkeys(_WHY, 0)
+    for bucket in found.buckets:
+        still = (moved[bucket.classes] <= _STILL) & (status[bucket.classes] != "infeasible")
+        single = (bucket.counts.sum(-1) == 1).all(-1)
+        unanimous = ((bucket.counts > 0).sum(-1) == 1).all(-1)
+        alone = np.full(len(still), bucket.counts.shape[1] == 1)
+        for kind, applies in zip(_WHY, (single, unanimous, alone, still), strict=True):
+            counts[kind] += int((still & applies).sum())
+            still = still & ~applies
+    return counts
+
+
+def _reasons(found: SampleEquilibria) -> str:
+    counts = {kind: count for kind, count in _why(found).items() if count}
+    several = len(counts) > 1
+    return ", ".join(f"{_WHY[k][0]}{f' (in {c:,})' if several else ''}" for k, c in counts.items())
+
+
+def game_cautions(found: SampleEquilibria) -> tuple[Caution, ...]:
+    """Warnings about the game: classes in which no policy moves, contexts that are missing."""
+    said = []
+    counts = _why(found)
+    feasible, still = (
+        found.summary["classes"] - len(found.summary["infeasible"]),
+        sum(counts.values()),
+    )
+    if still * 2 > feasible:
+        first = max(counts, key=lambda kind: counts[kind])
+        said.append(
+            Caution(
+                "no policy moves",
+                f"in {still:,} of {feasible:,} classes the equilibrium is the reference: "
+                f"{_reasons(found)}; {_WHY[first][1]}.",
+            )
+        )
+    missing = _missing(found, counts)
+    return (*said, *([] if missing is None else [missing]))
+
+
+def _missing(found: SampleEquilibria, counts: dict[str, int]) -> Caution | None:
+    """Classes with fewer contexts than the others, where the contexts have common names."""
+    partition = found.samples.partition
+    of = partition.contexts_per_class
+    most, fewer = int(of.max()), int((of < of.max()).sum())
+    names = partition.contexts.drop("#class", "#context")
+    if fewer and names.n_unique() == most:
+        return Caution(
+            "contexts missing",
+            f"{fewer:,} of {len(of):,} classes lack some of the {most} contexts (the fewest have "
+            f"{of.min()}), so their agreement is over fewer: add the missing rows, or leave those "
+            "classes out.",
+        )
+    if fewer and counts["alone"]:
+        return Caution(
+            "contexts missing",
+            f"{counts['alone']:,} of {len(of):,} classes have one context, where agreement changes "
+            "nothing: add paraphrases, or leave those classes out.",
+        )
+    return None

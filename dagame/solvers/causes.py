@@ -1,0 +1,46 @@
+"""Why a game has no policy of finite value, in words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..arrays import to_numpy
+from ..game import AlignmentGame
+from ..objectives.coherence import GeometricCoherence
+from ..objectives.hard_coherence import HardCoherence
+from ..objectives.pairwise import PairwiseKL
+
+_NAMED = 8
+_TOGETHER = (GeometricCoherence, HardCoherence, PairwiseKL)
+"""Objectives that are finite on answers which all contexts can give only."""
+
+
+def causes(game: AlignmentGame, infeasible: np.ndarray, known: tuple[str, ...]) -> tuple[str, ...]:
+    """A note for each of the first games of a flat batch that are infeasible and have none yet.
+
+    `game` is as it was stated, forbidden answers in it; constraint rows that clash are `known` already.
+    """
+    named = {note.split(":")[0] for note in known}
+    todo = [b for b in np.flatnonzero(infeasible).tolist() if f"game {b}" not in named][:_NAMED]
+    if not todo:
+        return known
+    support = to_numpy(game.answer_support).reshape(-1, game.contexts, game.n)
+    shut = None
+    if game.forbidden is not None:
+        shape = (*game.batch_shape, game.contexts, game.n)
+        shut = np.broadcast_to(to_numpy(game.forbidden), shape).reshape(support.shape)
+    together = any(isinstance(o, _TOGETHER) for f, o in game.objective.terms() if f > 0)
+    found = []
+    for b in todo:
+        left = support[b] if shut is None else support[b] & ~shut[b]
+        bare = np.flatnonzero(~left.any(axis=-1)).tolist()
+        if bare:
+            why = (
+                f"context {', '.join(map(str, bare))} has only answers that the objective rules out"
+            )
+        elif together and not left.all(axis=0).any():
+            why = "no answer is possible in every context"
+        else:
+            why = "the objective is -infinity at the reference: its answers lack what the objective needs"
+        found.append(f"game {b}: {why}")
+    return (*known, *found)

@@ -1,0 +1,126 @@
+"""The tests that touch each dependency: run at the newest and the oldest versions too.
+
+A short selection, by dependency: reading and writing through it, its defaults where we rely on them,
+and results against something else. A rename or a changed default fails one of them. Marked
+`dependency`; `python tests/dependencies.py` prints the files, `make test-newest` and `make test-oldest`
+run them. `test_dependencies.py` keeps the list in step with pyproject.toml and the tests.
+"""
+
+from __future__ import annotations
+
+TESTS: dict[str, tuple[str, ...]] = {
+    "numpy": (
+        "test_answer_map.py",
+        "test_backends.py::test_solve_and_certify_agree_with_numpy[numpy-identity-hard-cap]",
+    ),
+    "array-api-compat": (
+        "test_backends.py::test_solve_and_certify_agree_with_numpy[array-api-strict-identity-coherence]",
+        "test_backends.py::test_solve_and_certify_agree_with_numpy[array-api-strict-channel-shannon]",
+    ),
+    "scipy": (
+        "test_identities.py::test_arithmetic_coherence_against_scipy",
+        "estimators/test_tables.py::test_minimax_is_of_order_one_over_k_squared",
+    ),
+    "cvxpy": (
+        "test_solvers.py::test_cvxpy_agrees",
+        "test_solvers.py::test_cvxpy_on_traces_and_channels",
+        "test_constraints.py::test_hard_and_soft_against_cvxpy",
+        "estimators/test_tables.py::test_variance_optimal_trades_little_noise_for_much_bias",
+    ),
+    "polars": (
+        "samples/test_samples.py",
+        "samples/test_reader.py::test_any_text_is_read",
+        "samples/test_extract.py::test_patterns_take_group_1_of_the_last_match",
+        "samples/test_extract.py::test_rows_are_independent_and_null_stays_null",
+        "samples/test_extract.py::test_the_engine_is_linear_where_backtracking_hangs",
+        "torture/test_csv.py::test_csv_columns_are_numbers_where_no_digit_is_lost",
+        "torture/test_group_rewards.py::test_columns_of_any_library_are_paid_alike",
+        "test_known_errors.py::test_a_full_disk_under_polars",
+    ),
+    "sympy": (
+        "test_classify.py::test_a_callable_integrates_like_its_formula",
+        "test_classify.py::test_curvature_is_a_bound_and_decides",
+        "test_sympy.py::test_closed_forms_are_stationary_exactly",
+        "samples/test_extract.py::test_equal_answers_have_one_key",
+        "samples/test_mathematics.py::test_quotients_of_polynomials_agree_with_sympy",
+        "samples/test_mathematics.py::test_spellings_of_one_meaning",
+    ),
+    "matplotlib": (
+        "test_report.py",
+        "torture/test_pages.py::test_text_of_every_script_is_shown_as_it_is",
+        "torture/test_pages.py::test_labels_that_look_like_mathematics_or_private_ones_are_shown_as_they_are",
+    ),
+    "jinja2": (
+        "test_report.py::test_the_page_is_self_contained_and_escaped",
+        "torture/test_pages.py::test_pages_hold_hostile_names_as_text",
+    ),
+    "rich": (
+        "test_cli.py::test_solve_writes_what_it_says",
+        "test_doctor.py::test_the_tables_fit_eighty_columns",
+    ),
+    "typer": (
+        "test_cli.py::test_json_to_stdout_is_all_that_stdout_holds",
+        "test_cli.py::test_missing_options_are_usage_errors",
+        "test_cli.py::test_verify_and_version",
+    ),
+    "platformdirs": ("test_known_errors.py::test_tables_are_cached_where_the_system_keeps_caches",),
+    "packaging": ("test_doctor.py::test_verdicts",),
+    "torch": (
+        "test_backends.py::test_solve_and_certify_agree_with_numpy[torch-identity-coherence]",
+        "test_backends.py::test_solve_and_certify_agree_with_numpy[torch-index-hard-cap]",
+        "lm/test_generation.py",
+        "test_known_errors.py::test_a_full_disk_under_torch",
+        "test_known_errors.py::test_a_damaged_file_of_torch",
+        "test_known_errors.py::test_a_lost_process",
+    ),
+    "transformers": (
+        "lm/test_generation.py",
+        "lm/test_selfcheck.py::test_the_embedded_model_passes_with_any_seed",
+        "lm/test_tiny.py::test_the_shipped_model_is_what_the_docs_say",
+        "lm/test_tiny.py::test_saved_and_loaded_again",
+        "test_known_errors.py::test_settings_of_generation_are_all_known",
+        "test_known_errors.py::test_a_model_that_brings_code",
+    ),
+    "trl": (
+        "lm/test_settings.py",
+        "lm/test_selfcheck.py::test_a_trainers_samples_pass",
+        "lm/test_trl.py::test_rewards_equal_a_recount_of_the_completion_log",
+        "lm/test_trl.py::test_two_sgd_steps_are_the_policy_gradient_of_the_core",
+        "lm/test_trl.py::test_a_resumed_run_is_the_same_run_and_multipliers_survive",
+        "lm/test_trl.py::test_chats_are_read_and_scored_like_strings",
+        "lm/test_trl.py::test_dropped_completions_are_unscorable_and_move_nothing",
+    ),
+    "accelerate": (
+        "lm/test_distributed.py::test_two_processes_split_a_class_and_a_group_and_resume_exactly",
+    ),
+    "datasets": (
+        "lm/test_schedule.py",
+        "lm/test_finetune.py::test_a_run_leaves_weights_metrics_curves_and_a_card",
+    ),
+    "peft": (
+        "lm/test_generation.py::test_an_adapter_that_is_zero_changes_nothing",
+        "lm/test_trl.py::test_adapters_train_against_the_model_without_them",
+        "lm/test_finetune.py::test_adapters_are_trained_and_saved_alone",
+    ),
+    "safetensors": (
+        "test_known_errors.py::test_a_damaged_file_of_safetensors",
+        "lm/test_tiny.py::test_shipped_weights_are_small_and_safe",
+    ),
+    "pyyaml": (
+        "torture/test_configs.py::test_scalars_are_what_yaml_1_2_says",
+        "torture/test_configs.py::test_hostile_files",
+    ),
+}
+"""File, file::function, or file::function[case], below tests/."""
+
+LISTED = frozenset(place for places in TESTS.values() for place in places)
+
+
+def is_listed(nodeid: str) -> bool:
+    """Whether a test, by its node id below tests/, belongs to the selection."""
+    place = nodeid.removeprefix("tests/")
+    return not LISTED.isdisjoint((place, place.partition("[")[0], place.partition("::")[0]))
+
+
+if __name__ == "__main__":
+    print(*sorted({"tests/" + place.partition("::")[0] for place in LISTED}))
