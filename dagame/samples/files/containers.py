@@ -211,7 +211,7 @@ def _sign(data: bytes) -> str | None:
 
 def _sniffed(name: str, data: bytes, kind: str | None) -> tuple[str, bytes]:
     packed = _sign(data)
-    if packed in PACKED.values():
+    if packed is not None and packed in PACKED.values():
         data, suffix = _unpacked(name, data, packed)
         kind = kind or KINDS.get(suffix)
     if kind is None:
