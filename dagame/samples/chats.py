@@ -131,12 +131,12 @@ def _single(value: Any) -> Completion:
     if _is_list(value.get("output")):
         return Completion(_chat(value["output"]).text, reason)
     for inner in ("message", "content"):
-        if isinstance(value.get(inner), Mapping):
+        if isinstance(value.get(inner), Mapping) and _speaker(value[inner]) is not None:
             found = _chat([value[inner]])
             return Completion(found.text, reason or found.finish_reason)
     if _speaker(value) is not None:
         return _chat([value])
-    if "content" in value:
+    if "content" in value and not isinstance(value["content"], Mapping):
         return Completion(_content(value["content"]), reason)
     for name in ("text", "generated_text"):
         if isinstance(value.get(name), str) and not _is_reasoning(value):

@@ -324,7 +324,9 @@ def openai_batch(folder, rows):
          "response": {"status_code": 200, "body": {
              "choices": [{"message": chat(r["completion"])[-1]}]}}}
         for r in rows
-    ] + [{"id": "x", "custom_id": "lost", "f": "x", "response": None, "error": {"code": "expired"}}]  # fmt: skip
+    ]  # fmt: skip
+    lost = {"custom_id": "lost", "f": "x", "response": None, "error": {"code": "expired"}}
+    made.append({"id": "x", **lost})
     return write(folder / "s.jsonl", lines(made)), {"context_by": "f", "correct": "ok"}
 
 

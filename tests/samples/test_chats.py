@@ -159,8 +159,7 @@ def test_nothing_raises_but_a_refusal_and_texts_are_texts_of_the_value(value):
     assert reason is None or isinstance(reason, str)
     try:
         found, _ = completions_of(value)
-    except NoCompletion as error:
-        assert len(str(error)) < 300
+    except NoCompletion:
         return
     for completion in found:
         parts = [] if completion.text is None else completion.text.split("\n")

@@ -158,6 +158,7 @@ def _kind_by_name(name: str) -> str | None:
 def contents(path: str | Path, kind: str | None = None) -> tuple[str, bytes]:
     """The kind of what a file holds, and its bytes, unpacked; refused where its name says otherwise.
 
+    Kinds: json, csv, tsv, parquet, and document, JSON that is no lines.
     `kind` stands for the suffix; standard input without it is told by its first bytes.
     """
     name = shown(path)
@@ -197,7 +198,7 @@ def _check_file(path: Path) -> None:
 
 def _checked(name: str, data: bytes, kind: str) -> tuple[str, bytes]:
     if kind == "eval":
-        return "json", _inspect_log(name, data)
+        return "document", _inspect_log(name, data)
     found = _sign(data)
     if found is not None and found != kind:
         raise SamplesError(f"{name} holds {found}, which its suffix does not say; {_HELP[found]}.")
@@ -210,7 +211,7 @@ def _sign(data: bytes) -> str | None:
 
 def _sniffed(name: str, data: bytes, kind: str | None) -> tuple[str, bytes]:
     packed = _sign(data)
-    if packed in PACKED.values():
+    if packed is not None and packed in PACKED.values():
         data, suffix = _unpacked(name, data, packed)
         kind = kind or KINDS.get(suffix)
     if kind is None:
@@ -303,6 +304,10 @@ def _only_member(name: str, data: bytes) -> tuple[bytes, str]:
         return _joined(name, _member_parts(name, archive, members[0]), len(data)), suffix
 
 
+def _damaged_zip(name: str, error: Exception) -> SamplesError:
+    return SamplesError(f"{name} is a damaged zip file: {ascii(str(error))[1:-1][:100]}.")
+
+
 def _is_content(member: str) -> bool:
     hidden = any(part.startswith(".") for part in member.split("/"))
     return not (member.endswith("/") or hidden or member.startswith("__MACOSX/"))
@@ -312,7 +317,7 @@ def _archive(name: str, data: bytes) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(io.BytesIO(data))
     except (*_ZIP_ERRORS, NotImplementedError) as error:
-        raise SamplesError(f"{name} is a damaged zip file: {error}.") from None
+        raise _damaged_zip(name, error) from None
 
 
 def _member_parts(name: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
@@ -326,7 +331,7 @@ def _member_parts(name: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) 
         reason = "is encrypted" if "password" in str(error) else f"cannot be unpacked: {error}"
         raise SamplesError(f"{name} {reason}; unpack it yourself.") from None
     except _ZIP_ERRORS as error:
-        raise SamplesError(f"{name} is a damaged zip file: {error}.") from None
+        raise _damaged_zip(name, error) from None
 
 
 def _inspect_log(name: str, data: bytes) -> bytes:

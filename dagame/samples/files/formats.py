@@ -115,8 +115,8 @@ def open_document(
         SamplesError: more than one list that it could be, or none.
     """
     if path is not None:
-        rows = at(value, path) if isinstance(value, dict) else ABSENT
-        if not _is_rows(rows):
+        rows = at(value, path) if isinstance(value, dict) else None
+        if not isinstance(rows, list) or not _is_rows(rows):
             raise SamplesError(f"--rows {path!r} is no list of objects{_lists_of(value)}.")
         return _with_values(value, path, rows)
     if isinstance(value, list):

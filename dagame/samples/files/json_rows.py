@@ -51,11 +51,11 @@ def stop(name: str, fault: tuple[int, str], unit: str = "line") -> NoReturn:
 
 
 def as_lines(
-    name: str, data: bytes, open_document: Opener, on_error: str
+    name: str, data: bytes, open_document: Opener, on_error: str, *, whole: bool = False
 ) -> tuple[bytes, Faults, str | None]:
     """One object a line, whatever the JSON was; the rows left out, and a word on how it was opened.
 
-    Lines of objects are returned as they are, faulty ones included.
+    Lines of objects are returned as they are, faulty ones included, but for a `whole` document.
 
     Raises:
         SamplesError: a document that is damaged, too deep, or holds no list of objects.
@@ -64,21 +64,21 @@ def as_lines(
     if start is None:
         return data, [], None
     begin = start.start()
-    if data[begin : begin + 1] not in (b"[", b"{") or _has_lines(data, begin):
+    if not whole and (data[begin : begin + 1] not in (b"[", b"{") or _has_lines(data, begin)):
         return data, [], None
     try:
         value = _document(name, data)
     except ValueError as error:
         at_end = isinstance(error, _JsonError) and not error.doc[error.pos :].strip()
         several = _line(data, begin)[1] >= 0
-        if not (several and at_end) and not _is_spread(data, begin):
+        if not (whole or (several and at_end) or _is_spread(data, begin)):
             return data, [], None
         if isinstance(error, SamplesError):
             raise
         where = f"line {error.lineno}: {error.msg}" if isinstance(error, _JsonError) else str(error)
         raise SamplesError(f"{name} is no whole JSON document: {where}.") from None
     rows, said = open_document(value)
-    if len(rows) == 1 and rows[0] is value and b"\n" not in data.strip():
+    if not whole and len(rows) == 1 and rows[0] is value and b"\n" not in data.strip():
         return data, [], None
     lines, faults = _dumped(rows)
     if faults and on_error == "stop":

@@ -136,8 +136,8 @@ def _parsed(
     try:
         if kind == "parquet":
             return Rows(name, _parquet(name, data))
-        if kind == "json":
-            return _json(name, data, on_error, opener)
+        if kind in ("json", "document"):
+            return _json(name, data, on_error, opener, whole=kind == "document")
         frame, faults = _csv(name, data, "\t" if kind == "tsv" else ",", on_error)
         return Rows(name, frame, None, tuple(line for line, _ in faults))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
@@ -151,9 +151,10 @@ def _json(
     data: bytes,
     on_error: str,
     opener: Callable[[Any], tuple[list[Any], str | None]],
+    whole: bool,
 ) -> Rows:
     try:
-        lines, left_out, said = as_lines(name, data, opener, on_error)
+        lines, left_out, said = as_lines(name, data, opener, on_error, whole=whole)
     except SamplesError as error:
         if str(error).startswith(name):
             raise

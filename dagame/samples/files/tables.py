@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -71,17 +72,24 @@ def read_table(source: Any, wish: Wish, on_error: str = "stop") -> Table:
     """
     check_format(wish.format)
     notes: list[str] = []
-    parts, skipped, roles = [], {}, None
-    for rows in _all_rows(source, wish, on_error, notes):
-        if roles is None:
-            roles = _roles(wish, rows, notes)
+    parts, skipped, roles, left_out = [], {}, None, 0
+    sources = _sources(source, wish, on_error)
+    for load in sources:
         try:
-            parts.append((rows.name, lay_out(rows, roles)))
+            rows = load()
+            roles = roles or _roles(wish, rows, notes)
+            parts.append((rows.name, _laid_out(rows, roles)))
         except SamplesError as error:
-            raise _named(error, rows.name) from None
+            if on_error != "skip" or len(sources) == 1:
+                raise
+            left_out += 1
+            notes.append(f"left out: {error}")
+            continue
         skipped[rows.name] = rows.skipped
         if rows.said:
             notes.append(f"{rows.name}: {rows.said}.")
+    if left_out == len(sources):
+        raise SamplesError(f"none of the {left_out} files can be read; {notes[-1]}")
     flat = _joined(parts)
     if flat.empty_rows:
         notes.append(f"rows without a completion, left out: {flat.empty_rows:,}.")
@@ -100,14 +108,14 @@ def listed(names: Names) -> tuple[str, ...]:
 # -- the rows of all files ------------------------------------------------------------------------
 
 
-def _all_rows(source: Any, wish: Wish, on_error: str, notes: list[str]) -> Any:
+def _sources(source: Any, wish: Wish, on_error: str) -> list[Callable[[], Rows]]:
+    """What reads each file, or the rows given."""
     if not _is_path(source):
-        yield _given(source)
-        return
+        return [partial(_given, source)]
     form = FORMATS.get(wish.format)
-    several = is_several(source)
     files = files_of(source, None if form is None else form.files)
     options: dict[str, Any] = {
+        "on_error": on_error,
         "kind": KIND_NAMES.get(wish.format),
         "rows": wish.rows or (None if form is None else form.rows),
         "text": wish.texts(),
@@ -115,22 +123,28 @@ def _all_rows(source: Any, wish: Wish, on_error: str, notes: list[str]) -> Any:
         "wanted": wish.wanted(),
     }
     asked = FILE in (*listed(wish.class_by), *listed(wish.context_by))
-    left_out = 0
-    for path, name in zip(files, file_names(files), strict=True):
-        try:
-            rows = read_rows(path, on_error, **options)
-        except SamplesError as error:
-            if on_error != "skip" or len(files) == 1:
-                raise
-            left_out += 1
-            notes.append(f"left out: {error}")
-            continue
-        has_own = FILE in rows.frame.columns
-        if several or (asked and not has_own):
-            rows = rows.with_value(f"dagame_{FILE}" if has_own else FILE, name)
-        yield rows
-    if left_out == len(files):
-        raise SamplesError(f"none of the {left_out} files can be read; {notes[-1]}")
+    named = file_names(files) if is_several(source) or asked else [None] * len(files)
+    return [
+        partial(_with_file, path, name, is_several(source), options)
+        for path, name in zip(files, named, strict=True)
+    ]
+
+
+def _with_file(path: str, name: str | None, several: bool, options: dict[str, Any]) -> Rows:
+    """The rows of a file with its name beside them, unless they have a column of that name."""
+    rows = read_rows(path, **options)
+    has_own = FILE in rows.frame.columns
+    if name is None or (has_own and not several):
+        return rows
+    return rows.with_value(f"dagame_{FILE}" if has_own else FILE, name)
+
+
+def _laid_out(rows: Rows, roles: Roles) -> Flat:
+    try:
+        return lay_out(rows, roles)
+    except SamplesError as error:
+        named = str(error).startswith(rows.name)
+        raise error if named else SamplesError(f"{rows.name}: {error}") from None
 
 
 def _is_path(source: Any) -> bool:
@@ -165,10 +179,6 @@ def _given(source: Any) -> Rows:
     if not len(made.frame) or not made.frame.width:
         raise SamplesError(f"{name} hold no samples.")
     return made
-
-
-def _named(error: SamplesError, name: str) -> SamplesError:
-    return error if str(error).startswith(name) else SamplesError(f"{name}: {error}")
 
 
 # -- what is what ---------------------------------------------------------------------------------
