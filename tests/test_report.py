@@ -94,7 +94,7 @@ def test_the_page_says_how_answers_were_read(tmp_path):
     for caution in found.reading.warnings:
         assert html.escape(caution.sentence, quote=True).replace("&#x27;", "&#39;") in page
     assert {c.kind for c in found.reading.warnings} == {"unread", "contested", "no answer right"}
-    for fact in ("dagame 0.", "numpy 2", str(tmp_path / "s.jsonl"), "compared as exact"):
+    for fact in ("dagame 0.", "numpy 2", str(tmp_path / "s.jsonl"), "compared as math"):
         assert fact in page.split("Where this comes from")[1]
 
 

@@ -303,6 +303,7 @@ def _summary(
         "samples": int(partition.counted.sum()),
         "answers": int(partition.answers_per_class.sum()),
         "no_answer": mean("no_answer_reference"),
+        "no_answer_reference": mean("no_answer_reference"),
         "no_answer_equilibrium": mean("no_answer_equilibrium"),
         "mean_value": mean("value"),
         "max_gap": None if not len(used) else float(used["gap"].max()),  # type: ignore[arg-type]

@@ -23,7 +23,9 @@ EXAMPLES, LISTED, SPELLINGS = 10, 12, 8
 UNREAD = 0.2
 """The share without a readable answer above which there is a warning."""
 
-_TRIED, _ENDINGS_OF, _MERGED_OF = 200, 20_000, 400_000
+_TRIED, _ENDINGS_OF, _MERGED_OF = 200, 20_000, 200_000
+_SHOWN = 60
+"""Characters of a name or an answer within a sentence."""
 _BEFORE, _AFTER = 80, 40
 _LENGTHS = (40, 20, 10)
 
@@ -138,7 +140,7 @@ class HowRead(Shown):
         keys = f"as {self.canonical}; {self.merged_keys:,} answers have several spellings"
         if self.merged:
             first = self.merged[0]
-            keys += f", most “{first.key}”: {first.count}"
+            keys += f", most {_quoted([first.key])}: {first.count}"
         return [("read", read), ("not read", lost), ("compared", keys)]
 
 
@@ -388,7 +390,7 @@ def _cautions(found: HowRead, some: pl.Series, labels: _Labels) -> list[Caution]
             Caution(
                 "split",
                 f"in {found.split_classes:,} of {len(labels.of):,} classes several answers are "
-                f"labelled right, such as {_quoted(first.keys[:3])} in {first.name!r}: if they are "
+                f"labelled right, such as {_quoted(first.keys[:3])} in {_quoted([first.name])}: if they are "
                 f"one answer, compare by another canonical form than {found.canonical!r} or read it "
                 "by another pattern; if a question has several right answers, nothing is wrong.",
             )
@@ -399,9 +401,9 @@ def _cautions(found: HowRead, some: pl.Series, labels: _Labels) -> list[Caution]
             Caution(
                 "contested",
                 f"{found.contested_answers:,} answers are labelled both right and wrong, such as "
-                f"{one.key!r} in {one.name!r} ({one.right:,} right, {one.wrong:,} wrong): something "
-                "else was read than what was labelled, or different answers fell together; look at "
-                "the completions.",
+                f"{_quoted([one.key])} in {_quoted([one.name])} ({one.right:,} right, {one.wrong:,} "
+                "wrong): something else was read than what was labelled, or different answers fell "
+                "together; look at the completions.",
             )
         )
     if found.no_answer_right:
@@ -446,4 +448,10 @@ def _tried(texts: pl.Series, extract: str) -> Mapping[str, int]:
 
 
 def _quoted(texts: Sequence[str]) -> str:
-    return ", ".join(f"“{text}”" for text in texts)
+    return ", ".join(f"“{_short(text)}”" for text in texts)
+
+
+def _short(text: str) -> str:
+    """On one line of at most `_SHOWN` characters."""
+    flat = " ".join(text[: 4 * _SHOWN].split())
+    return flat if len(flat) <= _SHOWN else f"{flat[: _SHOWN - 1]}…"

@@ -188,6 +188,16 @@ def test_no_preset_is_praised_that_reads_little(tmp_path):
     assert "no preset reads most of them" in caution.sentence
 
 
+def test_long_and_broken_names_make_no_long_or_broken_sentences():
+    long = "x\n" * 5000
+    rows = [(long, "x", key + long, "{}", label, "") for key in "ab" for label in (1.0, 1.0, 0.0)]
+    found, _, _ = built(rows)
+    assert [c.kind for c in found.warnings] == ["split", "contested"]
+    for caution in found.warnings:
+        assert len(caution.sentence) < 700
+        assert "\n" not in caution.sentence
+
+
 def test_an_abstention_is_read(tmp_path):
     found = texts_read(
         [r"\boxed{1}"] + [r"\boxed{none}"] * 9, abstain="none", extract="boxed", folder=tmp_path
