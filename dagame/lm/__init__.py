@@ -24,6 +24,7 @@ _WHERE = {
     "rejection_sample": "reweight",
     "run_finetune": "finetune",
     "schedule": "_schedule",
+    "self_check": "selfcheck",
     "tiny": "tiny",
     "trace_game": "enumerate",
     "weighted_sft_rows": "reweight",

@@ -64,6 +64,23 @@ def require_batch(
     require(batch_check(model, tokenizer, ids, completion_ids, read, limit=bound))
 
 
+def require_no_kl(
+    policy: Any,
+    reference: Any,
+    log_ratio: np.ndarray,
+    completion_ids: Sequence[Sequence[int]],
+) -> None:
+    """`SelfCheckFailed` if models of the same weights differ in log pi of completions (N,)."""
+    pairs = zip(policy.parameters(), reference.parameters(), strict=False)
+    if not all(a.shape == b.shape and bool(torch.equal(a, b)) for a, b in pairs):
+        return
+    per_token = log_ratio / np.array([max(1, len(row)) for row in completion_ids])
+    found = apart(per_token, 0 * per_token, rounding(policy))
+    if found:
+        why = f"policy and reference have the same weights, but their log-probabilities differ by {found}"
+        require([Check("reference", False, why)])
+
+
 def batch_check(
     model: Any,
     tokenizer: Any,

@@ -29,7 +29,7 @@ from .answers import check_truncated, cut, judged
 from .generation import end_tokens, prompt_ids
 from .reference import frozen_copy, load_reference, sequence_log_probability
 from .rewards import ObjectiveOf, check_payment, group_rewards
-from .selfcheck_batches import require_batch
+from .selfcheck_batches import require_batch, require_no_kl
 from .settings import check_config, check_kl, check_sampling
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ class GroupReward(TrainerCallback, ExportableState):
         return cut([not row or row[-1] not in ends for row in completion_ids], self.truncated)
 
     def _check_itself(self, prompts: Any, completions: Any, completion_ids: Any) -> None:
-        """The self-check of the first batch; of sharded weights there is none."""
+        """The self-check of the first batch."""
         if self._checked or self._model is None or completion_ids is None:
             return
         self._checked = True
@@ -307,6 +307,8 @@ class GroupReward(TrainerCallback, ExportableState):
             policy = sequence_log_probability(self._model, ids, completion_ids)
             with off:
                 reference = sequence_log_probability(other, ids, completion_ids)
+            if self.calls == 0 and other is not self._model:
+                require_no_kl(self._model, other, policy - reference, completion_ids)
         return (policy - reference).tolist()
 
     def _precision(self) -> Any:
@@ -355,6 +357,8 @@ class GroupReward(TrainerCallback, ExportableState):
         check_sampling(getattr(self._model, "generation_config", None), args.generation_kwargs)
         self._template = dict(args.chat_template_kwargs or {})
         self._limit, self._checked = args.max_completion_length, bool(args.deepspeed or args.fsdp)
+        if self._checked:
+            warnings.warn("weights are sharded: samples are not checked.", stacklevel=2)
         self._dtype = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None
         if self.kl == "reward":
             self.reference = self._ready_reference(state)

@@ -49,7 +49,7 @@ def finetune_file(folder, model):
         "model": model,
         "output": str(folder / "out"),
         "data": {"path": str(folder / "data.jsonl"), "class_column": "class"},
-        "answers": {"extract": runs.ANSWER},
+        "answers": {"extract": runs.ANSWER, "truncated": "read"},
         "batch": {"group_size": 4, "classes_per_step": 3, "steps": 2},
         "training": {
             "max_completion_length": 4,

@@ -70,7 +70,7 @@ def task(folder, base, **changes):
             "answer_extract": "gsm8k",
             "paraphrases": ["{q} a", "{q} b"],
         },
-        "answers": {"extract": r"\b([0-2])\b"},
+        "answers": {"extract": r"\b([0-2])\b", "truncated": "read"},
         "batch": {"group_size": 4, "classes_per_step": 2, "steps": 5},
         "training": dict(TRAINING),
     }
@@ -231,6 +231,7 @@ REFUSED = [
     ({"objective": {"name": "coherence", "strength": -1}}, "strength is -1"),
     ({"objective": "coherence"}, "write settings below it"),
     ({"answers__extract": "("}, "does not compile"),
+    ({"answers__truncated": "keep"}, "choose one of no-answer, read"),
     ({"answers__canonical": "numbr"}, "did you mean 'number'"),
     ({"answers__no_answer": "skip"}, "choose one of lowest"),
     ({"data__path": None}, "needs either path"),

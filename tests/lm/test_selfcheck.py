@@ -1,6 +1,7 @@
 """A table of deliberate breakages, each stopped by the self-check; what is sound passes."""
 
 import copy
+import dataclasses
 import functools
 from types import SimpleNamespace
 
@@ -14,13 +15,14 @@ import dagame as dg  # noqa: E402
 from dagame.errors import SelfCheckFailed  # noqa: E402
 from dagame.lm import generation, scoring, tiny  # noqa: E402
 from dagame.lm.enumerate import enumerate_traces  # noqa: E402
+from dagame.lm.reference import sequence_log_probability  # noqa: E402
 from dagame.lm.selfcheck import (  # noqa: E402
     require_agreement,
     require_probabilities,
     require_self_check,
     self_check,
 )
-from dagame.lm.selfcheck_batches import _ratios, batch_check  # noqa: E402
+from dagame.lm.selfcheck_batches import _ratios, batch_check, require_no_kl  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -541,6 +543,49 @@ def test_a_trainer_with_stale_weights_lost_ends_other_texts_or_dropout_is_stoppe
     assert "texts" in batch_faults(model, tokenizer, ids, rows, stripped)
     dropout_left_on(model, tokenizer, None)
     assert "disable_dropout" in batch_faults(model, tokenizer, ids, rows, texts)["repeats"]
+
+
+def test_a_reference_of_the_same_weights_that_answers_otherwise_is_stopped(shipped, prompts):
+    model, tokenizer = shipped
+    reference = copy.deepcopy(model)
+    ids, rows, _ = drawn(model, copy.deepcopy(tokenizer), prompts[:2], 4)
+    ratio = sequence_log_probability(model, ids, rows)
+    require_no_kl(model, reference, ratio - sequence_log_probability(reference, ids, rows), rows)
+    dropout_left_on(reference, tokenizer, None)
+    other = sequence_log_probability(reference, ids, rows)
+    with pytest.raises(SelfCheckFailed, match="policy and reference have the same weights"):
+        require_no_kl(model, reference, ratio - other, rows)
+    with torch.no_grad():
+        reference.lm_head.weight.mul_(0.9)
+    require_no_kl(model, reference, ratio - other, rows)  # another model may differ
+
+
+def test_the_first_batch_of_verl_is_stopped_where_its_engines_differ():
+    pytest.importorskip("datasets")
+    from dagame.lm.verl import Trajectories, check_first_batch
+
+    rng = np.random.default_rng(0)
+    mask = np.array([[1, 1, 0], [1, 1, 1], [1, 0, 0]])
+    policy = rng.normal(-1, 1, mask.shape)
+    rows = Trajectories(
+        keys=["a_0_0", "a_1_0", "b_0_0"],
+        class_id=np.zeros(3, int),
+        member_id=np.array([0, 0, 1]),
+        class_size=np.full(3, 2),
+        answers=["x"] * 3,
+        correct=np.full(3, np.nan),
+        mask=mask,
+        padding=np.array([False, False, True]),
+        log_ratio=np.where(mask, 1e-3, 9.0),
+    )
+    check_first_batch(rows, policy, policy + np.where(mask, 0.01, 9.0), fresh=True)
+    check_first_batch(rows, policy, None, fresh=False)
+    with pytest.raises(SelfCheckFailed, match=r"engine that sampled .* differ by 0\.3 nats"):
+        check_first_batch(rows, policy, policy + 0.3, fresh=True)
+    apart = dataclasses.replace(rows, log_ratio=np.full(mask.shape, 2.0))
+    check_first_batch(apart, policy, policy, fresh=False)
+    with pytest.raises(SelfCheckFailed, match=r"before any update .* differ by 2 nats"):
+        check_first_batch(apart, policy, policy, fresh=True)
 
 
 def test_likelihood_ratios_have_mean_one_at_most(rng):

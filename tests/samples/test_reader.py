@@ -31,7 +31,21 @@ def test_any_text_is_read(texts):
         ([{"role": "assistant", "content": None, "tool_calls": []}], ""),
         ([{"role": "assistant", "content": [{"type": "text", "text": "7"}]}], "7"),
         ([{"role": "assistant", "content": [{"type": "image"}]}], ""),
-        ([{"role": "tool", "content": "6"}, {"role": "assistant", "content": "7"}], "6\n7"),
+        ([{"role": "tool", "content": "6"}, {"role": "assistant", "content": "7"}], "7"),
+        ([{"role": "assistant", "content": "7"}, {"role": "tool", "content": "6"}], ""),
+        ([{"role": "assistant", "content": "6"}, {"role": "assistant", "content": "7"}], "7"),
+        ([{"role": "user", "content": "6"}], ""),
+        ({"role": "user", "content": "6"}, ""),
+        ({"content": "7"}, "7"),
+        (
+            [
+                {
+                    "role": "assistant",
+                    "content": [{"type": "reasoning", "text": "6"}, {"type": "text", "text": "7"}],
+                }
+            ],
+            "7",
+        ),
         (None, ""),
         (3, ""),
         ("\ud800 7", "? 7"),

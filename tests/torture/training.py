@@ -29,7 +29,7 @@ def write_task(folder: Path, steps: int = 3) -> Path:
         "model": str(model),
         "output": str(folder / "out"),
         "data": {"path": str(folder / "data.jsonl"), "class_column": "class"},
-        "answers": {"extract": runs.ANSWER},
+        "answers": {"extract": runs.ANSWER, "truncated": "read"},
         "batch": {"group_size": 4, "classes_per_step": 2, "steps": steps},
         "training": {
             "learning_rate": 1e-2,

@@ -124,19 +124,34 @@ class AnswerReader:
 
 
 def text_of(completion: Any) -> str:
-    """The text of a completion: a string, or the content of a chat's messages."""
+    """The text of a completion: a string, or that of a chat's last turn, if it is the assistant's.
+
+    Earlier turns are drafts; those of users, tools and systems are never read, nor parts of a message
+    that are no text, such as reasoning, calls and images. A message without a role is the assistant's.
+    """
     if isinstance(completion, str):
         return clean(completion)
-    if isinstance(completion, Mapping):
-        return text_of(completion.get("content"))
-    if isinstance(completion, Iterable):
-        return "\n".join(
-            clean(str(part["text"]))
-            if isinstance(part, Mapping) and "text" in part
-            else text_of(part)
-            for part in completion
-        )
-    return ""
+    if not isinstance(completion, Iterable):
+        return ""
+    turns = [completion] if isinstance(completion, Mapping) else list(completion)
+    last = turns[-1] if turns else None
+    if not isinstance(last, Mapping) or last.get("role", "assistant") != "assistant":
+        return ""
+    return _content(last)
+
+
+def _content(message: Mapping[str, Any]) -> str:
+    """The text of a message, whose content is a text or a list of parts."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return clean(content)
+    parts = content if isinstance(content, Iterable) and not isinstance(content, Mapping) else []
+    texts = [
+        part.get("text")
+        for part in parts
+        if isinstance(part, Mapping) and part.get("type", "text") in ("text", "output_text")
+    ]
+    return "\n".join(clean(text) for text in texts if isinstance(text, str))
 
 
 def clean(text: str) -> str:
