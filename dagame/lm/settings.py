@@ -178,8 +178,8 @@ def grpo_config(
         "lr_scheduler_type": "constant",
         "report_to": "none",
     } | trl_kwargs
-    checkpointing = chosen.pop("gradient_checkpointing", True)
-    chosen.setdefault(_checkpointing(), checkpointing)
+    older = chosen.pop("gradient_checkpointing", True)
+    chosen[checkpointing_name()] = chosen.pop("activation_checkpointing", older)
     if not {"generation_batch_size", "steps_per_generation"} & set(trl_kwargs):
         tried: dict[str, Any] = chosen | {"per_device_train_batch_size": group_size}
         probe = _made(tried)
@@ -190,8 +190,8 @@ def grpo_config(
     return config
 
 
-def _checkpointing() -> str:
-    """The trainer's name for recomputing activations: transformers 5.0 has only the older one."""
+def checkpointing_name() -> str:
+    """The trainer's field for recomputing activations: transformers 5.0 has only the older of two."""
     from trl.trainer.grpo_config import GRPOConfig
 
     names = {field.name for field in fields(GRPOConfig)}

@@ -9,7 +9,13 @@ import trl
 
 from dagame import Coherence, GiniDiversity, PairwiseCoherence, Reward, ShannonDiversity
 from dagame.errors import SettingsError
-from dagame.lm.settings import LOSSES, check_config, grpo_config, pays_nothing_alone
+from dagame.lm.settings import (
+    LOSSES,
+    check_config,
+    checkpointing_name,
+    grpo_config,
+    pays_nothing_alone,
+)
 
 
 def config(tmp_path, objective=None, **options):
@@ -27,7 +33,7 @@ def config(tmp_path, objective=None, **options):
 
 def plain(tmp_path):
     """The trainer's own defaults."""
-    return trl.GRPOConfig(str(tmp_path), use_cpu=True, bf16=False, activation_checkpointing=True)
+    return trl.GRPOConfig(str(tmp_path), use_cpu=True, bf16=False, **{checkpointing_name(): True})
 
 
 def test_the_default_is_the_game(tmp_path):
