@@ -221,7 +221,7 @@ def by_cvxpy(g: dg.AlignmentGame) -> tuple[str, float]:
         w[x] * (cp.sum(cp.entr(nu[x])) + np.log(np.where(r[x] > 0, r[x], 1)) @ nu[x])
         for x in range(len(r))
     )
-    problem = cp.Problem(cp.Maximize(phi + cost), extra)
+    problem: Any = cp.Problem(cp.Maximize(phi + cost), extra)
     for solver in ("CLARABEL", "ECOS", "SCS"):
         if solver not in cp.installed_solvers():
             continue
@@ -240,7 +240,8 @@ def by_fixed_point(g: dg.AlignmentGame) -> tuple[str, float]:
     """nu <- nu0 e^{u / beta}: J never falls for a convex Phi, and beta + mu > 0 leaves one optimum."""
     r, w = np.exp(np.asarray(g.log_reference)), np.asarray(g.weights)[:, None]
     r = np.where(np.asarray(g.support), r, 0)
-    ((f, o),) = g.objective.terms()
+    found: Any = g.objective.terms()
+    ((f, o),) = found
     name, s, nu = type(o).__name__, f * o.strength, r
 
     def others(p: np.ndarray) -> np.ndarray:
@@ -310,7 +311,7 @@ def judge(rng: np.random.Generator, kind: str, g: dg.AlignmentGame) -> list[str]
 def main() -> None:
     """Run until the games or the seconds are used up; the record is written every 100 games."""
     warnings.simplefilter("ignore")
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--games", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=1e9)
