@@ -111,7 +111,9 @@ class Objective:
     def value_log(self, log_nu: Array, weights: Array) -> Array:
         """Phi from log-marginals; the default goes through `value`."""
         self._require_override("value")
-        return like(self.value(namespace(log_nu).exp(log_nu), weights), log_nu)
+        xp = namespace(log_nu)
+        value = like(self.value(xp.exp(log_nu), weights), log_nu)
+        return xp.where(value == -xp.inf, LOG_ZERO, value)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """Grad Phi from log-marginals; the default goes through `reward`."""
