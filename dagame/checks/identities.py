@@ -20,9 +20,9 @@ from ..objectives import (
     SoftConstraint,
 )
 from ..simplex import kl
-from ..solvers import run, solve
+from ..solvers import run
 from ..solvers.no_regret import average_gap_bound
-from .base import Violations, a_policy, check, mean_kl, relative, with_traces
+from .base import Violations, a_policy, check, mean_kl, relative, solved, with_traces
 
 
 @check("identity", "pairwise squared Euclid = 2 x Euclidean consensus; Bregman 1 = KL", 1e-12)
@@ -37,7 +37,7 @@ def _pairs(game: AlignmentGame, rng: np.random.Generator) -> Violations:
 @check("identity", "J* - J(pi) = beta KL(pi || pi*) + strength KL(nu || nu*) for Shannon", 1e-10)
 def _shannon_gap(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     game = with_traces(game.with_objective(ShannonDiversity(0.8)), rng, channel=False)
-    best, policy = solve(game, throw=False), a_policy(game, rng)
+    best, policy = solved(game), a_policy(game, rng)
     nu, star = game.marginals(policy), best.marginals
     apart = game.beta * mean_kl(game, policy, best.policy) + 0.8 * mean_kl(game, nu, star)
     return relative(np.abs(best.value - game.value(policy) - apart), apart)
@@ -45,10 +45,8 @@ def _shannon_gap(game: AlignmentGame, rng: np.random.Generator) -> Violations:
 
 @check("coherence", "soft coherence tends to hard: J*(lambda) - J*(hard) in [0, C / lambda]", 1e-9)
 def _limit(game: AlignmentGame, rng: np.random.Generator) -> Violations:
-    hard = solve(game.with_objective(HardCoherence()), throw=False).value
-    values = [
-        solve(game.with_objective(Coherence(s)), tol=1e-12, throw=False).value for s in (1e3, 1e4)
-    ]
+    hard = solved(game.with_objective(HardCoherence())).value
+    values = [solved(game.with_objective(Coherence(s)), tol=1e-12).value for s in (1e3, 1e4)]
     above = np.where(np.isfinite(hard), hard, -np.inf)
     falls = np.where(np.isfinite(above), np.maximum(above - values[1], values[1] - values[0]), 0.0)
     close = np.where(np.isfinite(above), values[1] - above - 0.2 * (values[0] - above), 0.0)
@@ -61,14 +59,14 @@ def _channel(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     on_answers = AlignmentGame(
         one.marginals(one.reference), ShannonDiversity(), beta=one.beta, weights=one.weights
     )
-    loose, exact = solve(on_answers, throw=False).value, solve(one, throw=False).value
+    loose, exact = solved(on_answers).value, solved(one).value
     return relative(exact - loose, exact)
 
 
 @check("T6", "majority vote: no policy beats its explicit optimum", 1e-10)
 def _majority(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     vote = game.with_objective(MajorityVote(1.5))
-    solution = solve(vote, throw=False)
+    solution = solved(vote)
     best = np.max(
         [vote.value(a_policy(vote, rng, p)) for p in [None, solution.policy] * 20], axis=0
     )
@@ -96,7 +94,7 @@ def _projection(game: AlignmentGame, rng: np.random.Generator) -> Violations:
 def _no_regret(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     gini = game.with_objective(GiniDiversity(1.0))
     history = run(gini, "multiplicative_weights", 40)
-    best = solve(gini, throw=False).value
+    best = solved(gini).value
     bound = average_gap_bound(2.0, game.beta, 40)
     return np.maximum(history.gaps[-1] - bound, best - history.values[-1] - history.gaps[-1])
 
@@ -105,6 +103,6 @@ def _no_regret(game: AlignmentGame, rng: np.random.Generator) -> Violations:
 def _weights(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     if isinstance(game.objective, HardCoherence):
         return "hard coherence is a set of answers"
-    solution = solve(with_traces(game, rng, channel=False), throw=False)
+    solution = solved(with_traces(game, rng, channel=False))
     mean = (solution.weights_on_traces() * solution.game.reference).sum(-1)
     return np.abs(mean - 1).max(-1)

@@ -11,7 +11,7 @@ from ..errors import InvalidObjective
 from ..game import AlignmentGame
 from ..objectives import HardCoherence, Objective, ShannonDiversity
 from ..simplex import kl, total_variation
-from ..solvers import BestResponse, Mirror, run, solve
+from ..solvers import BestResponse, Mirror, run
 from ..solvers.closed_form import closed_form
 from .base import (
     OUTSIDE,
@@ -23,6 +23,7 @@ from .base import (
     outside,
     random_pairs,
     relative,
+    solved,
     with_traces,
 )
 
@@ -95,7 +96,7 @@ def _payoff(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     "T2", "no random policy beats the solved one, which is a best response", 1e-9, of_objective=True
 )
 def _equilibrium(game: AlignmentGame, rng: np.random.Generator) -> Violations:
-    solution = solve(game, throw=False)
+    solution = solved(game)
     others = [a_policy(game, rng, like) for like in [None, solution.policy] * 50]
     best = np.max([game.value(p) for p in others], axis=0)
     better = relative(best - solution.value, solution.value)
@@ -113,10 +114,10 @@ def _referee(game: AlignmentGame, rng: np.random.Generator) -> Violations:
         return "asked of concave objectives with few answers"
     first = game.rows(np.asarray([0]))
     try:
-        theirs = solve(first, "convex", throw=False)
+        theirs = solved(first, "convex")
     except InvalidObjective:
         return "it states no cvxpy expression"
-    ours = solve(first, throw=False)
+    ours = solved(first)
     return relative(np.abs(theirs.value - ours.value), ours.value)
 
 
@@ -142,7 +143,7 @@ def _lifted(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     if isinstance(game.objective, HardCoherence):
         return "hard coherence is a set of answers"
     game = with_traces(game, rng, channel=False)
-    lifted, answers = solve(game, throw=False), solve(game.on_answers(), throw=False)
+    lifted, answers = solved(game), solved(game.on_answers())
     apart = np.abs(lifted.value - answers.value)
     return relative(np.maximum(certify(game, lifted.policy).gap, apart), lifted.value)
 
@@ -157,7 +158,7 @@ def _certificate(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     kinked = game.objective.has_multipliers
     if not kinked:
         game = with_traces(game, rng, channel=bool(rng.integers(2)))
-    solution = solve(game, throw=False)
+    solution = solved(game)
     policy, best = a_policy(game, rng, solution.policy), solution.value
     target = (
         game.marginals(a_policy(game, rng))
@@ -202,7 +203,7 @@ def _sharpening(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     sharp = game.with_objective(-strength * ShannonDiversity(), beta=1.0)
     power = np.where(game.support, game.reference, 1) ** (1 / (1 - strength)) * game.support
     power = power / power.sum(-1, keepdims=True)
-    iterated = solve(sharp, "mirror", throw=False).marginals
+    iterated = solved(sharp, "mirror").marginals
     at_beta = game.with_objective(-1.0 * ShannonDiversity(), beta=1.0)
     linear = at_beta.value(a_policy(game, rng)) - (
         np.log(game.reference.max(-1)) * game.weights
@@ -214,7 +215,7 @@ def _sharpening(game: AlignmentGame, rng: np.random.Generator) -> Violations:
 def _closed_forms(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     if closed_form(game) is None or game.objective.has_multipliers:
         return "it has no closed form"
-    one, other = solve(game, "closed_form", throw=False), solve(game, "newton", throw=False)
+    one, other = solved(game, "closed_form"), solved(game, "newton")
     return np.maximum(relative(np.abs(one.value - other.value), one.value), one.gap)
 
 
@@ -232,7 +233,7 @@ def _mirror_rate(game: AlignmentGame, rng: np.random.Generator) -> Violations:
         return "it states no smoothness L, or is solved through T6"
     history = run(game, Mirror(), 12)
     falls = np.max(-np.diff(history.values, axis=0), axis=0)
-    solution = solve(game, tol=1e-12, throw=False)
+    solution = solved(game, tol=1e-12)
     assert history.marginals is not None
     distance = np.stack([mean_kl(game, solution.marginals, nu) for nu in history.marginals])
     bound = distance[0] * ((smooth - mu) / (smooth + game.beta)) ** np.arange(13)[:, None]
@@ -267,8 +268,8 @@ def _permuted(game: AlignmentGame, rng: np.random.Generator) -> Violations:
         beta=game.beta,
         weights=game.weights[:, contexts],
     )
-    one = solve(game, tol=1e-13, throw=False).marginals[:, contexts][:, :, answers]
-    return total_variation(one, solve(other, tol=1e-13, throw=False).marginals).max(-1)
+    one = solved(game, tol=1e-13).marginals[:, contexts][:, :, answers]
+    return total_variation(one, solved(other, tol=1e-13).marginals).max(-1)
 
 
 def _reordered(objective: Objective, contexts: np.ndarray, answers: np.ndarray) -> Objective:

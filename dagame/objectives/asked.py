@@ -10,7 +10,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from ..arrays import Array, is_array, log, namespace, to_numpy
+from ..arrays import LOG_ZERO, Array, is_array, log, namespace, to_numpy
 from ..errors import DagameError, InvalidObjective
 from .base import Objective
 
@@ -66,7 +66,8 @@ class Asked:
 
     def _values(self, nu: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
         got = self._called("value", nu, weights)
-        return to_numpy(self._shaped("value", got, nu.shape[:1], nu.shape)).astype(np.float64)
+        value = to_numpy(self._shaped("value", got, nu.shape[:1], nu.shape)).astype(np.float64)
+        return np.where(value < LOG_ZERO / 2e10, -np.inf, value)
 
     def _called(self, name: str, nu: np.ndarray, weights: np.ndarray | None) -> Any:
         """`value_log` or `reward_log` of K copies of the first game at nu (K, m, n)."""

@@ -114,7 +114,9 @@ class Objective:
     def value_log(self, log_nu: Array, weights: Array) -> Array:
         """Phi from log-marginals; the default goes through `value`."""
         self._require_override("value")
-        return like(self.value(_visible(log_nu), weights), log_nu)
+        xp = namespace(log_nu)
+        value = like(self.value(_visible(log_nu), weights), log_nu)
+        return xp.where(value == -xp.inf, LOG_ZERO, value)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """Grad Phi from log-marginals; the default goes through `reward`.

@@ -167,7 +167,7 @@ def _points(
                 + ("" if support.all() else ", some of whose entries are 0 (0 log 0 is 0)")
                 + "; -infinity is the only value that is not a number which Phi may take."
             )
-        finite = np.flatnonzero(values > LOG_ZERO / 2e10)
+        finite = np.flatnonzero(values > -np.inf)
         if finite.size:
             chosen = candidates[np.unique([finite[0], finite[-1]])]
             return chosen, support, ""

@@ -25,7 +25,7 @@ def check_facts(
     chosen = rng.uniform(0.2, 0.8, (len(p), 1, 1))
     values = asked.values(np.concatenate([p, q, (1 - chosen) * q + chosen * p]))
     at_p, at_q, between = values.reshape(3, -1)
-    finite = (at_p > LOG_ZERO / 2e10) & (at_q > LOG_ZERO / 2e10)
+    finite = (at_p > -np.inf) & (at_q > -np.inf)
     if not finite.any():
         return 0, ""
     size = np.abs(np.concatenate([at_p[finite], at_q[finite]])).max()
@@ -126,7 +126,7 @@ def check_bound(asked: Asked, others: np.ndarray, points: np.ndarray, noise: flo
         c, u = float(to_numpy(c).reshape(-1)[0]), to_numpy(u).reshape(p.shape)
         bound = c + (asked.weights[:, None] * u * others).sum((-2, -1))
         size = np.abs(values[np.isfinite(values)]).max(initial=0.0) + np.abs(u).max()
-        over = np.where(values > LOG_ZERO / 2e10, values - bound, -np.inf).max()
+        over = np.where(values > -np.inf, values - bound, -np.inf).max()
         if over > 30 * noise + 1e-9 * size:
             raise InvalidObjective(
                 f"{asked.name}.linearise gives no upper bound of value: at another point the value is "
