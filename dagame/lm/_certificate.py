@@ -17,7 +17,8 @@ from ..samples.equilibria import ObjectiveOf, _described
 from ..samples.keys.reader import AnswerReader
 from ..samples.partition import Bucket, Partition
 from .gap import Parts, SampleTables, check_objective, estimate, intervals
-from .gap_samples import columns, sample_tables
+from .gap_samples import columns, sample_tables, tail_of
+from .pooling import tail_notes, whole
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 Progress = Callable[[str], None]
 
 
+def _ends(low: float, high: float) -> str:
+    upper = f"{high:.4g}, each end for itself" if np.isfinite(high) else "(no upper end)"
+    return f"{low:.4g} to {upper}"
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class GapEstimate(Shown):
     """How much any policy could still gain, estimated from samples (theory, section 5); no proof.
@@ -36,11 +42,15 @@ class GapEstimate(Shown):
     every policy's J at a target q solved on other samples than those that evaluate it; gap:
     upper_bound - value; standard_error of gap as an estimate of D(q) - J. interval (lower, upper):
     each end holds with probability `confidence` for the largest gain of a policy whose answers are
-    among those seen. Its upper end assumes nothing of the reference's answers, but normality of the
-    mean of the policy's log-ratios, and has plug-in Phi uncorrected, hence low; its lower end has
-    Phi cross-fitted, hence high, and normal limits. `gap` is high where samples are few beside the
+    among those seen. Its upper end assumes nothing of the reference's answers, has plug-in Phi uncorrected,
+    hence low, and of the policy's log-ratios that their mean is normal but for a tail of rare completions
+    (`dagame.lm.tail`). A tail that samples show is added; as too few cannot show it, the upper end is
+    infinite (refused) below `samples_needed` samples of the policy in all, 0 where there are enough, and
+    `upper_if_light` is what it would be if no rare completions carried the KL. The lower end is that of
+    the gain or 0, whichever is more, has Phi cross-fitted, hence high, and normal limits. From 12 classes
+    on both ends also use the spread between the classes. `gap` is high where samples are few beside the
     answers, as halving leaves a part of Phi's bias: trust the interval, or draw more. `classes`: the
-    same per class, each interval for itself.
+    same per class, each interval for itself. `tail_samples`: log-ratios far above their context's median.
     """
 
     gap: float
@@ -56,6 +66,9 @@ class GapEstimate(Shown):
     smoothing: float
     unseen: int
     notes: tuple[str, ...] = ()
+    upper_if_light: float = float("inf")
+    samples_needed: int = 0
+    tail_samples: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers and texts, the classes as a list of rows."""
@@ -68,7 +81,7 @@ class GapEstimate(Shown):
         sizes = self.classes.select("policy_samples", "reference_samples").sum().row(0)
         return [
             ("estimate of the gap", f"{self.gap:.4g} (standard error {self.standard_error:.2g})"),
-            (f"{self.confidence:.0%} interval", f"{low:.4g} to {high:.4g}, each end for itself"),
+            (f"{self.confidence:.0%} interval", _ends(low, high)),
             ("value J(pi)", f"{self.value:.4g} (estimate)"),
             ("upper bound D(q)", f"{self.upper_bound:.4g} (estimate)"),
             ("KL to the reference", f"{self.kl:.4g} nats (estimate)"),
@@ -96,6 +109,7 @@ def certificate(
     smoothing: float = 0.5,
     unseen: int = 0,
     confidence: float = 0.95,
+    largest_log_ratio: float | None = None,
     seed: int = 0,
     batch_size: int = 256,
     progress: Progress | None = None,
@@ -121,7 +135,7 @@ def certificate(
         canonical: how answers become keys, see `AnswerReader`.
         truncated: what a completion without an end token is: "no-answer", or "read" like any other.
         reference_samples: completions of the reference for each prompt; default `samples`.
-        smoothing, unseen, confidence: see `certificate_from_samples`.
+        smoothing, unseen, confidence, largest_log_ratio: see `certificate_from_samples`.
         seed: of the samples and of the halves.
         batch_size: completions generated side by side.
         progress: called with the name of each stage.
@@ -136,7 +150,7 @@ def certificate(
 
     check_truncated(truncated)
     reader = AnswerReader(extract, canonical)
-    _check(smoothing, unseen, confidence, seed)
+    _check(smoothing, unseen, confidence, seed, largest_log_ratio)
     if isinstance(objective, Objective):
         check_objective(objective)
     count = samples if reference_samples is None else reference_samples
@@ -174,6 +188,7 @@ def certificate(
         smoothing=smoothing,
         unseen=unseen,
         confidence=confidence,
+        largest_log_ratio=largest_log_ratio,
         seed=seed,
     )
 
@@ -193,6 +208,7 @@ def certificate_from_samples(
     smoothing: float = 0.5,
     unseen: int = 0,
     confidence: float = 0.95,
+    largest_log_ratio: float | None = None,
     seed: int = 0,
 ) -> GapEstimate:
     """The estimate from samples that are there already, such as those of a training run.
@@ -218,6 +234,8 @@ def certificate_from_samples(
             diversity at strengths above beta: an answer of probability 0.001 is worth as much as
             any other to it, and 500 samples do not show it.
         confidence: of either end of each interval.
+        largest_log_ratio: what log(pi/pi0) of no completion exceeds, if you know such a number; the upper
+            end then covers rare completions of that size, from however few samples.
         seed: of the halves.
 
     Raises:
@@ -226,7 +244,7 @@ def certificate_from_samples(
         InvalidGame: a parameter outside its range.
         NotConcave: objectives for which samples give no bound, see `dagame.lm.gap`.
     """
-    _check(smoothing, unseen, confidence, seed)
+    _check(smoothing, unseen, confidence, seed, largest_log_ratio)
     names = {class_by: "class", context_by: "context", answer: "answer"}
     if correct is not None:
         names[correct] = "correct"
@@ -244,11 +262,17 @@ def certificate_from_samples(
         *(np.concatenate([getattr(p, f.name) for p in parts], axis=-1) for f in fields(Parts))
     )
     weighted = reference is None
-    whole = intervals(joined.mean(), beta, confidence, weighted)
-    classes = _class_table(partition, made, intervals(joined, beta, confidence, weighted))
-    numbers = {name: float(value[0]) for name, value in whole.items()}
-    interval = numbers.pop("lower"), numbers.pop("upper")
-    numbers.pop("phi")
+    tail = tail_of(ours, partition, 1 - confidence, largest_log_ratio)
+    each = intervals(joined, beta, confidence, weighted)
+    order = np.concatenate([bucket.classes for bucket, _ in made])
+    numbers, light = whole(joined, beta, confidence, weighted)
+    for_all, for_each = tail.unseen_kl((1 + confidence) / 2)
+    light += beta * for_all
+    each["upper"] = each["upper"] + beta * for_each[order]
+    if not tail.enough:
+        each["upper"] = np.full_like(each["upper"], np.inf)
+    classes = _class_table(partition, made, each)
+    interval = numbers.pop("lower"), light if tail.enough else np.inf
     return GapEstimate(
         **numbers,
         interval=interval,
@@ -258,7 +282,10 @@ def certificate_from_samples(
         beta=beta,
         smoothing=smoothing,
         unseen=unseen,
-        notes=_notes(classes, objectives[0], weighted),
+        notes=(*_notes(classes, objectives[0], weighted), *tail_notes(tail, light, confidence)),
+        upper_if_light=light,
+        samples_needed=0 if tail.enough else tail.needed,
+        tail_samples=int(tail.counts.sum()),
     )
 
 
@@ -301,7 +328,11 @@ def _notes(classes: pl.DataFrame, objective: Objective, weighted: bool) -> tuple
     return tuple(notes)
 
 
-def _check(smoothing: float, unseen: int, confidence: float, seed: int) -> None:
+def _check(
+    smoothing: float, unseen: int, confidence: float, seed: int, largest: float | None
+) -> None:
+    if largest is not None and not (isinstance(largest, Real) and 0 <= largest < np.inf):
+        raise InvalidGame(f"largest_log_ratio is {largest!r}; give a number >= 0, in nats.")
     if not isinstance(smoothing, Real) or not 1e-6 <= smoothing <= 1e6:
         raise InvalidGame(f"smoothing is {smoothing!r}; give a number > 0, from 1e-6 to 1e6.")
     if not isinstance(confidence, Real) or not 0 < confidence < 1:

@@ -11,6 +11,7 @@ from ..errors import SamplesError
 from ..samples import Samples
 from ..samples.partition import Bucket, Partition
 from .gap import SampleTables
+from .tail import Tail, pooled_tail
 
 if TYPE_CHECKING:
     import polars as pl
@@ -54,6 +55,15 @@ def sample_tables(
         _check_sizes(partition, bucket, tables)
         made.append((bucket, tables))
     return partition, made
+
+
+def tail_of(policy: pl.DataFrame, partition: Partition, risk: float, largest: float | None) -> Tail:
+    """What the policy's rows, the first of the partition, show of rare completions that carry the KL."""
+    start = np.concatenate([[0], np.cumsum(partition.contexts_per_class)])
+    rows = slice(0, len(policy))
+    group = start[partition.row_class[rows]] + partition.row_context[rows]
+    owner = np.repeat(np.arange(len(partition)), partition.contexts_per_class)
+    return pooled_tail(_log_ratio(policy), group, owner, risk, largest)
 
 
 def columns(rows: Any, names: dict[str, str]) -> pl.DataFrame:

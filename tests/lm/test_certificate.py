@@ -270,7 +270,14 @@ def test_against_a_plain_recomputation(rng):
     paid = -np.log([share[a] for a in policy["answer"]]) - beta * ratio
     noise = scipy.stats.t.ppf(0.975, 19) * paid.std(ddof=1) / 20**0.5
     high = np.mean(bounds) + np.mean(margins) - entropy + beta * ratio.mean() + noise
-    assert found.interval[1] == pytest.approx(high, abs=1e-6)
+    assert found.upper_if_light == pytest.approx(high, abs=1e-6)
+    assert found.interval[1] == np.inf
+    assert found.samples_needed == 600
+    stated = certificate_from_samples(
+        policy, reference, phi, beta, smoothing=0.3, seed=4, largest_log_ratio=2.0
+    )
+    due = scipy.stats.chi2.ppf(0.975, 2) / 2 / 20 * (2.0 - np.median(ratio))
+    assert stated.interval[1] == pytest.approx(high + beta * due, abs=1e-6)
 
 
 def test_classes_together_are_the_classes_alone(rng):
@@ -407,3 +414,120 @@ def test_what_is_wrong_is_named(rng, change, options, error, message):
     reference = rows_of(rng, "p", 2, 12, model="reference")
     with pytest.raises(error, match=message):
         certificate_from_samples(policy, reference, dg.GiniDiversity(), 1.0, **options)
+
+
+# -- rare completions that carry the KL -----------------------------------------------------------------
+
+
+def rare_rows(rng, e, d, classes, size):
+    """Policy and reference samples of classes with the answers p; a rare completion has log-ratio d."""
+    p = np.array([0.5, 0.3, 0.2])
+    n = classes * size
+    answer = rng.choice(3, (2, n), p=p)
+    base = {"class_id": np.repeat(np.arange(classes), size), "member_id": np.zeros(n, int)}
+    common = np.log((1 - e) / (1 - e * np.exp(-d)))
+    ratio = np.where(rng.random(n) < e, d, common)
+    ours = base | {
+        "answer": answer[0].astype(str),
+        "log_policy": ratio - 60,
+        "log_reference": np.full(n, -60.0),
+    }
+    return ours, base | {"answer": answer[1].astype(str)}, e * d + (1 - e) * common, p
+
+
+RARE = [
+    (0.02, 40, 16),
+    (0.005, 40, 64),
+    (0.05, 20, 8),
+    (0.05, 20, 16),
+    (0.02, 20, 16),
+    (0.02, 40, 8),
+]
+
+
+@pytest.mark.parametrize(("e", "d", "size"), RARE)
+def test_rare_completions_in_few_samples_are_no_upper_end_but_a_number_of_samples(rng, e, d, size):
+    phi, beta, covered = dg.ShannonDiversity(0.5), 1.0, 0
+    for k in range(20):
+        ours, theirs, kl, p = rare_rows(rng, e, d, 1, size)
+        found = certificate_from_samples(ours, theirs, phi, beta, seed=k)
+        game = dg.AlignmentGame(p[None], phi, beta=beta)
+        gain = float(dg.solve(game).value - game.value(p[None])) + beta * kl
+        covered += found.interval[1] >= gain and found.interval[0] <= gain + 1e-9
+        assert found.samples_needed == 600
+        assert np.isfinite(found.upper_if_light)
+        assert "draw 600 in all" in str(found)
+        stated = certificate_from_samples(ours, theirs, phi, beta, seed=k, largest_log_ratio=d)
+        assert gain <= stated.interval[1] < np.inf
+        assert stated.samples_needed == 0
+    assert covered >= 19
+
+
+@pytest.mark.parametrize(("e", "d"), [(0.02, 40.0), (0.005, 40.0), (0.05, 20.0), (0.02, 0.0)])
+def test_classes_together_show_the_tail_and_their_ends_cover(rng, e, d):
+    """Eight samples a class: 80 classes say it together, the mean and each class by the pool."""
+    phi, beta, classes, covered, each = dg.ShannonDiversity(0.5), 1.0, 80, 0, []
+    for k in range(30):
+        ours, theirs, kl, p = rare_rows(rng, e, d, classes, 8)
+        found = certificate_from_samples(ours, theirs, phi, beta, seed=k)
+        game = dg.AlignmentGame(p[None], phi, beta=beta)
+        gain = float(dg.solve(game).value - game.value(p[None])) + beta * kl
+        low, high = found.interval
+        covered += low <= gain <= high
+        assert found.samples_needed == 0
+        assert high < np.inf
+        each.append((found.classes["upper"] >= gain).mean())
+        if d == 0:
+            assert found.tail_samples == 0
+            assert high < 0.5
+    assert covered >= 27
+    assert np.mean(each) >= 0.93
+
+
+def test_smooth_log_ratios_have_no_tail():
+    """Normal log-ratios with standard deviations 0, 1 and 4: none of 6,000 lies in it; a lump does."""
+    from dagame.lm.tail import pooled_tail
+
+    rng = np.random.default_rng(0)
+    group, owner = np.repeat(np.arange(12), 500), np.repeat(np.arange(4), 3)
+    for deviation in (0.0, 1.0, 4.0):
+        ratio = rng.normal(group.astype(float), deviation)
+        tail = pooled_tail(ratio, group, owner, 0.05)
+        assert tail.counts.sum() == 0
+        assert tail.unseen_kl(0.975)[0] == 0
+        assert tail.enough
+        ratio[:5] += 60
+        tail = pooled_tail(ratio, group, owner, 0.05)
+        np.testing.assert_array_equal(tail.counts, [5, 0, 0, 0])
+        due = scipy.stats.chi2.ppf(0.975, [12, 2]) / 2 - [5, 0]
+        whole, each = tail.unseen_kl(0.975)
+        assert whole == pytest.approx(due[0] / 6000 * tail.excess)
+        assert each[1] == pytest.approx(due[1] / 1500 * tail.excess)
+
+
+def test_the_spread_between_classes_is_johnsons_interval():
+    from dagame.lm.pooling import across_classes
+
+    rng = np.random.default_rng(0)
+    nu0 = [a_reference(rng, 2, 4) for _ in range(20)]
+    objective = dg.Coherence(1.0)
+    parts = [estimate(drawn(rng, p, p, 1, 16, 16), objective, 0.5) for p in nu0]
+    joined = type(parts[0])(
+        **{n: np.concatenate([getattr(q, n) for q in parts], -1) for n in vars(parts[0])}
+    )
+    above = joined.upper - joined.phi + 0.5 * joined.kl
+    t, s = scipy.stats.t.ppf(0.95, 19), above.std(ddof=1)
+    third = ((above - above.mean()) ** 3).mean()
+    corrected = max(third, 0) * (1 + 2 * t**2) / (6 * s**2 * 20)
+    assert across_classes(joined, 0.5, 0.95)[1] == pytest.approx(
+        above.mean() + t * s / 20**0.5 + corrected
+    )
+
+
+def test_a_largest_log_ratio_is_a_number_of_nats(rng):
+    policy, reference = rows_of(rng, "p", 1, 12), rows_of(rng, "p", 1, 12, model="reference")
+    for wrong in (-1.0, np.nan, np.inf, "a"):
+        with pytest.raises(InvalidGame, match="largest_log_ratio"):
+            certificate_from_samples(
+                policy, reference, dg.GiniDiversity(), 1.0, largest_log_ratio=wrong
+            )

@@ -1,0 +1,91 @@
+"""Rare completions that carry the KL: what samples of the policy show of them, and what they cannot.
+
+The KL of a policy is the mean of log(pi/pi0) over its own samples, which nothing bounds from above: a
+completion of probability e with log-ratio d adds e d, and n samples miss it with probability (1 - e)^n.
+No interval from n samples alone covers that, however few or even they look. Hence
+
+* samples of all classes are pooled: with n >= log(1/risk) / `RARE` of them, completions of total
+  probability `RARE` are missed with probability `risk` at most; with fewer there is no upper end;
+* a log-ratio is in the tail if it exceeds its context's median by more than 6 (pooled) robust standard
+  deviations and 1 nat. Their number T is Poisson: up to U(T), the exact limit, may have been due,
+  so that (U(T) - T) / n times the largest excess of the pool is added to the KL;
+* where the caller knows a largest log-ratio, that is the excess, and any n will do.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+RARE = 0.005
+"""Total probability of the rare completions that the pooled samples must be enough to show."""
+_SIGMAS, _NATS = 6.0, 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Tail:
+    """Of pooled samples: their number, those that an upper end takes, tail counts (B,), largest excess.
+
+    shares (B,): the largest weight of one sample in its class's mean. excess: how far above its context's
+    median a completion lies at most, of those seen or as the caller states; `stated` which.
+    """
+
+    samples: int
+    needed: int
+    counts: np.ndarray
+    shares: np.ndarray
+    excess: float
+    stated: bool
+    contexts: int
+
+    @property
+    def enough(self) -> bool:
+        """Whether an upper end can be given."""
+        return self.stated or self.samples >= self.needed
+
+    def unseen_kl(self, confidence: float) -> tuple[float, np.ndarray]:
+        """What the tail may add to the mean KL of all classes, and to that of each (B,)."""
+        from scipy.special import gdtrix
+
+        def due(count: np.ndarray | int) -> np.ndarray:
+            return gdtrix(1.0, np.asarray(count) + 1.0, confidence) - count
+
+        share = float(self.shares.max()) / len(self.shares)
+        whole = float(due(int(self.counts.sum()))) * share * self.excess
+        return whole, due(self.counts) * self.shares * self.excess
+
+
+def pooled_tail(
+    log_ratio: np.ndarray,
+    group: np.ndarray,
+    class_of_group: np.ndarray,
+    risk: float,
+    largest: float | None = None,
+) -> Tail:
+    """The tail of log(pi/pi0) (N,), group (N,) the context of each and class_of_group (G,) its class."""
+    order = np.lexsort((log_ratio, group))
+    start = np.searchsorted(group[order], np.arange(len(class_of_group) + 1))
+    middle = (start[:-1] + np.maximum(start[1:] - 1, start[:-1])) / 2
+    ranked = log_ratio[order]
+    median = (ranked[np.floor(middle).astype(int)] + ranked[np.ceil(middle).astype(int)]) / 2
+    excess = log_ratio - median[group]
+    scale = 1.4826 * float(np.median(np.abs(excess)))
+    far = excess > _SIGMAS * scale + _NATS
+    classes = int(class_of_group.max()) + 1
+    owner, contexts = class_of_group[group], np.bincount(class_of_group, minlength=classes)
+    shares = np.zeros(classes)
+    np.maximum.at(shares, class_of_group, 1 / np.maximum(np.diff(start), 1))
+    top = float(excess[far].max()) if far.any() else 0.0
+    if largest is not None:
+        top = max(top, largest - float(median.min()), 0.0)
+    return Tail(
+        len(log_ratio),
+        math.ceil(math.log(1 / risk) / RARE),
+        np.bincount(owner[far], minlength=classes),
+        shares / np.maximum(contexts, 1),
+        top,
+        largest is not None,
+        len(class_of_group),
+    )
