@@ -1,6 +1,6 @@
 r"""Mathematical text -> one key for one meaning; none of it is evaluated as code.
 
-The reader is our own (`scanner`, `latex`, `algebra`, `units`) because math-verify's finder cuts
+The reader is our own (`formulas`, `units`) because math-verify's finder cuts
 formulas to a part of them and its parser evaluates text.
 """
 
