@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from .markup import with_ellipses
 from .prose import runs_of, unit_behind
 from .units import unit_key
 
@@ -42,7 +43,7 @@ _TURNS = re.compile(
 
 def find_mathematics(completion: str) -> str:
     """The text of the whole answer; "" if there is none."""
-    text = completion.replace("\ue000", "").replace("\ue001", "")
+    text = with_ellipses(completion.replace("\ue000", "").replace("\ue001", ""))
     if "boxed" in text or "fbox" in text:
         box = _last_box(text)
         if box is not None:

@@ -24,6 +24,14 @@ _PAIRS = (
 _OPENING, _CLOSING = "([{", ")]}"
 
 
+_GOES_ON = re.compile(r"(\d\.\d+)(?:\.{2,}|\\l?dots(?![A-Za-z]))")
+
+
+def with_ellipses(text: str) -> str:
+    """The text with … behind decimals that go on, so that no full stop is taken off "3.33..."."""
+    return _GOES_ON.sub("\\1\u2026", text)
+
+
 def bare(text: str) -> str:
     """The text without what surrounds it; the brackets of lists, intervals and sets stay."""
     text = _TAG.sub(" ", text)

@@ -15,6 +15,7 @@ from .formulas import arithmetic, values
 from .formulas.forms import Form, Item, key_of, noun_of
 from .formulas.reader import read
 from .formulas.values import NoValue, Value
+from .markup import with_ellipses
 from .numbers import rational
 from .units import unit_key
 
@@ -62,7 +63,7 @@ def exact_key(answer: str) -> str:
     """
     if len(answer) > _LONGEST:
         return text_key(answer)
-    text = _unwrapped(answer)
+    text = _unwrapped(with_ellipses(answer))
     plain = _plain_key(text)
     if plain:
         return plain
