@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from ...errors import ExtractionError
+from .markup import with_ellipses
 from .mathematics import amount_key
 from .quantities import value
 from .workers import check_row_seconds, map_in_workers
@@ -72,7 +73,7 @@ def _by_value(answers: pl.Series, name: str, row_seconds: float) -> pl.Series:
 
 def _number(text: str) -> str:
     """The exact value as "p" or "p/q", a quantity as that and its unit; "" if it is neither."""
-    found = value(text.strip().rstrip(". \n"))
+    found = value(with_ellipses(text).strip().rstrip(". \n"))
     return amount_key(text) if found is None else str(found)
 
 

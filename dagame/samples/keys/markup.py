@@ -26,10 +26,12 @@ _OPENING, _CLOSING = "([{", ")]}"
 
 _GOES_ON = re.compile(r"(\d\.\d+)(?:\.{2,}|\\l?dots(?![A-Za-z]))")
 
+_TRAILS_OFF = re.compile("(?<![0-9.])([0-9]+)\u2026")
+
 
 def with_ellipses(text: str) -> str:
     """The text with … behind decimals that go on, so that no full stop is taken off "3.33..."."""
-    return _GOES_ON.sub("\\1\u2026", text)
+    return _TRAILS_OFF.sub(r"\1...", _GOES_ON.sub("\\1\u2026", text))
 
 
 def bare(text: str) -> str:
