@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import shlex
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -93,6 +94,7 @@ def render(template: str, **content: Any) -> str:
         finalize=lambda v: visible(v) if isinstance(v, str) and not isinstance(v, Markup) else v,
     )
     environment.filters["number"] = _number
+    environment.filters["shell"] = shlex.join
     policy = Markup(_POLICY.format(digest=digest))
     return environment.get_template(template).render(style=Markup(style), policy=policy, **content)
 

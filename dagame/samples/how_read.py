@@ -10,7 +10,7 @@ import numpy as np
 
 from .._display import Shown
 from .keys.extract import make_extractor
-from .keys.reader import TRIED
+from .keys.reader import ENOUGH, TRIED
 
 if TYPE_CHECKING:
     import polars as pl
@@ -430,11 +430,12 @@ def _unread(found: HowRead, some: pl.Series) -> str:
         return f"{lost} have no answer in {found.extract}: name the column that has one."
     ends = list(dict.fromkeys(f"…{' '.join(text[-40:].split())}" for text in some.to_list()))
     tried = _tried(some, found.extract)
-    best = max(tried, key=lambda name: tried[name], default="")
+    enough = [name for name, count in tried.items() if count >= ENOUGH * len(some)]
+    best = (enough or [max(tried, key=lambda name: tried[name])])[0]
     fix = (
         f"{best!r} reads {share(tried[best], len(some))} of them, so extract by it if that is the "
         "answer"
-        if best and tried[best] * 2 >= len(some)
+        if tried[best] * 2 >= len(some)
         else "no preset reads most of them; give a pattern with the answer as its group"
     )
     return f"{lost} were not read by {found.extract}, such as {_quoted(ends[:3])}: {fix}."

@@ -61,6 +61,9 @@ def verdict(found: SampleEquilibria) -> str:
         parts.append("whether it is right is not known without labels")
     elif s["majority_accuracy"] is not None:
         parts.append(_majority(found, s["accuracy_equilibrium"], s["majority_accuracy"]))
+    if s["no_answer_equilibrium"] > s["no_answer"] + _CLEAR:
+        none = ("the share without an answer", s["no_answer"], s["no_answer_equilibrium"])
+        parts.append(*_changes([none]))
     return "; ".join(parts) + "."
 
 
@@ -78,11 +81,12 @@ def _changes(told: Sequence[tuple[str, float, float]]) -> Iterator[str]:
 
 
 def _majority(found: SampleEquilibria, now: float, vote: float) -> str:
+    """With the advice of a higher strength where that closes half of the distance to the vote."""
     said = f"a majority vote over all samples is right in {vote:.2f}"
     if vote <= now + _CLEAR:
         return said
     stronger = at_strength(found, 10.0)
-    if stronger is None or stronger.accuracy is None or stronger.accuracy <= now + _CLEAR:
+    if stronger is None or stronger.accuracy is None or stronger.accuracy < (now + vote) / 2:
         return said
     return f"{said}: raise the strength (10 times gives {stronger.accuracy:.2f})"
 

@@ -89,14 +89,22 @@ def test_the_verdict_says_what_happens_to_the_right_answer():
     assert infeasible.verdict.startswith("No class is feasible")
 
 
-def test_a_higher_strength_is_advised_only_where_it_helps():
-    mixed = {"x": {"1": 6, "2": 2, "3": 2}, "y": {"1": 5, "2": 3, "4": 2}}
-    found = solved({"a": mixed}, dg.Coherence(0.1), correct={"a": "1"})
+def test_a_higher_strength_is_advised_only_where_it_closes_half_of_the_distance_to_the_vote():
+    agreed = {"x": {"1": 5, "2": 5}, "y": {"1": 5, "3": 5}, "z": {"1": 5, "4": 5}}
+    found = solved({"a": agreed}, dg.Coherence(1.0), correct={"a": "1"})
     stronger = at_strength(found, 10.0)
-    assert stronger.accuracy > found.summary["accuracy_equilibrium"] + 0.005
+    assert stronger.accuracy > (found.summary["accuracy_equilibrium"] + 1) / 2
     assert f"raise the strength (10 times gives {stronger.accuracy:.2f})" in found.verdict
-    most = solved({"a": mixed}, dg.Coherence(1000.0), correct={"a": "1"})
-    assert "raise" not in most.verdict
+    mixed = {"x": {"1": 6, "2": 5}, "y": {"1": 6, "2": 5}, "z": {"1": 5, "2": 5}}
+    found = solved({"a": mixed}, dg.Coherence(1.0), correct={"a": "1"})
+    assert "a majority vote over all samples is right in 1.00." in found.verdict
+
+
+def test_the_verdict_says_that_no_answer_becomes_commoner():
+    rows = [("x", "1"), ("x", None), ("x", None), ("y", "2"), ("y", None), ("y", None)]
+    frame = pl.DataFrame([{"q": "a", "f": f, "answer": a} for f, a in rows])
+    found = Samples.from_answers(frame, "q", "f").solve(dg.Coherence(1.0), beta=1.0)
+    assert "the share without an answer would rise from 0.67 to" in found.verdict
 
 
 @pytest.mark.parametrize("factor", FACTORS)

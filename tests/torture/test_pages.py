@@ -171,7 +171,7 @@ def test_pages_hold_any_text(name, answer, context):
         verdict=name,
         intervals=found.intervals,
         reading=told,
-        provenance=found.provenance() | {"command": name, "source": answer, "extract": context},
+        provenance=found.provenance() | {"command": [name], "source": answer, "extract": context},
         pictures=[],
         gaps=None,
         classes=[row],
