@@ -311,7 +311,7 @@ def tokenise(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list
 def prompt_ids(tokenizer: Any, prompts: Sequence[Any], template: dict[str, Any]) -> list[list[int]]:
     """Token ids of prompts, strings or chats, as the trainer makes them."""
     if isinstance(prompts[0], str):
-        return tokenise(tokenizer, prompts)
+        return tokenizer(text=list(prompts))["input_ids"]
     return tokenizer.apply_chat_template(
         conversation=list(prompts),
         add_generation_prompt=True,

@@ -25,7 +25,8 @@ FALSE_ALARM = 1e-6
 
 TEMPERATURES = (0.3, 0.6, 0.8, 0.9, 1.1, 1.25, 1.6, 3.0)
 NUCLEI = (0.8, 0.9, 0.95)
-TOP = (1, 20, 50)
+TOP = (1, 2, 5, 10, 20, 50, 100)
+FLOORS = (0.02, 0.05, 0.1)
 
 _LOGITS = 2**27
 """Numbers in memory at once; `_ROWS` completions are looked at, or fewer where they are long."""
@@ -46,7 +47,8 @@ def require_batch(
     """`SelfCheckFailed` unless `self_check` and `batch_check` hold of a trainer's first batch.
 
     `prompts` and `completions` are texts or chats; `template` holds arguments of the chat template;
-    `ends` says whether completions must end at an end token or at the limit.
+    `ends` says whether completions must end at an end token or at the limit. Completions of several
+    turns are left out: what a tool says in them is no sample of the model.
     """
     ids, texts = prompt_ids(tokenizer, prompts, template), isinstance(prompts[0], str)
     steps = TOKENS if limit is None else limit
@@ -59,9 +61,11 @@ def require_batch(
             max_new_tokens=steps,
         )
     )
-    read = [str(c) for c in completions] if texts else None
-    bound = limit if ends else None
-    require(batch_check(model, tokenizer, ids, completion_ids, read, limit=bound))
+    own = [k for k, c in enumerate(completions) if isinstance(c, str) or len(c) == 1]
+    if own:
+        rows = [ids[k] for k in own], [completion_ids[k] for k in own]
+        read = [str(completions[k]) for k in own] if texts else None
+        require(batch_check(model, tokenizer, *rows, read, limit=limit if ends else None))
 
 
 def require_no_kl(
@@ -104,7 +108,8 @@ def batch_check(
     if limit is not None:
         faults = (end_fault(tokens, eos, limit) for tokens in completion_ids)
         fault = next((f for f in faults if f), None)
-        checks.append(Check("ends", fault is None, fault or "completions end as they should"))
+        fix = "; set truncated='read' if they end otherwise, such as at stop strings"
+        checks.append(Check("ends", fault is None, f"{fault}{fix}" if fault else "all end"))
     if texts is not None:
         pairs = zip(completion_ids, texts, strict=True)
         fault = next((f for f in (text_fault(tokenizer, *pair) for pair in pairs) if f), None)
@@ -127,7 +132,7 @@ def _drawn(
 ) -> Check:
     rows = np.unique(np.linspace(0, len(completion_ids) - 1, _ROWS).astype(int)).tolist()
     longest = max(len(completion_ids[k]) + len(ids[k]) for k in rows)
-    size = max(1, _LOGITS // (longest * model.config.vocab_size))
+    size = max(1, _LOGITS // (longest * model.config.get_text_config().vocab_size))
     total = np.zeros(len(_alternatives()))
     with scoring.evaluating(model):
         for start in range(0, min(len(rows), 8 * size), size):
@@ -167,7 +172,8 @@ def _alternatives() -> list[str]:
     """Names of the distributions that samples are compared with."""
     heat = [f"temperature {t}" for t in TEMPERATURES]
     nuclei = [f"top_p {share}" for share in NUCLEI]
-    return [*heat, *nuclei, *(f"top_k {k}" for k in TOP), "any token alike"]
+    floors = [f"min_p {share}" for share in FLOORS]
+    return [*heat, *nuclei, *floors, *(f"top_k {k}" for k in TOP), "any token alike"]
 
 
 def _ratios(log_p: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
@@ -181,6 +187,10 @@ def _ratios(log_p: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
     for share in NUCLEI:
         kept = cumulative.gather(-1, (cumulative < share).sum(-1, keepdim=True).clamp(max=size - 1))
         found.append(torch.where(before < share - 1e-9, -kept.log(), -torch.inf))
+    for share in FLOORS:
+        kept = log_p >= log_p.amax(-1, keepdim=True) + math.log(share)
+        mass = torch.where(kept, log_p, -torch.inf).logsumexp(-1, keepdim=True)
+        found.append(torch.where(kept.gather(-1, at), -mass, -torch.inf))
     for k in TOP:
         kept = cumulative[:, min(k, size) - 1 : min(k, size)]
         found.append(torch.where(place < k, -kept.log(), -torch.inf))

@@ -29,7 +29,7 @@ from transformers import TrainerCallback
 
 import dagame as dg
 from dagame import Cap, Coherence, GiniDiversity, HardConstraint, ShannonDiversity
-from dagame.errors import InvalidObjective, ScheduleError, SettingsError
+from dagame.errors import InvalidObjective, ScheduleError, SelfCheckFailed, SettingsError
 from dagame.lm._certificate import certificate_from_samples
 from dagame.lm._schedule import check_whole_classes, schedule
 from dagame.lm.grpo import coherence_grpo
@@ -151,6 +151,22 @@ def test_the_kl_paid_in_the_reward_is_that_of_the_whole_completion(tmp_path):
     assert ratio.abs().max() > 0.1
     wanted = euclidean_rewards(log) - 0.3 * GROUP / (GROUP - 1) * ratio.numpy()
     assert np.abs(centred(wanted) - centred(log["group_reward"].to_numpy())).max() < 1e-5
+
+
+@pytest.mark.parametrize("change", [{"temperature": 0.3}, {"top_k": 2}], ids=str)
+def test_a_trainer_that_samples_another_policy_is_stopped_at_its_first_batch(tmp_path, change):
+    trainer = coherence_grpo(
+        random_model(),
+        problems(),
+        EUCLIDEAN,
+        tokenizer=word_tokenizer(),
+        steps=2,
+        **settings(tmp_path),
+    )
+    trainer.generation_config.update(**change)
+    with pytest.raises(SelfCheckFailed, match=r"self-check \(samples\): .* trl"):
+        trainer.train()
+    assert trainer.state.global_step == 0
 
 
 @pytest.mark.parametrize("micro_batch", [24, 6])
