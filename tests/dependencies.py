@@ -65,6 +65,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "platformdirs": ("test_known_errors.py::test_tables_are_cached_where_the_system_keeps_caches",),
     "packaging": ("test_doctor.py::test_verdicts",),
+    "zstandard": (
+        "samples/test_layouts.py::test_every_layout_gives_the_same_partition[packed_zst]",
+        "samples/test_layouts.py::test_standard_input[packed_zst]",
+    ),
     "torch": (
         "test_backends.py::test_solve_and_certify_agree_with_numpy[torch-identity-coherence]",
         "test_backends.py::test_solve_and_certify_agree_with_numpy[torch-index-hard-cap]",

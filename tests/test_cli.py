@@ -40,6 +40,7 @@ def test_solve_writes_what_it_says(samples, tmp_path):
     assert "8 solved" in done.stdout
     found = json.loads(summary.read_text())
     assert set(found) == {"verdict", "summary", "reading", "classes", "provenance"}
+    assert found["summary"]["conditions"]
     assert found["provenance"]["versions"]["polars"] == pl.__version__
     assert found["provenance"]["command"][:2] == ["dagame", "solve"]
     assert len(found["classes"]) == 8

@@ -327,6 +327,9 @@ def _summary(
         "notes": list(samples.notes),
         "objective": _described(solutions[0].game.objective),
         "beta": beta,
+        "conditions": list(
+            dict.fromkeys(c for s in solutions for c in map(str, s.game.conditions))
+        ),
         "method": sorted({s.method for s in solutions}),
         "seconds": seconds,
     }
