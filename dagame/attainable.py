@@ -17,7 +17,7 @@ _SHARES = (1e-12, 1e-9, 1e-6, 1e-4, 1e-2, 0.1, 0.5, 1.0)
 _POWERS = (0.25, 4.0, 64.0)
 """Exponents of the tilted references whose value every bound is compared with."""
 
-_ROUNDING = 1e-10
+_ROUNDING, _ROUNDING_SINGLE = 1e-10, 1e-4
 
 
 class Target(NamedTuple):
@@ -88,10 +88,11 @@ def confront(game: AlignmentGame, bound: Array, policies: list[Array]) -> None:
 
 def refute(game: AlignmentGame, bound: Array, value: Array) -> None:
     """Raise `FalseCertificate` where a value that some policy attains is above the bound of J*."""
-    reached, most = to_numpy(value), to_numpy(bound)
+    reached, most, xp = to_numpy(value), to_numpy(bound), namespace(game.log_reference)
+    rounding = _ROUNDING if game.log_reference.dtype == xp.float64 else _ROUNDING_SINGLE
     with np.errstate(invalid="ignore"):
         size = game.beta + game.objective.magnitude + np.abs(reached) + np.abs(most)
-        false = np.isfinite(reached) & (reached > most + _ROUNDING * size)
+        false = np.isfinite(reached) & (reached > most + rounding * size)
     if not false.any():
         return
     at = tuple(np.argwhere(false)[0].tolist())

@@ -151,8 +151,10 @@ def certify_log(
     multipliers: Array | None = None,
 ) -> Certificate:
     """`certify` on log-probabilities, for policies with masses below 1e-308."""
-    game = game.in_float64()
+    single, game = game.log_reference.dtype, game.in_float64()
     log_pi = float64(log_policy)
+    if game.log_reference.dtype != single:  # of sum 1 to the precision of the certificate
+        log_pi = game._masked(log_normalise(log_pi))
     violation, log_pi = _projected(game, log_pi)
     if not game.provable:
         return _explicit(game, log_pi, violation)

@@ -90,7 +90,7 @@ def least_divergence(nu, w, chosen):
     return float(mass @ np.log(nu[at]) - problem.value)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(SEEDS)
 def test_the_projection_with_zeros_against_cvxpy(seed):
     rng = np.random.default_rng(seed)

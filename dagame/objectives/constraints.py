@@ -382,11 +382,11 @@ class SoftConstraint(_OnSet):
         return self._line(log_target, weights)[1:]
 
     def reply_gap(self, log_nu: Array, weights: Array) -> Array:
-        """strength times the projection's duality gap; below 1e-14 it is rounding error."""
+        """strength times the modulus of the projection's duality gap; below 1e-14 it is rounding error."""
         value, constant, u = self._line(log_nu, weights)
         xp = namespace(value)
-        gap = constant + pairing(u, log_nu, weights) - value
-        return xp.where(xp.abs(gap) <= 1e-14 * self.strength, 0 * gap, gap)
+        gap = xp.abs(constant + pairing(u, log_nu, weights) - value)
+        return xp.where(gap <= 1e-14 * self.strength, 0 * gap, gap)
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """Relative entropies to a point of the set that is a variable of its own."""

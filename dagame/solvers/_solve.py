@@ -341,7 +341,8 @@ def _assembled(
     log_nu = pick(lost, inner.log_reference, result.log_policy)
     log_nu = xp.reshape(log_nu, (*batch, *inner.log_reference.shape[-2:]))
     log_pi = _lifted(game, log_nu)
-    record = np.asarray(result.values) + to_numpy(_left_out(game, inner))
+    rounds = np.reshape(np.asarray(result.values), (len(result.values), len(result.statuses)))
+    record = rounds + to_numpy(_left_out(game, inner))
     values = game.beta * np.reshape(record, (len(result.values), *batch))
     gaps = game.beta * np.reshape(np.asarray(result.gaps), (len(result.gaps), *batch))
     return Solution(
