@@ -48,7 +48,8 @@ def main() -> None:
     checked = np.array([c for c, _ in costs.values()])
     plain = np.array([c for _, c in costs.values()])
     print(
-        f"4 x 50: {np.median(checked):.2f} ms of processor time with the check, {np.median(plain):.2f} without (median)"
+        f"4 x 50: {np.median(checked):.2f} ms of processor time with the check, "
+        f"{np.median(plain):.2f} without (medians)"
     )
     worst = max(costs, key=lambda name: costs[name][0])
     print(f"dearest: {worst}, {costs[worst][0]:.2f} ms")
