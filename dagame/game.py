@@ -73,7 +73,7 @@ class AlignmentGame(DistributionalGame):
         answers: answer of each trace, integers (traces,) or (m, traces); an `AnswerMap`; or a
             row-stochastic channel (traces, n).
         check: whether an objective from outside the package is tried: is `reward` the gradient of
-            `value`, are batches, shapes and stated facts right? About 4 ms, once per object and
+            `value`, are batches, shapes and stated facts right? About 5 ms, once per object and
             numbers of contexts and answers; certificates say what was checked, or that nothing was.
 
     Raises:
