@@ -4,8 +4,8 @@
 
 Classes of three (rare completions: one) contexts whose answers and gains are known. "before": both ends from
 the classes' own noise, normal log-ratios assumed (`dagame.lm.gap.intervals`); "after": what
-`dagame.lm.certificate_from_samples` returns. Regimes: a policy with completions of probability e and log-ratio d
-that are otherwise the reference's; normal log-ratios of a standard deviation; the reference itself and half
+`dagame.lm.certificate_from_samples` returns. Regimes: a policy with completions of probability e and
+log-ratio d, otherwise the reference; normal log-ratios of a standard deviation; the reference itself and half
 way to the equilibrium under coherence. Upper ends at 95%: the share of replicates whose end is at least the
 true gain, those refused (with the samples it would take), and the median width above the gain where given.
 """
@@ -112,7 +112,8 @@ def measure(name: str, draw: Any, how: tuple[Any, ...], phi: Any, beta: float, c
     """One row of the table."""
     classes, size = how[-2:]
     old, new, low, refused, needed, gain = [], [], [], 0, 0, 0.0
-    for ours, theirs, gain in replicates(draw, how, count if classes == 1 else count // 4):
+    for ours, theirs, true in replicates(draw, how, count if classes == 1 else count // 4):
+        gain = true
         found = certificate_from_samples(pl.DataFrame(ours), pl.DataFrame(theirs), phi, beta)
         old.append(before(ours, theirs, phi, beta))
         needed = found.samples_needed

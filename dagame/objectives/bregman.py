@@ -81,8 +81,9 @@ class BregmanCoherence(Objective):
     """Phi(nu) = -strength * sum_z (sum_x w_x phi(nu_x) - phi(q)), the Jensen gap of phi; q the mean.
 
     The mean is the best consensus for every Bregman divergence, and Phi is minus the least
-    sum_x w_x B_phi(nu_x, q). Reward -strength (phi'(nu_x) - phi'(q)). Jointly concave iff 1/phi'' is
-    concave (Burbea-Rao; theory, section 10): checked on a grid of [1e-6, 1], `NotConcave` otherwise.
+    sum_x w_x B_phi(nu_x, q). Reward -strength (phi'(nu_x) - phi'(q)). Jointly concave if 1/phi'' is
+    concave (Burbea-Rao; for powers also only if, with three answers or more; theory, section 10): checked on
+    a grid of [1e-6, 1], `NotConcave` otherwise.
 
     Args:
         generator: an order t (phi'' = p^{t-2}, t in [1, 2]; 1 is arithmetic coherence, 2 half the
@@ -134,9 +135,9 @@ class BregmanCoherence(Objective):
         noise = 8e-16 * inverse[1:-1] * (1 / step[1:] + 1 / step[:-1])
         if (np.diff(slopes) > 1e-7 * size + noise).any():
             raise NotConcave(
-                f"1/phi'' is not concave for the generator {self.generator.name}, so its Jensen gap "
-                "is not jointly convex (Burbea-Rao) and the theorems do not apply; for powers take "
-                "an order in [1, 2]."
+                f"1/phi'' is not concave for the generator {self.generator.name}, so that its "
+                "Jensen gap is not proved jointly convex (Burbea-Rao) and no theorem applies; for powers "
+                "take an order in [1, 2]."
             )
 
     @property
