@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -22,24 +21,12 @@ from .arrays import (
     namespace,
     to_numpy,
 )
-from .distributional import DistributionalGame
 from .errors import InvalidDistribution, InvalidGame
+from .game_forms import GameForms
 from .objectives.base import Objective, pairing, weighted
 from .objectives.checked import checked_terms, conditions_of
 from .objectives.conditions import Condition
 from .simplex import check_distribution, check_scale, check_weights, log_kl
-
-_CACHED = (
-    "log_reference_answers",
-    "support",
-    "answer_support",
-    "forbidden",
-    "transfer",
-    "open_traces",
-    "smoothness",
-    "unit",
-    "_full_support",
-)
 
 
 class Evaluation(NamedTuple):
@@ -56,7 +43,7 @@ class Evaluation(NamedTuple):
     gap: Array
 
 
-class AlignmentGame(DistributionalGame):
+class AlignmentGame(GameForms):
     """A distributional alignment game on tables (theory, sections 1 and 2).
 
     J(pi) = Phi(nu(pi)) - beta * sum_x w_x KL(pi_x || pi0_x), played as
@@ -384,89 +371,3 @@ class AlignmentGame(DistributionalGame):
         residual = xp.where(self.answer_support, log_q - self.log_reference_answers, 0.0)
         phi = self.unit.objective
         return phi.multipliers(log_q, self.weights, residual, self.answer_support)
-
-    # -- the same game in another form ------------------------------------------------------------
-
-    def on_answers(self) -> AlignmentGame:
-        """The game whose traces are the answers (T3: same optimum); deterministic maps only."""
-        if self.answer_map.kind == "identity":
-            return self
-        self.answer_map.require_deterministic("the game on answers")
-        return self._changed(
-            log_reference=self.log_reference_answers, answer_map=AnswerMap.identity(self.n)
-        )
-
-    def flat(self) -> AlignmentGame:
-        """The game with one leading batch dimension."""
-        lead = self.batch_shape
-        if len(lead) == 1:
-            return self
-        xp, w = namespace(self.log_reference), self.weights
-        shape = (math.prod(lead), *self.log_reference.shape[-2:])
-        return self._changed(
-            log_reference=xp.reshape(self.log_reference, shape),
-            objective=self.objective.flat(lead),
-            answer_map=self.answer_map.flat(lead),
-            weights=w if w.ndim == 1 else xp.reshape(w, (-1, self.contexts)),
-        )
-
-    def rows(self, index: Array) -> AlignmentGame:
-        """The games `index` of a flat batch."""
-        xp, w = namespace(self.log_reference), self.weights
-        return self._changed(
-            log_reference=xp.take(self.log_reference, index, axis=0),
-            objective=self.objective.rows(index),
-            answer_map=self.answer_map.rows(index),
-            weights=w if w.ndim == 1 else xp.take(w, index, axis=0),
-        )
-
-    def without(self, forbidden: Array) -> AlignmentGame:
-        """The game without some of its answers (*batch, m, n), bool; identity maps only.
-
-        A context that loses all keeps its reference, as no policy is finite there.
-        """
-        xp = namespace(self.log_reference)
-        kept = xp.where(forbidden, LOG_ZERO, self.log_reference)
-        empty = xp.max(kept, axis=-1, keepdims=True) < LOG_ZERO / 2
-        kept = xp.where(empty, self.log_reference, kept)
-        kept = xp.where(kept > LOG_ZERO / 2, log_normalise(kept), LOG_ZERO)
-        return self._changed(log_reference=kept)
-
-    def with_objective(self, objective: Objective, beta: float | None = None) -> AlignmentGame:
-        """The same reference and weights with another objective (and beta)."""
-        beta = self.beta if beta is None else beta
-        changed = self._changed(
-            objective=objective.bind(self.log_reference),
-            beta=check_scale(beta, objective.magnitude, self.log_reference),
-        )
-        changed._check_objective(objective)
-        return changed
-
-    def in_float64(self) -> AlignmentGame:
-        """The game in double precision, reference and weights of sum 1 to its rounding."""
-        xp = namespace(self.log_reference)
-        if self.log_reference.dtype == xp.float64:
-            return self
-        reference, weights = float64(self.log_reference), float64(self.weights)
-        return self._changed(
-            log_reference=self._masked(log_normalise(reference)),
-            weights=weights / xp.sum(weights, axis=-1, keepdims=True),
-            objective=self.objective.bind(reference),
-            answer_map=self.answer_map.bind(reference),
-        )
-
-    def detached(self, objective: Objective) -> AlignmentGame:
-        """The game of torch tensors out of their autograd graph, with `objective` out of its own."""
-        return self._changed(
-            log_reference=self.log_reference.detach(),
-            weights=self.weights.detach(),
-            objective=objective,
-        )
-
-    def _changed(self, **fields: Any) -> AlignmentGame:
-        changed = copy.copy(self)
-        state = vars(changed)
-        for name in _CACHED:
-            state.pop(name, None)
-        state.update(fields)
-        return changed

@@ -23,6 +23,7 @@ LAYERS = [
     "answer_map",
     "objectives",
     "distributional",
+    "game_forms",
     "game",
     "attainable",
     "certificate",
