@@ -13,8 +13,9 @@ from ..barrier import barrier_minimise
 from ..errors import Infeasible, InvalidGame, InvalidObjective
 from ..scalar import increasing_root
 from ..simplex import log_kl
-from .base import DualForm, Objective, check_strength, fit_oracle, pairing, sunk, weighted
+from .base import DualForm, Objective, check_strength, pairing, sunk, weighted
 from .dual import dual_log_policy, solve_dual
+from .fit import fit_oracle
 from .projection import Program, compiled, compiled_on, project
 from .sets import ConstraintSet, Groups, Parity, Polytope, Restricted, Rows, clashing
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..arrays import Array, like, namespace
 from ..barrier import barrier_minimise
-from .base import DualForm, Objective, as_table, check_strength, fit_oracle, largest, weighted
+from .base import DualForm, Objective, as_table, check_strength, largest, weighted
+from .fit import fit_oracle
 
 
 @dataclass(frozen=True, eq=False)

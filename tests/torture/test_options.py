@@ -173,7 +173,7 @@ def test_errors_cannot_steer_the_terminal_either(tmp_path):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     for arguments in (
         ("solve", str(path), "--class", "\x1b[31mq"),
-        ("solve", str(path), "--class", "q"),
+        ("solve", str(path), "--class", "q", "--extract", "boxed"),
         ("solve", f"{tmp_path}/\x1b[31m\u202e\nx.jsonl", "--class", "q"),
         ("solve", str(path), "--class", "q", "--objective", "\x1b[31m"),
         ("finetune", f"{tmp_path}/\x1b[31m.yaml"),

@@ -234,6 +234,8 @@ PRESETS: dict[str, Preset] = {
             ("**Final Answer:**\n\n42", "42"),
             ("<answer>\n3 cm\n</answer>", "3 cm"),
             ("The answer to the question is 3.5.", "3.5"),
+            ("answer = (today - 3).strftime(fmt)", None),
+            ("answer = date.strftime(fmt)", None),
             ("I give up.", None),
         ),
     ),

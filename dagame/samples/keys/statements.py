@@ -15,6 +15,8 @@ STATEMENT = rf"(?is:<answer>.{{1,2000}}?</answer>)|(?i:{_SAID})[\s*_{_COLON}]*[^
 """A pattern of the linear-time engine."""
 
 _MARKER = re.compile(rf"<answer>|{_SAID}", re.IGNORECASE)
+_CODE = re.compile(r"[A-Za-z_]\w*[(\[]|\)\.[a-z]|[A-Za-z]\.[a-z_]+\b|^\s*[A-Za-z]\w*_\w+")
+"""What a program assigns: a call, an attribute, an index, a name with an underscore."""
 _STOP = re.compile(r"[.!?\u3002\uff01\uff1f](?=[\"'\u201d\u2019)\]*_]*(?:\s|$))")
 _ABBREVIATION = re.compile(
     r"(?:\b(?:mr|mrs|ms|dr|st|vs|jr|sr|mt|ft|fig|prof|gen|rep|sen|inc|ltd|co|approx|ca|cf|eq)"
@@ -34,6 +36,8 @@ def stated(candidate: str) -> str | None:
     text = candidate[marker.end() :]
     if marker[0].lower() == "<answer>":
         return bare(re.sub(r"(?i)</answer>\s*$", "", text)) or None
+    if marker[0].endswith("=") and _CODE.search(text):
+        return None
     return bare(sentence(text.lstrip(f" \t\n*_{_COLON}"))) or None
 
 
