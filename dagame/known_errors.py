@@ -6,6 +6,7 @@ provokes each real one, at the oldest and the newest versions too, so that a tex
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from json import JSONDecodeError
@@ -40,13 +41,16 @@ def refused_by_the_system(error: BaseException) -> str | None:
 def damaged(error: BaseException) -> bool:
     """Whether a file of a checkpoint is cut off, or holds more than tensors.
 
-    torch's archive reader raises a RuntimeError; of the class of its refusal to load more than
+    torch's archive reader raises a RuntimeError, or seeks before the start of a file that was cut off,
+    which is the system's EINVAL; of the class of its refusal to load more than
     tensors the name is compared, as this package imports no pickle.
     """
     from safetensors import SafetensorError
 
     if isinstance(error, JSONDecodeError | SafetensorError):
         return True
+    if isinstance(error, OSError):
+        return error.errno == errno.EINVAL
     return type(error).__name__ == "UnpicklingError" or "PytorchStreamReader" in str(error)
 
 
