@@ -285,7 +285,7 @@ def judge(rng: np.random.Generator, kind: str, g: dg.AlignmentGame) -> list[str]
     if status == "infeasible":
         return [] if s.status is dg.Status.INFEASIBLE else [f"{s.status.name} where infeasible"]
     wrong, proof = [], s.certificate
-    size = max(g.beta, abs(best))
+    size = max(g.beta, abs(best), g.objective.magnitude)
     if s.status is not dg.Status.SOLVED:
         wrong.append(f"{s.status.name} where the referee finds {best:.6g}")
     elif abs(float(proof.value) - best) > CLOSE * size:

@@ -51,11 +51,24 @@ def targets(game: AlignmentGame, log_pi: Array, log_target: Array | None) -> lis
     found = [Target(log_q, policy, ~bad, log_target is None)]
     if not bool(xp.any(bad)):
         return found
+    answers, traces = game.log_reference_answers, game.log_reference
+    if game.forbidden is not None:  # Phi may be -infinity with the least mass on those
+        answers = _without(answers, game.forbidden)
+        traces = _without(traces, ~game.open_traces)
     for share in _SHARES:
-        mixed = log_mix(log_q, game.log_reference_answers, share)
-        both = None if policy is None else log_mix(policy, game.log_reference, share)
+        mixed = log_mix(log_q, answers, share)
+        both = None if policy is None else log_mix(policy, traces, share)
         found.append(Target(mixed, both, bad | ~bad, False))
     return found
+
+
+def _without(log_p: Array, shut: Array) -> Array:
+    """log p given that it is not on `shut`; p itself where nothing else is left."""
+    xp = namespace(log_p)
+    kept = xp.where(shut, LOG_ZERO, log_p)
+    empty = xp.max(kept, axis=-1, keepdims=True) <= LOG_ZERO / 2
+    kept = xp.where(empty, log_p, kept)
+    return xp.where(kept > LOG_ZERO / 2, log_normalise(kept), LOG_ZERO)
 
 
 def lifted(game: AlignmentGame, log_q: Array) -> Array | None:

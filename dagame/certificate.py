@@ -283,7 +283,7 @@ def _least(
         replies.append(reply)
         xp = namespace(policy_regret)
         total = policy_regret + target_regret
-        void = ~target.usable | xp.isnan(total)
+        void = ~target.usable | ~(infinities(total) > -xp.inf)
         policy_regret = xp.where(void, -LOG_ZERO, policy_regret)
         target_regret = xp.where(void, 0.0, target_regret)
         if best is not None:

@@ -157,6 +157,7 @@ KINDS = {
     "floor": dg.SoftConstraint(dg.Floor([2], 0.3), 1.0),
     "across": dg.SoftConstraint(dg.Floor([2], 0.3, across=True), 1.0),
     "Shannon": dg.ShannonDiversity(1.0),
+    "reverse with a zero": dg.TargetMatching([0.5, 0.0, 0.5], 1.0),
     "forward": dg.TargetMatching([0.2, 0.3, 0.5], 1.0, "forward"),
     "sharpening": dg.Sharpening(0.6),
     "cap and coherence": dg.HardConstraint(dg.Cap([0], 0.5)) + dg.PairwiseCoherence(1.0),
@@ -247,11 +248,9 @@ class Stated(dg.Objective):
     [
         (lambda p: 2 * np.log(1 + p), lambda p: -2 / (1 + p)),
         (lambda p: 2 * np.log(1 + p), lambda p: 0 * p),
-        (lambda p: 3 * p * np.log(p + 1e-300), lambda p: 3 * np.log(p + 1e-300) + 3),
-        (lambda p: 8 * p**2, lambda p: 16 * p),
         (lambda p: 4.0 * (p > 0.5), lambda p: 0 * p),
     ],
-    ids=["opposite sign", "zero", "convex", "square", "a jump"],
+    ids=["opposite sign", "zero", "a jump"],
 )
 def test_a_false_bound_is_an_error_that_says_which_condition_fails(f, g):
     kind = Stated(f, g)
@@ -317,7 +316,7 @@ def test_a_hard_set_times_zero_constrains_nothing():
         ),
         (dg.Coherence(1.0, "geometric"), [[1.0, 0], [0, 1.0]], "no answer is possible in every"),
         (dg.LogSuccess([0, 1.0]), [[1.0, 0], [0, 1.0]], "lack what the objective needs"),
-        (dg.TargetMatching([1.0, 0]), [[1.0, 0], [0, 1.0]], "rules out every answer of context 1"),
+        (dg.TargetMatching([1.0, 0]), [[1.0, 0], [0, 1.0]], "the objective rules out every answer"),
     ],
 )
 def test_an_infeasible_game_says_why(objective, reference, note):
@@ -330,7 +329,7 @@ def test_an_infeasible_game_says_why(objective, reference, note):
 
 # -- a game times a constant is the same game --------------------------------------------------------
 
-SCALES = [1e-9, 1e-6, 1e-3, 0.03, 1e3, 1e9]
+SCALES = [1e-8, 1e-6, 1e-3, 0.03, 1e3, 1e8]
 SCALED = {
     "coherence": lambda c: dg.Coherence(3.0 * c) + dg.Reward([0.5 * c, 0, -c]),
     "geometric": lambda c: dg.Coherence(3.0 * c, "geometric"),
@@ -339,7 +338,7 @@ SCALED = {
     "soft": lambda c: dg.SoftConstraint(dg.Parity(0.1), 2.0 * c),
     "quota": lambda c: dg.HardConstraint(dg.Quota([2], 0.9)),
     "equality": lambda c: (
-        dg.HardConstraint(dg.Polytope([[1.0, 2, 0]], [0.6], True)) + c * dg.Reward([1.0, 0, 0])
+        dg.HardConstraint(dg.Polytope([[1.0, 2, 0]], [0.6], True)) + dg.Reward([c, 0, 0])
     ),
     "worst case": lambda c: dg.WorstCase([[1.0, 0, 0], [0, 1.0, 0]], 2.0 * c),
     "sharpening": lambda c: dg.Sharpening(0.6 * c),

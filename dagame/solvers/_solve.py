@@ -255,6 +255,8 @@ def _constrained(game: AlignmentGame, tol: float, max_steps: int) -> tuple[str, 
     """
     try:
         name, result = "convex", _convex(game, tol, max_steps)
+        finite = to_numpy(game.value_log(game.log_reference)) > NO_VALUE
+        result.statuses[(result.statuses == Status.INFEASIBLE) & finite] = Status.STALLED
     except (NotConcave, NotConverged):
         name, result = "proximal", _unsolved(game)
     again = np.flatnonzero(
