@@ -83,11 +83,11 @@ REGIMES: list[tuple[str, Any, tuple[Any, ...], dg.Objective, float]] = [
       for e, d, k in ((0.02, 40, 16), (0.005, 40, 64), (0.05, 20, 8), (0.05, 20, 16), (0.02, 20, 16),
                       (0.02, 40, 8), (0.02, 40, 256), (0.02, 40, 1024))),
     *((f"rare: e {e:g}, d {d}", rare, (e, d, c, k), SHANNON, BETA)
-      for e, d in ((0.02, 40), (0.005, 40), (0.05, 20)) for c, k in ((80, 8), (40, 16))),
+      for e, d in ((0.02, 40), (0.005, 40), (0.05, 20)) for c, k in ((96, 8), (48, 16))),
     *((f"normal, sd {s}", normal, (s, c, k), SHANNON, BETA)
-      for s in (1, 2, 4) for c, k in ((1, 64), (40, 16))),
+      for s in (1, 2, 4) for c, k in ((1, 64), (48, 16))),
     *((f"coherence, way {w}", coherent, (w, c, k), COHERENCE, 0.2)
-      for w in (0.0, 0.5, 1.0) for c, k in ((30, 8), (30, 16), (1, 64))),
+      for w in (0.0, 0.5, 1.0) for c, k in ((32, 8), (32, 16), (1, 64))),
 ]  # fmt: skip
 
 

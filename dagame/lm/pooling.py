@@ -72,7 +72,7 @@ def tail_notes(tail: Tail, light: float, confidence: float) -> tuple[str, ...]:
         each = -(-tail.needed // tail.contexts)
         notes.append(
             f"no upper end: {tail.samples:,} samples of the policy miss completions of total probability "
-            f"{RARE:g}, which may carry the KL, more often than {1 - confidence:.2g}; draw "
+            f"{RARE:g}, which may carry the KL, more often than {(1 - confidence) / 2:.2g}; draw "
             f"{tail.needed:,} in all ({each:,} per context) or state largest_log_ratio (without such a tail "
             f"it is {light:.4g})"
         )

@@ -4,8 +4,8 @@ The KL of a policy is the mean of log(pi/pi0) over its own samples, which nothin
 completion of probability e with log-ratio d adds e d, and n samples miss it with probability (1 - e)^n.
 No interval from n samples alone covers that, however few or even they look. Hence
 
-* samples of all classes are pooled: with n >= log(1/risk) / `RARE` of them, completions of total
-  probability `RARE` are missed with probability `risk` at most; with fewer there is no upper end;
+* samples of all classes are pooled: with n >= log(2/risk) / `RARE` of them, completions of total
+  probability `RARE` are missed with probability `risk`/2 at most; with fewer there is no upper end;
 * a log-ratio is in the tail if it exceeds its context's median by more than 6 (pooled) robust standard
   deviations and 1 nat. Their number T is Poisson: up to U(T), the exact limit, may have been due,
   so that (U(T) - T) / n times the largest excess of the pool is added to the KL;
@@ -82,7 +82,7 @@ def pooled_tail(
         top = max(top, largest - float(median.min()), 0.0)
     return Tail(
         len(log_ratio),
-        math.ceil(math.log(1 / risk) / RARE),
+        math.ceil(math.log(2 / risk) / RARE),
         np.bincount(owner[far], minlength=classes),
         shares / np.maximum(contexts, 1),
         top,
