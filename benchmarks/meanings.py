@@ -2,10 +2,10 @@
 
 python benchmarks/meanings.py [--pairs 20000] [--values 400] [--seed 0]
 
-"formulas": pairs of formulas, quantities, intervals, sets, tuples, equations, matrices and names, each pair
-one meaning or two, through the key of `math`; "in sentences" through its finder too. "numbers": every
-spelling of random numbers in sentences through `last-number` and `gsm8k`, each to be the number that was written.
-"parts": texts of which a number is only a part, all against all.
+"formulas": pairs of formulas, quantities, intervals, sets, tuples, equations, matrices and names, each
+pair one meaning or two, through the key of `math`; "in sentences" through its finder too. "numbers":
+every spelling of random numbers in sentences through `last-number` and `gsm8k`, each to be the number
+that was written. "parts": texts of which a number is only a part, all against all.
 """
 
 from __future__ import annotations
