@@ -27,6 +27,7 @@ import dagame as dg
 
 OUT = RESULTS / "zeros.json"
 CLOSE = 2e-5
+_TIGHT = {"CLARABEL": {"tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-10}}
 
 
 # -- random games ------------------------------------------------------------------------------------
@@ -226,7 +227,7 @@ def by_cvxpy(g: dg.AlignmentGame) -> tuple[str, float]:
         if solver not in cp.installed_solvers():
             continue
         try:
-            problem.solve(solver=solver)
+            problem.solve(solver=solver, **_TIGHT.get(solver, {}))
         except (cp.SolverError, ValueError):
             continue
         if problem.status == "infeasible":

@@ -316,7 +316,11 @@ def test_a_hard_set_times_zero_constrains_nothing():
         ),
         (dg.Coherence(1.0, "geometric"), [[1.0, 0], [0, 1.0]], "no answer is possible in every"),
         (dg.LogSuccess([0, 1.0]), [[1.0, 0], [0, 1.0]], "lack what the objective needs"),
-        (dg.TargetMatching([1.0, 0]), [[1.0, 0], [0, 1.0]], "the objective rules out every answer"),
+        (
+            dg.TargetMatching([1.0, 0]),
+            [[1.0, 0], [0, 1.0]],
+            "context 1 has only answers that the objective rules out",
+        ),
     ],
 )
 def test_an_infeasible_game_says_why(objective, reference, note):
