@@ -27,7 +27,7 @@ import dagame as dg
 
 OUT = RESULTS / "zeros.json"
 CLOSE = 2e-5
-_TIGHT = {"CLARABEL": {"tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-10}}
+_TIGHT = {"tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-10}
 
 
 # -- random games ------------------------------------------------------------------------------------
@@ -227,11 +227,11 @@ def by_cvxpy(g: dg.AlignmentGame) -> tuple[str, float]:
         for x in range(len(r))
     )
     problem: Any = cp.Problem(cp.Maximize(phi + cost), extra)
-    for solver in ("CLARABEL", "ECOS", "SCS"):
+    for solver, options in (("CLARABEL", _TIGHT), ("CLARABEL", {}), ("ECOS", {}), ("SCS", {})):
         if solver not in cp.installed_solvers():
             continue
         try:
-            problem.solve(solver=solver, **_TIGHT.get(solver, {}))
+            problem.solve(solver=solver, **options)
         except (cp.SolverError, ValueError):
             continue
         if problem.status == "infeasible":
