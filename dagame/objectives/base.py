@@ -89,6 +89,11 @@ class Objective:
         return type(self).__module__.partition(".")[0] != __name__.partition(".")[0]
 
     @property
+    def concavity_known(self) -> str:
+        """How it is known whether Phi is concave where `concave` is None; "" for not at all."""
+        return ""
+
+    @property
     def magnitude(self) -> float:
         """Size of the rewards where no probability is small: the strength, or the largest |r|."""
         strength = getattr(self, "strength", 1.0)

@@ -53,7 +53,9 @@ def conditions_of(
     own = [(f, o, seen) for f, o, seen in parts if o.own]
     said = [of_gradient(type(o).__name__, seen) for _, o, seen in own]
     if not own:
-        return (of_concavity("", objective.concave, mu, False, None),)
+        unproved = {o.concavity_known for _, o, _ in parts if o.concave is None}
+        known = unproved.pop() if len(unproved) == 1 and mu >= 0 else ""
+        return (of_concavity("", objective.concave, mu, False, None, known),)
     for factor, part, seen in own:
         name = type(part).__name__
         if factor < 0:

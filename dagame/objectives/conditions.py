@@ -49,15 +49,25 @@ def of_gradient(name: str, found: Checked | None) -> Condition:
 
 
 def of_concavity(
-    name: str, concave: bool | None, mu: float, own: bool, found: Checked | None
+    name: str,
+    concave: bool | None,
+    mu: float,
+    own: bool,
+    found: Checked | None,
+    known: str = "",
 ) -> Condition:
-    """Whether a term is concave, or how far from it (mu); `name` is "" for the whole objective."""
+    """Whether a term is concave, or how far from it (mu); `name` is "" for the whole objective.
+
+    `known` says how it is known where nothing proves it, such as "on the points tried".
+    """
     at = f"{name}: " if name else ""
     if concave is None and mu >= 0:
         if found is not None and found.convex:
             said = f"not stated, and refuted: {found.convex}"
             return Condition(f"{at}concave: {said}", f"{CONCAVE}, which a chord refutes")
         held = found is not None and found.chords
+        if known:
+            return Condition(f"{at}concave: {known}", CONCAVE)
         seen = f"no violation on {found.chords} chords" if found and held else "not checked"
         return Condition(f"{at}concave: not stated, {seen}", CONCAVE)
     fact = "concave" if concave else f"curvature mu = {mu:.4g} (T6)"

@@ -99,16 +99,11 @@ def solve(
     except NotConcave as error:  # in the units of the game that was asked for
         raise (error if game.provable else not_provable(game)) from None
     solution = _assembled(game, inner, name, result, time.perf_counter() - started)
-    if any(_from_outside(part) for _, part in game.objective.terms()) and game.provable:
+    if any(part.own for _, part in game.objective.terms()) and game.provable:
         _ = solution.certificate  # confronts the bound with what is known to be attained
     if throw:
         _raise_unless_solved(solution, tol)
     return solution
-
-
-def _from_outside(objective: Objective) -> bool:
-    """Whether its formulas are a user's, so that no proof of this package covers them."""
-    return type(objective).__module__.partition(".")[0] != __name__.partition(".")[0]
 
 
 def _inner(game: AlignmentGame) -> AlignmentGame:
