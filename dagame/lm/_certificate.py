@@ -103,7 +103,7 @@ def certificate(
     extract: str | Callable[[str], str | None],
     max_new_tokens: int,
     class_ids: Sequence[Any] | None = None,
-    canonical: str = "exact",
+    canonical: str = "auto",
     truncated: str = "no-answer",
     reference_samples: int | None = None,
     smoothing: float = 0.5,

@@ -75,7 +75,7 @@ def evaluate(
     samples: int = 16,
     max_new_tokens: int,
     extract: str | Callable[[str], str | None],
-    canonical: str = "exact",
+    canonical: str = "auto",
     truncated: str = "no-answer",
     reference: PreTrainedModel | Any | None = None,
     seed: int = 0,

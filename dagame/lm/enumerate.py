@@ -85,7 +85,7 @@ def trace_game(
     *,
     beta: float,
     extract: str | Callable[[str], str | None],
-    canonical: str = "exact",
+    canonical: str = "auto",
     truncated: str = "no-answer",
 ) -> tuple[AlignmentGame, list[str | None]]:
     """The exact game of one class: its prompts as contexts, all completions as traces.

@@ -55,7 +55,7 @@ class AnswerSection:
     """How answers are read from completions: see `AnswerReader`, `group_rewards` and `GroupReward`."""
 
     extract: str = "boxed"
-    canonical: str = "exact"
+    canonical: str = "auto"
     no_answer: str = "lowest"
     truncated: str = "no-answer"
 

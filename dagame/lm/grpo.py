@@ -26,7 +26,7 @@ def coherence_grpo(
     beta: float = 0.1,
     kl: str = "reward",
     extract: str | Callable[[str], str | None] = "boxed",
-    canonical: str = "exact",
+    canonical: str = "auto",
     truncated: str = "no-answer",
     tokenizer: Any = None,
     reference: PreTrainedModel | str | None = None,

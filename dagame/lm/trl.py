@@ -87,7 +87,7 @@ class GroupReward(TrainerCallback, ExportableState):
         kl: str = "loss",
         group_size: int = 8,
         extract: str | Callable[[str], str | None] = "boxed",
-        canonical: str = "exact",
+        canonical: str = "auto",
         no_answer: str = "lowest",
         truncated: str = "no-answer",
         answer_column: str = "answer",

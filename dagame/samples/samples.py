@@ -114,7 +114,7 @@ class Samples(Shown):
 
         if answer is not None and extract == "auto":
             extract = "answer"  # the canonical form of plain answers; nothing else is looked for
-        reader = AnswerReader(extract, canonical, thinking=thinking)
+        reader = AnswerReader(extract, canonical, thinking=thinking, settle=True)
         if abstain is not None:
             check_pattern(abstain, "abstain pattern")
         if truncated not in ("no-answer", "read"):

@@ -39,7 +39,7 @@ def test_the_page_of_presets_is_current():
     ],
 )
 def test_auto_takes_the_first_preset_that_reads_four_fifths(completions, name, read):
-    reader = AnswerReader("auto").settled(pl.Series(completions))
+    reader = AnswerReader("auto", settle=True).settled(pl.Series(completions))
     assert reader.extract == name
     assert reader.canonical == PRESETS[name].canonical
     assert reader.tried[name] == read
@@ -47,8 +47,8 @@ def test_auto_takes_the_first_preset_that_reads_four_fifths(completions, name, r
 
 
 def test_auto_is_no_preset_of_a_single_call():
-    with pytest.raises(ExtractionError, match="settled on the completions"):
-        AnswerReader("auto")(["5"])
+    with pytest.raises(ExtractionError, match="chooses on the completions of a file"):
+        AnswerReader("auto")
 
 
 @pytest.mark.parametrize(

@@ -52,13 +52,14 @@ class AnswerReader:
         extract: a preset of `presets.PRESETS`, "math", a pattern (group 1 of its last match) or a
             function of one completion. Patterns run in linear time and "math" in processes that are
             killed after `row_seconds` on one completion; a function of the caller's cannot be
-            interrupted, but what it raises counts as no answer, with one warning. "auto" must be
-            settled on a column of completions first (`settled`).
+            interrupted, but what it raises counts as no answer, with one warning. "auto" needs a
+            column of completions to choose on (`settled`), so it takes `settle=True`.
         canonical: what makes two answers equal, see `make_canonicaliser`; "auto" is the form that
             suits the preset: boxed, math: math; numbers, answer: number; choice: exact. Patterns and
             functions: exact.
         thinking: "drop" (reasoning between tags is no answer, see `without_thinking`) or "keep".
         row_seconds: for one completion in a worker process.
+        settle: `settled` will be called before anything is read.
 
     Raises:
         ExtractionError: a pattern or a name that cannot be used.
@@ -71,8 +72,14 @@ class AnswerReader:
         *,
         thinking: str = "drop",
         row_seconds: float = 5.0,
+        settle: bool = False,
     ) -> None:
         """See the class."""
+        if extract == "auto" and not settle:
+            raise ExtractionError(
+                "extract='auto' chooses on the completions of a file; name the preset here: "
+                f"{', '.join(TRIED)}, math."
+            )
         if thinking not in ("drop", "keep"):
             raise ExtractionError(f"thinking is {thinking!r}; choose 'drop' or 'keep'.")
         self.extract, self.thinking, self.row_seconds = extract, thinking, row_seconds
@@ -123,11 +130,7 @@ class AnswerReader:
         """What is read in a column of texts; where `truncated` is true there is no answer."""
         import polars as pl
 
-        if self._extract is None:
-            raise ExtractionError(
-                "extract='auto' is settled on the completions of a file; name the preset here: "
-                f"{', '.join(TRIED)}, ..."
-            )
+        assert self._extract is not None, "settled() comes first"
         found: Extraction = self._extract(self._thought(texts))
         answers = found.answers.alias("answer")
         if truncated is not None:
