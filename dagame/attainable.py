@@ -80,11 +80,14 @@ def lifted(game: AlignmentGame, log_q: Array) -> Array | None:
     return game._masked(game.answer_map.lift(game.log_reference, ratio))
 
 
-def confront(game: AlignmentGame, bound: Array, policies: list[Array]) -> None:
+def confront(
+    game: AlignmentGame, bound: Array, policies: list[Array], single: bool = False
+) -> None:
     """Compare an upper bound (*batch,) of J* with J of policies that the theory knows nothing special of.
 
     These are the reference, its powers 1/4, 4 and 64, and the log-policies given: best responses to the
-    rewards that made the bound. Policies outside a hard set have no finite J and do not count.
+    rewards that made the bound. Policies outside a hard set have no finite J and do not count. `single`:
+    the game was given in single precision.
 
     Raises:
         FalseCertificate: one of them is better than the bound by more than rounding error.
@@ -96,13 +99,14 @@ def confront(game: AlignmentGame, bound: Array, policies: list[Array]) -> None:
         log_nu = game.answer_map.log_push_forward(log_pi)
         value = game._value(log_pi, log_nu)
         off = game.objective.violation(log_nu, game.weights) + 0 * value
-        refute(game, bound, xp.where(off == 0, value, -xp.inf))
+        refute(game, bound, xp.where(off == 0, value, -xp.inf), single)
 
 
-def refute(game: AlignmentGame, bound: Array, value: Array) -> None:
+def refute(game: AlignmentGame, bound: Array, value: Array, single: bool = False) -> None:
     """Raise `FalseCertificate` where a value that some policy attains is above the bound of J*."""
     reached, most, xp = to_numpy(value), to_numpy(bound), namespace(game.log_reference)
-    rounding = _ROUNDING if game.log_reference.dtype == xp.float64 else _ROUNDING_SINGLE
+    single = single or game.log_reference.dtype != xp.float64
+    rounding = _ROUNDING_SINGLE if single else _ROUNDING
     with np.errstate(invalid="ignore"):
         size = game.beta + game.objective.magnitude + np.abs(reached) + np.abs(most)
         false = np.isfinite(reached) & (reached > most + rounding * size)

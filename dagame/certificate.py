@@ -151,9 +151,10 @@ def certify_log(
     multipliers: Array | None = None,
 ) -> Certificate:
     """`certify` on log-probabilities, for policies with masses below 1e-308."""
-    single, game = game.log_reference.dtype, game.in_float64()
+    given, game = game, game.in_float64()
+    single = game.log_reference.dtype != given.log_reference.dtype
     log_pi = float64(log_policy)
-    if game.log_reference.dtype != single:  # of sum 1 to the precision of the certificate
+    if single:  # of sum 1 to the precision of the certificate
         log_pi = game._masked(log_normalise(log_pi))
     violation, log_pi = _projected(game, log_pi)
     if not game.provable:
@@ -166,7 +167,7 @@ def certify_log(
     gap = xp.where(value > LOG_ZERO / 2e10, policy_regret + target_regret, -LOG_ZERO)
     distance = gap / game.free_beta
     upper_bound = infinities(xp.where(gap < 1e20, value + gap, gap))
-    confront(game, upper_bound, replies)
+    confront(game, upper_bound, replies, single)
     return Certificate(
         value=infinities(value),
         upper_bound=upper_bound,

@@ -141,7 +141,7 @@ def test_coherence_over_many_strengths(strength, m, rng):
 def test_auto_decides_as_documented(rng):
     def chosen(objective, **options):
         game = random_game(rng, contexts=2, answers=4, floor=1e-3, objective=objective, **options)
-        return dg.solve(game, throw=False).method
+        return dg.solve(game, throw=False).method.partition("+")[0]
 
     assert chosen(dg.ShannonDiversity()) == "closed_form"
     assert chosen(dg.GiniDiversity()) == "closed_form"
@@ -247,7 +247,10 @@ def test_kinks_in_single_precision_agree_with_double(objective, traces, rng):
 @pytest.mark.parametrize(
     ("thin", "best"),
     [
-        (dg.Moment([0.0, 1, 2], 0.9) & dg.Moment([0.0, -2, -4], -1.8), dg.Moment([0.0, 1, 2], 0.9)),
+        (
+            dg.Moment([0.0, 1, 2], 0.9) & dg.Moment([0.0, -2, -4], -1.8),
+            dg.Moment([0.0, -1, -2], -0.9),  # the reference has 0.7, so this side binds
+        ),
         (dg.Cap([0, 1], 0.3) & dg.Floor([1], 0.3), dg.Cap([0], 0.0) & dg.Cap([1], 0.3)),
     ],
 )

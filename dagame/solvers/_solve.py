@@ -13,7 +13,7 @@ from ..arrays import LOG_ZERO, Array, like, logsumexp, namespace, to_numpy
 from ..certificate import certify_log, not_provable
 from ..errors import InvalidObjective, NotConcave, NotConverged
 from ..game import AlignmentGame
-from ..objectives.base import Objective, weighted
+from ..objectives.base import weighted
 from ..solution import History, Solution, Status
 from .anderson import Anderson
 from .base import Solver, pick, require_gradient

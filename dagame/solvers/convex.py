@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,9 @@ def _one(game: AlignmentGame, b: int, solver: str, options: dict[str, Any]) -> n
     stated = objective.cvxpy(nu, w, constraints)
     problem = cp.Problem(cp.Maximize(stated + game.beta * entropy), constraints)
     try:
-        problem.solve(solver=solver, **options)
+        with warnings.catch_warnings():  # "may be inaccurate": the certificate tells
+            warnings.simplefilter("ignore", UserWarning)
+            problem.solve(solver=solver, **options)
     except cp.SolverError as error:
         raise NotConverged(f"cvxpy with {solver} failed on game {b}: {error}") from error
     if problem.status in ("infeasible", "infeasible_inaccurate"):

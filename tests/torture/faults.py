@@ -66,6 +66,7 @@ class Forks:
             "OMP_NUM_THREADS": "1",
             "POLARS_MAX_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
+            "SOURCE_DATE_EPOCH": "0",
         }
         env["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
         self.process = subprocess.Popen(

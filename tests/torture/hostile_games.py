@@ -171,7 +171,7 @@ def check(spec: Spec, solution: dg.Solution, tol: float = TOLERANCE) -> None:
     possible = referee.feasible(spec.objective, exact(spec.reference))
     assert (solution.status is dg.Status.INFEASIBLE) == (not possible)
     if solution.status is dg.Status.SOLVED:
-        size = max(1.0, abs(float(proof.value)))
+        size = max(float(solution.game.beta), abs(float(proof.value)))
         assert math.isfinite(proof.value)
         below = tol if _equalities(spec) else 1e-14
         assert -below * size <= proof.gap <= tol * size * (1 + 1e-6)

@@ -139,5 +139,5 @@ def test_standard_output_that_takes_nothing(samples, tmp_path, redirection, code
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
     assert words in done.stderr
-    assert len(done.stderr.splitlines()) <= 1 + 15 * ("--json" in redirection)
+    assert len(done.stderr.splitlines()) <= 1 + 20 * ("--json" in redirection)
     assert len(pl.read_parquet(tmp_path / "samples.parquet")) == 36

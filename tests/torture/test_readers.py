@@ -48,7 +48,8 @@ def limited(code, *arguments, gigabytes=4, seconds=120):
 
 def counts(path, **options):
     """{(class, context): Counter of answers} of the samples in a file."""
-    samples = Samples.read(path, "q", "f", extract="gsm8k", canonical="nospace", **options)
+    pattern = r"####[ \t]*([^\n#]*)"
+    samples = Samples.read(path, "q", "f", extract=pattern, canonical="nospace", **options)
     found = {}
     for bucket in samples.partition.buckets():
         for k, c in enumerate(bucket.classes):
@@ -268,7 +269,8 @@ def test_paths_that_are_no_files(tmp_path):
     os.mkfifo(fifo)
     closed = tmp_path / "closed.jsonl"
     closed.write_bytes(GOOD)
-    for path in (loop, fifo, dangling, tmp_path, "/dev/zero", "/dev/null", "a" * 5000 + ".jsonl",
+    (tmp_path / "empty").mkdir()
+    for path in (loop, fifo, dangling, tmp_path / "empty", "/dev/zero", "/dev/null", "a" * 5000 + ".jsonl",
                  "a\0.jsonl", "", closed / "x.jsonl"):  # fmt: skip
         with pytest.raises(SamplesError):
             Samples.read(path, "q")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import gzip
 import json
 import os
 import pickle
@@ -143,7 +144,11 @@ def test_the_package_holds_none_of_them():
 
 def test_what_ships_is_source_text_and_safetensors():
     kinds = {p.suffix for p in PACKAGE.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
-    assert kinds <= {".py", ".j2", ".css", ".json", ".safetensors", ".typed", ".md", ".txt", ""}
+    assert kinds <= {".py", ".j2", ".css", ".json", ".safetensors", ".typed", ".md", ".txt", ""} | {
+        ".gz"
+    }
+    packed = [p for p in PACKAGE.rglob("*.gz") if p.is_file()]
+    assert all(json.loads(line) for p in packed for line in gzip.open(p))
 
 
 # -- models and tokenizers ------------------------------------------------------------------------
