@@ -56,13 +56,14 @@ class StatementReader(ExpressionReader):
             token = self.tokens[end]
             if token.kind == "letter" and token.spaced and end > self.at:
                 break
-            if token.kind not in ("number", "sign") and token.text not in _OF_NUMBERS:
+            if token.kind not in ("number", "repeating", "sign") and token.text not in _OF_NUMBERS:
                 return
             if token.text in _RELATIONS:
                 return
             end += 1
         token, before = self.tokens[end], self.tokens[end - 1]
-        if token.kind != "letter" or (before.kind != "number" and before.text not in ("}", ")")):
+        after_number = before.kind in ("number", "repeating") or before.text in ("}", ")")
+        if token.kind != "letter" or not after_number:
             return
         stop = end
         while self.tokens[stop].text not in _SEPARATORS and self.tokens[stop].kind != "end":
