@@ -180,7 +180,11 @@ def _files() -> tuple[bool, str]:
 
     with TemporaryDirectory() as folder:
         path, out = sample_file(Path(folder) / "samples.jsonl"), Path(folder) / "rows.parquet"
-        options = {"class_by": "question", "context_by": "format", "extract": r"Answer: (\S+)"}
+        options: dict[str, Any] = {
+            "class_by": "question",
+            "context_by": "format",
+            "extract": r"Answer: (\S+)",
+        }
         found = Samples.read(path, **options).solve(Coherence(), beta=1.0)
         with replacing_all([out]) as drafts, drafts[out].open("wb") as stream:
             found.rows.write_parquet(stream)

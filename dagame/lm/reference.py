@@ -37,7 +37,7 @@ def load_reference(name: str, like: Any) -> PreTrainedModel:
         GenerationError: it cannot be loaded.
     """
     from transformers import AutoModelForCausalLM
-    from transformers.utils import TRANSFORMERS_DYNAMIC_MODULE_NAME
+    from transformers.utils.hub import TRANSFORMERS_DYNAMIC_MODULE_NAME
 
     own_code = type(like).__module__.split(".")[0] == TRANSFORMERS_DYNAMIC_MODULE_NAME
     trusted = own_code and like.config.name_or_path == name

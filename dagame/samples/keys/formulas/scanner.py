@@ -168,7 +168,9 @@ def _of_run(run: str, start: int, spaced: bool, before: list[Token]) -> list[Tok
 
 
 def _is_number_before(before: list[Token]) -> bool:
-    return bool(before) and (before[-1].kind in ("number", "repeating") or before[-1].text in ("}", ")"))
+    return bool(before) and (
+        before[-1].kind in ("number", "repeating") or before[-1].text in ("}", ")")
+    )
 
 
 def _of_text(
