@@ -135,3 +135,10 @@ def test_a_row_that_hangs_is_killed_and_costs_only_itself():
     assert [answers[k] for k in (0, 9, 11, 20)] == ["0", "9", "10", "19"]
     canonical = make_canonicaliser("math", row_seconds=3.0)(pl.Series(["1/2", "9**9**9**9", "0.5"]))
     assert canonical[0] == canonical[2]
+
+
+@pytest.mark.parametrize("name", ["number", "math"])
+def test_words_that_multiply_are_read_in_formulas_too(name):
+    assert set(keys(name, "5 dozen", r"5\text{ dozen}", "60")) == {"60"}
+    assert set(keys(name, "3 million", r"3\text{ million}", "3e6")) == {"3000000"}
+    assert set(keys(name, "50 percent", r"50\text{ percent}", "1/2")) == {"1/2"}

@@ -17,18 +17,12 @@ from .formulas.reader import read
 from .formulas.values import NoValue, Value
 from .markup import with_ellipses
 from .numbers import rational
+from .quantities import MAGNITUDES
 from .units import unit_key
 
 __all__ = ["exact_key", "find_mathematics"]
 
 _LONGEST = 2000
-_MAGNITUDES = {
-    "hundred": 100,
-    "thousand": 10**3,
-    "million": 10**6,
-    "billion": 10**9,
-    "trillion": 10**12,
-}
 _AMOUNT = re.compile(
     r"(?P<sign>[-+−]?)\s*(?P<before>\\?\$|(?:US|[ACR])\\?\$|[€£¥₹₩₽₪₿]|[A-Z]{3}\s)?\s*"
     r"(?P<number>[-+−]?[0-9.](?:[0-9.,/'  \u00a0\u2009\u202f]*[0-9])?(?:[eE][-+]?[0-9]+)?)"
@@ -161,8 +155,8 @@ _AMOUNT_STARTS = frozenset("-+−0123456789.$\\€£¥₹₩₽₪₿UACRGEJKBIN
 def _amount_key(number: Fraction, before: str, behind: str) -> str:
     spaced, rest = behind[:1].isspace(), behind.strip()
     word, _, others = rest.partition(" ")
-    if spaced and word in _MAGNITUDES:
-        number, rest = number * _MAGNITUDES[word], others.strip()
+    if spaced and word in MAGNITUDES:
+        number, rest = number * MAGNITUDES[word], others.strip()
     if not before and rest in _DIMENSIONLESS:
         return str(number / _DIMENSIONLESS[rest])
     if not before and len(rest) == 1 and rest.isascii() and not spaced:

@@ -36,6 +36,7 @@ _SIGNS = "".join(word for word in MAGNITUDES if not word.isascii())
 _MAGNITUDE = re.compile(rf"\s*({_WORDS})s?$|\s*([{_SIGNS}])$", re.IGNORECASE)
 _DOLLAR = re.compile(r"([-+]?)\s*\$\s*([-+]?)")
 _FRACTION = re.compile(r"\\[dtc]?frac\s*\{([^{}\\]*)\}\s*\{([^{}\\]*)\}|\\[dtc]?frac([0-9])([0-9])")
+_WORD = re.compile(r"\\(?:text|mathrm|mbox)\s*\{\s*([A-Za-z][A-Za-z ]*)\}")
 _SPACE = re.compile(r"\\[,;: ]|\\q?quad\b|~")
 
 
@@ -62,7 +63,11 @@ def _from_latex(text: str) -> str:
     if "\\" not in text and "{" not in text:
         return text
     text = text.replace("\\$", "$").replace("\\%", "%").replace("\\!", "").replace("{,}", ",")
-    text = _SPACE.sub(" ", text).replace("\\times", "\u00d7").replace("\\cdot", "\u00b7")
+    text = (
+        _SPACE.sub(" ", _WORD.sub(r" \1", text))
+        .replace("\\times", "\u00d7")
+        .replace("\\cdot", "\u00b7")
+    )
     text = re.sub(r"\^\{([-+]?[0-9]+)\}", r"^\1", text)
     whole = _FRACTION.fullmatch(text.strip().lstrip("+" + MINUS))
     if whole is None:
