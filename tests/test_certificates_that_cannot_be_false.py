@@ -27,7 +27,7 @@ def soft(reference, chosen, strength=0.5, **how):
 
 def test_exact_parity_is_arithmetic_coherence_also_with_zeros():
     reference = np.array([[0.25, 0.5, 0.25], [0.5, 0.0, 0.5]])
-    best = dg.solve(dg.AlignmentGame(reference, dg.Coherence(0.5), beta=1.0))
+    best = dg.solve(dg.AlignmentGame(reference, dg.Coherence(0.5), beta=1.0), tol=1e-14)
     found = dg.solve(soft(reference, dg.Parity(0.0)))
     assert float(best.value) == pytest.approx(-0.0916324, abs=1e-7)
     assert float(found.value) == pytest.approx(float(best.value), abs=1e-12)

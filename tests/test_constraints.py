@@ -239,11 +239,11 @@ def test_a_set_across_contexts_is_empty_or_not_by_the_weights_of_the_game(kind):
 )
 def test_groups_of_answers_are_empty_by_their_sums(sets, empty, monkeypatch):
     """The linear program runs only to name the rows of a set that is empty."""
-    from dagame.objectives import constraints
+    from dagame.objectives import soft
 
     calls = []
-    real = constraints.clashing
-    monkeypatch.setattr(constraints, "clashing", lambda *a: calls.append(a) or real(*a))
+    real = soft.clashing
+    monkeypatch.setattr(soft, "clashing", lambda *a: calls.append(a) or real(*a))
     if empty:
         with pytest.raises(Infeasible, match="no marginals meet"):
             dg.AlignmentGame(_HALF, dg.SoftConstraint(sets), beta=1.0)

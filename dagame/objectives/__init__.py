@@ -6,7 +6,7 @@ from .base import ExponentialForm, Objective
 from .bregman import BregmanCoherence, Generator, TraceCoherence
 from .coherence import ArithmeticCoherence, Coherence, EuclideanCoherence, GeometricCoherence
 from .combination import Combination
-from .constraints import HardConstraint, SoftConstraint
+from .constraints import HardConstraint
 from .diversity import GiniDiversity, ShannonDiversity, TsallisDiversity
 from .hard_coherence import HardCoherence
 from .matching import ForwardMatching, ReverseMatching, TargetMatching
@@ -14,6 +14,7 @@ from .nonconcave import Agreement, MajorityVote, SelfConsistency, Sharpening
 from .pairwise import PairwiseCoherence
 from .reward import Reward
 from .sets import Cap, ConstraintSet, Floor, Intersection, Moment, Parity, Polytope, Quota
+from .soft import SoftConstraint
 from .success import LogSuccess, PassAtK
 from .worst_case import WorstCase
 

@@ -1,4 +1,4 @@
-"""Constraint sets as objectives: hard (the target's move is the multipliers) and soft (a projection)."""
+"""Hard constraint sets as objectives: the target's move is the multipliers."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, like, log, logsumexp, namespace, to_numpy
+from ..arrays import LOG_ZERO, Array, like, namespace, to_numpy
 from ..barrier import barrier_minimise
-from ..errors import Infeasible, InvalidGame, InvalidObjective
-from ..scalar import increasing_root
-from ..simplex import log_kl
-from .base import DualForm, Objective, check_strength, pairing, sunk, weighted
+from ..errors import InvalidGame, InvalidObjective
+from .base import DualForm, Objective, weighted
 from .dual import dual_log_policy, solve_dual
 from .fit import fit_oracle
-from .projection import Program, compiled, compiled_on, project
-from .sets import ConstraintSet, Groups, Parity, Polytope, Restricted, Rows, clashing
+from .program import Program, compiled_on
+from .set_rows import Rows
+from .sets import ConstraintSet, Parity, Polytope, Restricted, compiled_rows
 
 _TOLERANCE, _TOLERANCE_SINGLE = 1e-8, 1e-6
 _REACH = 1e9
@@ -29,7 +28,9 @@ def _tolerance(log_nu: Array) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class _OnSet(Objective):
+class OnSet(Objective):
+    """An objective of a set of marginals."""
+
     set: ConstraintSet
 
     def __post_init__(self) -> None:
@@ -65,16 +66,17 @@ class _OnSet(Objective):
             )
 
     def _rows(self, log_nu: Array) -> Rows:
-        """The rows at weights 0: bounds, equalities and names, which weights do not change."""
-        m, n = log_nu.shape[-2:]
-        return self.set.rows(m, n, np.zeros(m))
+        """The rows, whatever the weights."""
+        return compiled_rows(self.set, *log_nu.shape[-2:])
 
     def _matrix(self, log_nu: Array, weights: Array) -> Array:
-        """G (r, m, n), or (B, r, m, n) for weights (B, m): affine in the weights of each context."""
-        m, n = log_nu.shape[-2:]
-        fixed, one = self._rows(log_nu).matrix, self.set.rows(m, n, np.ones(m)).matrix
-        per_weight = like(one - fixed, log_nu) * weights[..., None, :, None]
-        return like(fixed, log_nu) + per_weight
+        """G (r, m, n), or (B, r, m, n) where rows across contexts have weights (B, m)."""
+        rows, xp = self._rows(log_nu), namespace(log_nu)
+        matrix = like(rows.matrix, log_nu)
+        if not rows.across.any():
+            return matrix
+        across = xp.asarray(rows.across, device=log_nu.device)[:, None, None]
+        return xp.where(across, matrix * weights[..., None, :, None], matrix)
 
     def _shut(self, log_nu: Array) -> Array | None:
         """Answers (*batch, m, n) in a row of one sign and bound 0; None: there are none."""
@@ -83,21 +85,15 @@ class _OnSet(Objective):
         if groups is not None:
             mask = np.tile(groups.member[groups.high == 0].any(axis=0), (m, 1))
         else:
-            mask = _shut_by(self.set.rows(m, n, np.ones(m)))
+            mask = self._rows(log_nu).shut()
         if not mask.any():
             return None
         xp = namespace(log_nu)
         return xp.broadcast_to(xp.asarray(mask, device=log_nu.device), log_nu.shape)
 
 
-def _shut_by(rows: Rows) -> np.ndarray:
-    above, below = ((sign * rows.matrix >= 0).all(axis=(1, 2)) for sign in (1, -1))
-    shut = (above | (rows.equal & below)) & (rows.bound == 0)
-    return (rows.matrix[shut] != 0).any(axis=0)
-
-
 @dataclass(frozen=True, eq=False)
-class HardConstraint(_OnSet):
+class HardConstraint(OnSet):
     """Phi = 0 on the set C = {G nu <= h}, -infinity off it (theory, section 3).
 
     The target's move is the multipliers y >= 0 (free for equalities): reward u_x(z) =
@@ -125,7 +121,7 @@ class HardConstraint(_OnSet):
         of the policy between, y converges to the multipliers of the equilibrium for rates that fall
         like 1/sqrt(t); a constant rate circles around them.
         """
-        equal = self.set.rows(m, n, np.full(m, 1 / m)).equal
+        equal = compiled_rows(self.set, m, n).equal
         y = np.asarray(multipliers, float) + rate * np.asarray(slack, float)
         return np.where(equal, y, np.maximum(y, 0.0))
 
@@ -252,185 +248,18 @@ class HardConstraint(_OnSet):
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """0; the rows are constraints."""
-        import cvxpy as cp
-
-        rows = self.set.rows(nu.shape[0], nu.shape[1], weights)
-        total = cp.hstack([cp.sum(cp.multiply(g, nu)) for g in rows.matrix])
-        for chosen, kind in ((~rows.equal, "<="), (rows.equal, "==")):
-            index = np.flatnonzero(chosen)
-            if index.size:
-                left, right = total[index], rows.bound[index]
-                constraints.append(left <= right if kind == "<=" else left == right)
+        rows_cvxpy(self.set, nu, weights, constraints)
         return 0.0
 
 
-@dataclass(frozen=True, eq=False)
-class SoftConstraint(_OnSet):
-    """Phi = -strength * min_{q in C} sum_x w_x KL(nu_x || q_x), reward -strength log(nu / q).
+def rows_cvxpy(chosen: ConstraintSet, nu: Any, weights: np.ndarray, constraints: list[Any]) -> None:
+    """Append the rows of a set as constraints on a cvxpy variable (m, n)."""
+    import cvxpy as cp
 
-    L = strength (theory, section 3). The target q ranges over all of C: it may have mass on answers that
-    nu never gives. Bounds on disjoint groups of answers (caps, floors, quotas) are projected on by a
-    scalar root per context: q = nu * mass_k / nu(S_k); other sets by `projection.project`, to a duality
-    gap at rounding error. Answers that no point of C gives any mass leave the reference; Phi is
-    -infinity where nu has mass on them.
-    """
-
-    strength: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_strength("SoftConstraint", self.strength)
-
-    def check_domain(self, shape: tuple[int, ...], weights: Array) -> None:
-        """Raise `Infeasible` for an empty set, to which there is no distance.
-
-        Rows across contexts that each game weighs its own way are left to the solver: J is -inf.
-        """
-        m, n = shape[-2:]
-        w = to_numpy(weights).astype(np.float64)
-        w = w / w.sum(axis=-1, keepdims=True)
-        groups = self.set.groups(n)
-        if all(isinstance(part, Parity) for part in self.set.parts()) or (
-            groups is not None and groups.attainable()
-        ):
-            return
-        if w.ndim > 1 and np.any(
-            self.set.rows(m, n, np.zeros(m)).matrix != self.set.rows(m, n, np.ones(m)).matrix
-        ):
-            return
-        names = clashing(self.set.rows(m, n, w.reshape(-1, m)[0]), np.ones((m, n), bool))
-        if names:
-            raise Infeasible(
-                f"SoftConstraint: no marginals meet {', '.join(names)}; loosen a bound."
-            )
-
-    def __repr__(self) -> str:
-        names = " & ".join(type(s).__name__ for s in self.set.parts())
-        return f"SoftConstraint({names}, {self.strength:g})"
-
-    @property
-    def smoothness(self) -> float | None:
-        """L = strength."""
-        return self.strength
-
-    def _projected(self, log_nu: Array, weights: Array) -> tuple[Array, Array, Array]:
-        """log q, log(q / nu) by the dual's prices, and the constant of the bound that these give."""
-        xp, (m, n) = namespace(log_nu), log_nu.shape[-2:]
-        groups = self.set.groups(n)
-        if groups is not None:
-            log_q, ratio = _grouped(log_nu, groups)
-            return log_q, ratio, 0 * log_nu[..., 0, 0]
-        flat = xp.reshape(log_nu, (-1, m, n))
-        found = project(flat, weights, self.set)
-        missing = ~found.found[:, None, None]
-        log_q = like(xp.where(missing, LOG_ZERO, found.log_q), log_nu)
-        ratio = like(xp.where(missing, LOG_ZERO, -found.log_price), log_nu)
-        constant = xp.reshape(like(found.constant, log_nu), log_nu.shape[:-2])
-        return xp.reshape(log_q, log_nu.shape), xp.reshape(ratio, log_nu.shape), constant
-
-    def projection_log(self, log_nu: Array, weights: Array) -> Array:
-        """log q, the point of C that nu is charged against (*batch, m, n): see `projection`."""
-        return self._projected(log_nu, weights)[0]
-
-    def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
-        """Answers that no point of the set gives any mass, unless the strength is 0."""
-        m, n = log_nu0.shape[-2:]
-        if self.strength == 0:
-            return None
-        groups = self.set.groups(n)
-        if groups is not None:
-            closed = np.broadcast_to(groups.closed(), (m, n))
-        else:
-            closed = compiled(self.set, m, n, weights).closed_answers(m, n)
-            closed = closed[0] if len(closed) == 1 else closed
-        if not closed.any():
-            return None
-        xp = namespace(log_nu0)
-        return xp.broadcast_to(xp.asarray(closed, device=log_nu0.device), log_nu0.shape)
-
-    def consensus_log(self, log_nu: Array, weights: Array) -> Array:
-        """The mean of the projections."""
-        return super().consensus_log(self.projection_log(log_nu, weights), weights)
-
-    def _line(self, log_nu: Array, weights: Array) -> tuple[Array, Array, Array]:
-        """Phi(nu), and the constant and rewards of the affine bound of Phi that the dual gives at nu."""
-        xp = namespace(log_nu)
-        log_q, ratio, constant = self._projected(log_nu, weights)
-        off = xp.any(xp.any((log_nu > LOG_ZERO / 2) & (log_q < LOG_ZERO / 2), axis=-1), axis=-1)
-        value = -self.strength * weighted(log_kl(log_nu, log_q), weights)
-        u = xp.where(
-            ratio > LOG_ZERO / 2, self.strength * ratio, LOG_ZERO if self.strength else 0.0
-        )
-        return sunk(value, off & (self.strength > 0)), -self.strength * constant, u
-
-    def value_and_reward_log(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
-        """-strength * sum_x w_x KL(nu_x || q_x), and -strength log(nu / q), its limit where nu is 0."""
-        value, _, u = self._line(log_nu, weights)
-        return value, u
-
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """-strength * sum_x w_x KL(nu_x || q_x)."""
-        return self._line(log_nu, weights)[0]
-
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
-        """-strength * log(nu / q)."""
-        return self._line(log_nu, weights)[2]
-
-    def linearise(
-        self, log_target: Array, weights: Array, multipliers: Array | None = None
-    ) -> tuple[Array, Array]:
-        """The dual's bound: c = -strength (1 - <v, s>), 0 at the optimum, u = -strength log d."""
-        return self._line(log_target, weights)[1:]
-
-    def reply_gap(self, log_nu: Array, weights: Array) -> Array:
-        """strength times the modulus of the projection's duality gap; below 1e-14 it is rounding error."""
-        value, constant, u = self._line(log_nu, weights)
-        xp = namespace(value)
-        gap = xp.abs(constant + pairing(u, log_nu, weights) - value)
-        return xp.where(gap <= 1e-14 * self.strength, 0 * gap, gap)
-
-    def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
-        """Relative entropies to a point of the set that is a variable of its own."""
-        import cvxpy as cp
-
-        q = cp.Variable(nu.shape, nonneg=True)
-        constraints.append(cp.sum(q, axis=1) == 1)
-        HardConstraint(self.set).cvxpy(q, weights, constraints)
-        return -self.strength * sum(
-            w * cp.sum(cp.rel_entr(nu[x], q[x])) for x, w in enumerate(weights)
-        )
-
-
-def _grouped(log_nu: Array, groups: Groups) -> tuple[Array, Array]:
-    """log q and log(q / nu): q(S_k) = clip(nu(S_k) / theta, low_k, high_k), the rest nu / theta, sum q = 1.
-
-    Zeros of nu count as e^-1000, so that q has all the mass that the set asks for there, and nowhere else
-    more than that. Answers that no point of the set gives mass: LOG_ZERO.
-    """
-    xp = namespace(log_nu)
-    closed = xp.asarray(groups.closed(), device=log_nu.device)
-    raised = xp.where(closed, log_nu, xp.clip(log_nu, _FAINTEST, None))
-    member = like(groups.member.astype(float), log_nu)
-    rest = 1 - xp.sum(member, axis=0)
-    low, high = like(groups.low, log_nu), like(groups.high, log_nu)
-    mass = logsumexp(raised[..., None, :] + log(member))
-    free = logsumexp(raised + log(rest))
-    log_low, log_high = log(low), log(high)
-
-    def bounded(shift: Array) -> Array:
-        return xp.minimum(xp.maximum(mass + shift, log_low), log_high)
-
-    def excess(shift: Array) -> tuple[Array, Array]:
-        """log of the total mass at 1/theta = e^shift, increasing in shift."""
-        inside = bounded(shift)
-        parts = xp.concat([inside, free[..., None] + shift], axis=-1)
-        total = logsumexp(parts, keepdims=True)
-        moving = xp.concat([(mass + shift == inside), free[..., None] == free[..., None]], axis=-1)
-        slope = xp.sum(xp.where(moving, xp.exp(parts - total), 0.0), axis=-1, keepdims=True)
-        return total, slope
-
-    zero = 0 * free[..., None]
-    shift = increasing_root(excess, zero + 1.1 * _FAINTEST, zero - 1.1 * _FAINTEST, 200)
-    change = xp.sum(member * (bounded(shift) - mass)[..., None], axis=-2) + rest * shift
-    change = xp.where(closed, LOG_ZERO, change)
-    return xp.where(closed, LOG_ZERO, raised + change), change
+    rows = chosen.rows(nu.shape[0], nu.shape[1], weights)
+    total = cp.hstack([cp.sum(cp.multiply(g, nu)) for g in rows.matrix])
+    for mask, kind in ((~rows.equal, "<="), (rows.equal, "==")):
+        index = np.flatnonzero(mask)
+        if index.size:
+            left, right = total[index], rows.bound[index]
+            constraints.append(left <= right if kind == "<=" else left == right)

@@ -2,56 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..arrays import to_numpy
 from ..errors import InvalidGame, InvalidObjective
-
-_ROUNDING = 1e-9
-_LEAST_ROOM = 1e-15
-
-
-class Rows(NamedTuple):
-    """sum_x <matrix[i, x], nu_x> <= bound[i], or = where `equal`: matrix (r, m, n), names of the rows."""
-
-    matrix: np.ndarray
-    bound: np.ndarray
-    equal: np.ndarray
-    names: tuple[str, ...]
-
-
-class Groups(NamedTuple):
-    """Disjoint groups of answers, member (k, n) bool, with low[k] <= nu_x(group) <= high[k]."""
-
-    member: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-
-    def attainable(self) -> bool:
-        """Whether some distribution meets all bounds: by sums, as the groups are disjoint."""
-        covers = self.member.any(axis=0).all()
-        in_order = (self.low <= self.high).all() and self.low.sum() <= 1 + _ROUNDING
-        return bool(in_order and (not covers or self.high.sum() >= 1 - _ROUNDING))
-
-    def closed(self) -> np.ndarray:
-        """Answers (n,) that no distribution in the set gives any mass: the other floors leave none."""
-        spare = 1 - self.low.sum()
-        room = np.minimum(self.high, spare + self.low) > _LEAST_ROOM
-        free = ~self.member.any(axis=0)
-        return (self.member & ~room[:, None]).any(axis=0) | (free & (spare <= _LEAST_ROOM))
+from .set_rows import Groups, Rows, opposed, stacked
 
 
 class ConstraintSet:
     """A polytope of marginals (m, n); `&` intersects. Sets act on every context unless they say across."""
 
-    def rows(self, m: int, n: int, weights: np.ndarray) -> Rows:
-        """The linear rows for m contexts and n answers."""
+    def table(self, m: int, n: int) -> Rows:
+        """The linear rows for m contexts and n answers, whatever the weights of the contexts are."""
         raise NotImplementedError
+
+    def rows(self, m: int, n: int, weights: np.ndarray) -> Rows:
+        """The linear rows at context weights (m,)."""
+        return compiled_rows(self, m, n).at(weights)
 
     def groups(self, n: int) -> Groups | None:
         """The set as bounds on disjoint groups in every context, where it is that."""
@@ -63,6 +35,12 @@ class ConstraintSet:
 
     def __and__(self, other: ConstraintSet) -> ConstraintSet:
         return Intersection((*self.parts(), *other.parts()))
+
+
+@functools.lru_cache(maxsize=256)
+def compiled_rows(chosen: ConstraintSet, m: int, n: int) -> Rows:
+    """`chosen.table(m, n)`, made once and kept."""
+    return chosen.table(m, n)
 
 
 def _indicator(answers: Any, n: int, name: str) -> np.ndarray:
@@ -86,19 +64,18 @@ def _each_context(
     bound: float,
     equal: bool,
     m: int,
-    weights: np.ndarray,
     across: bool,
     name: str,
 ) -> Rows:
     """One row for every context, or one for their weighted mean; table (n,) or (m, n)."""
     table = np.broadcast_to(table, (m, table.shape[-1]))
     if across:
-        matrix, names = (table * weights[:, None])[None], (f"{name} across contexts",)
+        matrix, names = table[None], (f"{name} across contexts",)
     else:
         matrix = np.eye(m)[:, :, None] * table
         names = tuple(f"{name} in context {x}" for x in range(m))
     r = len(names)
-    return Rows(matrix, np.full(r, float(bound)), np.full(r, equal), names)
+    return Rows(matrix, np.full(r, float(bound)), np.full(r, equal), names, np.full(r, across))
 
 
 def _check_share(name: str, share: float) -> None:
@@ -117,10 +94,10 @@ class Cap(ConstraintSet):
     def __post_init__(self) -> None:
         _check_share("Cap: limit", self.limit)
 
-    def rows(self, m: int, n: int, weights: np.ndarray) -> Rows:
+    def table(self, m: int, n: int) -> Rows:
         """The indicator of S."""
         s, name = _indicator(self.answers, n, "Cap"), f"cap {self.limit:g}"
-        return _each_context(s, self.limit, False, m, weights, self.across, name)
+        return _each_context(s, self.limit, False, m, self.across, name)
 
     def groups(self, n: int) -> Groups | None:
         """One group of at most `limit`."""
@@ -141,10 +118,10 @@ class Floor(ConstraintSet):
     def __post_init__(self) -> None:
         _check_share("Floor: limit", self.limit)
 
-    def rows(self, m: int, n: int, weights: np.ndarray) -> Rows:
+    def table(self, m: int, n: int) -> Rows:
         """Minus the indicator of S."""
         s, name = _indicator(self.answers, n, "Floor"), f"floor {self.limit:g}"
-        return _each_context(-s, -self.limit, False, m, weights, self.across, name)
+        return _each_context(-s, -self.limit, False, m, self.across, name)
 
     def groups(self, n: int) -> Groups | None:
         """One group of at least `limit`."""
@@ -175,13 +152,11 @@ class Quota(ConstraintSet):
         for _, share in self._pairs():
             _check_share("Quota: share", share)
 
-    def rows(self, m: int, n: int, weights: np.ndarray) -> Rows:
+    def table(self, m: int, n: int) -> Rows:
         """Indicators as equalities."""
-        return _stacked(
+        return stacked(
             [
-                _each_context(
-                    _indicator(s, n, "Quota"), t, True, m, weights, self.across, f"quota {t:g}"
-                )
+                _each_context(_indicator(s, n, "Quota"), t, True, m, self.across, f"quota {t:g}")
                 for s, t in self._pairs()
             ]
         )
@@ -203,7 +178,7 @@ class Moment(ConstraintSet):
     bound: float
     across: bool = False
 
-    def rows(self, m: int, n: int, weights: np.ndarray) -> Rows:
+    def table(self, m: int, n: int) -> Rows:
         """The values."""
         f = np.asarray(
             to_numpy(self.values) if hasattr(self.values, "dtype") else self.values, float
@@ -212,9 +187,7 @@ class Moment(ConstraintSet):
             raise InvalidGame(
                 f"Moment: values have shape {f.shape}; give {n} (or {m} x {n}) finite numbers."
             )
-        return _each_context(
-            f, self.bound, False, m, weights, self.across, f"moment {self.bound:g}"
-        )
+        return _each_context(f, self.bound, False, m, self.across, f"moment {self.bound:g}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,11 +204,12 @@ class Parity(ConstraintSet):
     def __post_init__(self) -> None:
         _check_share("Parity: delta", self.delta)
 
-    def rows(self, m: int, n: int, weights: np.ndarray) -> Rows:
+    def table(self, m: int, n: int) -> Rows:
         """Differences of pairs of contexts, both ways; for delta = 0 equalities of neighbours."""
         if m == 1:
             name = ("parity of one context",)
-            return Rows(np.zeros((1, m, n)), np.array([self.delta]), np.zeros(1, bool), name)
+            no = np.zeros(1, bool)
+            return Rows(np.zeros((1, m, n)), np.array([self.delta]), no, name, no)
         chosen = np.ones(n) if self.answers is None else _indicator(self.answers, n, "Parity")
         tables = chosen[None] if self.together else np.eye(n)[chosen > 0]
         exact = self.delta == 0
@@ -254,7 +228,8 @@ class Parity(ConstraintSet):
         names = tuple(
             f"parity {self.delta:g} of contexts {x} and {y}" for x, y in pairs for _ in tables
         )
-        return Rows(matrix.reshape(r, m, n), np.full(r, self.delta), np.full(r, exact), names)
+        matrix, no = matrix.reshape(r, m, n), np.zeros(r, bool)
+        return Rows(matrix, np.full(r, self.delta), np.full(r, exact), names, no)
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,7 +240,7 @@ class Polytope(ConstraintSet):
     bound: Any
     equal: Any = False
 
-    def rows(self, m: int, n: int, weights: np.ndarray) -> Rows:
+    def table(self, m: int, n: int) -> Rows:
         """The rows as they are given."""
         g, h = np.asarray(self.matrix, float), np.atleast_1d(np.asarray(self.bound, float))
         if g.ndim not in (2, 3) or g.shape[-1] != n or (g.ndim == 3 and g.shape[1] != m):
@@ -276,12 +251,12 @@ class Polytope(ConstraintSet):
             raise InvalidGame(f"Polytope: bound has shape {h.shape}; give {len(g)} finite numbers.")
         equal = np.broadcast_to(np.asarray(self.equal, bool), h.shape)
         if g.ndim == 3:
-            return Rows(g, h, equal, tuple(f"row {i}" for i in range(len(g))))
+            names = tuple(f"row {i}" for i in range(len(g)))
+            return Rows(g, h, equal, names, np.zeros(len(g), bool))
         made = [
-            _each_context(g[i], h[i], bool(equal[i]), m, weights, False, f"row {i}")
-            for i in range(len(g))
+            _each_context(g[i], h[i], bool(equal[i]), m, False, f"row {i}") for i in range(len(g))
         ]
-        return _stacked(made)
+        return stacked(made)
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,17 +269,15 @@ class Intersection(ConstraintSet):
         """The sets."""
         return self.sets
 
-    def rows(self, m: int, n: int, weights: np.ndarray) -> Rows:
+    def table(self, m: int, n: int) -> Rows:
         """All rows; a row and its opposite (a cap and a floor at one limit) are equalities.
 
         As inequalities they would leave the set no interior, and their multipliers no bound.
         """
-        found = _stacked([s.rows(m, n, weights) for s in self.sets])
+        found = stacked([s.table(m, n) for s in self.sets])
         if not np.isin(found.bound, -found.bound).any():
             return found
-        some = np.sqrt(np.arange(2.0, m + 2))  # rows that are opposite at these weights always are
-        probe = _stacked([s.rows(m, n, some) for s in self.sets])
-        return found._replace(equal=found.equal | _opposed(probe))
+        return found._replace(equal=found.equal | opposed(found))
 
     def groups(self, n: int) -> Groups | None:
         """The groups of all, if they are disjoint or the same."""
@@ -324,13 +297,6 @@ class Intersection(ConstraintSet):
         return Groups(member, low, np.minimum(high, 1.0)) if (low <= high).all() else None
 
 
-def _opposed(rows: Rows) -> np.ndarray:
-    """Which rows (r,) have an opposite among the others: -g nu <= -h beside g nu <= h."""
-    table = np.concatenate([rows.matrix.reshape(len(rows.bound), -1), rows.bound[:, None]], axis=1)
-    seen = {row.tobytes() for row in table + 0.0}
-    return np.array([row.any() and row.tobytes() in seen for row in 0.0 - table])
-
-
 @dataclass(frozen=True, eq=False)
 class Restricted(ConstraintSet):
     """A set on the answers where `keep` (n,), the others having no mass."""
@@ -338,50 +304,7 @@ class Restricted(ConstraintSet):
     set: ConstraintSet
     keep: np.ndarray
 
-    def rows(self, m: int, n: int, weights: np.ndarray) -> Rows:
+    def table(self, m: int, n: int) -> Rows:
         """The columns kept."""
-        full = self.set.rows(m, len(self.keep), weights)
+        full = compiled_rows(self.set, m, len(self.keep))
         return full._replace(matrix=full.matrix[..., self.keep])
-
-
-def _stacked(found: Sequence[Rows]) -> Rows:
-    return Rows(
-        np.concatenate([f.matrix for f in found]),
-        np.concatenate([f.bound for f in found]),
-        np.concatenate([f.equal for f in found]),
-        tuple(name for f in found for name in f.names),
-    )
-
-
-def clashing(rows: Rows, live: np.ndarray) -> list[str]:
-    """Rows that no marginals (m, n) on the answers `live` can meet together, [] if some do.
-
-    Those with a positive Farkas multiplier in the least total violation.
-    """
-    from scipy import sparse
-    from scipy.optimize import linprog
-
-    matrix, bound, equal, names = rows
-    r, m, n = matrix.shape
-    slack = sparse.hstack([-sparse.eye_array(r), sparse.diags_array(equal.astype(float))])
-    table: Any = sparse.hstack([sparse.csr_array(matrix.reshape(r, m * n)), slack], format="csr")
-    sums = sparse.kron(sparse.eye_array(m), np.ones((1, n)))
-    sums = sparse.hstack([sums, sparse.csr_array((m, 2 * r))])
-    cost = np.concatenate([np.zeros(m * n), np.ones(2 * r)])
-    upper = np.concatenate([np.where(live.ravel(), np.inf, 0.0), np.full(2 * r, np.inf)])
-    inequality = table[np.flatnonzero(~equal)]
-    found = linprog(
-        cost,
-        A_ub=inequality if inequality.shape[0] else None,
-        b_ub=bound[~equal] if inequality.shape[0] else None,
-        A_eq=sparse.vstack([table[np.flatnonzero(equal)], sums], format="csr"),
-        b_eq=np.concatenate([bound[equal], np.ones(m)]),
-        bounds=np.stack([np.zeros(len(upper)), upper], axis=1),
-    )
-    if found.fun is None or found.fun <= _ROUNDING:
-        return []
-    priced = np.zeros(r)
-    if inequality.shape[0]:
-        priced[~equal] = np.abs(found.ineqlin.marginals)
-    priced[equal] = np.abs(found.eqlin.marginals[: int(equal.sum())])
-    return [name for name, price in zip(names, priced, strict=True) if price > 1e-9]

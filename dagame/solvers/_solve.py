@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, like, logsumexp, namespace, to_numpy
+from ..arrays import LOG_ZERO, Array, like, log_normalise, logsumexp, namespace, to_numpy
 from ..certificate import certify_log, not_provable
 from ..errors import InvalidObjective, NotConcave, NotConverged
 from ..game import AlignmentGame
@@ -27,6 +27,7 @@ from .loop import NO_VALUE, LoopResult, Pace, index_like, iterate
 from .mirror import Mirror
 from .newton import Newton, even_start, strengths
 from .proximal import ascend
+from .soft import soft_solve
 
 _CVXPY_GAP = 1e-6
 _SINGLE_GAP = 1e-6
@@ -56,7 +57,7 @@ def solve(
         game: any batch shape; all games are solved at once.
         method: "auto", "closed_form", "anderson", "newton", "mirror", "best_response", "dual", "convex"
             (cvxpy), or a solver object such as `Mirror(step_size=0.1)`. "auto" decides in this
-            order: the closed form if there is one; for hard sets and kinks the dual in few
+            order: the closed form if there is one; for hard sets, kinks and soft sets the dual in few
             multipliers, or cvxpy and mirror steps in the set where other terms have no exponential form;
             Newton where L is unknown and a Hessian known; else Anderson, and Newton for the games it leaves.
         tol: relative gap, gap <= tol * max(beta, |J|): `distance_bound` is then at most
@@ -139,14 +140,16 @@ def _run(
 
 def _auto(game: AlignmentGame, tol: float, max_steps: int, pace: Pace) -> tuple[str, LoopResult]:
     """Closed form; else Anderson where L is finite or there is no Hessian; else, and after, Newton."""
-    found = _closed(game, tol, max_steps)
+    name, found = "closed_form", _closed(game, tol, max_steps)
+    if found is None and game.provable:
+        name, found = "dual", _soft(game, tol)
     if found is not None:
         missed = np.flatnonzero(found.statuses == Status.STALLED)
         if not missed.size or not game.provable or game.objective.has_multipliers:
-            return "closed_form", found
+            return name, found
         rest = game.rows(index_like(game.log_reference, missed))
-        name, again = _iterated(rest, tol, max_steps, pace)
-        return f"closed_form+{name}", _replaced(found, again, missed)
+        other, again = _iterated(rest, tol, max_steps, pace)
+        return f"{name}+{other}", _replaced(found, again, missed)
     if not game.provable:
         raise not_provable(game)
     if game.objective.has_multipliers:
@@ -209,6 +212,11 @@ def _closed(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult | Non
     return _judged(game, LoopResult(log_nu, steps, statuses, [], []), tol)
 
 
+def _soft(game: AlignmentGame, tol: float) -> LoopResult | None:
+    found = soft_solve(game)
+    return None if found is None else _judged(game, found, tol)
+
+
 def _judged(game: AlignmentGame, result: LoopResult, tol: float) -> LoopResult:
     """A direct method's result, its stalled games called solved where value and gap say so.
 
@@ -250,7 +258,7 @@ def _constrained(game: AlignmentGame, tol: float, max_steps: int) -> tuple[str, 
     """
     try:
         name, result = "convex", _convex(game, tol, max_steps)
-        finite = to_numpy(game.value_log(game.log_reference)) > NO_VALUE
+        finite = _attained(game)
         result.statuses[(result.statuses == Status.INFEASIBLE) & finite] = Status.STALLED
     except (NotConcave, NotConverged):
         name, result = "proximal", _unsolved(game)
@@ -279,6 +287,15 @@ def _constrained(game: AlignmentGame, tol: float, max_steps: int) -> tuple[str, 
     return f"{name}+proximal" if name == "convex" else name, moved
 
 
+def _attained(game: AlignmentGame) -> np.ndarray:
+    """Games (B,) that have a policy of finite value: the reference, or the point of a hard set next to it."""
+    start = game.log_reference
+    if game.answer_map.kind == "identity":
+        inside = game.objective.project(start, game.weights)
+        start = game._masked(log_normalise(game._masked(inside)))
+    return to_numpy(game.value_log(start)) > NO_VALUE
+
+
 def _unsolved(game: AlignmentGame) -> LoopResult:
     """The reference, on which nothing has been tried."""
     size = game.log_reference.shape[0]
@@ -292,7 +309,7 @@ def _relative_gaps(game: AlignmentGame, result: LoopResult) -> np.ndarray:
 
 
 def _dual(game: AlignmentGame, tol: float, max_steps: int) -> LoopResult:
-    found = dual_solve(game)
+    found = dual_solve(game) or soft_solve(game)
     if found is None:
         raise InvalidObjective(f"{game.objective!r} has no dual in few multipliers; use 'auto'.")
     return _judged(game, found, tol)

@@ -10,7 +10,7 @@ from ..arrays import LOG_ZERO, Array, float64, like, log_normalise, namespace, t
 from ..game import AlignmentGame
 from ..objectives.base import DualForm, Objective
 from ..objectives.dual import dual_log_policy, solve_dual
-from ..objectives.sets import clashing
+from ..objectives.set_rows import clashing
 from ..solution import Status
 from .base import pick
 from .loop import LoopResult
