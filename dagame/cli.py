@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ._display import visible
 from .command import application, console, run
 from .demo import Recipe
 from .errors import DagameError
@@ -30,6 +29,7 @@ from .terminal import (
     summary_table,
     verification_table,
 )
+from .text import visible
 
 if TYPE_CHECKING:
     pass

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from .objectives import Coherence, Objective
+from .progress import Progress, silent
 
 if TYPE_CHECKING:
     from .lm._evaluate import LMEvaluation
     from .lm.rewards import ObjectiveOf
     from .samples.equilibria import SampleEquilibria
 
-Progress = Callable[[str], None]
 MAX_NEW_TOKENS, CERTIFIED, CERTIFICATE_SAMPLES = 16, 20, 64
 
 
@@ -232,7 +232,7 @@ def run_demo(
     from .report import samples_report
 
     started = time.perf_counter()
-    say = progress or (lambda stage: None)
+    say = progress or silent
     made = recipe or Recipe()
     say("loading the embedded model")
     base, tokenizer = tiny.load()

@@ -145,7 +145,7 @@ class Watch:
         self._bar.remove_task(task)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[Callable[[str], None]]:
+    def stage(self, name: str) -> Iterator[Progress]:
         """A line of unknown length, and the function that says what is being done in it."""
         if self._bar is None:
             yield lambda text: None

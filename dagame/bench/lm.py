@@ -27,6 +27,7 @@ from ..demo import MAX_NEW_TOKENS, Judge, Recipe, fine_tune
 from ..errors import DagameError, InvalidObjective
 from ..game import AlignmentGame
 from ..objectives import Coherence, Objective, Sharpening
+from ..progress import Progress
 from ..simplex import log_entropy
 from ..solution import Status
 from ..solvers import run as play
@@ -148,7 +149,7 @@ def _brief(run: Row) -> Row:
     return out | {"gap, trained": run["after"]["gap"], "seconds": run["seconds"]}
 
 
-def _trained(reward: Reward, judge: Judge, first: LMEvaluation, say: Callable[[str], None]) -> Row:
+def _trained(reward: Reward, judge: Judge, first: LMEvaluation, say: Progress) -> Row:
     """Prediction, training and measurement of one method."""
     from ..lm import tiny
 

@@ -13,13 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ..errors import InvalidDistribution, InvalidObjective, NotSeparable
+from ..errors import InvalidDistribution, InvalidObjective, NotSeparable, nearest
 from ..objectives import Objective
 from .binomial import binomial, grid
 from .cache import cached
@@ -164,8 +163,7 @@ def reward_table(
     if baseline not in BASELINES:
         raise InvalidObjective(f"baseline is {baseline!r}; choose one of {BASELINES}.")
     if method not in METHODS:
-        near = get_close_matches(str(method), METHODS, 1, 0.3) or [METHODS[0]]
-        raise InvalidObjective(f"method {method!r} is unknown; did you mean {near[0]!r}?")
+        raise InvalidObjective(f"method {method!r} is unknown; {nearest(method, METHODS)}")
     least = 3 if baseline in CENTRED else 2
     if not isinstance(group_size, int | np.integer) or group_size < least:
         under = f" under baseline {baseline!r}" if least == 3 else ""
