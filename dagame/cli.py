@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .command import application, console, run
-from .demo import Recipe
 from .errors import DagameError
+from .lm.tiny.experiment import Recipe
 from .objectives.names import NAMES
 from .solution_files import content_of, write_solution
 from .terminal import (

@@ -11,7 +11,6 @@ a baseline is the table for K samples under a centring, and every method has its
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,7 +22,7 @@ from ..objectives import Objective
 from .binomial import binomial, grid
 from .cache import cached
 from .exact import HIGHEST_DEGREE, polynomial, u_statistic
-from .programs import minimax, variance_optimal
+from .programs import Derivative, minimax, variance_optimal
 
 METHODS = (
     "plug_in",
@@ -42,8 +41,6 @@ ANALYSIS_LIMIT, TABLE_LIMIT = 4096, 1_000_000
 
 _LARGEST = 1e100
 """Of an entry: its square must be a number."""
-
-Derivative = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, eq=False)
