@@ -98,3 +98,8 @@ __all__ = [
     "testing",
     "verify",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return __all__

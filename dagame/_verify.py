@@ -7,7 +7,7 @@ violation is a difference divided by max(1, the size of what is compared).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from .errors import DagameError, FalseCertificate, InvalidObjective, NotConcave
 from .game import AlignmentGame
 from .library import KINKED, OBJECTIVES, random_game, random_game_of, reference_games
 from .objectives import Objective
+from .progress import Progress, silent
 from .simplex import total_variation
 from .solvers import solve
 
@@ -32,7 +33,7 @@ def verify(
     games: int = 200,
     *,
     objective: Any = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> VerificationReport:
     """Check the theorems on `games` random games of every objective's kind, and on the library.
 
@@ -47,7 +48,7 @@ def verify(
             value, that is all that is reported.
         progress: called with the name of each check.
     """
-    say = progress or (lambda stage: None)
+    say = progress or silent
     if objective is not None:
         return _verify_own(made(objective), seed, games, say)
     checks = []
@@ -60,9 +61,7 @@ def verify(
     return VerificationReport(tuple(checks), seed, games)
 
 
-def _verify_own(
-    objective: Objective, seed: int, games: int, say: Callable[[str], None]
-) -> VerificationReport:
+def _verify_own(objective: Objective, seed: int, games: int, say: Progress) -> VerificationReport:
     """The objective's own check on many games, then every theorem that concerns it."""
     say("the objective itself")
     name = repr(objective)

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ._display import visible
 from .command import application, console, run
-from .demo import Recipe
 from .errors import DagameError
+from .lm.tiny.experiment import Recipe
 from .objectives.names import NAMES
 from .solution_files import content_of, write_solution
 from .terminal import (
@@ -30,6 +29,7 @@ from .terminal import (
     summary_table,
     verification_table,
 )
+from .text import visible
 
 if TYPE_CHECKING:
     pass

@@ -11,6 +11,8 @@ ROOT = Path(dagame.__file__).parent
 HEAVY = ("torch", "cvxpy", "matplotlib", "polars", "transformers", "scipy", "sympy", "trl", "rich")
 
 LAYERS = [
+    "text",
+    "progress",
     "errors",
     "known_errors",
     "provenance",

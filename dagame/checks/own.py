@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DagameError, InvalidGame, InvalidObjective
+from ..errors import DagameError, InvalidGame, InvalidObjective, one_line
 from ..game import AlignmentGame
 from ..objectives import Objective
 from ..objectives.checked import forget
@@ -58,7 +58,7 @@ def named_objective(text: str) -> Objective:
         raise
     except Exception as error:
         raise InvalidObjective(
-            f"{module} cannot be imported from here ({type(error).__name__}: {error})."
+            f"{module} cannot be imported from here ({type(error).__name__}: {one_line(error)})."
         ) from error
     name, given, named = _parsed(text, expression)
     try:

@@ -109,7 +109,7 @@ def _equilibrium(game: AlignmentGame, rng: np.random.Generator) -> Violations:
 
 
 @check("T2 cvxpy", "cvxpy's optimum equals the solved one", 1e-6, of_objective=True)
-def _referee(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+def _referee(game: AlignmentGame, _rng: np.random.Generator) -> Violations:
     if game.objective.concave is not True or game.n > 4:
         return "asked of concave objectives with few answers"
     first = game.rows(np.asarray([0]))
@@ -212,7 +212,7 @@ def _sharpening(game: AlignmentGame, rng: np.random.Generator) -> Violations:
 
 
 @check("closed form", "closed forms = the iterative solvers' equilibria", 1e-8, of_objective=True)
-def _closed_forms(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+def _closed_forms(game: AlignmentGame, _rng: np.random.Generator) -> Violations:
     if closed_form(game) is None or game.objective.has_multipliers:
         return "it has no closed form"
     one, other = solved(game, "closed_form"), solved(game, "newton")
@@ -225,7 +225,7 @@ def _closed_forms(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     1e-9,
     of_objective=True,
 )
-def _mirror_rate(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+def _mirror_rate(game: AlignmentGame, _rng: np.random.Generator) -> Violations:
     if game.objective.has_multipliers:
         return "a kink or hard set has no dynamic"
     smooth, mu = game.objective.smoothness, game.objective.curvature_for(game.weights)

@@ -17,6 +17,7 @@ _WHERE = {
     "coherence_grpo": "grpo",
     "equilibrium_weights": "reweight",
     "evaluate": "_evaluate",
+    "enumerate_traces": "enumerate",
     "generate": "generation",
     "group_rewards": "rewards",
     "grpo_config": "settings",

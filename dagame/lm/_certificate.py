@@ -13,6 +13,7 @@ import numpy as np
 from .._display import Shown
 from ..errors import InvalidGame, SamplesError
 from ..objectives import Objective
+from ..progress import Progress, silent
 from ..samples.equilibria import ObjectiveOf, _described
 from ..samples.keys.reader import AnswerReader
 from ..samples.partition import Bucket, Partition
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from .generation import Generations
-
-Progress = Callable[[str], None]
 
 
 def _ends(low: float, high: float) -> str:
@@ -159,7 +158,7 @@ def certificate(
     rows = _prompt_rows(prompts, class_ids)
     texts = [row["prompt"] for row in rows]
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(2)]
-    say = progress or (lambda stage: None)
+    say = progress or silent
     common: dict[str, Any] = {
         "max_new_tokens": max_new_tokens,
         "batch_size": batch_size,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InvalidGame
+from ..errors import InvalidGame, one_line
 from ..samples.partition import Bucket, Partition
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _labels(values: Any, name: str, missing: str) -> pl.Series:
             raise TypeError("one text is no column")
         column = _column(name.split("_")[0], values)
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
-        reason = " ".join(str(error).split())[:80]
+        reason = one_line(error, 80)
         raise InvalidGame(
             f"{name} are no column of labels ({reason}); give strings or integers, {missing}."
         ) from None

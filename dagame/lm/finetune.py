@@ -11,10 +11,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .._display import visible
-from ..errors import ConfigError, DagameError, OutputError
+from ..errors import ConfigError, DagameError, OutputError, one_line
 from ..known_errors import connection_lost, damaged
 from ..output import check_folder, locked, put_text, replacing_all, system_reason
+from ..progress import Progress, silent
 from ..provenance import provenance
 from ._schedule import schedule
 from .finetune_config import OWN_FILES, FinetuneConfig, read_config
@@ -37,7 +37,7 @@ def run_finetune(
     config_path: str | Path,
     *,
     resume: bool = False,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Run the file from start to end, or go on with it, and write its folder (see `run_folder`).
 
@@ -59,7 +59,7 @@ def run_finetune(
 
     from .run_folder import prepare, staying
 
-    say, started = progress or (lambda stage: None), time.perf_counter()
+    say, started = progress or silent, time.perf_counter()
     say("checking the configuration")
     config = read_config(config_path)
     folder = check_folder(config.output)
@@ -240,7 +240,7 @@ def _tokenizer(config: FinetuneConfig, rows: list[Row], room: int) -> Any:
         used = max(map(len, prompt_ids(tokenizer, [r["prompt"] for r in longest], template)))
     except Exception as error:  # a chat template is a program
         raise ConfigError(
-            f"prompts cannot be tokenised by the tokenizer of {config.model!r}: {_said(error)}."
+            f"prompts cannot be tokenised by the tokenizer of {config.model!r}: {one_line(error)}."
         ) from error
     if limit is not None and used + room > limit:
         raise ConfigError(
@@ -256,7 +256,7 @@ def _trainer(
     data: Any,
     tokenizer: Any,
     settings: dict[str, Any],
-    say: Callable[[str], None],
+    say: Progress,
 ) -> Any:
     from transformers.trainer_callback import PrinterCallback
 
@@ -300,9 +300,5 @@ def _refusing(make: Callable[..., Made], model: str, *arguments: Any, **options:
         if isinstance(error, DagameError) or system_reason(error) is not None:
             raise
         raise ConfigError(
-            f"the trainer refuses {model!r} or its settings: {_said(error)}."
+            f"the trainer refuses {model!r} or its settings: {one_line(error)}."
         ) from error
-
-
-def _said(error: Exception) -> str:
-    return visible(" ".join(str(error).split()) or type(error).__name__, 300).rstrip(".")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, one_line
 from ..objectives.names import LABELLED, by_name, check_name
 from ..samples.equilibria import labelled_table
 from ..samples.keys.reader import AnswerReader
@@ -218,8 +218,7 @@ def _check_training(config: FinetuneConfig, where: str) -> None:
     try:
         LoraConfig(**config.lora)
     except Exception as error:  # its own checks raise anything
-        reason = " ".join(str(error).split())[:300]
-        raise ConfigError(f"{where}: lora cannot be used: {reason}.") from None
+        raise ConfigError(f"{where}: lora cannot be used: {one_line(error)}.") from None
 
 
 def _check_paths(config: FinetuneConfig, where: str) -> None:

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._display import visible
-from ..errors import DagameError, SettingsError
+from ..errors import DagameError, SettingsError, one_line
 from ..objectives import Objective
 from .sampling import inherited, shaping
 
@@ -205,8 +204,7 @@ def _made(options: dict[str, Any]) -> GRPOConfig:
     try:
         return GRPOConfig(**options)
     except Exception as error:  # its checks, files and packages that it looks for raise anything
-        reason = visible(" ".join(str(error).split()) or type(error).__name__, 300).rstrip(".")
-        raise SettingsError(f"the trainer refuses its settings: {reason}.") from error
+        raise SettingsError(f"the trainer refuses its settings: {one_line(error)}.") from error
 
 
 def check_config(

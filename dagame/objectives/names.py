@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Any
 
-from ..errors import InvalidObjective
+from ..errors import InvalidObjective, nearest
 from .base import Objective
 from .coherence import Coherence
 from .diversity import GiniDiversity, ShannonDiversity
@@ -44,9 +43,7 @@ NAMES = (*LABEL_FREE, *LABELLED)
 def check_name(name: str) -> str:
     """`name` if it is an objective's, else `InvalidObjective` with the nearest one."""
     if name not in NAMES:
-        near = get_close_matches(name, NAMES, 1, 0.4)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(NAMES)}."
-        raise InvalidObjective(f"objective {name!r} is unknown; {hint}")
+        raise InvalidObjective(f"objective {name!r} is unknown; {nearest(name, NAMES)}")
     return name
 
 

@@ -14,12 +14,6 @@ from .base import ConcaveObjective, Hessian, Objective, mean_log, sunk, weighted
 from .coherence import EuclideanCoherence
 
 
-def _roots(log_nu: Array) -> Array:
-    """sqrt(nu) as (*batch, n, m)."""
-    xp = namespace(log_nu)
-    return xp.matrix_transpose(xp.exp(log_nu / 2))
-
-
 def _diagonal(values: Array) -> Array:
     """(*batch, m, n) as diagonal blocks (*batch, n, m, m)."""
     xp = namespace(values)

@@ -85,9 +85,7 @@ class Program(NamedTuple):
         return ~self.open[:, : m * n].reshape(-1, m, n)
 
 
-def project(
-    log_nu: Array, weights: Array, chosen: ConstraintSet, strict: bool = False
-) -> Projection:
+def project(log_nu: Array, weights: Array, chosen: ConstraintSet) -> Projection:
     """argmin_{q in C} sum_x w_x KL(nu_x || q_x) for a flat batch: log_nu (B, m, n), weights (m,) or (B, m).
 
     To a duality gap of about 1e-15 in 12 to 25 Newton steps of O(m n (m + r)^2) each, r the rows of C.

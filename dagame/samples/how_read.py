@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .._display import Shown
+from ..text import shortened
 from .excerpts import Excerpt, excerpt
 from .keys.extract import make_extractor
 from .keys.reader import ENOUGH, TRIED
+from .partition import name_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -296,7 +298,7 @@ class _Labels:
         return table.filter(pl.col("answer").is_not_null())
 
     def _name(self, index: int) -> str:
-        return " / ".join(map(str, self.of.class_names[index]))
+        return name_text(self.of.class_names[index])
 
     def split(self) -> tuple[tuple[Split, ...], int]:
         """Classes with several keys that are mostly labelled right."""
@@ -404,5 +406,4 @@ def _quoted(texts: Sequence[str]) -> str:
 
 def _short(text: str) -> str:
     """On one line of at most `_SHOWN` characters."""
-    flat = " ".join(text[: 4 * _SHOWN].split())
-    return flat if len(flat) <= _SHOWN else f"{flat[: _SHOWN - 1]}…"
+    return shortened(text[: 4 * _SHOWN], _SHOWN)

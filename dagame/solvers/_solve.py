@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
 from ..arrays import LOG_ZERO, Array, like, logsumexp, namespace, to_numpy
 from ..certificate import certify_log, not_provable
-from ..errors import InvalidObjective, NotConcave, NotConverged
+from ..errors import InvalidObjective, NotConcave, NotConverged, nearest
 from ..game import AlignmentGame
 from ..objectives.base import weighted
 from ..solution import History, Solution, Status
@@ -127,8 +126,7 @@ def _run(
     if method == "auto":
         return _auto(game, tol, max_steps, pace)
     if method not in METHODS:
-        near = get_close_matches(method, METHODS, 1) or sorted(METHODS)
-        raise InvalidObjective(f"method {method!r} is unknown; did you mean {near[0]!r}?")
+        raise InvalidObjective(f"method {method!r} is unknown; {nearest(method, METHODS)}")
     result = METHODS[method](game, tol, max_steps)
     if result is None:
         raise InvalidObjective(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 import numpy as np
 
 from ..arrays import to_numpy
-from ..errors import InvalidObjective
+from ..errors import InvalidObjective, nearest
 from ..game import AlignmentGame
 from ..solution import History
 from .anderson import Anderson
@@ -84,6 +82,5 @@ def _named(dynamic: str | Solver) -> Solver:
     if not isinstance(dynamic, str):
         return dynamic
     if dynamic not in DYNAMICS:
-        near = get_close_matches(dynamic, DYNAMICS, 1, 0.3) or sorted(DYNAMICS)
-        raise InvalidObjective(f"dynamic {dynamic!r} is unknown; did you mean {near[0]!r}?")
+        raise InvalidObjective(f"dynamic {dynamic!r} is unknown; {nearest(dynamic, DYNAMICS)}")
     return DYNAMICS[dynamic]
