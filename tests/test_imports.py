@@ -22,7 +22,7 @@ LAYERS = [
     "simplex",
     "answer_map",
     "objectives",
-    "distributional",
+    "play",
     "game_forms",
     "game",
     "attainable",
