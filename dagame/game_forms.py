@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from .answer_map import AnswerMap
 from .arrays import LOG_ZERO, Array, float64, log_normalise, namespace
-from .distributional import DistributionalGame
 from .objectives.base import Objective
+from .play import DistributionalGame
 from .simplex import check_scale
 
 _CACHED = (
