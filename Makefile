@@ -12,8 +12,8 @@ test: .venv/.installed
 	$(BIN)/pytest -n 2
 
 # The tests that touch a dependency (tests/dependencies.py), the self-checks and a short demo, at the
-# newest versions that pip finds today, and at the oldest that are allowed. torch stays at the version of
-# the constraints in both; what else they share with .venv is taken from there, other versions are laid over it.
+# newest versions that pip finds today, and at the oldest that are allowed, each in an environment of its own
+# but for torch, which is that of .venv.
 test-newest: newest
 	$(MAKE) depend-newest
 
@@ -27,15 +27,15 @@ depend-%: .venv-%/.installed
 	.venv-$*/bin/python .ci/gain.py .venv-$*/demo.json
 
 newest: .venv/.installed
-	$(call layer,.venv-newest,grep '^torch==' dagame/constraints.txt,--upgrade --upgrade-strategy eager)
+	$(call other,.venv-newest,grep '^torch==' dagame/constraints.txt,--upgrade --upgrade-strategy eager)
 
 oldest: .venv/.installed
-	$(call layer,.venv-oldest,cat dagame/constraints-oldest.txt)
+	$(call other,.venv-oldest,cat dagame/constraints-oldest.txt)
 
-define layer
+define other
 	test -d $(1) || $(PYTHON) -m venv $(1)
 	rm -f $(1)/.installed
-	$(1)/bin/python .ci/layer.py .venv
+	$(1)/bin/python .ci/share_torch.py .venv
 	$(2) > $(1)/constraints.txt
 	$(1)/bin/python -m pip install --quiet --no-compile --constraint $(1)/constraints.txt $(3) --editable '.[lm]' $(TOOLS)
 	touch $(1)/.installed
