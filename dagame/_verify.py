@@ -18,6 +18,7 @@ from .errors import DagameError, FalseCertificate, InvalidObjective, NotConcave
 from .game import AlignmentGame
 from .library import KINKED, OBJECTIVES, random_game, random_game_of, reference_games
 from .objectives import Objective
+from .objectives.conditions import Condition
 from .progress import Progress, silent
 from .simplex import total_variation
 from .solvers import solve
@@ -74,9 +75,11 @@ def _verify_own(objective: Objective, seed: int, games: int, say: Progress) -> V
         return VerificationReport((wrong,), seed, games, name, skipped)
     checks = [Check("objective", _ASKED, 0.0, 0.0, games, "")]
     skipped = [("objective", what) for what in left_out]
+    conditions = _conditions(objective, *sizes[-1])
     if not _finite(objective, sizes, 0.0):
         why = "the value is -infinity at random references, where no theorem has anything to say"
-        return VerificationReport(tuple(checks), seed, games, name, (*skipped, ("all others", why)))
+        skipped.append(("all others", why))
+        return VerificationReport(tuple(checks), seed, games, name, tuple(skipped), conditions)
     zeros = 0.1 if _finite(objective, sizes, 0.3) else 0.0
     if not zeros:
         skipped.append(("objective", "references with zeros: the value is -infinity there"))
@@ -90,7 +93,12 @@ def _verify_own(objective: Objective, seed: int, games: int, say: Progress) -> V
             checks.append(found)
         else:
             skipped.append((row.theorem, why))
-    return VerificationReport(tuple(checks), seed, games, name, tuple(skipped))
+    return VerificationReport(tuple(checks), seed, games, name, tuple(skipped), conditions)
+
+
+def _conditions(objective: Objective, m: int, n: int) -> tuple[Condition, ...]:
+    """What a certificate of a game of that size stands on."""
+    return AlignmentGame(np.full((m, n), 1 / n), objective, beta=1.0).conditions
 
 
 def _finite(objective: Objective, sizes: list[tuple[int, int]], zeros: float) -> bool:

@@ -95,6 +95,7 @@ def verification_table(report: VerificationReport) -> Table:
         if not row.passed:
             below.append(f"[red]{row.theorem}[/]: {escape(visible(row.where))}")
     below += [f"skipped {escape(name)}: {escape(visible(why))}" for name, why in report.skipped]
+    below += [f"stands on {escape(visible(condition))}" for condition in report.conditions]
     table.caption, table.caption_justify, table.caption_style = "\n".join(below), "left", ""
     return table
 
