@@ -16,5 +16,9 @@ if __name__ == "__main__":
     own = Path(sysconfig.get_path("purelib"))
     base = Path(sys.argv[1]).resolve() / own.relative_to(Path(sys.prefix))
     if not base.is_dir():
-        sys.exit(f"{base} is no folder of packages; make {sys.argv[1]} first, with the same Python.")
-    (own / "base.pth").write_text(f"import site; site.addsitedir({str(base)!r})\n", encoding="utf-8")
+        sys.exit(
+            f"{base} is no folder of packages; make {sys.argv[1]} first, with the same Python."
+        )
+    (own / "base.pth").write_text(
+        f"import site; site.addsitedir({str(base)!r})\n", encoding="utf-8"
+    )
