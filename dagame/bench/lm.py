@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..lm._evaluate import LMEvaluation
-    from ..lm.rewards import ObjectiveOf
+    from ..samples.equilibria import ObjectiveOf
     from ..samples.partition import Bucket
 
 Make = Callable[[Any, float], Objective]

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 _WHERE = {
+    "GameSpec": "spec",
     "GapEstimate": "_certificate",
     "GroupReward": "trl",
     "best_of_n": "reweight",

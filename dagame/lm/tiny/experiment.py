@@ -14,10 +14,9 @@ from .problems import extract
 if TYPE_CHECKING:
     import polars as pl
 
-    from ...samples.equilibria import SampleEquilibria
+    from ...samples.equilibria import ObjectiveOf, SampleEquilibria
     from .._certificate import GapEstimate
     from .._evaluate import LMEvaluation
-    from ..rewards import ObjectiveOf
 
 MAX_NEW_TOKENS, CERTIFIED, CERTIFICATE_SAMPLES = 16, 20, 64
 
@@ -39,10 +38,9 @@ class Recipe:
 
     def labelled(self) -> ObjectiveOf:
         """The reward of the right answer, at the same strength."""
-        from ...objectives import Reward
-        from ...samples.equilibria import labelled_table
+        from ..spec import named_objective
 
-        return lambda bucket: self.strength * Reward(labelled_table(bucket))
+        return named_objective("reward", self.strength)
 
 
 @dataclass(frozen=True, eq=False)
