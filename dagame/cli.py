@@ -18,6 +18,7 @@ from .errors import DagameError
 from .lm.tiny.experiment import Recipe
 from .objectives.names import NAMES
 from .solution_files import content_of, write_solution
+from .solvers import METHODS
 from .terminal import (
     demo_table,
     facts,
@@ -136,9 +137,7 @@ def solve(
     ] = "coherence",
     strength: Annotated[float, typer.Option(help="Strength of the objective (lambda).")] = 1.0,
     beta: Annotated[float, typer.Option(help="Strength of the KL to the reference.")] = 1.0,
-    method: Annotated[
-        str, typer.Option(help="auto | closed_form | anderson | newton | mirror | convex | ...")
-    ] = "auto",
+    method: Annotated[str, typer.Option(help=" | ".join(METHODS) + ".")] = "auto",
     device: Annotated[
         str | None,
         typer.Option(help="Solve with torch on auto | cpu | cuda; default numpy, no torch needed."),

@@ -139,7 +139,7 @@ class SampledGame(DistributionalGame):
     def policy_step(self, policy: np.ndarray, rewards: np.ndarray, step: float) -> np.ndarray:
         """Logits + step * sum_y rewards_y (e_y - pi), normalised."""
         moved = rewards - np.exp(policy) * rewards.sum(-1, keepdims=True)
-        return self.game._masked(log_normalise(policy + step * moved))
+        return self.game.masked(log_normalise(policy + step * moved))
 
 
 def _answer_index(answers: AnswerMap, contexts: int) -> np.ndarray | None:
@@ -223,7 +223,7 @@ def train(
     log_policies = np.stack(kept)
     lead = log_policies.shape[:2]
     flat = log_policies.reshape(-1, *log_policies.shape[2:])
-    many = game._changed(log_reference=np.broadcast_to(game.log_reference, flat.shape))
+    many = game.replaced(log_reference=np.broadcast_to(game.log_reference, flat.shape))
     certificate = certify_log(many, flat)
     violation = np.broadcast_to(to_numpy(certificate.violation), flat.shape[:1])
     return SampledRun(

@@ -134,7 +134,7 @@ class ChainGame(DistributionalGame):
         """The exact duality gap on traces (R,): that on answers + beta (KL on traces - KL on answers)."""
         game = self.on_answers
         log_nu = np.log(np.maximum(forward(policy)[1], 1e-300))
-        many = game._changed(log_reference=np.broadcast_to(game.log_reference, log_nu.shape))
+        many = game.replaced(log_reference=np.broadcast_to(game.log_reference, log_nu.shape))
         on_answers = np.asarray(certify_log(many, log_nu).gap)
         answers = (np.exp(log_nu) * (log_nu - game.log_reference)).sum(-1)
         apart = ((kl(policy, self.log_p0) - answers) * game.weights).sum(-1)

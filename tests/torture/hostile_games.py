@@ -130,10 +130,10 @@ def specs(
     small=SMALL,
     widths=(1, 2, 3, 6, 20),
 ):
-    """A hostile game; strengths that its beta does not admit are cut to 1e9 beta."""
+    """A hostile game; strengths that its beta does not admit are cut to 1e8 beta."""
     m, n = draw(st.sampled_from([1, 1, 2, 3, 5])), draw(st.sampled_from(widths))
     beta = draw(st.sampled_from(betas))
-    strength = min(draw(st.sampled_from(strengths)), 1e8 * min(beta, 1.0))
+    strength = min(draw(st.sampled_from(strengths)), 1e8 * beta)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     kind = draw(st.sampled_from(kinds))
     weights = rng.dirichlet(np.ones(m)) if draw(st.booleans()) else np.full(m, 1 / m)
@@ -176,7 +176,7 @@ def check_by_mpmath(spec: Spec, solution: dg.Solution) -> None:
         return
     multipliers = solution.multipliers
     if multipliers is None:
-        multipliers = game._multipliers(solution.log_marginals)
+        multipliers = game.multipliers(solution.log_marginals)
     value, bound = referee.value_and_bound(
         spec.reference, spec.weights, spec.objective, spec.beta, solution.log_policy, multipliers
     )
