@@ -10,11 +10,11 @@ from typing import Any
 
 _WHERE = {
     "GameSpec": "spec",
-    "GapEstimate": "_certificate",
+    "GapEstimate": "sample_certificate",
     "GroupReward": "trl",
     "best_of_n": "reweight",
     "certificate": "_certificate",
-    "certificate_from_samples": "_certificate",
+    "certificate_from_samples": "sample_certificate",
     "coherence_grpo": "grpo",
     "equilibrium_weights": "reweight",
     "evaluate": "_evaluate",

@@ -206,7 +206,7 @@ class LMGame(DistributionalGame):
 
     def _gap(self, policy: Completions) -> dict[str, float]:
         """The certificate's estimate from the batch itself, where there is one for the objective."""
-        from ._certificate import certificate_from_samples
+        from .sample_certificate import certificate_from_samples
 
         spec, ratio = self.spec, policy.log_ratio
         if self.gap_every is None or self.rounds % self.gap_every or ratio is None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ...samples.equilibria import ObjectiveOf, SampleEquilibria
-    from .._certificate import GapEstimate
     from .._evaluate import LMEvaluation
+    from ..sample_certificate import GapEstimate
 
 MAX_NEW_TOKENS, CERTIFIED, CERTIFICATE_SAMPLES = 16, 20, 64
 
@@ -103,7 +103,7 @@ class Judge:
         """What any policy could still gain over the model of the completions, of the first problems."""
         import polars as pl
 
-        from .._certificate import certificate_from_samples
+        from ..sample_certificate import certificate_from_samples
 
         reference = (pl.col("log_prob") - pl.col("log_ratio")).alias("log_reference")
         return certificate_from_samples(
