@@ -158,16 +158,12 @@ def _check_values(config: FinetuneConfig, where: str) -> None:
     AnswerReader(config.answers.extract, config.answers.canonical)
     if config.data.answer_extract is not None:
         AnswerReader(config.data.answer_extract)
-    if config.answers.no_answer not in NO_ANSWER_RULES:
-        raise ConfigError(
-            f"{where}: answers.no_answer is {told(config.answers.no_answer)}; choose one of "
-            f"{', '.join(NO_ANSWER_RULES)}."
-        )
-    if config.answers.truncated not in TRUNCATED:
-        raise ConfigError(
-            f"{where}: answers.truncated is {told(config.answers.truncated)}; choose one of "
-            f"{', '.join(TRUNCATED)}."
-        )
+    for name, known in (("no_answer", NO_ANSWER_RULES), ("truncated", TRUNCATED)):
+        value = getattr(config.answers, name)
+        if value not in known:
+            raise ConfigError(
+                f"{where}: answers.{name} is {told(value)}; choose one of {', '.join(known)}."
+            )
     if (config.data.path is None) == (config.data.name is None):
         raise ConfigError(f"{where}: data needs either path (a local file) or name (a data set).")
     if config.data.system is not None and not config.data.chat:

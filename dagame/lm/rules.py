@@ -11,28 +11,27 @@ from ..errors import SettingsError
 
 @dataclass(frozen=True)
 class Rule:
-    """`field` must satisfy `ok`; `fix` is the value to set, `why` what happens otherwise."""
+    """`field` must have one of the values `allowed`; `why` is what happens otherwise, `fix` what to set."""
 
     field: str
-    ok: Callable[[Any], bool]
-    fix: str
+    allowed: tuple[Any, ...]
     why: str
+    fix: str = ""
+
+    def __post_init__(self) -> None:
+        """The fix is to set an allowed value, unless one is named."""
+        object.__setattr__(self, "fix", self.fix or " or ".join(map(str, self.allowed)))
 
     def fault(self, value: Any) -> str:
         """What is wrong with a value, in words."""
         return f"{self.field}={value!r}: set {self.fix}; {self.why}"
 
 
-def one_of(*values: Any) -> Callable[[Any], bool]:
-    """Whether a value is one of these."""
-    return lambda value: any(value is v or value == v for v in values)
-
-
 def broken(rules: Iterable[Rule], read: Callable[[str], Any]) -> Iterator[str]:
     """The fault of each rule that the value of its field breaks; `read` gives a field's value."""
     for rule in rules:
         value = read(rule.field)
-        if not rule.ok(value):
+        if value not in rule.allowed:
             yield rule.fault(value)
 
 

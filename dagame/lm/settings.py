@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import DagameError, SettingsError, one_line
 from ..objectives import Objective
-from .rules import Rule, broken, one_of, refuse
+from .rules import Rule, broken, refuse
 from .sampling import inherited, shaping
 from .spec import check_count, check_group_size, check_kl
 
@@ -34,88 +34,82 @@ LOSSES = {
 """Loss types whose expected step is a positive multiple of the policy gradient, and which one."""
 
 
+_CANCELS = "cancels the strength of the objective"
+_TRUNCATED = "truncated sampling is another policy"
+_TERM = "it adds a term to the payoff"
+
 RULES = (
     Rule(
         "scale_rewards",
-        one_of("none", False),
+        ("none", False),
+        f"dividing by the group's standard deviation {_CANCELS}",
         '"none"',
-        "dividing by the group's standard deviation cancels the strength of the objective",
     ),
     Rule(
         "multi_objective_aggregation",
-        one_of("sum_then_normalize"),
+        ("sum_then_normalize",),
+        f"normalising each reward first {_CANCELS}; weigh extra rewards with reward_weights",
         '"sum_then_normalize"',
-        "normalising each reward first cancels the strength of the objective; weigh extra rewards "
-        "with reward_weights",
     ),
     Rule(
         "shuffle_dataset",
-        one_of(False, None),
-        "False",
+        (False, None),
         "prompts shuffled one by one tear classes apart; `dagame.lm.schedule` shuffles whole ones",
+        "False",
     ),
     Rule(
         "remove_unused_columns",
-        one_of(False, None),
-        "False",
+        (False, None),
         "it drops the class columns that the reward reads",
+        "False",
     ),
     Rule(
         "loss_type",
-        one_of(*LOSSES),
-        '"dr_grpo" (or "dapo", "bnpo")',
+        tuple(LOSSES),
         "the others weigh completions by their length or clip them otherwise, which is no "
         "multiple of the policy gradient",
+        '"dr_grpo" (or "dapo", "bnpo")',
     ),
     Rule(
         "importance_sampling_level",
-        one_of("token"),
-        '"token"',
+        ("token",),
         "sequence-level ratios divide by the length and lose the KL's bias correction",
+        '"token"',
     ),
     Rule(
         "temperature",
-        one_of(1.0),
-        "1.0",
+        (1.0,),
         "the game is about the model's own distribution, and so are its certificate and its metrics",
     ),
-    Rule("top_p", one_of(1.0, None), "1.0", "truncated sampling is another policy"),
-    Rule("top_k", one_of(0, None), "0", "truncated sampling is another policy"),
-    Rule("min_p", one_of(0.0, None), "None", "truncated sampling is another policy"),
-    Rule("repetition_penalty", one_of(1.0, None), "1.0", "a penalty samples another policy"),
+    Rule("top_p", (1.0, None), _TRUNCATED),
+    Rule("top_k", (0, None), _TRUNCATED),
+    Rule("min_p", (None, 0.0), _TRUNCATED),
+    Rule("repetition_penalty", (1.0, None), "a penalty samples another policy"),
     Rule(
         "mask_truncated_completions",
-        one_of(False),
-        "False",
+        (False,),
         "truncated completions count in the marginals, as no answer or, with truncated='read', as "
         "what they say, so they must be in the loss",
     ),
-    Rule("top_entropy_quantile", one_of(1.0), "1.0", "it drops tokens from the policy gradient"),
-    Rule("off_policy_mask_threshold", one_of(None), "None", "it drops completions with low reward"),
-    Rule("entropy_coef", one_of(0.0), "0.0", "it adds a term to the payoff; use ShannonDiversity"),
-    Rule("use_adaptive_entropy", one_of(False), "False", "it adds a term to the payoff"),
-    Rule(
-        "sync_ref_model",
-        one_of(False),
-        "False",
-        "the reference of the game is fixed, not a moving one",
-    ),
+    Rule("top_entropy_quantile", (1.0,), "it drops tokens from the policy gradient"),
+    Rule("off_policy_mask_threshold", (None,), "it drops completions with low reward"),
+    Rule("entropy_coef", (0.0,), f"{_TERM}; use ShannonDiversity"),
+    Rule("use_adaptive_entropy", (False,), _TERM),
+    Rule("sync_ref_model", (False,), "the reference of the game is fixed, not a moving one"),
     Rule(
         "eval_strategy",
-        lambda value: getattr(value, "value", value) == "no",
-        '"no"',
+        ("no",),
         "the trainer shuffles evaluation prompts one by one; evaluate with `dagame.lm`",
+        '"no"',
     ),
     Rule(
         "restore_callback_states_from_checkpoint",
-        one_of(False),
-        "False",
+        (False,),
         "it would replace the reward object; GroupReward restores itself",
     ),
     Rule(
         "ignore_data_skip",
-        one_of(False),
-        "False",
+        (False,),
         "a resumed run would see the first classes again instead of the next ones",
     ),
 )

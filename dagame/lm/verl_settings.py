@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ._fields import section
-from .rules import Rule, broken, one_of, refuse
+from .rules import Rule, broken, refuse
 from .spec import AnswerSection, GameSpec, ObjectiveSection, check_kl
 
 _ACTOR = "actor_rollout_ref.actor"
+_IN_REWARD = "algorithm.use_kl_in_reward"
 
 LOSS_KL = ("k2", "mse", "low_var_kl+", "k3+", "kl+", "k1+")
 """Values of `kl_loss_type` with the gradient of KL(pi || pi0)."""
@@ -30,39 +31,42 @@ _OURS = "it would be ignored, as the game's advantages replace verl's"
 _SAMPLES = "completions must be samples of the policy itself"
 _BATCHES = "it would tear classes apart or shift the batches that hold them"
 
-_ALLOWED: tuple[tuple[str, tuple[Any, ...], str], ...] = (
-    ("trainer.use_v1", (True,), "only that trainer has the plug-in"),
-    ("trainer.v1.trainer_mode", ("dagame",), "the others pay every completion 0"),
-    ("reward.reward_manager.name", ("dagame",), "the others do not store answers"),
-    ("reward.reward_model.enable", (False,), _OURS),
-    ("algorithm.adv_estimator", ("grpo",), "the others need a critic, which the game lacks"),
-    ("algorithm.norm_adv_by_std_in_grpo", (False,), _OURS),
-    ("algorithm.use_pf_ppo", (False, None), "it drops completions by their reward"),
-    ("algorithm.filter_groups.enable", (False, None), "unanimous groups count in the marginals"),
-    ("algorithm.rollout_correction.rollout_rs", (None,), "it drops completions from the loss"),
-    ("algorithm.rollout_correction.bypass_mode", (False, None), "the KL would be another engine's"),
-    ("data.shuffle", (False,), _BATCHES),
-    ("data.filter_overlong_prompts", (False,), _BATCHES),
-    ("trainer.v1.sampler.sync_refill_failed_groups", (False, None), _BATCHES),
-    ("actor_rollout_ref.rollout.temperature", (1.0,), _SAMPLES),
-    ("actor_rollout_ref.rollout.top_p", (1.0,), _SAMPLES),
-    ("actor_rollout_ref.rollout.top_k", (-1,), _SAMPLES),
-    (f"{_ACTOR}.entropy_coeff", (0.0,), "it adds a term to the payoff"),
-    (
+_RULES = (
+    Rule("trainer.use_v1", (True,), "only that trainer has the plug-in"),
+    Rule("trainer.v1.trainer_mode", ("dagame",), "the others pay every completion 0"),
+    Rule("reward.reward_manager.name", ("dagame",), "the others do not store answers"),
+    Rule("reward.reward_model.enable", (False,), _OURS),
+    Rule("algorithm.adv_estimator", ("grpo",), "the others need a critic, which the game lacks"),
+    Rule("algorithm.norm_adv_by_std_in_grpo", (False,), _OURS),
+    Rule("algorithm.use_pf_ppo", (False, None), "it drops completions by their reward"),
+    Rule(
+        "algorithm.filter_groups.enable", (False, None), "unanimous groups count in the marginals"
+    ),
+    Rule("algorithm.rollout_correction.rollout_rs", (None,), "it drops completions from the loss"),
+    Rule(
+        "algorithm.rollout_correction.bypass_mode",
+        (False, None),
+        "the KL would be another engine's",
+    ),
+    Rule("data.shuffle", (False,), _BATCHES),
+    Rule("data.filter_overlong_prompts", (False,), _BATCHES),
+    Rule("trainer.v1.sampler.sync_refill_failed_groups", (False, None), _BATCHES),
+    Rule("actor_rollout_ref.rollout.temperature", (1.0,), _SAMPLES),
+    Rule("actor_rollout_ref.rollout.top_p", (1.0,), _SAMPLES),
+    Rule("actor_rollout_ref.rollout.top_k", (-1,), _SAMPLES),
+    Rule(f"{_ACTOR}.entropy_coeff", (0.0,), "it adds a term to the payoff"),
+    Rule(
         f"{_ACTOR}.policy_loss.loss_mode",
         ("vanilla", "gpg"),
         "the others are no policy gradient of the advantages",
     ),
-    (
+    Rule(
         f"{_ACTOR}.loss_agg_mode",
         ("seq-mean-token-sum", "seq-mean-token-sum-norm", "token-sum", "token-mean"),
         "a mean over each completion's tokens weighs completions by their length",
     ),
 )
-RULES = {
-    path: Rule(path, one_of(*allowed), " or ".join(map(str, allowed)), why)
-    for path, allowed, why in _ALLOWED
-}
+RULES = {rule.field: rule for rule in _RULES}
 """Each setting's values under which the update is the game's, and what happens otherwise."""
 
 
@@ -94,7 +98,7 @@ def check_settings(config: Mapping[str, Any]) -> tuple[str, float]:
         SettingsError: settings that break the game, each with the value to set instead.
     """
     refuse(list(_faults(config)))
-    if setting(config, "algorithm.use_kl_in_reward"):
+    if setting(config, _IN_REWARD):
         kl, beta = "reward", setting(config, "algorithm.kl_ctrl.kl_coef")
     else:
         kl, beta = "loss", setting(config, f"{_ACTOR}.kl_loss_coef")
@@ -111,46 +115,41 @@ def setting(config: Mapping[str, Any], path: str) -> Any:
 
 
 def _faults(config: Mapping[str, Any]) -> Iterator[str]:
-    yield from broken((*RULES.values(), _GROUP), lambda path: setting(config, path))
-    in_reward = bool(setting(config, "algorithm.use_kl_in_reward"))
-    if in_reward and setting(config, f"{_ACTOR}.use_kl_loss"):
+    def read(path: str) -> Any:
+        return setting(config, path)
+
+    yield from broken(RULES.values(), read)
+    n = read("actor_rollout_ref.rollout.n")
+    if not isinstance(n, int) or n < 2:
+        why = "one sample says nothing of itself"
+        yield Rule("actor_rollout_ref.rollout.n", (), why, "2 or more").fault(n)
+    paid, lost = bool(read(_IN_REWARD)), bool(read(f"{_ACTOR}.use_kl_loss"))
+    if paid and lost:
         yield (
             "algorithm.use_kl_in_reward=True, actor.use_kl_loss=True: set the second False; two KLs "
             "add up to another game"
         )
-    elif in_reward:
-        yield from broken(_KL_IN_REWARD, lambda path: setting(config, path))
-    elif setting(config, f"{_ACTOR}.use_kl_loss"):
-        rules = _kl_in_loss(setting(config, "data.train_batch_size"))
-        yield from broken(rules, lambda path: setting(config, path))
+    elif paid:
+        yield from broken(_KL_IN_REWARD, read)
+    elif lost:
+        yield from broken(_kl_in_loss(read("data.train_batch_size")), read)
     else:
-        why = "without a KL there is no game"
-        yield Rule("algorithm.use_kl_in_reward", bool, "True", why).fault(False)
+        yield Rule(_IN_REWARD, (True,), "without a KL there is no game").fault(read(_IN_REWARD))
 
 
-_GROUP = Rule(
-    "actor_rollout_ref.rollout.n",
-    lambda k: isinstance(k, int) and k >= 2,
-    "2 or more",
-    "one sample says nothing of itself",
-)
 _KL_IN_REWARD = (
-    Rule("algorithm.kl_penalty", one_of("kl", "k1"), "kl", "another is not the one that is paid"),
-    Rule("algorithm.kl_ctrl.type", one_of("fixed"), "fixed", "beta is a constant of the game"),
+    Rule("algorithm.kl_penalty", ("kl", "k1"), "another is not the one that is paid", "kl"),
+    Rule("algorithm.kl_ctrl.type", ("fixed",), "beta is a constant of the game"),
 )
 
 
 def _kl_in_loss(size: Any) -> tuple[Rule, ...]:
     """Rules of the KL in the loss, for batches of so many prompts."""
     once = "the loss's KL is right for one update per batch only; or use the KL in the reward"
-    whole = f"{size} (data.train_batch_size)"
+    other = "k3 in the loss follows KL(pi0||pi), another game, and k1 follows nothing"
+    batch = f"{size} (data.train_batch_size)"
     return (
-        Rule(
-            f"{_ACTOR}.kl_loss_type",
-            one_of(*LOSS_KL),
-            "low_var_kl+ (or k2)",
-            "k3 in the loss follows KL(pi0||pi), another game, and k1 follows nothing",
-        ),
-        Rule(f"{_ACTOR}.ppo_mini_batch_size", one_of(size), whole, once),
-        Rule(f"{_ACTOR}.ppo_epochs", one_of(1), "1", once),
+        Rule(f"{_ACTOR}.kl_loss_type", LOSS_KL, other, "low_var_kl+ (or k2)"),
+        Rule(f"{_ACTOR}.ppo_mini_batch_size", (size,), once, batch),
+        Rule(f"{_ACTOR}.ppo_epochs", (1,), once),
     )
