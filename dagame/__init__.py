@@ -12,7 +12,6 @@ from ._methods import methods
 from ._verify import VerificationReport, verify
 from .answer_map import AnswerMap
 from .certificate import Certificate, certify
-from .distributional import DistributionalGame
 from .errors import DagameError
 from .game import AlignmentGame
 from .objectives import (
@@ -43,6 +42,7 @@ from .objectives import (
     TsallisDiversity,
     WorstCase,
 )
+from .play import DistributionalGame
 from .samples import Samples
 from .solution import History, Solution, Status
 from .solvers import run, solve

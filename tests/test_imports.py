@@ -24,7 +24,7 @@ LAYERS = [
     "simplex",
     "answer_map",
     "objectives",
-    "distributional",
+    "play",
     "game_forms",
     "game",
     "attainable",

@@ -122,7 +122,7 @@ def _on_traces(game: AlignmentGame) -> AlignmentGame:
     if any(getattr(part, "deterministic_only", False) for _, part in game.objective.terms()):
         return game.on_answers()
     traces = np.eye(game.traces)
-    return game._changed(answer_map=AnswerMap.channel(game.answer_map.push_forward(traces)))
+    return game.replaced(answer_map=AnswerMap.channel(game.answer_map.push_forward(traces)))
 
 
 def _row(kind: str, played: list[Played]) -> Row:

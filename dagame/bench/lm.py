@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._methods import methods as atlas
+from .._methods import of_kind
 from ..arrays import log, to_numpy
 from ..errors import DagameError, InvalidObjective
 from ..game import AlignmentGame
 from ..lm.tiny.experiment import Judge, Recipe, fine_tune
-from ..objectives import Coherence, Objective, Sharpening
+from ..objectives import Objective
 from ..progress import Progress
 from ..simplex import log_entropy
 from ..solution import Status
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..lm._evaluate import LMEvaluation
-    from ..lm.rewards import ObjectiveOf
+    from ..samples.equilibria import ObjectiveOf
     from ..samples.partition import Bucket
 
 Make = Callable[[Any, float], Objective]
@@ -63,12 +64,12 @@ class Reward:
 METHODS: dict[str, Reward] = {
     "coherence": Reward(atlas["coherence"].objective),
     "coherence, geometric": Reward(atlas["geometric overlap"].objective),
-    "coherence, Euclidean": Reward(lambda c, s: Coherence(s, "euclidean")),
+    "coherence, Euclidean": Reward(of_kind("euclidean")),
     "pairwise coherence, KL": Reward(atlas["pairwise coherence"].objective),
     "expected agreement": Reward(atlas["expected agreement"].objective),
     "majority vote (TTRL)": Reward(atlas["majority vote"].objective),
     "self-consistency (EMPO)": Reward(atlas["EMPO as coded"].objective),
-    "sharpening": Reward(lambda c, s: Sharpening(s)),
+    "sharpening": Reward(of_kind("sharpening")),
     "entropy diversity": Reward(atlas["entropy diversity"].objective),
     "Gini diversity": Reward(atlas["Gini diversity"].objective),
     "expected reward (RLVR)": Reward(atlas["expected reward"].objective, True),

@@ -21,6 +21,7 @@ from .finetune_config import OWN_FILES, FinetuneConfig, read_config
 from .finetune_data import Row, read_rows
 from .loading import pretrained
 from .settings import check_sampling, grpo_config
+from .spec import GameSpec
 
 Made = TypeVar("Made")
 
@@ -66,15 +67,15 @@ def run_finetune(
     say("reading data")
     rows = read_rows(config.data)
     data = _schedule(config, rows)
-    settings = _trainer_settings(config, folder)
+    spec = config.spec()
     made = grpo_config(
-        config.make_objective(),
-        beta=config.beta,
-        kl=config.kl,
+        spec.objective,
+        beta=spec.beta,
+        kl=spec.kl,
         contexts=int(data[0]["class_size"]),
-        group_size=config.batch.group_size,
+        group_size=spec.group_size,
         classes_per_step=config.batch.classes_per_step,
-        **settings,
+        **_trainer_settings(config, folder),
     )
     tokenizer = _tokenizer(config, rows, int(made.max_completion_length or 0))
     state = PartialState()
@@ -82,7 +83,7 @@ def run_finetune(
         agreed(lambda: held.enter_context(locked(folder)))
         checkpoint = agreed(lambda: prepare(folder, config, state.num_processes, resume))
         held.enter_context(staying(folder))
-        trainer = _trainer(config, folder, data, tokenizer, settings, say)
+        trainer = _trainer(config, spec, folder, data, tokenizer, made, say)
         with _going_on(trainer, checkpoint):
             trainer.train(resume_from_checkpoint=checkpoint)
         say("saving the model")
@@ -252,16 +253,18 @@ def _tokenizer(config: FinetuneConfig, rows: list[Row], room: int) -> Any:
 
 def _trainer(
     config: FinetuneConfig,
+    spec: GameSpec,
     folder: Path,
     data: Any,
     tokenizer: Any,
-    settings: dict[str, Any],
+    made: Any,
     say: Progress,
 ) -> Any:
     from transformers.trainer_callback import PrinterCallback
 
-    from .grpo import coherence_grpo
+    from .grpo import game_trainer
     from .run_folder import RunFiles
+    from .trl import GroupReward
 
     lora = None
     if config.lora is not None:
@@ -269,24 +272,18 @@ def _trainer(
 
         options: dict[str, Any] = {"task_type": "CAUSAL_LM"} | config.lora
         lora = LoraConfig(**options)
+    reference = config.model if spec.kl == "reward" and lora is None else None
+    reward = GroupReward(spec.objective, reference=reference, **spec.keywords())
     say("loading the model")
     trainer = _refusing(
-        coherence_grpo,
+        game_trainer,
         config.model,
         data,
-        config.make_objective(),
-        beta=config.beta,
-        kl=config.kl,
-        extract=config.answers.extract,
-        canonical=config.answers.canonical,
-        truncated=config.answers.truncated,
+        reward,
+        made,
         tokenizer=tokenizer,
-        group_size=config.batch.group_size,
-        classes_per_step=config.batch.classes_per_step,
         peft_config=lora,
         callbacks=[RunFiles(folder, say)],
-        reward_options={"estimator": config.estimator, "no_answer": config.answers.no_answer},
-        **settings,
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

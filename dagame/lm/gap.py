@@ -261,9 +261,9 @@ def _bound(
     Any q bounds the optimum, so the accuracy of the solver does not matter here.
     """
     game = solution.game
-    at = solution.log_marginals if solution.log_target is None else solution.log_target
+    at = solution.log_marginals
     multipliers = solution.multipliers
-    constant, u = game._linearise(at, game._multipliers(at) if multipliers is None else multipliers)
+    constant, u = game.linearise(at, game.multipliers(at) if multipliers is None else multipliers)
     top = np.max(np.where(game.support, u, -np.inf), axis=-1, keepdims=True)
     tilted = np.where(game.support, np.exp((u - top) / beta), 0.0)
     mean = (game.reference * tilted).sum(-1, keepdims=True)

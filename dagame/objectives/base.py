@@ -95,8 +95,8 @@ class Objective:
 
     @property
     def magnitude(self) -> float:
-        """Size of the rewards where no probability is small: the strength, or the largest |r|."""
-        strength = getattr(self, "strength", 1.0)
+        """Size of the rewards where no probability is small: the strength, or the largest |r|; 0 for sets."""
+        strength = getattr(self, "strength", 0.0 if self.has_multipliers else 1.0)
         return abs(float(strength)) if isinstance(strength, Real) else 1.0
 
     def __repr__(self) -> str:
@@ -159,13 +159,13 @@ class Objective:
         return value - pairing(u, log_target, weights), u
 
     def multipliers(
-        self, log_nu: Array, weights: Array, residual: Array, support: Array
+        self, log_nu: Array, weights: Array, residual: Array, support: Array, factor: float = 1.0
     ) -> Array | None:
         """The multipliers whose reward comes nearest to `residual` (*batch, m, n) at nu.
 
         Stationarity asks u = beta log(nu/nu0) + constant per context on the reference's `support`;
-        `residual` is that less the rewards of the other terms. None where the target's move is the
-        point alone.
+        `residual` is that less the rewards of the other terms, in units of beta; it is explained by
+        `factor` times this objective. None where the target's move is the point alone.
         """
         return None
 

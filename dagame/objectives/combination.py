@@ -111,15 +111,18 @@ class Combination(Objective):
         )
 
     def multipliers(
-        self, log_nu: Array, weights: Array, residual: Array, support: Array
+        self, log_nu: Array, weights: Array, residual: Array, support: Array, factor: float = 1.0
     ) -> Array | None:
         """Those of the one part that has them, after the other parts' rewards."""
         found = [(f, o) for f, o in self.parts if o.has_multipliers and f > 0]
         if not found:
             return None
-        (factor, special), *_ = found
-        rest = [f * o.reward_log(log_nu, weights) for f, o in self.parts if o is not special]
-        return special.multipliers(log_nu, weights, (residual - _sum(rest)) / factor, support)
+        (own, special), *_ = found
+        own = factor * own
+        rest = [
+            factor * f * o.reward_log(log_nu, weights) for f, o in self.parts if o is not special
+        ]
+        return special.multipliers(log_nu, weights, residual - _sum(rest), support, own)
 
     def project(self, log_nu: Array, weights: Array) -> Array:
         """Onto the domain of the one part that is a hard set."""

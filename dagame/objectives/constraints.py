@@ -226,9 +226,9 @@ class HardConstraint(_OnSet):
         return xp.where(inside[..., None, None], log_nu, moved)
 
     def multipliers(
-        self, log_nu: Array, weights: Array, residual: Array, support: Array
+        self, log_nu: Array, weights: Array, residual: Array, support: Array, factor: float = 1.0
     ) -> Array | None:
-        """y of the least squares fit to the residual, y >= 0 on inequalities."""
+        """y of the least squares fit of factor y rows to the residual, y >= 0 on inequalities."""
         xp = namespace(log_nu)
         on_support = xp.where(support, 0 * log_nu, LOG_ZERO)
         form = self.dual_form(on_support, weights)
@@ -238,7 +238,7 @@ class HardConstraint(_OnSet):
         if positive.ndim > 1:
             positive = xp.reshape(positive, (-1, positive.shape[-1]))
         y = barrier_minimise(oracle, xp.reshape(start, (-1, start.shape[-1])), positive)
-        return xp.reshape(y, start.shape)
+        return xp.reshape(y, start.shape) / factor
 
     def linearise(
         self, log_target: Array, weights: Array, multipliers: Array | None = None

@@ -56,7 +56,7 @@ class HardCoherence(Objective):
         return log_normalise(geometric_mean_log(log_nu, weights))
 
     def multipliers(
-        self, log_nu: Array, weights: Array, residual: Array, support: Array
+        self, log_nu: Array, weights: Array, residual: Array, support: Array, factor: float = 1.0
     ) -> Array | None:
         """`residual` less its mean over contexts; minus infinity where another context lacks the
         answer (that context, out of its support, takes up the balance).
@@ -66,7 +66,7 @@ class HardCoherence(Objective):
         finite = common & (log_nu > LOG_ZERO / 2)
         residual = xp.where(finite, residual, 0.0)
         centred = residual - xp.sum(residual * weights[..., None], axis=-2, keepdims=True)
-        return xp.where(common, centred, xp.where(support, LOG_ZERO, 0 * centred))
+        return xp.where(common, centred, xp.where(support, LOG_ZERO, 0 * centred)) / factor
 
     def linearise(
         self, log_target: Array, weights: Array, multipliers: Array | None = None

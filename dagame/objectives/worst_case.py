@@ -81,10 +81,11 @@ class WorstCase(Objective):
         return DualForm(rows, zero, zero == 0, simplex=True)
 
     def multipliers(
-        self, log_nu: Array, weights: Array, residual: Array, support: Array
+        self, log_nu: Array, weights: Array, residual: Array, support: Array, factor: float = 1.0
     ) -> Array | None:
         """alpha of the least squares fit to the residual, over the simplex."""
         form = self.dual_form(log_nu, weights)
+        form = form._replace(rows=factor * form.rows)
         oracle = fit_oracle(form, log_nu, weights, residual, support)
         start = 0 * form.rows[..., 0, 0] + 1 / self.rewards.shape[-2]
         flat = namespace(start).reshape(start, (-1, start.shape[-1]))

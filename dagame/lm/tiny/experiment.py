@@ -14,10 +14,9 @@ from .problems import extract
 if TYPE_CHECKING:
     import polars as pl
 
-    from ...samples.equilibria import SampleEquilibria
-    from .._certificate import GapEstimate
+    from ...samples.equilibria import ObjectiveOf, SampleEquilibria
     from .._evaluate import LMEvaluation
-    from ..rewards import ObjectiveOf
+    from ..sample_certificate import GapEstimate
 
 MAX_NEW_TOKENS, CERTIFIED, CERTIFICATE_SAMPLES = 16, 20, 64
 
@@ -39,10 +38,9 @@ class Recipe:
 
     def labelled(self) -> ObjectiveOf:
         """The reward of the right answer, at the same strength."""
-        from ...objectives import Reward
-        from ...samples.equilibria import labelled_table
+        from ..spec import named_objective
 
-        return lambda bucket: self.strength * Reward(labelled_table(bucket))
+        return named_objective("reward", self.strength)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +103,7 @@ class Judge:
         """What any policy could still gain over the model of the completions, of the first problems."""
         import polars as pl
 
-        from .._certificate import certificate_from_samples
+        from ..sample_certificate import certificate_from_samples
 
         reference = (pl.col("log_prob") - pl.col("log_ratio")).alias("log_reference")
         return certificate_from_samples(
