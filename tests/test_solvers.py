@@ -284,6 +284,21 @@ def test_a_name_is_its_object_and_a_solve_plays_the_rounds_of_a_run(name):
             np.testing.assert_allclose(played.values[:shown], by_name.history.values, rtol=1e-12)
 
 
+@pytest.mark.parametrize("beta", [0.25, 4.0])
+def test_a_step_means_the_same_to_solve_and_run_and_the_game(beta):
+    """pi^{1 - eta beta} pi0^{eta beta} e^{eta u}."""
+    game = dg.AlignmentGame([[0.5, 0.3, 0.2]], dg.GiniDiversity(1.5), beta=beta)
+    for solver in (dg.solvers.Mirror(0.1), dg.solvers.Extragradient(0.1)):
+        solved = dg.solve(game, solver, max_steps=3, throw=False).history.values
+        played = dg.run(game, solver, 3).values
+        np.testing.assert_allclose(solved, played[: len(solved)], rtol=1e-12)
+    policy, mirror = game.reference, dg.run(game, dg.solvers.Mirror(0.1), 3)
+    for _ in range(3):
+        u = game.rewards(game.marginals(policy), game.marginals(policy))
+        policy = game.policy_step(policy, u, 0.1)
+    assert mirror.values[-1] == pytest.approx(float(game.value(policy)), rel=1e-12)
+
+
 def test_what_has_no_rounds_says_so_in_one_sentence():
     game = dg.AlignmentGame([[0.5, 0.3, 0.2]], dg.Coherence(), beta=1.0)
     for name in METHODS:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -37,6 +38,26 @@ class Solver:
     ) -> tuple[Array, Array, Array]:
         """Value, certified gap and log-marginals that a run records: those of the iterate."""
         return now.value, now.gap, now.log_marginals
+
+    def in_units(self, beta: float) -> Self:
+        """The solver that takes the same steps on the game divided by beta."""
+        return self
+
+
+@dataclass(frozen=True)
+class Stepping(Solver):
+    """A solver with a step eta, whose unit is one over that of beta; None for its own choice."""
+
+    step_size: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the step."""
+        if self.step_size is not None and not self.step_size > 0:
+            raise InvalidObjective(f"step_size is {self.step_size!r}; give a number > 0, or None.")
+
+    def in_units(self, beta: float) -> Self:
+        """With the step eta beta."""
+        return self if self.step_size is None else replace(self, step_size=beta * self.step_size)
 
 
 def accepted(game: AlignmentGame, now: Evaluation, least: Array) -> Array:

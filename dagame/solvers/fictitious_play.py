@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 from ..arrays import Array, log_normalise
 from ..game import AlignmentGame, Evaluation
 from ..simplex import log_mix
-from .base import Solver, column
+from .base import Solver, Stepping, column
 
 
 class Mixed(NamedTuple):
@@ -58,7 +58,7 @@ class FictitiousPlay(FrankWolfe):
 
 
 @dataclass(frozen=True)
-class Extragradient(Solver):
+class Extragradient(Stepping):
     """Entropic extragradient: a trial mirror step, then the real one with the rewards found there.
 
     pi' = mirror(pi_t, u(pi_t)), pi_{t+1} = mirror(pi_t, u(pi')), step 1/(L + beta) by default (1/(2
@@ -68,7 +68,6 @@ class Extragradient(Solver):
     where mirror converges (there at 1.1 times the default, mirror not at 1.9 times).
     """
 
-    step_size: float | None = None
     name: ClassVar[str] = "extragradient"
 
     def step(self, game: AlignmentGame, now: Evaluation, state: None) -> tuple[Array, None]:

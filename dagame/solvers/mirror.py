@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from ..arrays import Array, namespace
-from ..errors import InvalidObjective
 from ..game import AlignmentGame, Evaluation
 from ..objectives.base import weighted
 from ..simplex import log_kl
-from .base import Solver, accepted, column, pick
+from .base import Stepping, accepted, column, pick
 
 
 class Kept(NamedTuple):
@@ -24,22 +23,17 @@ class Kept(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Mirror(Solver):
+class Mirror(Stepping):
     """nu_{t+1} ∝ nu_t^{1 - eta beta} nu0^{eta beta} exp(eta u_t) (theory, section 4).
 
     Converges to the equilibrium from any start inside the support: with eta = 1/(L + beta) J never
-    decreases and KL(nu* || nu_t) <= ((L - mu)/(L + beta))^t KL(nu* || nu_0). `step=None` takes that
+    decreases and KL(nu* || nu_t) <= ((L - mu)/(L + beta))^t KL(nu* || nu_0). `step_size=None` takes that
     eta, or, where L is unknown, backtracks an estimate of L on the relative descent inequality
     B(nu_{t+1}, nu_t) <= L KL(nu_{t+1} || nu_t). Slow when L/beta is large (it needs about L/beta
-    steps per digit); a fixed `step` above 2/(L + beta) may diverge.
+    steps per digit); a fixed one above 2/(L + beta) may diverge.
     """
 
-    step_size: float | None = None
     name: ClassVar[str] = "mirror"
-
-    def __post_init__(self) -> None:
-        if self.step_size is not None and not self.step_size > 0:
-            raise InvalidObjective(f"step_size is {self.step_size!r}; give a number > 0, or None.")
 
     def _fixed(self, game: AlignmentGame) -> float | None:
         if self.step_size is not None:

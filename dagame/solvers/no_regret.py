@@ -16,7 +16,7 @@ from ..arrays import Array, log, log_normalise, logsumexp, namespace
 from ..errors import InvalidObjective
 from ..game import AlignmentGame, Evaluation
 from ..objectives.base import weighted
-from .base import Solver, column
+from .base import Stepping, column
 
 
 class Played(NamedTuple):
@@ -37,13 +37,11 @@ def _played(game: AlignmentGame, log_q: Array) -> tuple[Array, Array]:
 
 
 @dataclass(frozen=True)
-class _Learners(Solver):
-    step_size: float | None = None
+class _Learners(Stepping):
     target_share: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.step_size is not None and not self.step_size > 0:
-            raise InvalidObjective(f"step_size is {self.step_size!r}; give a number > 0, or None.")
+        super().__post_init__()
         if not 0 < self.target_share <= 1:
             raise InvalidObjective(f"target_share is {self.target_share!r}; give one in (0, 1].")
 

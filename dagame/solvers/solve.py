@@ -83,6 +83,7 @@ def _solution(
     game: AlignmentGame, method: str | Solver, limits: Limits, max_bytes: int | None
 ) -> Solution:
     started, inner = time.perf_counter(), _inner(game)
+    method = method if isinstance(method, str) else method.in_units(game.beta)
     try:
         name, result = in_pieces(
             inner,
