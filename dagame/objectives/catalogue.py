@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from .base import Objective
 from .bregman import BregmanCoherence, TraceCoherence
 from .coherence import Coherence
 from .constraints import HardConstraint, SoftConstraint
@@ -20,6 +19,7 @@ from .diversity import GiniDiversity, ShannonDiversity, TsallisDiversity
 from .hard_coherence import HardCoherence
 from .matching import TargetMatching
 from .nonconcave import Agreement, MajorityVote, SelfConsistency, Sharpening
+from .objective import Objective
 from .pairwise import PairwiseCoherence
 from .reward import Reward
 from .sets import Cap, Moment, Parity

@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 from ..arrays import Array, namespace
 from ..errors import InvalidObjective
 from ..game import AlignmentGame, Evaluation
-from ..objectives.base import weighted
+from ..objectives.pairing import weighted
 from ..simplex import log_kl
 from .base import Solver, accepted, column, pick
 
