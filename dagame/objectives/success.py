@@ -99,6 +99,11 @@ class _PassAtK(_Success):
     k: int
 
     @property
+    def low_rank(self) -> bool:  # type: ignore[override]
+        """Unless it is linear."""
+        return self.k > 1
+
+    @property
     def magnitude(self) -> float:
         """k."""
         return float(self.k)
