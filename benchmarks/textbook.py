@@ -113,6 +113,17 @@ def _tsallis(o: Any, nu: Table, w: list[Any]) -> Line:
     return value, each(nu, lambda p: -o.strength * t * p ** (t - 1) / (t - 1) if p else mp.inf)
 
 
+def _renyi(o: Any, nu: Table, w: list[Any]) -> Line:
+    t = mp.mpf(o.order)
+    sums = [mp.fsum(p**t for p in row) for row in nu]
+    value = o.strength * mp.fsum(wx * mp.log(s) for wx, s in zip(w, sums, strict=True)) / (1 - t)
+    u = [
+        [o.strength * t / (1 - t) * p ** (t - 1) / s if p else mp.inf for p in row]
+        for row, s in zip(nu, sums, strict=True)
+    ]
+    return value, u
+
+
 def _reverse(o: Any, nu: Table, w: list[Any]) -> Line:
     rho = [normalised(row) for row in exact(o.target, len(nu))]
     value = -o.strength * mp.fsum(wx * kl(px, rx) for wx, px, rx in zip(w, nu, rho, strict=True))
@@ -317,6 +328,7 @@ LINES: dict[str, Callable[[Any, Table, list[Any]], Line]] = {
     "ShannonDiversity": _shannon,
     "GiniDiversity": _gini,
     "TsallisDiversity": _tsallis,
+    "RenyiDiversity": _renyi,
     "TargetMatching, reverse": _reverse,
     "TargetMatching, forward": _forward,
     "Coherence, arithmetic": _arithmetic,

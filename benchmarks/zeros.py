@@ -173,6 +173,9 @@ def stated(o: Any, nu: Any, w: np.ndarray, extra: list[Any]) -> Any:
     if name == "TsallisDiversity":
         t = o.order
         return s * sum(w[x] * (1 - cp.sum(cp.power(rows[x], t))) / (t - 1) for x in range(m))
+    if name == "RenyiDiversity":
+        t = o.order
+        return s * sum(w[x] * cp.log(cp.sum(cp.power(rows[x], t))) / (1 - t) for x in range(m))
     if name == "TargetMatching":
         rho = np.broadcast_to(o.target, (m, n))
         if o.direction == "forward":

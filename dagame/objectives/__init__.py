@@ -5,7 +5,7 @@ from __future__ import annotations
 from .bregman import BregmanCoherence, Generator, TraceCoherence
 from .coherence import Coherence
 from .constraints import HardConstraint, SoftConstraint
-from .diversity import GiniDiversity, ShannonDiversity, TsallisDiversity
+from .diversity import GiniDiversity, RenyiDiversity, ShannonDiversity, TsallisDiversity
 from .forms import ExponentialForm
 from .hard_coherence import HardCoherence
 from .matching import TargetMatching
@@ -40,6 +40,7 @@ __all__ = [
     "PassAtK",
     "Polytope",
     "Quota",
+    "RenyiDiversity",
     "Reward",
     "SelfConsistency",
     "ShannonDiversity",

@@ -1,4 +1,4 @@
-"""Diversity of answers: Shannon entropy, the Gini index, Tsallis entropies."""
+"""Diversity of answers: Shannon entropy, the Gini index, Tsallis and Rényi entropies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..scalar import increasing_root, wright_omega
 from ..simplex import log_entropy
 from .forms import ExponentialForm, Hessian
 from .objective import Objective, Scaled
-from .pairing import weighted
+from .pairing import per_context, weighted
 
 
 class _Shannon(Objective):
@@ -195,3 +195,75 @@ class TsallisDiversity(Scaled):
     def row(self) -> Objective:
         """At strength 1."""
         return _Tsallis(self.order)
+
+
+@dataclass(frozen=True, eq=False)
+class _Renyi(Objective):
+    """Written with S - 1 = sum_z (nu^t - nu), so that digits are kept as t tends to 1."""
+
+    order: float
+    concave = True
+    low_rank = True
+
+    def _log_sum(self, log_nu: Array) -> Array:
+        """log S, S = sum_z nu^t, (*batch, m, 1)."""
+        xp, t = namespace(log_nu), self.order
+        nu, apart = xp.exp(log_nu), (t - 1) * log_nu
+        near = nu * xp.expm1(xp.clip(apart, None, 1.0))
+        more = xp.where(apart < 1, near, xp.exp(t * log_nu) - nu)
+        return xp.log1p(xp.sum(more, axis=-1, keepdims=True))
+
+    def value_log(self, log_nu: Array, weights: Array) -> Array:
+        """sum_x w_x log S_x / (1 - t)."""
+        return weighted(self._log_sum(log_nu)[..., 0] / (1 - self.order), weights)
+
+    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+        """t/(1-t) (nu^{t-1}/S - 1), large but finite where nu is 0; a constant per context is free."""
+        xp, t = namespace(log_nu), self.order
+        apart = (t - 1) * log_nu - self._log_sum(log_nu)
+        return (
+            t
+            / (1 - t)
+            * xp.where(apart < 1, xp.expm1(xp.clip(apart, None, 1.0)), exp_capped(apart) - 1)
+        )
+
+    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+        """w (t nu^{t-2}/S delta + t^2/(1-t) nu^{t-1} nu'^{t-1}/S^2) per context, scaled."""
+        xp, t = namespace(log_nu), self.order
+        live, log_sum = log_nu > LOG_ZERO / 2, self._log_sum(log_nu)
+        bend = xp.where(live, exp_capped((t - 1) * log_nu - log_sum), 0.0)
+        column = xp.where(live, exp_capped((t - 0.5) * log_nu - log_sum), 0.0)
+        factor = t * (weights[..., None] / (1 - t)) ** 0.5
+        return Hessian(t * weights[..., None] * bend, per_context(factor * column))
+
+    def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
+        """Logarithms of sums of power atoms."""
+        import cvxpy as cp
+
+        return weights @ cp.log(cp.sum(cp.power(nu, self.order), axis=1)) / (1 - self.order)
+
+
+@dataclass(frozen=True, eq=False)
+class RenyiDiversity(Scaled):
+    """Phi(nu) = strength * sum_x w_x H_t(nu_x), H_t = log(sum_z nu^t)/(1 - t), order t in (0, 1].
+
+    Reward strength t/(1-t) nu_x(z)^{t-1} / sum nu_x^t; no finite L, mu = 0 for t < 1; t = 1 is Shannon's
+    entropy. t -> 0 counts the answers of positive mass, on a log scale. Orders above 1 are not concave in
+    general (theory, section 3) and are refused: `TsallisDiversity` of that order is, and it orders the
+    distributions of one context in the same way.
+    """
+
+    strength: float = 1.0
+    order: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.order, Real) and 0 < self.order <= 1):
+            raise InvalidObjective(
+                f"RenyiDiversity: order is {self.order!r}; give a number in (0, 1], above which it is not "
+                "concave; TsallisDiversity(strength, order) is, and orders distributions alike."
+            )
+        super().__post_init__()
+
+    def row(self) -> Objective:
+        """At strength 1."""
+        return _Shannon() if self.order == 1 else _Renyi(self.order)
