@@ -130,9 +130,13 @@ def _kl(p: Any, q: Any) -> Any:
 
 
 def _divergence(name: str, p: Any, q: Any, extra: list[Any]) -> Any:
-    if name == "PairwiseKL":
+    if name == "kl":
         return _kl(p, q)
-    if name == "PairwiseJensenShannon":
+    if name == "jeffreys":
+        return _kl(p, q) + _kl(q, p)
+    if name == "euclidean":
+        return cp.sum_squares(p - q)
+    if name == "jensen_shannon":
         return (_kl(p, (p + q) / 2) + _kl(q, (p + q) / 2)) / 2
     root = cp.Variable(p.shape[0], nonneg=True)
     extra.append(cp.SOC(p + q, cp.vstack([2 * root, p - q]), axis=0))
@@ -169,9 +173,12 @@ def stated(o: Any, nu: Any, w: np.ndarray, extra: list[Any]) -> Any:
     if name == "TsallisDiversity":
         t = o.order
         return s * sum(w[x] * (1 - cp.sum(cp.power(rows[x], t))) / (t - 1) for x in range(m))
-    if name in ("ReverseMatching", "ForwardMatching"):
+    if name == "RenyiDiversity":
+        t = o.order
+        return s * sum(w[x] * cp.log(cp.sum(cp.power(rows[x], t))) / (1 - t) for x in range(m))
+    if name == "TargetMatching":
         rho = np.broadcast_to(o.target, (m, n))
-        if name == "ForwardMatching":
+        if o.direction == "forward":
             return -s * sum(w[x] * _kl(rho[x], rows[x]) for x in range(m))
         total = 0
         for x in range(m):
@@ -179,21 +186,20 @@ def stated(o: Any, nu: Any, w: np.ndarray, extra: list[Any]) -> Any:
             safe = np.log(np.where(rho[x] > 0, rho[x], 1))
             total += w[x] * (cp.sum(cp.entr(rows[x])) + safe @ rows[x])
         return s * total
-    if name in ("ArithmeticCoherence", "GeometricCoherence", "SoftConstraint"):
+    if name == "Coherence" and o.consensus == "euclidean":
+        return -s * sum(w[x] * cp.sum_squares(rows[x] - w @ nu) for x in range(m))
+    if name in ("Coherence", "SoftConstraint"):
         q = cp.Variable((m, n) if name == "SoftConstraint" else n, nonneg=True)
         each = [q[x] if name == "SoftConstraint" else q for x in range(m)]
         extra += [cp.sum(part) == 1 for part in each[: m if name == "SoftConstraint" else 1]]
         if name == "SoftConstraint":
             extra += in_set(o.set, q, w)
-        if name == "GeometricCoherence":
+        if name == "Coherence" and o.consensus == "geometric":
             return -s * sum(w[x] * _kl(q, rows[x]) for x in range(m))
         return -s * sum(w[x] * _kl(rows[x], each[x]) for x in range(m))
-    if name == "EuclideanCoherence":
-        return -s * sum(w[x] * cp.sum_squares(rows[x] - w @ nu) for x in range(m))
-    if name.startswith("Pairwise"):
-        twice = 2 if getattr(o, "jeffreys", False) else 1
+    if name == "PairwiseCoherence":
         return -s * sum(
-            twice * w[x] * w[y] * _divergence(name, rows[x], rows[y], extra)
+            w[x] * w[y] * _divergence(o.divergence, rows[x], rows[y], extra)
             for x in range(m)
             for y in range(m)
             if x != y

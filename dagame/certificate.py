@@ -21,8 +21,8 @@ from .arrays import (
 from .attainable import Target, confront, refute, targets
 from .errors import NotConcave
 from .game import AlignmentGame
-from .objectives.base import pairing, weighted
 from .objectives.conditions import Condition
+from .objectives.pairing import pairing, weighted
 from .simplex import log_kl
 
 

@@ -23,9 +23,10 @@ from .arrays import (
 )
 from .errors import InvalidDistribution, InvalidGame
 from .game_forms import GameForms
-from .objectives.base import Objective, pairing, weighted
 from .objectives.checked import checked_terms, conditions_of
 from .objectives.conditions import Condition
+from .objectives.objective import Objective
+from .objectives.pairing import pairing, weighted
 from .simplex import check_distribution, check_scale, check_weights, log_kl
 
 
@@ -107,14 +108,12 @@ class AlignmentGame(GameForms):
             objective=objective.bind(p),
             _check=check,
         )
-        if getattr(objective, "on_traces", False) and answers is not None:
+        if objective.on_traces and answers is not None:
             raise InvalidGame(
                 f"{objective!r} acts on traces; leave answers=None and push the policy forward "
                 "with dagame.AnswerMap."
             )
-        if self.answer_map.kind == "channel" and any(
-            getattr(part, "deterministic_only", False) for _, part in objective.terms()
-        ):
+        if self.answer_map.kind == "channel" and objective.deterministic_only:
             raise InvalidGame(
                 f"{objective!r} needs a deterministic answer map; for a channel use "
                 "HardConstraint(Parity(0.0))."

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from .answer_map import AnswerMap
 from .arrays import LOG_ZERO, Array, float64, log_normalise, namespace
-from .objectives.base import Objective
+from .objectives.objective import Objective
 from .play import DistributionalGame
 
 

@@ -26,7 +26,7 @@ def _public_objectives():
     for name in dg.__all__:
         value = getattr(dg, name)
         home = getattr(value, "__module__", "")
-        if home.startswith("dagame.objectives.") and not home.endswith((".sets", ".base")):
+        if home.startswith("dagame.objectives.") and not home.endswith((".sets", ".objective")):
             yield name
 
 

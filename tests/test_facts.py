@@ -206,6 +206,35 @@ def test_tsallis_orders():
     assert float(two) == pytest.approx(float(dg.GiniDiversity(1.5).value(NU, W)), rel=1e-12)
 
 
+def test_renyi_orders():
+    for order in (0.0, -0.5, 1.0 + 1e-9, 2.0, np.inf, np.nan, "0.5"):
+        with pytest.raises(dg.DagameError, match="order"):
+            dg.RenyiDiversity(1.0, order)
+    shannon = float(dg.ShannonDiversity(2.0).value(NU, W))
+    assert float(dg.RenyiDiversity(2.0, 1.0).value(NU, W)) == shannon
+    for apart in (1e-3, 1e-7, 1e-12):
+        near = dg.RenyiDiversity(2.0, 1 - apart)
+        assert float(near.value(NU, W)) == pytest.approx(shannon, rel=apart)
+        u, v = near.reward(NU, W), dg.ShannonDiversity(2.0).reward(NU, W)
+        np.testing.assert_allclose(u - u[:, :1], v - v[:, :1], rtol=4 * apart + 1e-12)
+    even = np.full((1, 5), 0.2)
+    sure = np.array([[0.5, 0.5, 0.0, 0.0, 0.0]])
+    for order in (1e-6, 0.3, 0.9):
+        assert float(dg.RenyiDiversity(1.0, order).value(even)) == pytest.approx(np.log(5))
+        assert float(dg.RenyiDiversity(1.0, order).value(sure)) == pytest.approx(np.log(2))
+
+
+def test_renyi_entropies_above_order_1_have_convex_chords():
+    """The definition, on 1 - e and many rare answers: what the refusal of such orders rests on."""
+    for order in (1.05, 2.0, 4.0):
+        n = 10**5 if order > 1.5 else 10**7
+
+        def entropy(e, order=order, n=n):
+            return np.log((1 - e) ** order + n * (e / n) ** order) / (1 - order)
+
+        assert entropy(0.55) < (entropy(0.5) + entropy(0.6)) / 2
+
+
 def test_success_lies_between_0_and_1_and_k_is_a_count():
     for wrong in ([1.0 + 1e-9, 0.0], [-1e-9, 1.0]):
         with pytest.raises(dg.DagameError, match=r"\[0, 1\]"):

@@ -9,7 +9,7 @@ import numpy as np
 from ..certificate import certify
 from ..errors import InvalidObjective
 from ..game import AlignmentGame
-from ..objectives import HardCoherence, Objective, ShannonDiversity
+from ..objectives import HardCoherence, HardConstraint, ShannonDiversity, SoftConstraint
 from ..simplex import kl, total_variation
 from ..solvers import BestResponse, Mirror, run
 from ..solvers.closed_form import closed_form
@@ -258,10 +258,10 @@ def _divergence(game: AlignmentGame, rng: np.random.Generator) -> Violations:
 def _permuted(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     if any(part.own for _, part in game.objective.terms()):
         return "an objective of your own may name answers or contexts"
-    if any(hasattr(part, "set") for _, part in game.objective.terms()):
+    if any(isinstance(part, HardConstraint | SoftConstraint) for _, part in game.objective.terms()):
         return "a set is of named answers"
     answers, contexts = rng.permutation(game.n), rng.permutation(game.contexts)
-    objective = _reordered(game.objective, contexts, answers)
+    objective = game.objective.take("n", answers).take("m", contexts)
     other = AlignmentGame(
         game.reference[:, contexts][:, :, answers],
         objective,
@@ -270,16 +270,3 @@ def _permuted(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     )
     one = solved(game, tol=1e-13).marginals[:, contexts][:, :, answers]
     return total_variation(one, solved(other, tol=1e-13).marginals).max(-1)
-
-
-def _reordered(objective: Objective, contexts: np.ndarray, answers: np.ndarray) -> Objective:
-    def change(table: Any) -> Any:
-        table = table[..., answers]
-        per_context = table.ndim > 1 and table.shape[-2] == len(contexts)
-        return table[..., contexts, :] if per_context else table
-
-    parts = [f * o._map_tables(change) for f, o in objective.terms()]
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total

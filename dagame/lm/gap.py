@@ -97,12 +97,12 @@ _SQUARES = ("expected", "seen", "upper_variance", "value_variance", "in_sample_v
 def check_objective(objective: Objective) -> None:
     """Raise `NotConcave` where no bound can be estimated from samples."""
     for _, part in objective.terms():
-        if type(part).project is not Objective.project:
+        if part.hard:
             raise NotConcave(
                 f"{part!r} is minus infinity off a set, and marginals of samples never lie in it "
                 "exactly; use a soft constraint, or certify a table of the marginals."
             )
-        if getattr(part, "on_traces", False):
+        if part.on_traces:
             raise NotConcave(f"{part!r} acts on traces; samples show answers only.")
     if objective.concave is False:
         raise NotConcave(

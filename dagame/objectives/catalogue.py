@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from .base import Objective
 from .bregman import BregmanCoherence, TraceCoherence
 from .coherence import Coherence
 from .constraints import HardConstraint, SoftConstraint
-from .diversity import GiniDiversity, ShannonDiversity, TsallisDiversity
+from .diversity import GiniDiversity, RenyiDiversity, ShannonDiversity, TsallisDiversity
 from .hard_coherence import HardCoherence
 from .matching import TargetMatching
 from .nonconcave import Agreement, MajorityVote, SelfConsistency, Sharpening
+from .objective import Objective
 from .pairwise import PairwiseCoherence
 from .reward import Reward
 from .sets import Cap, Moment, Parity
@@ -137,6 +137,7 @@ _ROWS = (
     Kind("gini", "GiniDiversity", GiniDiversity, command="gini"),
     Kind("tsallis-half", "TsallisDiversity", lambda s: TsallisDiversity(s, 0.5)),
     Kind("tsallis-3", "TsallisDiversity", lambda s: TsallisDiversity(s, 3.0)),
+    Kind("renyi-half", "RenyiDiversity", lambda s: RenyiDiversity(s, 0.5)),
     Kind("target", "TargetMatching", lambda s, rho: TargetMatching(rho, s), _distribution),
     Kind(
         "target-forward",

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..arrays import LOG_ZERO, Array, log_normalise, namespace
-from .base import ExponentialForm, Objective, geometric_mean_log, mean_log, weighted
+from .forms import ExponentialForm
+from .objective import Objective
+from .pairing import geometric_mean_log, mean_log, weighted
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +25,8 @@ class HardCoherence(Objective):
 
     has_multipliers = True
     deterministic_only = True
-
-    @property
-    def concave(self) -> bool | None:
-        """The indicator of a convex set."""
-        return True
+    common_support = True
+    concave = True
 
     def violation(self, log_nu: Array, weights: Array) -> Array | float:
         """max_x TV(nu_x, consensus)."""

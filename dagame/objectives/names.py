@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import InvalidObjective, nearest
-from .base import Objective
 from .catalogue import CATALOGUE, Kind
+from .objective import Objective
 
 _KINDS: dict[str, Kind] = {kind.command: kind for kind in CATALOGUE.values() if kind.command}
 

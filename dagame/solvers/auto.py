@@ -57,7 +57,7 @@ def auto(game: AlignmentGame, limits: Limits) -> tuple[str, LoopResult]:
 
 def _in_rounds(game: AlignmentGame, limits: Limits) -> tuple[str, LoopResult]:
     """Newton where L is unknown and there is a Hessian; else Anderson, and Newton for what it leaves."""
-    newton = game.answer_map.kind == "identity" and _has_hessian(game)
+    newton = game.answer_map.kind == "identity" and game.objective.has_hessian
     if newton and game.smoothness is None:
         return "newton", played(game, Newton(), limits)
     first = limits._replace(max_steps=min(limits.max_steps, 100)) if newton else limits
@@ -67,11 +67,6 @@ def _in_rounds(game: AlignmentGame, limits: Limits) -> tuple[str, LoopResult]:
         return "anderson", result
     again = played(_rows(game, failed), Newton(), limits)
     return "anderson+newton", replaced(result, again, failed)
-
-
-def _has_hessian(game: AlignmentGame) -> bool:
-    first = _rows(game, np.asarray([0]))
-    return first.objective.hessian_log(first.log_reference, first.weights) is not None
 
 
 def _rows(game: AlignmentGame, which: np.ndarray) -> AlignmentGame:

@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import Array, namespace
 from ..errors import InvalidObjective
 from ..game import AlignmentGame, Evaluation
-from ..objectives.base import pairing
+from ..objectives.pairing import pairing
 
 State = Any
 """What a solver remembers between rounds: a NamedTuple of arrays with leading dimension B, or None."""

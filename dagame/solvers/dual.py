@@ -8,8 +8,9 @@ import numpy as np
 
 from ..arrays import LOG_ZERO, Array, float64, like, log_normalise, namespace, to_numpy
 from ..game import AlignmentGame
-from ..objectives.base import DualForm, Objective
 from ..objectives.dual import dual_log_policy, solve_dual
+from ..objectives.forms import DualForm
+from ..objectives.objective import Objective
 from ..objectives.sets import clashing
 from ..solution import Status
 from .base import pick
@@ -88,7 +89,7 @@ def _residual(game: AlignmentGame, form: DualForm, log_nu: Array) -> tuple[np.nd
     off = np.broadcast_to(
         to_numpy(0.0 + game.objective.violation(log_answers, game.weights)), log_nu.shape[:1]
     )
-    sets = [part for _, part in game.objective.terms() if hasattr(part, "set")]
+    sets = [part for _, part in game.objective.terms() if part.hard]
 
     def clashes(b: int) -> list[str]:
         rows: Any = sets[0]

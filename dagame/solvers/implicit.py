@@ -75,7 +75,7 @@ def with_gradient(game: AlignmentGame, fixed: AlignmentGame, solution: Solution)
 def detached_objective(objective: Objective) -> Objective:
     """The objective with its tables out of the graph."""
     parts = [
-        f * o._map_tables(lambda t: t.detach() if isinstance(t, torch.Tensor) else t)
+        f * o.map_tables(lambda t, axes: t.detach() if isinstance(t, torch.Tensor) else t)
         for f, o in objective.terms()
     ]
     return sum(parts[1:], start=parts[0])

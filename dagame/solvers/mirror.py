@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 
 from ..arrays import Array, namespace
 from ..game import AlignmentGame, Evaluation
-from ..objectives.base import weighted
+from ..objectives.pairing import weighted
 from ..simplex import log_kl
 from .base import Stepping, accepted, column, pick
 

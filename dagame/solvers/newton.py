@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 from ..arrays import LOG_ZERO, Array, log_normalise, namespace, solve
 from ..errors import InvalidObjective
 from ..game import AlignmentGame, Evaluation
-from ..objectives.base import per_context
+from ..objectives.pairing import per_context
 from ..solution import Status
 from .base import Solver, accepted, column, pick
 from .loop import Limits, LoopResult, iterate

@@ -15,7 +15,7 @@ from typing import ClassVar, NamedTuple
 from ..arrays import Array, log, log_normalise, logsumexp, namespace
 from ..errors import InvalidObjective
 from ..game import AlignmentGame, Evaluation
-from ..objectives.base import weighted
+from ..objectives.pairing import weighted
 from .base import Stepping, column
 
 

@@ -7,9 +7,9 @@ import numpy as np
 from ..arrays import LOG_ZERO, Array, float64, log_normalise, namespace, to_numpy
 from ..certificate import certify_log
 from ..game import AlignmentGame
-from ..objectives.base import Objective
 from ..objectives.dual import dual_log_policy, solve_dual
 from ..objectives.forms import DualForm
+from ..objectives.objective import Objective
 from .base import column, pick
 
 

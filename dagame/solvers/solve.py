@@ -11,7 +11,7 @@ from ..arrays import LOG_ZERO, Array, like, logsumexp, namespace, to_numpy
 from ..certificate import not_provable
 from ..errors import NotConcave, NotConverged
 from ..game import AlignmentGame
-from ..objectives.base import weighted
+from ..objectives.pairing import weighted
 from ..solution import History, Solution, Status
 from .auto import solved_by
 from .base import Solver, pick
