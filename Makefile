@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TOOLS := pytest pytest-xdist hypothesis array-api-strict
 
-.PHONY: demo test test-newest test-oldest torture lint types audit bench docs figures notebooks clean
+.PHONY: demo test newest oldest test-newest test-oldest torture lint types audit bench docs figures notebooks clean
 
 demo: .venv/.installed
 	$(BIN)/dagame demo --out demo-out
@@ -12,21 +12,33 @@ test: .venv/.installed
 	$(BIN)/pytest -n 2
 
 # The tests that touch a dependency (tests/dependencies.py), the self-checks and a short demo, at the
-# newest versions that pip finds today, and at the oldest that are allowed; each in its own environment.
-# torch stays at the version of the constraints in both.
-test-newest: .venv-newest/.made
-	grep '^torch==' dagame/constraints.txt > .venv-newest/torch.txt
-	.venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --constraint .venv-newest/torch.txt --editable '.[lm]' $(TOOLS)
-	$(call depend,.venv-newest)
+# newest versions that pip finds today, and at the oldest that are allowed, each in an environment of its own
+# but for torch, which is that of .venv.
+test-newest: newest
+	$(MAKE) depend-newest
 
-test-oldest: .venv-oldest/.installed
-	$(call depend,.venv-oldest)
+test-oldest: oldest
+	$(MAKE) depend-oldest
 
-define depend
-	$(1)/bin/dagame doctor
-	$(1)/bin/pytest -n 2 -m dependency $$($(1)/bin/python tests/dependencies.py)
-	$(1)/bin/dagame demo --steps 20 --problems 12 --out $(1)/demo --json $(1)/demo.json
-	$(1)/bin/python .ci/gain.py $(1)/demo.json
+depend-%: .venv-%/.installed
+	.venv-$*/bin/dagame doctor
+	.venv-$*/bin/python -m pytest -n 2 -m dependency $$(.venv-$*/bin/python tests/dependencies.py)
+	.venv-$*/bin/dagame demo --steps 20 --problems 12 --out .venv-$*/demo --json .venv-$*/demo.json
+	.venv-$*/bin/python .ci/gain.py .venv-$*/demo.json
+
+newest: .venv/.installed
+	$(call other,.venv-newest,grep '^torch==' dagame/constraints.txt,--upgrade --upgrade-strategy eager)
+
+oldest: .venv/.installed
+	$(call other,.venv-oldest,cat dagame/constraints-oldest.txt)
+
+define other
+	test -d $(1) || $(PYTHON) -m venv $(1)
+	rm -f $(1)/.installed
+	$(1)/bin/python .ci/share_torch.py .venv
+	$(2) > $(1)/constraints.txt
+	$(1)/bin/python -m pip install --quiet --no-compile --constraint $(1)/constraints.txt $(3) --editable '.[lm]' $(TOOLS)
+	touch $(1)/.installed
 endef
 
 # The cases of tests/torture, this many times as often as in `make test`, with fresh random seeds.
@@ -61,13 +73,4 @@ clean:
 .venv/.installed: pyproject.toml dagame/constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint dagame/constraints.txt --editable '.[dev]'
-	touch $@
-
-.venv-newest/.made:
-	$(PYTHON) -m venv .venv-newest
-	touch $@
-
-.venv-oldest/.installed: pyproject.toml dagame/constraints-oldest.txt
-	$(PYTHON) -m venv --clear .venv-oldest
-	.venv-oldest/bin/python -m pip install --quiet --constraint dagame/constraints-oldest.txt --editable '.[lm]' $(TOOLS)
 	touch $@

@@ -32,8 +32,8 @@ from typing import Any
 import numpy as np
 from common import keep
 
-from dagame.demo import Judge, Recipe, fine_tune
 from dagame.lm import tiny
+from dagame.lm.tiny.experiment import Judge, Recipe, fine_tune
 
 SELECTION_SEEDS, REPORT_SEEDS = (0, 1), (101, 102, 103, 104, 105)
 RECIPES = {

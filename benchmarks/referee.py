@@ -6,14 +6,16 @@ from typing import Any
 
 import mpmath as mp
 import numpy as np
-from textbook import LINES, Line, Table, each, exact, kl, mean, normalised, pair, shut
+from textbook import LINES, Line, Table, each, exact, kl, mean, name_of, normalised, pair, shut
+
+_COMMON = ("PairwiseCoherence, kl", "PairwiseCoherence, jeffreys", "HardCoherence")
 
 
 def least_curvature(objective: Any, w: list[Any]) -> Any:
     """mu of T6 by the table of section 3, at most 0."""
     total = mp.mpf(0)
     for factor, o in objective.terms():
-        name = type(o).__name__
+        name = name_of(o)
         if name in ("Sharpening", "SelfConsistency"):
             total -= factor * o.strength
         elif name == "Agreement":
@@ -23,7 +25,7 @@ def least_curvature(objective: Any, w: list[Any]) -> Any:
             total -= factor * o.strength * max(mp.eigsy(root, eigvals_only=True))
         elif name == "ShannonDiversity" or (name == "TsallisDiversity" and o.order < 1):
             total += factor * o.strength * getattr(o, "order", 1)
-        elif name == "ReverseMatching":
+        elif name == "TargetMatching, reverse":
             total += factor * o.strength
     return min(total, mp.mpf(0))
 
@@ -32,7 +34,7 @@ def combined(objective: Any, nu: Table, w: list[Any]) -> Line:
     """Value and gradient of the differentiable terms of a sum."""
     value, u = mp.mpf(0), each(nu, lambda p: mp.mpf(0))
     for factor, part in objective.terms():
-        line = LINES.get(type(part).__name__)
+        line = LINES.get(name_of(part))
         if line is None or factor == 0 or getattr(part, "strength", 1.0) == 0:
             continue
         phi, table = line(part, nu, w)
@@ -103,13 +105,13 @@ def allowed(objective: Any, nu0: Table) -> list[list[bool]]:
     for _, part in objective.terms():
         if getattr(part, "strength", 1.0) == 0:
             continue
-        name, here = type(part).__name__, [common] * len(nu0)
-        if name == "ReverseMatching":
+        name, here = name_of(part), [common] * len(nu0)
+        if name == "TargetMatching, reverse":
             here = [[r > 0 for r in row] for row in exact(part.target, len(nu0))]
         elif name in ("HardConstraint", "SoftConstraint"):
             closed = shut(part.set, len(common))
             here = [[z not in closed for z in range(len(common))]] * len(nu0)
-        elif name not in ("PairwiseKL", "HardCoherence"):
+        elif name not in _COMMON:
             continue
         mask = [
             [a and b for a, b in zip(p, q, strict=True)] for p, q in zip(mask, here, strict=True)
@@ -125,12 +127,12 @@ def feasible(objective: Any, nu0: Table) -> bool:
     )
     common = any(all(row[z] for row in nu0) for z in range(len(nu0[0])))
     for _, part in objective.terms():
-        name = type(part).__name__
+        name = name_of(part)
         if getattr(part, "strength", 1.0) == 0:
             continue
-        if name == "GeometricCoherence":
+        if name == "Coherence, geometric":
             ok &= common
-        elif name in ("LogSuccess", "ForwardMatching"):
+        elif name in ("LogSuccess", "TargetMatching, forward"):
             table = exact(part.success if name == "LogSuccess" else part.target, len(nu0))
             pairs = [list(zip(p, t, strict=True)) for p, t in zip(nu0, table, strict=True)]
             if name == "LogSuccess":

@@ -99,11 +99,10 @@ def main() -> None:
         torch.manual_seed(0)
         LlamaForCausalLM(shape).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        adapter.group_rewards = timed(spent, "rewards", adapter.group_rewards)
+        adapter.pay = timed(spent, "rewards", adapter.pay)
         accelerate.utils.gather_object = timed(spent, "gather", accelerate.utils.gather_object)
         game = trainer_of(folder, tokenizer, f"{folder}/game")
-        reward = game.reward_funcs[0]
-        reward._answers = timed(spent, "answers", reward._answers)
+        adapter.judged = timed(spent, "answers", adapter.judged)
         played = steps_of(game)
         parts = {name: float(np.median(s[WARM:])) for name, s in spent.items()}
         plain = trainer_of(folder, tokenizer, f"{folder}/plain")

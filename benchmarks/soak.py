@@ -128,7 +128,8 @@ def finetune(minutes: Minutes = 60.0, steps: int = 20, json_file: Json = None) -
     """`dagame demo` with that many steps, a new seed each round."""
     import torch
 
-    from dagame.demo import Recipe, run_demo
+    from dagame.demo import run_demo
+    from dagame.lm.tiny.experiment import Recipe
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:

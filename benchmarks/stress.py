@@ -15,60 +15,46 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from common import keep
 
 import dagame as dg
 from dagame.library import random_reference
+from dagame.objectives.catalogue import CATALOGUE, Draw, Kind
 
-Make = Callable[[float, np.random.Generator, int, int], dg.Objective]
 
-
-def _success(rng: np.random.Generator, n: int) -> np.ndarray:
+def _success(rng: np.random.Generator, m: int, n: int) -> tuple[np.ndarray]:
     c = rng.random(n) * (rng.random(n) < 0.3)
     c[0] = 0.5
-    return c
+    return (c,)
 
 
-ROWS: dict[str, tuple[Make, bool]] = {
-    "reward": (lambda s, rng, m, n: s * dg.Reward(rng.normal(size=(m, n))), True),
-    "log success": (lambda s, rng, m, n: dg.LogSuccess(_success(rng, n), s), True),
-    "pass@4": (lambda s, rng, m, n: dg.PassAtK(_success(rng, n), 4, s), True),
-    "worst case (4)": (lambda s, rng, m, n: dg.WorstCase(rng.normal(size=(4, n)), s), True),
-    "Shannon": (lambda s, rng, m, n: dg.ShannonDiversity(s), True),
-    "Gini": (lambda s, rng, m, n: dg.GiniDiversity(s), True),
-    "Tsallis 1/2": (lambda s, rng, m, n: dg.TsallisDiversity(s, 0.5), True),
-    "Tsallis 3": (lambda s, rng, m, n: dg.TsallisDiversity(s, 3.0), True),
-    "reverse matching": (
-        lambda s, rng, m, n: dg.TargetMatching(rng.dirichlet(np.ones(n)), s),
-        True,
-    ),
-    "forward matching": (
-        lambda s, rng, m, n: dg.TargetMatching(rng.dirichlet(np.ones(n)), s, "forward"),
-        False,
-    ),
-    "coherence, arithmetic": (lambda s, rng, m, n: dg.Coherence(s), True),
-    "coherence, geometric": (lambda s, rng, m, n: dg.Coherence(s, "geometric"), True),
-    "coherence, Euclidean": (lambda s, rng, m, n: dg.Coherence(s, "euclidean"), True),
-    "hard coherence": (lambda s, rng, m, n: dg.HardCoherence(), True),
-    "pairwise KL": (lambda s, rng, m, n: dg.PairwiseCoherence(s, "kl"), True),
-    "pairwise Jeffreys": (lambda s, rng, m, n: dg.PairwiseCoherence(s, "jeffreys"), True),
-    "pairwise Hellinger": (lambda s, rng, m, n: dg.PairwiseCoherence(s, "hellinger"), True),
-    "pairwise Jensen-Shannon": (lambda s, rng, m, n: dg.PairwiseCoherence(s), True),
-    "pairwise Euclidean": (lambda s, rng, m, n: dg.PairwiseCoherence(s, "euclidean"), True),
-    "Bregman 3/2": (lambda s, rng, m, n: dg.BregmanCoherence(1.5, s), True),
-    "soft cap": (lambda s, rng, m, n: dg.SoftConstraint(dg.Cap([0, 1], 0.2), s), True),
-    "soft moment": (
-        lambda s, rng, m, n: dg.SoftConstraint(dg.Moment(np.arange(n) / n, 0.3, across=True), s),
-        True,
-    ),
-    "hard cap": (lambda s, rng, m, n: dg.HardConstraint(dg.Cap([0, 1], 0.2)), True),
-    "hard moment": (
-        lambda s, rng, m, n: dg.HardConstraint(dg.Moment(np.arange(n) / n, 0.3, across=True)),
-        True,
-    ),
+def _cap(rng: np.random.Generator, m: int, n: int) -> tuple[dg.Cap]:
+    return (dg.Cap([0, 1], 0.2),)
+
+
+def _moment(rng: np.random.Generator, m: int, n: int) -> tuple[dg.Moment]:
+    return (dg.Moment(np.arange(n) / n, 0.3, across=True),)
+
+
+DRAWS: dict[str, Draw] = {
+    "log-success": _success,
+    "pass-at-k": lambda rng, m, n: (*_success(rng, m, n), 4),
+    "worst-case": lambda rng, m, n: (rng.normal(size=(4, n)),),
+    "bregman": lambda rng, m, n: (1.5,),
+    "soft-cap": _cap,
+    "soft-moment": _moment,
+    "hard-cap": _cap,
+    "hard-moment": _moment,
+}
+"""Parameters that are not those of the catalogue."""
+
+ROWS: dict[str, Kind] = {
+    name: replace(kind, parameters=DRAWS.get(name, kind.parameters))
+    for name, kind in (CATALOGUE | {"soft-moment": CATALOGUE["soft-cap"]}).items()
+    if kind.concave and not kind.on_traces
 }
 SIZES = ((3, 20), (8, 200), (8, 2000))
 STRENGTHS = (1e-2, 1.0, 1e3)
@@ -97,16 +83,16 @@ def main() -> None:
     """Fill the table, failures included."""
     sizes = SIZES[:1] if "--quick" in sys.argv else SIZES
     rows, cell = [], 0
-    for name, (make, zeros_allowed) in ROWS.items():
+    for name, made in ROWS.items():
         for kind in ("plain", "tiny", "zeros"):
-            if kind == "zeros" and not zeros_allowed:
+            if kind == "zeros" and made.support == "full":
                 continue
             for m, n in sizes:
                 for strength in STRENGTHS:
                     cell += 1
                     rng = np.random.default_rng(cell)
                     reference = _reference(kind, rng, m, n)
-                    objective = make(strength, rng, m, n)
+                    objective = made.make(strength, rng, m, n)
                     started = time.perf_counter()
                     solution = dg.solve(
                         dg.AlignmentGame(reference, objective, beta=1.0), throw=False

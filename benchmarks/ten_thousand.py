@@ -141,7 +141,7 @@ def recomputed(case: Case) -> dict[str, Any]:
     game, proof = solution.game, solution.certificate
     multipliers = solution.multipliers
     if multipliers is None:
-        multipliers = game._multipliers(solution.log_marginals)
+        multipliers = game.multipliers(solution.log_marginals)
     objective = game.objective.single(k)
     value, bound = value_and_bound(
         game.reference[k],

@@ -15,6 +15,19 @@ Table = list[list[Any]]
 Line = tuple[Any, Table]
 
 
+_OPTIONS = {
+    "Coherence": "consensus",
+    "PairwiseCoherence": "divergence",
+    "TargetMatching": "direction",
+}
+
+
+def name_of(o: Any) -> str:
+    """The class, and its kind where it has several: "Coherence, geometric"."""
+    name = type(o).__name__
+    return f"{name}, {getattr(o, _OPTIONS[name])}" if name in _OPTIONS else name
+
+
 def exact(table: Any, m: int | None = None) -> Table:
     """Floats (m, n) as mpmath numbers, without rounding; (n,) repeated m times."""
     values = np.asarray(table, dtype=np.float64)
@@ -98,6 +111,17 @@ def _tsallis(o: Any, nu: Table, w: list[Any]) -> Line:
     powers = [mp.fsum(p**t for p in row) for row in nu]
     value = o.strength * mp.fsum(wx * (1 - s) for wx, s in zip(w, powers, strict=True)) / (t - 1)
     return value, each(nu, lambda p: -o.strength * t * p ** (t - 1) / (t - 1) if p else mp.inf)
+
+
+def _renyi(o: Any, nu: Table, w: list[Any]) -> Line:
+    t = mp.mpf(o.order)
+    sums = [mp.fsum(p**t for p in row) for row in nu]
+    value = o.strength * mp.fsum(wx * mp.log(s) for wx, s in zip(w, sums, strict=True)) / (1 - t)
+    u = [
+        [o.strength * t / (1 - t) * p ** (t - 1) / s if p else mp.inf for p in row]
+        for row, s in zip(nu, sums, strict=True)
+    ]
+    return value, u
 
 
 def _reverse(o: Any, nu: Table, w: list[Any]) -> Line:
@@ -186,11 +210,9 @@ _jeffreys = _pairwise(
 )
 
 
-def _pairwise_kl(o: Any, nu: Table, w: list[Any]) -> Line:
-    """KL summed over ordered pairs is half of Jeffreys."""
-    value, u = _jeffreys(o, nu, w)
-    scale = mp.mpf(1 if o.jeffreys else 0.5)
-    return scale * value, each(u, lambda v: scale * v)
+def _times(scale: float, line: Line) -> Line:
+    """KL summed over ordered pairs is half of Jeffreys, the squared distance twice that to the mean."""
+    return mp.mpf(scale) * line[0], each(line[1], lambda v: mp.mpf(scale) * v)
 
 
 _hellinger = _pairwise(lambda p, q: (p + q) / 2 - mp.sqrt(p * q), lambda p, q: -mp.sqrt(q / p) / 2)
@@ -306,18 +328,21 @@ LINES: dict[str, Callable[[Any, Table, list[Any]], Line]] = {
     "ShannonDiversity": _shannon,
     "GiniDiversity": _gini,
     "TsallisDiversity": _tsallis,
-    "ReverseMatching": _reverse,
-    "ForwardMatching": _forward,
-    "ArithmeticCoherence": _arithmetic,
-    "GeometricCoherence": _geometric,
-    "EuclideanCoherence": _euclidean,
-    "PairwiseKL": _pairwise_kl,
-    "PairwiseHellinger": _hellinger,
-    "PairwiseJensenShannon": _jensen_shannon,
+    "RenyiDiversity": _renyi,
+    "TargetMatching, reverse": _reverse,
+    "TargetMatching, forward": _forward,
+    "Coherence, arithmetic": _arithmetic,
+    "Coherence, geometric": _geometric,
+    "Coherence, euclidean": _euclidean,
+    "PairwiseCoherence, kl": lambda o, nu, w: _times(0.5, _jeffreys(o, nu, w)),
+    "PairwiseCoherence, jeffreys": _jeffreys,
+    "PairwiseCoherence, hellinger": _hellinger,
+    "PairwiseCoherence, jensen_shannon": _jensen_shannon,
+    "PairwiseCoherence, euclidean": lambda o, nu, w: _times(2, _euclidean(o, nu, w)),
     "BregmanCoherence": _bregman,
     "SoftConstraint": _soft_set,
     "Sharpening": lambda o, nu, w: _shannon(o, nu, w, -1),
     "SelfConsistency": _self_consistency,
     "Agreement": _agreement,
 }
-"""Value and gradient of every differentiable objective, by class."""
+"""Value and gradient of every differentiable objective, by `name_of`."""

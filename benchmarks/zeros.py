@@ -17,6 +17,7 @@ import collections
 import json
 import time
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import cvxpy as cp
@@ -24,6 +25,7 @@ import numpy as np
 from common import RESULTS, environment
 
 import dagame as dg
+from dagame.objectives.catalogue import CATALOGUE, Draw, Kind
 
 OUT = RESULTS / "zeros.json"
 CLOSE = 2e-5
@@ -64,46 +66,42 @@ def a_set(rng: np.random.Generator, m: int, n: int) -> Any:
     return makers[int(rng.integers(len(makers)))]()
 
 
-def _success(rng: np.random.Generator, n: int) -> np.ndarray:
+def _success(rng: np.random.Generator, m: int, n: int) -> tuple[np.ndarray]:
     c = rng.random(n) * (rng.random(n) < 0.6)
     c[int(rng.integers(n))] = 1.0
-    return c
+    return (c,)
 
 
-def _target(rng: np.random.Generator, n: int) -> np.ndarray:
+def _target(rng: np.random.Generator, m: int, n: int) -> tuple[np.ndarray]:
     p = np.where(rng.random(n) < 0.3, 0, rng.dirichlet(np.ones(n)))
     p[int(rng.integers(n))] += 0.2
-    return p / p.sum()
+    return (p / p.sum(),)
 
 
-CONCAVE = {
-    "reward": lambda s, rng, m, n: s * dg.Reward(rng.normal(size=(m, n))),
-    "log success": lambda s, rng, m, n: dg.LogSuccess(_success(rng, n), s),
-    "pass@k": lambda s, rng, m, n: dg.PassAtK(_success(rng, n), int(rng.integers(1, 5)), s),
-    "Shannon": lambda s, rng, m, n: dg.ShannonDiversity(s),
-    "Gini": lambda s, rng, m, n: dg.GiniDiversity(s),
-    "Tsallis 1/2": lambda s, rng, m, n: dg.TsallisDiversity(s, 0.5),
-    "Tsallis 3": lambda s, rng, m, n: dg.TsallisDiversity(s, 3.0),
-    "reverse": lambda s, rng, m, n: dg.TargetMatching(_target(rng, n), s),
-    "forward": lambda s, rng, m, n: dg.TargetMatching(_target(rng, n), s, "forward"),
-    "arithmetic": lambda s, rng, m, n: dg.Coherence(s),
-    "geometric": lambda s, rng, m, n: dg.Coherence(s, "geometric"),
-    "Euclidean": lambda s, rng, m, n: dg.Coherence(s, "euclidean"),
-    "pairwise KL": lambda s, rng, m, n: dg.PairwiseCoherence(s, "kl"),
-    "Jeffreys": lambda s, rng, m, n: dg.PairwiseCoherence(s, "jeffreys"),
-    "Hellinger": lambda s, rng, m, n: dg.PairwiseCoherence(s, "hellinger"),
-    "Jensen-Shannon": lambda s, rng, m, n: dg.PairwiseCoherence(s),
-    "worst case": lambda s, rng, m, n: dg.WorstCase(rng.normal(size=(3, n)), s),
-    "soft set": lambda s, rng, m, n: dg.SoftConstraint(a_set(rng, m, n), s),
-    "hard set": lambda s, rng, m, n: dg.HardConstraint(a_set(rng, m, n)),
-    "hard coherence": lambda s, rng, m, n: dg.HardCoherence(),
+def _any_set(rng: np.random.Generator, m: int, n: int) -> tuple[Any]:
+    return (a_set(rng, m, n),)
+
+
+DRAWS: dict[str, Draw] = {
+    "log-success": _success,
+    "pass-at-k": lambda rng, m, n: (*_success(rng, m, n), int(rng.integers(1, 5))),
+    "target": _target,
+    "target-forward": _target,
+    "soft-cap": _any_set,
+    "hard-cap": _any_set,
 }
-CURVED = {
-    "sharpening": lambda s, rng, m, n: dg.Sharpening(s),
-    "self-consistency": lambda s, rng, m, n: dg.SelfConsistency(s),
-    "agreement": lambda s, rng, m, n: dg.Agreement(s),
+"""Parameters with more zeros and sets than those of the catalogue."""
+
+LEFT_OUT = ("bregman", "hard-moment", "hard-parity")
+"""Kinds that cvxpy cannot state, and sets that are among those of "hard-cap"."""
+
+KINDS: dict[str, Kind] = {
+    name: replace(kind, parameters=DRAWS.get(name, kind.parameters))
+    for name, kind in CATALOGUE.items()
+    if not (kind.on_traces or kind.kinked or name in LEFT_OUT)
 }
-ALONE = ("worst case", "hard set", "hard coherence")
+CONCAVE = [name for name, kind in KINDS.items() if kind.concave]
+ALONE = [name for name in CONCAVE if KINDS[name].multipliers]
 
 
 def game(rng: np.random.Generator) -> tuple[str, dg.AlignmentGame]:
@@ -112,14 +110,14 @@ def game(rng: np.random.Generator) -> tuple[str, dg.AlignmentGame]:
     r, beta = reference(rng, m, n), float(rng.choice([1e-3, 0.1, 1.0, 10.0]))
     strength = beta * float(rng.choice([0.1, 0.5, 1.0, 5.0, 20.0]))
     w = rng.dirichlet(np.full(m, 3.0)) * 0.9 + 0.1 / m
-    kind = str(rng.choice([*CONCAVE, *CURVED]))
-    if kind in CURVED:
-        objective = CURVED[kind](beta * float(rng.uniform(0.05, 0.9)), rng, m, n)
+    kind = str(rng.choice(list(KINDS)))
+    if kind not in CONCAVE:
+        objective = KINDS[kind].make(beta * float(rng.uniform(0.05, 0.9)), rng, m, n)
     else:
-        objective = CONCAVE[kind](strength, rng, m, n)
+        objective = KINDS[kind].make(strength, rng, m, n)
         if rng.random() < 0.33:
             other = str(rng.choice([k for k in CONCAVE if kind not in ALONE or k not in ALONE]))
-            objective = objective + float(rng.choice([0.5, 2.0])) * CONCAVE[other](beta, rng, m, n)
+            objective += float(rng.choice([0.5, 2.0])) * KINDS[other].make(beta, rng, m, n)
             kind = " + ".join(sorted([kind, other]))
     return kind, dg.AlignmentGame(r, objective, beta=beta, weights=w)
 
@@ -132,9 +130,13 @@ def _kl(p: Any, q: Any) -> Any:
 
 
 def _divergence(name: str, p: Any, q: Any, extra: list[Any]) -> Any:
-    if name == "PairwiseKL":
+    if name == "kl":
         return _kl(p, q)
-    if name == "PairwiseJensenShannon":
+    if name == "jeffreys":
+        return _kl(p, q) + _kl(q, p)
+    if name == "euclidean":
+        return cp.sum_squares(p - q)
+    if name == "jensen_shannon":
         return (_kl(p, (p + q) / 2) + _kl(q, (p + q) / 2)) / 2
     root = cp.Variable(p.shape[0], nonneg=True)
     extra.append(cp.SOC(p + q, cp.vstack([2 * root, p - q]), axis=0))
@@ -171,9 +173,12 @@ def stated(o: Any, nu: Any, w: np.ndarray, extra: list[Any]) -> Any:
     if name == "TsallisDiversity":
         t = o.order
         return s * sum(w[x] * (1 - cp.sum(cp.power(rows[x], t))) / (t - 1) for x in range(m))
-    if name in ("ReverseMatching", "ForwardMatching"):
+    if name == "RenyiDiversity":
+        t = o.order
+        return s * sum(w[x] * cp.log(cp.sum(cp.power(rows[x], t))) / (1 - t) for x in range(m))
+    if name == "TargetMatching":
         rho = np.broadcast_to(o.target, (m, n))
-        if name == "ForwardMatching":
+        if o.direction == "forward":
             return -s * sum(w[x] * _kl(rho[x], rows[x]) for x in range(m))
         total = 0
         for x in range(m):
@@ -181,21 +186,20 @@ def stated(o: Any, nu: Any, w: np.ndarray, extra: list[Any]) -> Any:
             safe = np.log(np.where(rho[x] > 0, rho[x], 1))
             total += w[x] * (cp.sum(cp.entr(rows[x])) + safe @ rows[x])
         return s * total
-    if name in ("ArithmeticCoherence", "GeometricCoherence", "SoftConstraint"):
+    if name == "Coherence" and o.consensus == "euclidean":
+        return -s * sum(w[x] * cp.sum_squares(rows[x] - w @ nu) for x in range(m))
+    if name in ("Coherence", "SoftConstraint"):
         q = cp.Variable((m, n) if name == "SoftConstraint" else n, nonneg=True)
         each = [q[x] if name == "SoftConstraint" else q for x in range(m)]
         extra += [cp.sum(part) == 1 for part in each[: m if name == "SoftConstraint" else 1]]
         if name == "SoftConstraint":
             extra += in_set(o.set, q, w)
-        if name == "GeometricCoherence":
+        if name == "Coherence" and o.consensus == "geometric":
             return -s * sum(w[x] * _kl(q, rows[x]) for x in range(m))
         return -s * sum(w[x] * _kl(rows[x], each[x]) for x in range(m))
-    if name == "EuclideanCoherence":
-        return -s * sum(w[x] * cp.sum_squares(rows[x] - w @ nu) for x in range(m))
-    if name.startswith("Pairwise"):
-        twice = 2 if getattr(o, "jeffreys", False) else 1
+    if name == "PairwiseCoherence":
         return -s * sum(
-            twice * w[x] * w[y] * _divergence(name, rows[x], rows[y], extra)
+            w[x] * w[y] * _divergence(o.divergence, rows[x], rows[y], extra)
             for x in range(m)
             for y in range(m)
             if x != y
@@ -284,7 +288,7 @@ def a_policy(rng: np.random.Generator, g: dg.AlignmentGame) -> np.ndarray:
 def judge(rng: np.random.Generator, kind: str, g: dg.AlignmentGame) -> list[str]:
     """What is wrong with the solution and a certificate of one game; ["unjudged"] without a referee."""
     s, policy = dg.solve(g, throw=False), a_policy(rng, g)
-    status, best = by_fixed_point(g) if kind in CURVED else by_cvxpy(g)
+    status, best = by_cvxpy(g) if g.objective.concave else by_fixed_point(g)
     if status == "unjudged":
         return ["unjudged"]
     if status == "infeasible":

@@ -12,7 +12,6 @@ from ._methods import methods
 from ._verify import VerificationReport, verify
 from .answer_map import AnswerMap
 from .certificate import Certificate, certify
-from .distributional import DistributionalGame
 from .errors import DagameError
 from .game import AlignmentGame
 from .objectives import (
@@ -33,6 +32,7 @@ from .objectives import (
     PassAtK,
     Polytope,
     Quota,
+    RenyiDiversity,
     Reward,
     SelfConsistency,
     ShannonDiversity,
@@ -43,6 +43,7 @@ from .objectives import (
     TsallisDiversity,
     WorstCase,
 )
+from .play import DistributionalGame
 from .samples import Samples
 from .solution import History, Solution, Status
 from .solvers import run, solve
@@ -74,6 +75,7 @@ __all__ = [
     "PassAtK",
     "Polytope",
     "Quota",
+    "RenyiDiversity",
     "Reward",
     "Samples",
     "SelfConsistency",
@@ -98,3 +100,8 @@ __all__ = [
     "testing",
     "verify",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return __all__

@@ -13,20 +13,8 @@ from ._display import Column, table_html
 from .arrays import to_numpy
 from .errors import DagameError
 from .game import AlignmentGame
-from .objectives import (
-    Agreement,
-    Coherence,
-    GiniDiversity,
-    LogSuccess,
-    MajorityVote,
-    Objective,
-    PairwiseCoherence,
-    PassAtK,
-    Reward,
-    SelfConsistency,
-    ShannonDiversity,
-    WorstCase,
-)
+from .objectives import Objective, Reward, WorstCase
+from .objectives.catalogue import CATALOGUE
 from .solvers import run, solve
 
 
@@ -44,6 +32,22 @@ class Method:
     concave: bool
     objective: Callable[[np.ndarray, float], Objective]
     note: str = ""
+
+
+def of_kind(name: str, factor: float = 1.0) -> Callable[[np.ndarray, float], Objective]:
+    """`factor` times the objective of the catalogue's row."""
+    row = CATALOGUE[name]
+
+    def make(success: np.ndarray, strength: float) -> Objective:
+        labels = (success,) if row.labels else ()
+        objective = row.build(strength, *labels)
+        return objective if factor == 1 else factor * objective
+
+    return make
+
+
+def _exploration(success: np.ndarray, strength: float) -> Objective:
+    return strength * Reward(success) + of_kind("gini", 0.5)(success, strength)
 
 
 def _of(expression: str, of: str) -> Callable[[np.ndarray, float], Objective]:
@@ -74,7 +78,7 @@ _ROWS = (
         "r_z",
         "<r, nu>",
         True,
-        lambda c, s: s * Reward(c),
+        of_kind("reward"),
     ),
     Method(
         "GRPO with std division",
@@ -91,7 +95,7 @@ _ROWS = (
         "1{correct} / p",
         "log p",
         True,
-        lambda c, s: LogSuccess(c, s),
+        of_kind("log-success"),
     ),
     Method(
         "MaxRL",
@@ -107,7 +111,7 @@ _ROWS = (
         "k (1-p)^{k-1}",
         "1 - (1-p)^k",
         True,
-        lambda c, s: PassAtK(c, 4, s),
+        of_kind("pass-at-k"),
     ),
     Method(
         "majority vote",
@@ -115,7 +119,7 @@ _ROWS = (
         "1{z = argmax nu}",
         "max_z nu(z)",
         False,
-        lambda c, s: MajorityVote(s),
+        of_kind("majority-vote"),
         "explicit optimum",
     ),
     Method(
@@ -124,7 +128,7 @@ _ROWS = (
         "nu(z)",
         "(1/2) sum nu^2",
         False,
-        lambda c, s: 0.5 * SelfConsistency(s),
+        of_kind("self-consistency", 0.5),
     ),
     Method(
         "entropy diversity",
@@ -132,7 +136,7 @@ _ROWS = (
         "-log nu(z)",
         "H(nu)",
         True,
-        lambda c, s: ShannonDiversity(s),
+        of_kind("shannon"),
     ),
     Method(
         "Gini diversity",
@@ -140,7 +144,7 @@ _ROWS = (
         "1 - nu(z)",
         "half of the Gini index",
         True,
-        lambda c, s: 0.5 * GiniDiversity(s),
+        of_kind("gini", 0.5),
     ),
     Method(
         "batch exploration",
@@ -148,7 +152,7 @@ _ROWS = (
         "r_z - nu(z)",
         "<r, nu> - (1/2) sum nu^2",
         True,
-        lambda c, s: s * Reward(c) + 0.5 * GiniDiversity(s),
+        _exploration,
     ),
     Method(
         "inverse probability",
@@ -173,7 +177,7 @@ _ROWS = (
         "mean of nu_x'(z) over x' != x, times 2(m-1)/m (1 for m = 2)",
         "sum_{x != x'} w w' <nu_x, nu_x'>",
         False,
-        lambda c, s: Agreement(s),
+        of_kind("agreement"),
     ),
     Method(
         "coherence",
@@ -181,7 +185,7 @@ _ROWS = (
         "log q(z) - log nu_x(z)",
         "-Jensen-Shannon divergence",
         True,
-        lambda c, s: Coherence(s),
+        of_kind("coherence"),
     ),
     Method(
         "pairwise coherence",
@@ -189,7 +193,7 @@ _ROWS = (
         "from the divergence",
         "-sum w w' KL(nu_x, nu_x')",
         True,
-        lambda c, s: PairwiseCoherence(s, "kl"),
+        of_kind("pairwise-kl"),
     ),
     Method(
         "geometric overlap",
@@ -197,7 +201,7 @@ _ROWS = (
         "q(z) / nu_x(z)",
         "log sum prod nu_x^{w_x}",
         True,
-        lambda c, s: Coherence(s, "geometric"),
+        of_kind("geometric"),
     ),
     Method(
         "worst case of graders",

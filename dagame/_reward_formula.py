@@ -53,7 +53,7 @@ def formula(expression: Any) -> Formula:
     slope = None
     if not slope_formula.has(sympy.Derivative, sympy.Subs, sympy.DiracDelta):
         slope = _stable([slope_formula, *_rational_forms(slope_formula, p)], p)
-    parts = pieces(g, p)
+    parts = pieces(g)
     places = special(g, p) | {float(end) for piece in parts or () for end in piece[:2]}
     return Formula(
         str(given),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InvalidObjective
+from .errors import InvalidObjective, one_line
 
 Function = Callable[[Any], Any]
 
@@ -89,7 +89,7 @@ def _evaluated(name: str, paid: Function, p: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
             v = np.asarray(paid(p))
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        reason = one_line(error)
         raise InvalidObjective(
             f"the reward {name} cannot be evaluated on an array of probabilities: {reason}."
         ) from None

@@ -31,7 +31,7 @@ def special(g: Any, p: Any) -> set[float]:
     return found
 
 
-def pieces(g: Any, p: Any) -> list[tuple[Any, Any, Any]] | None:
+def pieces(g: Any) -> list[tuple[Any, Any, Any]] | None:
     """(a, b, formula) in order on (0, 1), a point where a == b; None where the conditions are not solved."""
     import sympy
 

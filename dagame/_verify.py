@@ -7,7 +7,7 @@ violation is a difference divided by max(1, the size of what is compared).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from .errors import DagameError, FalseCertificate, InvalidObjective, NotConcave
 from .game import AlignmentGame
 from .library import KINKED, OBJECTIVES, random_game, random_game_of, reference_games
 from .objectives import Objective
+from .objectives.conditions import Condition
+from .progress import Progress, silent
 from .simplex import total_variation
 from .solvers import solve
 
@@ -32,7 +34,7 @@ def verify(
     games: int = 200,
     *,
     objective: Any = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> VerificationReport:
     """Check the theorems on `games` random games of every objective's kind, and on the library.
 
@@ -47,7 +49,7 @@ def verify(
             value, that is all that is reported.
         progress: called with the name of each check.
     """
-    say = progress or (lambda stage: None)
+    say = progress or silent
     if objective is not None:
         return _verify_own(made(objective), seed, games, say)
     checks = []
@@ -60,9 +62,7 @@ def verify(
     return VerificationReport(tuple(checks), seed, games)
 
 
-def _verify_own(
-    objective: Objective, seed: int, games: int, say: Callable[[str], None]
-) -> VerificationReport:
+def _verify_own(objective: Objective, seed: int, games: int, say: Progress) -> VerificationReport:
     """The objective's own check on many games, then every theorem that concerns it."""
     say("the objective itself")
     name = repr(objective)
@@ -75,9 +75,11 @@ def _verify_own(
         return VerificationReport((wrong,), seed, games, name, skipped)
     checks = [Check("objective", _ASKED, 0.0, 0.0, games, "")]
     skipped = [("objective", what) for what in left_out]
+    conditions = _conditions(objective, *sizes[-1])
     if not _finite(objective, sizes, 0.0):
         why = "the value is -infinity at random references, where no theorem has anything to say"
-        return VerificationReport(tuple(checks), seed, games, name, (*skipped, ("all others", why)))
+        skipped.append(("all others", why))
+        return VerificationReport(tuple(checks), seed, games, name, tuple(skipped), conditions)
     zeros = 0.1 if _finite(objective, sizes, 0.3) else 0.0
     if not zeros:
         skipped.append(("objective", "references with zeros: the value is -infinity there"))
@@ -91,7 +93,12 @@ def _verify_own(
             checks.append(found)
         else:
             skipped.append((row.theorem, why))
-    return VerificationReport(tuple(checks), seed, games, name, tuple(skipped))
+    return VerificationReport(tuple(checks), seed, games, name, tuple(skipped), conditions)
+
+
+def _conditions(objective: Objective, m: int, n: int) -> tuple[Condition, ...]:
+    """What a certificate of a game of that size stands on."""
+    return AlignmentGame(np.full((m, n), 1 / n), objective, beta=1.0).conditions
 
 
 def _finite(objective: Objective, sizes: list[tuple[int, int]], zeros: float) -> bool:

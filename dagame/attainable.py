@@ -77,7 +77,7 @@ def lifted(game: AlignmentGame, log_q: Array) -> Array | None:
         return None
     xp = namespace(log_q)
     ratio = xp.where(game.answer_support, log_q - game.log_reference_answers, 0.0)
-    return game._masked(game.answer_map.lift(game.log_reference, ratio))
+    return game.masked(game.answer_map.lift(game.log_reference, ratio))
 
 
 def confront(
@@ -94,10 +94,10 @@ def confront(
     """
     xp = namespace(bound)
     start = game.log_reference
-    tilted = [game._masked(log_normalise(game._masked(power * start))) for power in _POWERS]
+    tilted = [game.masked(log_normalise(game.masked(power * start))) for power in _POWERS]
     for log_pi in [start, *tilted, *policies]:
         log_nu = game.answer_map.log_push_forward(log_pi)
-        value = game._value(log_pi, log_nu)
+        value = game.value_log(log_pi, log_nu)
         off = game.objective.violation(log_nu, game.weights) + 0 * value
         refute(game, bound, xp.where(off == 0, value, -xp.inf), single)
 

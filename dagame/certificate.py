@@ -21,8 +21,8 @@ from .arrays import (
 from .attainable import Target, confront, refute, targets
 from .errors import NotConcave
 from .game import AlignmentGame
-from .objectives.base import pairing, weighted
 from .objectives.conditions import Condition
+from .objectives.pairing import pairing, weighted
 from .simplex import log_kl
 
 
@@ -139,7 +139,7 @@ def certify(
         NotConcave: the objective's curvature mu has beta + mu <= 0, T4 and T6 do not apply, and its
             optimum is not known otherwise.
     """
-    log_pi = log(float64(game._probabilities(policy)))
+    log_pi = log(float64(game.check_policy(policy)))
     log_q = None if target is None else log(float64(as_floating(target)))
     return certify_log(game, log_pi, log_q, multipliers)
 
@@ -150,31 +150,31 @@ def certify_log(
     log_target: Array | None = None,
     multipliers: Array | None = None,
 ) -> Certificate:
-    """`certify` on log-probabilities, for policies with masses below 1e-308."""
+    """`certify` on log-probabilities, for policies with masses below 1e-308; in units of beta inside."""
     given, game = game, game.in_float64()
     single = game.log_reference.dtype != given.log_reference.dtype
     log_pi = float64(log_policy)
     if single:  # of sum 1 to the precision of the certificate
-        log_pi = game._masked(log_normalise(log_pi))
+        log_pi = game.masked(log_normalise(log_pi))
     violation, log_pi = _projected(game, log_pi)
-    if not game.provable:
+    if not (game.provable and game.unit.provable):
         return _explicit(game, log_pi, violation)
-    log_nu = game.answer_map.log_push_forward(log_pi)
-    value = game._value(log_pi, log_nu)
-    found = targets(game, log_pi, log_target)
-    policy_regret, target_regret, replies = _least(game, log_pi, log_nu, found, multipliers)
-    xp = namespace(value)
+    unit, xp = game.unit, namespace(log_pi)
+    log_nu = unit.answer_map.log_push_forward(log_pi)
+    value = unit.value_log(log_pi, log_nu)
+    found = targets(unit, log_pi, log_target)
+    policy_regret, target_regret, replies = _least(unit, log_pi, log_nu, found, multipliers)
     gap = xp.where(value > LOG_ZERO / 2e10, policy_regret + target_regret, -LOG_ZERO)
-    distance = gap / game.free_beta
-    upper_bound = infinities(xp.where(gap < 1e20, value + gap, gap))
+    distance = infinities(gap / unit.free_beta)
+    upper_bound = game.beta * infinities(xp.where(gap < 1e20, value + gap, gap))
     confront(game, upper_bound, replies, single)
     return Certificate(
-        value=infinities(value),
+        value=game.beta * infinities(value),
         upper_bound=upper_bound,
-        gap=infinities(gap),
-        policy_regret=infinities(policy_regret),
-        target_regret=infinities(target_regret),
-        distance_bound=infinities(distance),
+        gap=game.beta * infinities(gap),
+        policy_regret=game.beta * infinities(policy_regret),
+        target_regret=game.beta * infinities(target_regret),
+        distance_bound=distance,
         tv_bound=xp.sqrt(xp.clip(distance, 0.0, 2.0) / 2),
         violation=violation,
         conditions=game.conditions,
@@ -204,19 +204,19 @@ def _explicit(game: AlignmentGame, log_pi: Array, violation: Array) -> Certifica
     if best is None:
         raise not_provable(game)
     xp = namespace(log_pi)
-    value = game.value_log(log_pi)
+    value = game.beta * infinities(game.unit.value_log(log_pi))
     refute(game, best, value)
     confront(game, best, [])
-    gap = xp.maximum(best - value, 0 * value)
-    unknown = 0 * value + xp.inf
+    gap = xp.maximum(best - value, 0 * best)
+    unknown = 0 * best + xp.inf
     return Certificate(
-        value=infinities(value),
+        value=value,
         upper_bound=best,
-        gap=infinities(gap),
-        policy_regret=infinities(gap),
-        target_regret=0 * value,
+        gap=gap,
+        policy_regret=gap,
+        target_regret=0 * best,
         distance_bound=unknown,
-        tv_bound=0 * value + 1,
+        tv_bound=0 * best + 1,
         violation=violation,
         conditions=(Condition("the optimum is a formula: proved"),),
         beta=game.beta,
@@ -233,7 +233,7 @@ def _projected(game: AlignmentGame, log_pi: Array) -> tuple[Array, Array]:
         return violation, log_pi
     xp = namespace(log_pi)
     ratio = xp.where(log_nu > LOG_ZERO / 2, inside - log_nu, LOG_ZERO)
-    return violation, game._masked(log_normalise(log_pi + game.answer_map.pull_back(ratio)))
+    return violation, game.masked(log_normalise(log_pi + game.answer_map.pull_back(ratio)))
 
 
 def _regrets(
@@ -245,8 +245,8 @@ def _regrets(
     the second, so that no value is above its bound.
     """
     if multipliers is None:
-        multipliers = game._multipliers(target.log_q)
-    constant, u = game._linearise(target.log_q, multipliers)
+        multipliers = game.multipliers(target.log_q)
+    constant, u = game.linearise(target.log_q, multipliers)
     on_traces, rho = game.answer_map.pull_back(u), game.transfer
     if rho:
         on_traces = on_traces - rho * (target.log_policy - game.log_reference)

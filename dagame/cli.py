@@ -9,16 +9,16 @@ from __future__ import annotations
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ._display import visible
 from .command import application, console, run
-from .demo import Recipe
 from .errors import DagameError
+from .lm.tiny.experiment import Recipe
 from .objectives.names import NAMES
 from .solution_files import content_of, write_solution
+from .solvers import METHODS
 from .terminal import (
     demo_table,
     facts,
@@ -30,6 +30,7 @@ from .terminal import (
     summary_table,
     verification_table,
 )
+from .text import visible
 
 if TYPE_CHECKING:
     pass
@@ -136,9 +137,7 @@ def solve(
     ] = "coherence",
     strength: Annotated[float, typer.Option(help="Strength of the objective (lambda).")] = 1.0,
     beta: Annotated[float, typer.Option(help="Strength of the KL to the reference.")] = 1.0,
-    method: Annotated[
-        str, typer.Option(help="auto | closed_form | anderson | newton | mirror | convex | ...")
-    ] = "auto",
+    method: Annotated[str, typer.Option(help=" | ".join(METHODS) + ".")] = "auto",
     device: Annotated[
         str | None,
         typer.Option(help="Solve with torch on auto | cpu | cuda; default numpy, no torch needed."),
@@ -161,10 +160,10 @@ def solve(
     ] = False,
 ) -> None:
     """Solve the game of every question in a file of sampled completions, with a certificate."""
-    from .objectives.names import LABELLED, by_name, check_name
+    from .lm.spec import named_objective
+    from .objectives.names import LABELLED, by_name
     from .output import check_file, check_folder, locked, write_json
     from .samples import Samples
-    from .samples.equilibria import labelled_table
     from .samples.example import ANSWER, CLASS, CONTEXT, CORRECT, PATH
     from .samples.files.containers import STDIN
 
@@ -176,12 +175,10 @@ def solve(
         correct = correct or ([] if gold else [CORRECT])
     elif not samples:
         raise typer.BadParameter("missing argument 'SAMPLES', unless there is --example.", call)
-    check_name(objective)
+    made = named_objective(objective, strength)
     if device is not None:
         check_device(device)
-    by_class = objective in LABELLED
-    made: Any = None if by_class else by_name(objective, strength)
-    if by_class and not (correct or gold):
+    if objective in LABELLED and not (correct or gold):
         by_name(objective, strength)
     folder = None if out is None else check_folder(out)
     names = () if folder is None else ("samples.parquet", "report.html")[: 1 + report]
@@ -189,8 +186,6 @@ def solve(
     parts = [check_file(Path(out or "") / name, taken) for name in names]
     numbers = None if json_file in (None, "-") else check_file(json_file, [*taken, *parts])
     limits = _limits(correct_range)
-    if made is None:
-        made = lambda bucket: by_name(objective, strength, labelled_table(bucket))  # noqa: E731
     with ExitStack() as held, stages() as say:
         if folder is not None:
             held.enter_context(locked(folder))

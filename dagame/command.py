@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ._display import visible
 from .errors import DagameError
 from .output import hush, system_reason
+from .text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console

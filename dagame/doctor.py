@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .errors import one_line
+from .progress import Progress, silent
 from .provenance import installed, provenance, requirements
 
 if TYPE_CHECKING:
@@ -73,9 +75,9 @@ class Diagnosis:
         }
 
 
-def diagnose(progress: Callable[[str], None] | None = None) -> Diagnosis:
+def diagnose(progress: Progress | None = None) -> Diagnosis:
     """Look at every direct dependency and run the self-checks; about ten seconds."""
-    say = progress or (lambda stage: None)
+    say = progress or silent
     say("looking at packages")
     found = packages()
     checks = []
@@ -137,8 +139,7 @@ def _checked(name: str, check: Callable[[], tuple[bool | None, str]]) -> Check:
     try:
         return Check(name, *check())
     except Exception as error:
-        said = " ".join(str(error).split())[:300]
-        return Check(name, False, f"{type(error).__name__}: {said}")
+        return Check(name, False, f"{type(error).__name__}: {one_line(error)}")
 
 
 def _reference_games() -> tuple[bool, str]:

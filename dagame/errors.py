@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+from itertools import islice
+
+from .text import on_one_line
+
 
 class DagameError(ValueError):
     """Base of every error that dagame raises on purpose; the command line prints it and exits 2."""
@@ -69,3 +75,25 @@ class GenerationError(DagameError):
 
 class SelfCheckFailed(DagameError):
     """Sampler, scorer and tokenizer disagree, so that nothing measured with them would be right."""
+
+
+def nearest(name: object, known: Iterable[object], listed: str = "") -> str:
+    """What to say of an unknown name: "did you mean 'x'?", or else "known are a, b, c.".
+
+    With `listed`, such as "columns", the known names are told in any case. Of very many or very long
+    ones the first.
+    """
+    names = [text if text.isprintable() else ascii(text) for text in map(str, islice(known, 1000))]
+    near = get_close_matches(str(name)[:100], [text for text in names if len(text) <= 100], 1, 0.5)
+    hint = f"did you mean {near[0]!r}?" if near else ""
+    if near and not listed:
+        return hint
+    shown = ", ".join(text if len(text) <= 60 else f"{text[:60]}..." for text in names[:20])
+    more = f" and {len(names) - 20:,} more" if len(names) > 20 else ""
+    the = f"the {listed}" if listed else "known"
+    return f"{hint} {the.capitalize() if hint else the} are {shown}{more}.".lstrip()
+
+
+def one_line(error: BaseException, longest: int = 300) -> str:
+    """What an error of another package says, to stand inside a sentence."""
+    return (on_one_line(str(error), longest) or type(error).__name__).rstrip(".")

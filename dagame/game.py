@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -23,9 +23,10 @@ from .arrays import (
 )
 from .errors import InvalidDistribution, InvalidGame
 from .game_forms import GameForms
-from .objectives.base import Objective, pairing, weighted
 from .objectives.checked import checked_terms, conditions_of
 from .objectives.conditions import Condition
+from .objectives.objective import Objective
+from .objectives.pairing import pairing, weighted
 from .simplex import check_distribution, check_scale, check_weights, log_kl
 
 
@@ -53,9 +54,10 @@ class AlignmentGame(GameForms):
         reference: pi0, probabilities (*batch, m, traces); with `answers=None` traces are answers.
             Zeros are allowed. numpy, torch or any array-API array; results are of the same kind.
         objective: Phi, a `dagame.Objective`.
-        beta: strength of the KL to the reference, > 0, in the units of Phi per nat. beta, 1/beta, the
-            objective's `magnitude` and its ratio to beta are at most 1e9 (1e4 in single precision):
-            beyond, rounding error exceeds what the game is about; divide both by a constant.
+        beta: strength of the KL to the reference, > 0, in the units of Phi per nat. Games are solved and
+            certified in units of beta, so that a game times a constant is the same game; the
+            objective's `magnitude` is at most 1e9 beta (1e4 beta in single precision), as rounding
+            error beyond exceeds what the game is about. beta is from 1e-30 to 1e12 (1e-4 to 1e4).
         weights: context weights (m,) or (*batch, m), positive, sum 1; default uniform.
         answers: answer of each trace, integers (traces,) or (m, traces); an `AnswerMap`; or a
             row-stochastic channel (traces, n).
@@ -69,6 +71,9 @@ class AlignmentGame(GameForms):
         InvalidObjective: the check found `value`, `reward` or a stated fact wrong.
         Infeasible: the objective is finite nowhere (a `SoftConstraint` to an empty set).
     """
+
+    _check: bool
+    _checked: Any
 
     def __init__(
         self,
@@ -95,25 +100,24 @@ class AlignmentGame(GameForms):
                 f"objective is a {type(objective).__name__}, not a dagame Objective; "
                 "try dagame.ShannonDiversity() or subclass dagame.Objective."
             )
-        self.beta = check_scale(beta, objective.magnitude, p)
-        self.log_reference = log_normalise(log(p))
-        self.log_reference = namespace(p).where(p > 0, self.log_reference, LOG_ZERO)
-        self.answer_map = AnswerMap.of(answers, p.shape[-1]).bind(p)
-        self.weights = check_weights(weights, tuple(p.shape), p)
-        if getattr(objective, "on_traces", False) and answers is not None:
+        vars(self).update(
+            beta=check_scale(beta, objective.magnitude, p),
+            log_reference=namespace(p).where(p > 0, log_normalise(log(p)), LOG_ZERO),
+            answer_map=AnswerMap.of(answers, p.shape[-1]).bind(p),
+            weights=check_weights(weights, tuple(p.shape), p),
+            objective=objective.bind(p),
+            _check=check,
+        )
+        if objective.on_traces and answers is not None:
             raise InvalidGame(
                 f"{objective!r} acts on traces; leave answers=None and push the policy forward "
                 "with dagame.AnswerMap."
             )
-        if self.answer_map.kind == "channel" and any(
-            getattr(part, "deterministic_only", False) for _, part in objective.terms()
-        ):
+        if self.answer_map.kind == "channel" and objective.deterministic_only:
             raise InvalidGame(
                 f"{objective!r} needs a deterministic answer map; for a channel use "
                 "HardConstraint(Parity(0.0))."
             )
-        self.objective = objective.bind(p)
-        self._check = check
         self._check_objective(objective)
 
     def _check_objective(self, given: Objective) -> None:
@@ -123,7 +127,18 @@ class AlignmentGame(GameForms):
         self.objective.check_domain(shape, self.weights)
         own = self._check and any(part.own for _, part in given.terms())
         log_nu0 = self.log_reference_answers if own else self.log_reference
-        self._checked = checked_terms(given, self.objective, log_nu0, self.weights, self._check)
+        checked = checked_terms(given, self.objective, log_nu0, self.weights, self._check)
+        vars(self).update(_checked=checked)
+
+    def with_objective(self, objective: Objective, beta: float | None = None) -> Self:
+        """The same reference and weights with another objective (and beta)."""
+        beta = self.beta if beta is None else beta
+        changed = self.replaced(
+            objective=objective.bind(self.log_reference),
+            beta=check_scale(beta, objective.magnitude, self.log_reference),
+        )
+        changed._check_objective(objective)
+        return changed
 
     # -- shape ------------------------------------------------------------------------------------
 
@@ -211,11 +226,11 @@ class AlignmentGame(GameForms):
         return max(smooth, 0.0)
 
     @cached_property
-    def unit(self) -> AlignmentGame:
+    def unit(self) -> Self:
         """The game divided by beta: the same equilibrium and multipliers, J and gaps in units of beta."""
         if self.beta == 1:
             return self
-        return self._changed(objective=(1 / self.beta) * self.objective, beta=1.0)
+        return self.replaced(objective=(1 / self.beta) * self.objective, beta=1.0)
 
     @property
     def free_beta(self) -> float:
@@ -248,7 +263,7 @@ class AlignmentGame(GameForms):
 
     def marginals(self, policy: Array) -> Array:
         """nu(pi): policy (*batch, m, traces) -> (*batch, m, n)."""
-        return self.answer_map.push_forward(self._probabilities(policy))
+        return self.answer_map.push_forward(self.check_policy(policy))
 
     def target_reply(self, marginals: Array) -> Array:
         """argmin_q V(pi, q) = nu(pi) (T1), a copy; kinks and hard sets choose multipliers besides."""
@@ -260,7 +275,7 @@ class AlignmentGame(GameForms):
         Reads the target only; `marginals` is there for games whose rewards are estimated.
         """
         log_q = log(as_floating(target))
-        return infinities(self._linearise(log_q, self._multipliers(log_q))[1])
+        return self.rewards_at(log_q, self.multipliers(log_q))
 
     def policy_step(self, policy: Array, rewards: Array, step: float | None = None) -> Array:
         """Mirror step pi^{1 - step beta} pi0^{step beta} e^{step u}; `step=None`: best response.
@@ -271,7 +286,7 @@ class AlignmentGame(GameForms):
         log_best = self.log_best_response(self.answer_map.pull_back(rewards))
         if step is None:
             return xp.exp(log_best)
-        log_pi = log(self._probabilities(policy))
+        log_pi = log(self.check_policy(policy))
         return xp.exp(self.mirror_step(log_pi, log_best, step))
 
     def best_response(self, rewards: Array) -> Array:
@@ -281,17 +296,18 @@ class AlignmentGame(GameForms):
 
     def value(self, policy: Array) -> Array:
         """J(pi) (*batch,); -inf outside the objective's domain."""
-        log_pi = log(self._probabilities(policy))
-        return infinities(self._value(log_pi, self.answer_map.log_push_forward(log_pi)))
+        return self.beta * infinities(self.unit.value_log(log(self.check_policy(policy))))
 
     def payoff(self, policy: Array, target: Array) -> Array:
         """V(pi, q) (*batch,), from policy and target probabilities."""
-        log_pi, log_q = log(self._probabilities(policy)), log(as_floating(target))
-        constant, u = self._linearise(log_q, self._multipliers(log_q))
+        log_pi, log_q = log(self.check_policy(policy)), log(as_floating(target))
+        constant, u = self.unit.linearise(log_q, self.multipliers(log_q))
         log_nu = self.answer_map.log_push_forward(log_pi)
-        return infinities(constant + pairing(u, log_nu, self.weights) - self.cost(log_pi))
+        paid = pairing(u, log_nu, self.weights)
+        return self.beta * infinities(constant + paid - self.unit.cost(log_pi))
 
-    def _probabilities(self, policy: Array) -> Array:
+    def check_policy(self, policy: Array) -> Array:
+        """`policy` as floating probabilities of the game's shape and support, or an error."""
         p = check_distribution(policy, "policy")
         want = tuple(self.log_reference.shape)
         if tuple(p.shape) != want:
@@ -309,17 +325,17 @@ class AlignmentGame(GameForms):
     def log_best_response(self, rewards: Array, beta: float | None = None) -> Array:
         """log(pi0 e^{u/beta} / Z) for rewards of traces (*batch, m, traces)."""
         tilted = self.log_reference + rewards / (self.beta if beta is None else beta)
-        tilted = self._masked(tilted)
+        tilted = self.masked(tilted)
         if not self._full_support:  # below any answer of the support, however little that is paid
             tilted = namespace(tilted).where(self.support, tilted, 2 * LOG_ZERO)
-        return self._masked(log_normalise(tilted))
+        return self.masked(log_normalise(tilted))
 
     def mirror_step(self, log_policy: Array, log_best: Array, step: Any) -> Array:
         """The policy moved a share step * beta of the way to the best response, in log space."""
         share = step * self.free_beta
-        return self._masked(log_normalise(log_policy + share * (log_best - log_policy)))
+        return self.masked(log_normalise(log_policy + share * (log_best - log_policy)))
 
-    def _masked(self, log_p: Array) -> Array:
+    def masked(self, log_p: Array) -> Array:
         """LOG_ZERO off the support, and as the least log-probability on it."""
         xp = namespace(log_p)
         log_p = xp.clip(log_p, LOG_ZERO, None)
@@ -330,11 +346,10 @@ class AlignmentGame(GameForms):
         beta = self.beta if beta is None else beta
         return beta * pairing(log_policy - self.log_reference, log_policy, self.weights)
 
-    def value_log(self, log_policy: Array) -> Array:
-        """J from a log-policy, -1e30 and below standing for -infinity."""
-        return self._value(log_policy, self.answer_map.log_push_forward(log_policy))
-
-    def _value(self, log_policy: Array, log_nu: Array) -> Array:
+    def value_log(self, log_policy: Array, log_nu: Array | None = None) -> Array:
+        """J from a log-policy (and its log-marginals), -1e30 and below standing for -infinity."""
+        if log_nu is None:
+            log_nu = self.answer_map.log_push_forward(log_policy)
         return self.objective.value_log(log_nu, self.weights) - self.cost(log_policy)
 
     def evaluate(self, log_policy: Array) -> Evaluation:
@@ -352,7 +367,11 @@ class AlignmentGame(GameForms):
         gap = beta * weighted(log_kl(log_policy, log_best), self.weights)
         return Evaluation(log_policy, log_nu, phi - self.cost(log_policy), u, log_best, gap)
 
-    def _linearise(self, log_q: Array, multipliers: Array | None) -> tuple[Array, Array]:
+    def rewards_at(self, log_q: Array, multipliers: Array | None) -> Array:
+        """What each answer is paid at a target and multipliers (*batch, m, n), infinities as such."""
+        return self.beta * infinities(self.unit.linearise(log_q, multipliers)[1])
+
+    def linearise(self, log_q: Array, multipliers: Array | None) -> tuple[Array, Array]:
         """The target's affine bound of Phi; rewards 0 off the reference's support.
 
         Answers that no finite policy gives are paid minus infinity.
@@ -363,7 +382,7 @@ class AlignmentGame(GameForms):
             u = xp.where(shut, LOG_ZERO, u)
         return constant, xp.where(self.answer_support, u, 0.0)
 
-    def _multipliers(self, log_q: Array) -> Array | None:
+    def multipliers(self, log_q: Array) -> Array | None:
         """The multipliers that fit log_q best, found in units of beta, which does not change them."""
         if not self.objective.has_multipliers:
             return None

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import FrozenInstanceError
+from functools import cached_property
 from typing import Any, Self
 
 from .answer_map import AnswerMap
 from .arrays import LOG_ZERO, Array, float64, log_normalise, namespace
-from .distributional import DistributionalGame
-from .objectives.base import Objective
-from .simplex import check_scale
-
-_CACHED = (
-    "log_reference_answers",
-    "support",
-    "answer_support",
-    "forbidden",
-    "transfer",
-    "open_traces",
-    "smoothness",
-    "unit",
-    "_full_support",
-)
-"""What a game computes once; a game in another form computes it anew."""
+from .objectives.objective import Objective
+from .play import DistributionalGame
 
 
 class GameForms(DistributionalGame):
@@ -39,10 +27,8 @@ class GameForms(DistributionalGame):
     contexts: int
     n: int
 
-    def _masked(self, log_p: Array) -> Array:
-        raise NotImplementedError
-
-    def _check_objective(self, given: Objective) -> None:
+    def masked(self, log_p: Array) -> Array:
+        """See `AlignmentGame`."""
         raise NotImplementedError
 
     def on_answers(self) -> Self:
@@ -50,7 +36,7 @@ class GameForms(DistributionalGame):
         if self.answer_map.kind == "identity":
             return self
         self.answer_map.require_deterministic("the game on answers")
-        return self._changed(
+        return self.replaced(
             log_reference=self.log_reference_answers, answer_map=AnswerMap.identity(self.n)
         )
 
@@ -61,7 +47,7 @@ class GameForms(DistributionalGame):
             return self
         xp, w = namespace(self.log_reference), self.weights
         shape = (math.prod(lead), *self.log_reference.shape[-2:])
-        return self._changed(
+        return self.replaced(
             log_reference=xp.reshape(self.log_reference, shape),
             objective=self.objective.flat(lead),
             answer_map=self.answer_map.flat(lead),
@@ -71,7 +57,7 @@ class GameForms(DistributionalGame):
     def rows(self, index: Array) -> Self:
         """The games `index` of a flat batch."""
         xp, w = namespace(self.log_reference), self.weights
-        return self._changed(
+        return self.replaced(
             log_reference=xp.take(self.log_reference, index, axis=0),
             objective=self.objective.rows(index),
             answer_map=self.answer_map.rows(index),
@@ -88,17 +74,7 @@ class GameForms(DistributionalGame):
         empty = xp.max(kept, axis=-1, keepdims=True) < LOG_ZERO / 2
         kept = xp.where(empty, self.log_reference, kept)
         kept = xp.where(kept > LOG_ZERO / 2, log_normalise(kept), LOG_ZERO)
-        return self._changed(log_reference=kept)
-
-    def with_objective(self, objective: Objective, beta: float | None = None) -> Self:
-        """The same reference and weights with another objective (and beta)."""
-        beta = self.beta if beta is None else beta
-        changed = self._changed(
-            objective=objective.bind(self.log_reference),
-            beta=check_scale(beta, objective.magnitude, self.log_reference),
-        )
-        changed._check_objective(objective)
-        return changed
+        return self.replaced(log_reference=kept)
 
     def in_float64(self) -> Self:
         """The game in double precision, reference and weights of sum 1 to its rounding."""
@@ -106,8 +82,8 @@ class GameForms(DistributionalGame):
         if self.log_reference.dtype == xp.float64:
             return self
         reference, weights = float64(self.log_reference), float64(self.weights)
-        return self._changed(
-            log_reference=self._masked(log_normalise(reference)),
+        return self.replaced(
+            log_reference=self.masked(log_normalise(reference)),
             weights=weights / xp.sum(weights, axis=-1, keepdims=True),
             objective=self.objective.bind(reference),
             answer_map=self.answer_map.bind(reference),
@@ -115,16 +91,26 @@ class GameForms(DistributionalGame):
 
     def detached(self, objective: Objective) -> Self:
         """The game of torch tensors out of their autograd graph, with `objective` out of its own."""
-        return self._changed(
+        return self.replaced(
             log_reference=self.log_reference.detach(),
             weights=self.weights.detach(),
             objective=objective,
         )
 
-    def _changed(self, **fields: Any) -> Self:
-        changed = copy.copy(self)
+    def replaced(self, **fields: Any) -> Self:
+        """The game with other fields, none of them checked; what it computes once is computed anew."""
+        changed, kind = copy.copy(self), type(self)
         state = vars(changed)
-        for name in _CACHED:
-            state.pop(name, None)
+        for name in [n for n in state if isinstance(getattr(kind, n, None), cached_property)]:
+            del state[name]
         state.update(fields)
         return changed
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise FrozenInstanceError(
+            f"a game does not change, so {name} cannot be set; make another one, as with "
+            "game.with_objective(objective, beta=...)."
+        )
+
+    def __delattr__(self, name: str) -> None:
+        raise FrozenInstanceError(f"a game does not change, so {name} cannot be deleted.")

@@ -11,8 +11,8 @@ import os
 import re
 from json import JSONDecodeError
 
-NO_GLYPH = "Glyph .* missing"
-"""matplotlib's UserWarning where the font has no picture of a letter."""
+NO_GLYPH = "Glyph .* missing|Matplotlib currently does not support"
+"""matplotlib's UserWarning where the font has no picture of a letter, or (3.9) nobody who could shape it."""
 
 
 def system_number(error: BaseException) -> int | None:

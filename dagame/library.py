@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from math import log
 from typing import Any
 
 import numpy as np
 
 from ._display import Shown
-from .errors import InvalidGame
+from .errors import InvalidGame, nearest
 from .game import AlignmentGame
 from .objectives import (
     Cap,
@@ -90,8 +89,7 @@ def reference_games() -> dict[str, ReferenceGame]:
 def named(name: str) -> ReferenceGame:
     """The reference game `name`; `InvalidGame` suggests the nearest name."""
     if name not in _BUILDERS:
-        near = get_close_matches(name, _BUILDERS, 1) or sorted(_BUILDERS)
-        raise InvalidGame(f"reference game {name!r} is unknown; did you mean {near[0]!r}?")
+        raise InvalidGame(f"reference game {name!r} is unknown; {nearest(name, _BUILDERS)}")
     return _BUILDERS[name]()
 
 

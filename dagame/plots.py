@@ -13,8 +13,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ._display import visible
 from .errors import InvalidGame
+from .text import shortened
 
 if TYPE_CHECKING:
     from .solution import History
@@ -54,12 +54,6 @@ def figure(width: float, height: float) -> Figure:
 def _clean(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=9, colors="#374151")
-
-
-def shortened(text: str, width: int) -> str:
-    """`text` on one line of at most `width` characters, nothing in it unseen (see `visible`)."""
-    flat = " ".join(visible(text).split())
-    return flat if len(flat) <= width else flat[: width - 1] + "…"
 
 
 def distributions(

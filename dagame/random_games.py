@@ -10,29 +10,8 @@ import numpy as np
 from .answer_map import AnswerMap
 from .errors import InvalidGame
 from .game import AlignmentGame
-from .objectives import (
-    Agreement,
-    BregmanCoherence,
-    Cap,
-    Coherence,
-    GiniDiversity,
-    HardCoherence,
-    HardConstraint,
-    LogSuccess,
-    Moment,
-    Objective,
-    PairwiseCoherence,
-    Parity,
-    PassAtK,
-    Reward,
-    SelfConsistency,
-    ShannonDiversity,
-    Sharpening,
-    SoftConstraint,
-    TargetMatching,
-    TsallisDiversity,
-    WorstCase,
-)
+from .objectives import Coherence, Objective, Reward, ShannonDiversity, WorstCase
+from .objectives.catalogue import CATALOGUE, Kind, log_uniform
 
 
 def random_reference(
@@ -107,69 +86,35 @@ def random_game(
 ObjectiveMaker = Callable[[np.random.Generator, int, int], Objective]
 
 
-def _strength(rng: np.random.Generator, low: float = 0.1, high: float = 10.0) -> float:
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+def _kinds(chosen: Callable[[Kind], bool]) -> dict[str, ObjectiveMaker]:
+    return {name: kind.random for name, kind in CATALOGUE.items() if chosen(kind)}
 
 
-def _success(rng: np.random.Generator, n: int) -> np.ndarray:
-    c = rng.random(n) * (rng.random(n) < 0.5)
-    c[0] = rng.uniform(0.1, 1)
-    return c
+def _smooth(kind: Kind) -> bool:
+    return not (kind.multipliers or kind.kinked or kind.on_traces)
 
 
 OBJECTIVES: dict[str, ObjectiveMaker] = {
-    "reward": lambda rng, m, n: Reward(rng.normal(size=(m, n))),
-    "log-success": lambda rng, m, n: LogSuccess(_success(rng, n), _strength(rng)),
-    "pass-at-k": lambda rng, m, n: PassAtK(
-        _success(rng, n), int(rng.integers(1, 9)), _strength(rng)
-    ),
-    "shannon": lambda rng, m, n: ShannonDiversity(_strength(rng)),
-    "gini": lambda rng, m, n: GiniDiversity(_strength(rng)),
-    "tsallis-half": lambda rng, m, n: TsallisDiversity(_strength(rng), 0.5),
-    "tsallis-3": lambda rng, m, n: TsallisDiversity(_strength(rng), 3.0),
-    "target": lambda rng, m, n: TargetMatching(rng.dirichlet(np.ones(n)), _strength(rng)),
-    "target-forward": lambda rng, m, n: TargetMatching(
-        rng.dirichlet(np.ones(n)), _strength(rng), "forward"
-    ),
-    "coherence": lambda rng, m, n: Coherence(_strength(rng)),
-    "geometric": lambda rng, m, n: Coherence(_strength(rng), "geometric"),
-    "euclidean": lambda rng, m, n: Coherence(_strength(rng), "euclidean"),
-    "pairwise-kl": lambda rng, m, n: PairwiseCoherence(_strength(rng), "kl"),
-    "pairwise-jeffreys": lambda rng, m, n: PairwiseCoherence(_strength(rng), "jeffreys"),
-    "pairwise-hellinger": lambda rng, m, n: PairwiseCoherence(_strength(rng), "hellinger"),
-    "pairwise-jensen-shannon": lambda rng, m, n: PairwiseCoherence(_strength(rng)),
-    "pairwise-euclidean": lambda rng, m, n: PairwiseCoherence(_strength(rng), "euclidean"),
-    "bregman": lambda rng, m, n: BregmanCoherence(float(rng.uniform(1.05, 1.95)), _strength(rng)),
-    "soft-cap": lambda rng, m, n: SoftConstraint(
-        Cap([n - 1], rng.uniform(0.05, 0.4)), _strength(rng)
-    ),
+    **_kinds(lambda kind: _smooth(kind) and kind.concave),
     "sum": lambda rng, m, n: (
-        Reward(rng.normal(size=(m, n))) + 0.5 * ShannonDiversity() + 2.0 * Coherence(_strength(rng))
+        Reward(rng.normal(size=(m, n)))
+        + 0.5 * ShannonDiversity()
+        + 2.0 * Coherence(log_uniform(rng, 0.1, 10.0))
     ),
     "difference": lambda rng, m, n: (
-        Coherence(_strength(rng)) - float(rng.uniform(0.1, 0.8)) * ShannonDiversity()
+        Coherence(log_uniform(rng, 0.1, 10.0)) - float(rng.uniform(0.1, 0.8)) * ShannonDiversity()
     ),
-    "sharpening": lambda rng, m, n: Sharpening(_strength(rng, 0.1, 0.9)),
-    "self-consistency": lambda rng, m, n: SelfConsistency(_strength(rng, 0.1, 0.9)),
-    "agreement": lambda rng, m, n: Agreement(_strength(rng, 0.1, 0.9)),
+    **_kinds(lambda kind: _smooth(kind) and not kind.concave),
 }
 """A random differentiable objective of each kind for m contexts and n answers; beta = 1 fits T6."""
 
-COMMON_SUPPORT = ("target-forward", "pairwise-kl", "pairwise-jeffreys")
+COMMON_SUPPORT = tuple(name for name, kind in CATALOGUE.items() if kind.support != "any")
 """Kinds that are -infinity where the supports of contexts differ."""
 
 KINKED: dict[str, ObjectiveMaker] = {
-    "worst-case": lambda rng, m, n: WorstCase(rng.normal(size=(3, n)), _strength(rng)),
-    "hard-coherence": lambda rng, m, n: HardCoherence(),
-    "hard-cap": lambda rng, m, n: HardConstraint(Cap([n - 1], rng.uniform(0.05, 0.4))),
-    "hard-moment": lambda rng, m, n: HardConstraint(
-        Moment(np.arange(n), float(rng.uniform(0.2, n / 2)), across=True)
-    ),
-    "hard-parity": lambda rng, m, n: HardConstraint(
-        Parity(float(rng.uniform(0.01, 0.3)), answers=[0])
-    ),
+    **_kinds(lambda kind: kind.multipliers),
     "worst-case-sum": lambda rng, m, n: (
-        WorstCase(rng.normal(size=(2, n)), _strength(rng)) + 0.5 * ShannonDiversity()
+        WorstCase(rng.normal(size=(2, n)), log_uniform(rng, 0.1, 10.0)) + 0.5 * ShannonDiversity()
     ),
 }
 """A random objective of each kind whose target moves multipliers."""

@@ -7,7 +7,6 @@ import hashlib
 import io
 import shlex
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -15,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import plots
-from ._display import visible
 from .arrays import to_numpy
 from .game import AlignmentGame
 from .known_errors import NO_GLYPH
+from .progress import Progress, silent
+from .samples.partition import name_text
 from .samples.verdict import curve
 from .solvers import Mirror, run
+from .text import shortened, visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +47,7 @@ class Picture:
 def samples_report(
     equilibria: SampleEquilibria,
     title: str = "Equilibria of sampled answers",
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> str:
     """The report of `Samples.solve` as HTML.
 
@@ -55,7 +56,7 @@ def samples_report(
     read, what samples of the most changed class are worth, the table of classes, their gaps, and
     where the page comes from.
     """
-    say = progress or (lambda stage: None)
+    say = progress or silent
     say("drawing the report")
     view = _View(equilibria)
     return render(
@@ -139,7 +140,7 @@ class _View:
     def __init__(self, equilibria: SampleEquilibria) -> None:
         self.of, self.classes = equilibria, equilibria.classes
         self.partition = equilibria.samples.partition
-        self.names = [" / ".join(map(str, row)) for row in self.partition.class_names]
+        self.names = [name_text(name) for name in self.partition.class_names]
         self.place = {
             int(c): (b, k)
             for b, bucket in enumerate(equilibria.buckets)
@@ -247,9 +248,9 @@ class _View:
         rounds = run(game, Mirror(), steps=40)
         assert rounds.marginals is not None
         path = type(rounds)(rounds.values, rounds.gaps, rounds.marginals[:, 0], dynamic="mirror")
-        contexts = [" / ".join(map(str, c)) or "all" for c in self.partition.context_names(index)]
+        contexts = [name_text(name) or "all" for name in self.partition.context_names(index)]
         caption = (
-            f"“{plots.shortened(self.names[index], 80)}”: mirror steps of every context from "
+            f"“{shortened(self.names[index], 80)}”: mirror steps of every context from "
             "the reference towards the equilibrium, on the simplex of its three answers."
         )
         return picture(plots.simplex(path, self.answers(index), contexts), caption)
@@ -287,7 +288,7 @@ class _View:
         ends = mine if len(mine) <= 2 * _ROWS else pl.concat([mine.head(_ROWS), mine.tail(_ROWS)])
         listed = [
             {
-                "context": " / ".join(str(row[c]) for c in self._context_columns()),
+                "context": name_text(row[c] for c in self._context_columns()),
                 "answer": "(no answer)" if row[f"{stem}answer"] is None else row[f"{stem}answer"],
                 "reward": row[f"{stem}reward"],
                 "weight": row[weight],

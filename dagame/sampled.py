@@ -16,12 +16,12 @@ import numpy as np
 from .answer_map import AnswerMap
 from .arrays import log_normalise, segment_sum, to_numpy
 from .certificate import certify_log
-from .distributional import DistributionalGame
 from .errors import InvalidGame, InvalidObjective
 from .estimators.counts import CountRewards, count_rewards
-from .estimators.kl import KL_KINDS, kl_weight
+from .estimators.kl import KL_KINDS, kl_weight, less_the_others
 from .game import AlignmentGame
 from .objectives import HardConstraint
+from .play import DistributionalGame, play
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -133,14 +133,13 @@ class SampledGame(DistributionalGame):
             worth = np.take_along_axis(worth, index, -1)
         cost = kl_weight(marginals.log_policy - self.game.log_reference, self.kl)
         if self.kl == "reward" and self.baseline is not None:
-            mean = (marginals.traces * cost).sum(-1, keepdims=True) / k
-            cost = (cost - mean) * k / (k - 1)
+            cost = less_the_others(cost, (marginals.traces * cost).sum(-1, keepdims=True), k)
         return marginals.traces * (worth - self.game.beta * cost) / k
 
-    def policy_step(self, policy: np.ndarray, rewards: np.ndarray, step: float = 0.5) -> np.ndarray:
+    def policy_step(self, policy: np.ndarray, rewards: np.ndarray, step: float) -> np.ndarray:
         """Logits + step * sum_y rewards_y (e_y - pi), normalised."""
         moved = rewards - np.exp(policy) * rewards.sum(-1, keepdims=True)
-        return self.game._masked(log_normalise(policy + step * moved))
+        return self.game.masked(log_normalise(policy + step * moved))
 
 
 def _answer_index(answers: AnswerMap, contexts: int) -> np.ndarray | None:
@@ -210,19 +209,21 @@ def train(
     game, policy = sampled.game, sampled.start(replicas)
     wanted = np.unique(np.r_[0, np.geomspace(1, steps, records).astype(int)])
     kept = [policy]
-    for t in range(1, steps + 1):
-        rate = learning_rate / (1.0 if decay is None else np.sqrt(1 + t / decay))
-        draw = sampled.marginals(policy)
-        rewards = sampled.rewards(draw, sampled.target_reply(draw))
-        policy = sampled.policy_step(policy, rewards, rate)
+
+    def watch(t: int, policy: np.ndarray) -> None:
         if t in wanted:
             kept.append(policy)
         if progress is not None:
             progress(t)
+
+    def rate(t: int) -> float:
+        return learning_rate / (1.0 if decay is None else np.sqrt(1 + t / decay))
+
+    play(sampled, policy, steps, rate, watch)
     log_policies = np.stack(kept)
     lead = log_policies.shape[:2]
     flat = log_policies.reshape(-1, *log_policies.shape[2:])
-    many = game._changed(log_reference=np.broadcast_to(game.log_reference, flat.shape))
+    many = game.replaced(log_reference=np.broadcast_to(game.log_reference, flat.shape))
     certificate = certify_log(many, flat)
     violation = np.broadcast_to(to_numpy(certificate.violation), flat.shape[:1])
     return SampledRun(

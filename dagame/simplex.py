@@ -15,8 +15,11 @@ import numpy as np
 from .arrays import LOG_ZERO, Array, as_floating, infinities, like, log, namespace, to_numpy
 from .errors import InvalidDistribution, InvalidGame
 
-_REACH, _REACH_SINGLE = 1e9, 1e4
-"""How far beta and rewards may be from 1, and rewards above beta, in double and single precision."""
+_RATIO, _RATIO_SINGLE = 1e9, 1e4
+"""How large rewards may be in units of beta, in double and single precision."""
+
+_BETA, _BETA_SINGLE = (1e-30, 1e12), (1e-4, 1e4)
+"""From where to where beta may lie: what stands for infinity has to stay far above it."""
 
 
 def check_distribution(p: Array, name: str) -> Array:
@@ -73,13 +76,13 @@ def check_scale(beta: float, magnitude: float, like_: Array) -> float:
     if not (isinstance(beta, Real) and 0 < beta < math.inf):
         raise InvalidGame(f"beta is {beta!r}; the KL coefficient must be a finite number > 0.")
     beta, double = float(beta), like_.dtype == namespace(like_).float64
-    reach = _REACH if double else _REACH_SINGLE
-    if 1 / reach <= beta <= reach and magnitude <= reach * min(1.0, beta):
+    ratio, (low, high) = (_RATIO, _BETA) if double else (_RATIO_SINGLE, _BETA_SINGLE)
+    if low <= beta <= high and magnitude <= ratio * beta:
         return beta
     raise InvalidGame(
-        f"beta is {beta:g} and the objective's rewards are of size {magnitude:g}; beta, 1/beta, that "
-        f"size and its ratio to beta must be at most {reach:g} in {'double' if double else 'single'} "
-        "precision: divide beta and the objective by the same number, or use less extreme ones."
+        f"beta is {beta:g} and the objective's rewards are of size {magnitude:g}: the size must be at "
+        f"most {ratio:g} times beta, and beta from {low:g} to {high:g}, in "
+        f"{'double' if double else 'single'} precision; raise beta or use less extreme rewards."
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._display import Exported, Shown, facts_html, indexed, shaded_html, shortest
-from .arrays import LOG_ZERO, Array, float64, infinities, namespace, to_numpy
+from .arrays import LOG_ZERO, Array, float64, namespace, to_numpy
 from .attainable import refute
 from .certificate import Certificate, certify_log
 from .errors import InvalidGame
@@ -47,14 +47,12 @@ class Status(enum.Enum):
 class History(Shown, Exported):
     """The rounds of a run: `values` J and `gaps` of shape (rounds, *batch), float64 on the host.
 
-    `marginals` (rounds, *batch, m, n) holds every iterate where the run was asked to keep them,
-    `targets` the target's points or averages where a dynamic moves them on its own.
+    `marginals` (rounds, *batch, m, n) holds every iterate where the run was asked to keep them.
     """
 
     values: np.ndarray
     gaps: np.ndarray
     marginals: np.ndarray | None = None
-    targets: np.ndarray | None = None
     dynamic: str = ""
 
     def __len__(self) -> int:
@@ -73,12 +71,16 @@ class History(Shown, Exported):
         from .plots import trajectory
 
         count = int(np.prod(self.values.shape[1:]))
-        gaps = self.gaps.reshape(len(self), -1)[:, _member(game, count)]
+        one = self._of(_member(game, count), count)
+        return trajectory(one, one.marginals, answers, contexts, _named(game, count))
+
+    def _of(self, game: int, count: int) -> History:
+        """The rounds of one game of a batch of `count`."""
+        values, gaps = (t.reshape(len(self), count)[:, game] for t in (self.values, self.gaps))
         marginals = self.marginals
         if marginals is not None:
             marginals = marginals.reshape(len(self), count, *marginals.shape[-2:])[:, game]
-        one = History(gaps, gaps, marginals, dynamic=self.dynamic)
-        return trajectory(one, marginals, answers, contexts, _named(game, count))
+        return History(values, gaps, marginals, self.dynamic)
 
     def _columns(self) -> dict[str, np.ndarray]:
         """Round, game, value and gap; marginals are arrays of their own."""
@@ -109,8 +111,8 @@ class History(Shown, Exported):
 class Solution(Shown, Exported):
     """An equilibrium with its certificate.
 
-    `policy` (*batch, m, traces), `marginals` and `rewards` (*batch, m, n), `target` the point q
-    (*batch, m, n), `value` J and `gap` (*batch,). `statuses` holds one `Status` per game; `method`
+    `policy` (*batch, m, traces), `marginals` and `rewards` (*batch, m, n), `target` the
+    point q (*batch, m, n), `value` J and `gap` (*batch,). `statuses` holds one `Status` per game; `method`
     the solver; `steps` its iterations per game; `multipliers` those of kinks and hard sets.
     """
 
@@ -120,15 +122,14 @@ class Solution(Shown, Exported):
     method: str
     steps: np.ndarray
     history: History
-    log_target: Array | None = None
     multipliers: Array | None = None
     seconds: float = 0.0
     notes: tuple[str, ...] = field(default=())
 
     @cached_property
     def certificate(self) -> Certificate:
-        """T4 at the policy and the target, computed afresh, and compared with J of every round."""
-        proof = certify_log(self.game, self.log_policy, self.log_target, self.multipliers)
+        """T4 at the policy and its marginals, computed afresh, and compared with J of every round."""
+        proof = certify_log(self.game, self.log_policy, multipliers=self.multipliers)
         if len(self.history):
             values = self.history.values
             refute(
@@ -153,25 +154,21 @@ class Solution(Shown, Exported):
 
     @property
     def target(self) -> Array:
-        """Q (*batch, m, n)."""
-        at = self.log_marginals if self.log_target is None else self.log_target
-        return namespace(at).exp(at)
+        """The target's move q = nu(pi*) (*batch, m, n), its best reply to the policy (T1)."""
+        return self.marginals
 
     @property
     def consensus(self) -> Array:
         """The consensus that belongs to the target, (*batch, n)."""
-        at = self.log_marginals if self.log_target is None else self.log_target
-        log_q = self.game.objective.consensus_log(at, self.game.weights)
-        return namespace(at).exp(log_q)
+        log_q = self.game.objective.consensus_log(self.log_marginals, self.game.weights)
+        return namespace(log_q).exp(log_q)
 
     @cached_property
     def rewards(self) -> Array:
         """U (*batch, m, n), what an answer is paid at the equilibrium; 0 where nu0 is 0."""
-        at = self.log_marginals if self.log_target is None else self.log_target
-        game = self.game
-        known = self.multipliers
-        multipliers = game._multipliers(at) if known is None else known
-        return infinities(game._linearise(at, multipliers)[1])
+        at, multipliers = self.log_marginals, self.multipliers
+        known = self.game.multipliers(at) if multipliers is None else multipliers
+        return self.game.rewards_at(at, known)
 
     @property
     def value(self) -> Array:

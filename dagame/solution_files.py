@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .output import json_text, put_text, replacing_all
+from .progress import Progress
 
 if TYPE_CHECKING:
     from .samples.equilibria import SampleEquilibria
@@ -17,7 +18,7 @@ def write_solution(
     content: dict[str, Any],
     parts: Sequence[Path],
     numbers: Path | None,
-    say: Callable[[str], None],
+    say: Progress,
 ) -> list[Path]:
     """samples.parquet and report.html, whichever are asked for, and the JSON, all of one run."""
     targets = [*parts, *([] if numbers is None else [numbers])]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._display import visible
 from .command import console
+from .progress import Progress
+from .text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,7 +45,7 @@ def show_written(written: Sequence[Path], shown: Console) -> None:
 
 
 @contextmanager
-def stages() -> Iterator[Callable[[str], None]]:
+def stages() -> Iterator[Progress]:
     """A spinner on stderr that names the stage in work and its time; silent off a terminal."""
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -94,6 +95,7 @@ def verification_table(report: VerificationReport) -> Table:
         if not row.passed:
             below.append(f"[red]{row.theorem}[/]: {escape(visible(row.where))}")
     below += [f"skipped {escape(name)}: {escape(visible(why))}" for name, why in report.skipped]
+    below += [f"stands on {escape(visible(condition))}" for condition in report.conditions]
     table.caption, table.caption_justify, table.caption_style = "\n".join(below), "left", ""
     return table
 

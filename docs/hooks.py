@@ -150,9 +150,9 @@ def gallery() -> str:
 
 def refused_settings() -> str:
     """The trainer's settings that break the game, from the rules of the package."""
-    from dagame.lm.settings import _RULES
+    from dagame.lm.settings import RULES
 
-    return "\n".join(f"* `{r.field}` must be `{r.fix}`: {escaped(r.why)}." for r in _RULES)
+    return "\n".join(f"* `{r.field}` must be `{r.fix}`: {escaped(r.why)}." for r in RULES)
 
 
 # -- command line ---------------------------------------------------------------------------------

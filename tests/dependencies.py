@@ -61,7 +61,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "typer": (
         "test_cli.py::test_json_to_stdout_is_all_that_stdout_holds",
         "test_cli.py::test_missing_options_are_usage_errors",
-        "test_cli.py::test_verify_and_version",
+        "test_cli.py::test_the_version",
     ),
     "platformdirs": ("test_known_errors.py::test_tables_are_cached_where_the_system_keeps_caches",),
     "packaging": ("test_doctor.py::test_verdicts",),

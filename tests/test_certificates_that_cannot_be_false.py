@@ -332,7 +332,7 @@ def test_an_infeasible_game_says_why(objective, reference, note):
 
 # -- a game times a constant is the same game --------------------------------------------------------
 
-SCALES = [1e-8, 1e-6, 1e-3, 0.03, 1e3, 1e8]
+SCALES = [1e-9, 1e-6, 1e-3, 0.03, 7.0, 1e3, 1e9]
 SCALED = {
     "coherence": lambda c: dg.Coherence(3.0 * c) + dg.Reward([0.5 * c, 0, -c]),
     "geometric": lambda c: dg.Coherence(3.0 * c, "geometric"),
@@ -345,6 +345,12 @@ SCALED = {
     ),
     "worst case": lambda c: dg.WorstCase([[1.0, 0, 0], [0, 1.0, 0]], 2.0 * c),
     "sharpening": lambda c: dg.Sharpening(0.6 * c),
+    "shannon": lambda c: dg.ShannonDiversity(2.0 * c),
+    "tsallis": lambda c: dg.TsallisDiversity(2.0 * c, 0.5),
+    "log success": lambda c: dg.LogSuccess([1.0, 0, 0], 3.0 * c) + dg.GiniDiversity(c),
+    "forward": lambda c: dg.TargetMatching([0.2, 0.3, 0.5], 2.0 * c, direction="forward"),
+    "hard coherence": lambda c: dg.HardCoherence() + dg.Reward([c, 0, 0]),
+    "majority": lambda c: dg.MajorityVote(2.0 * c),
 }
 
 
@@ -352,10 +358,21 @@ SCALED = {
 def test_a_game_times_a_constant_takes_the_same_path(name):
     reference = np.array([[0.65, 0.35 - 1e-6, 1e-6], [0.3, 0.3, 0.4]])
     one = dg.solve(dg.AlignmentGame(reference, SCALED[name](1.0), beta=1.0))
+    far = dg.certify(one.game, reference)
     for c in SCALES:
         other = dg.solve(dg.AlignmentGame(reference, SCALED[name](c), beta=c))
         assert other.statuses == one.statuses
-        assert abs(int(other.steps) - int(one.steps)) <= 1
+        assert int(other.steps) == int(one.steps)
+        assert other.method == one.method
+        for ours, theirs in (
+            (other.certificate, one.certificate),
+            (dg.certify(other.game, reference), far),
+        ):
+            for part in ("value", "upper_bound", "gap", "policy_regret", "target_regret"):
+                scaled = float(getattr(ours, part)) / c
+                assert scaled == pytest.approx(float(getattr(theirs, part)), rel=1e-8, abs=1e-12)
+            assert ours.tv_bound == pytest.approx(theirs.tv_bound, rel=1e-6, abs=1e-6)
+        np.testing.assert_allclose(other.rewards / c, one.rewards, rtol=1e-5, atol=1e-7)
         np.testing.assert_allclose(other.policy, one.policy, rtol=1e-6, atol=1e-9)
         assert float(other.value) == pytest.approx(c * float(one.value), rel=1e-9, abs=1e-12 * c)
         np.testing.assert_allclose(
@@ -419,7 +436,7 @@ def test_extragradient_is_slower_than_mirror_and_tolerates_less():
 def test_gradients_by_success_tables_at_0_and_1(make):
     import torch
 
-    from dagame.solvers.implicit import equilibrium
+    from dagame.gpu import equilibrium
 
     c = torch.tensor([1.0, 0, 0], dtype=torch.float64, requires_grad=True)
     reference = np.array([[0.5, 0.3, 0.2]])

@@ -162,20 +162,26 @@ def test_missing_options_are_usage_errors(samples):
     assert "--class" in done.stderr
 
 
-def test_verify_and_version(tmp_path):
+def test_verify(tmp_path):
     done = dagame("verify", "--games", "20", "--json", tmp_path / "v.json")
     assert done.returncode == 0, done.stdout
     found = json.loads((tmp_path / "v.json").read_text())
     assert found["passed"] is True
     assert found["provenance"]["versions"]["numpy"]
     assert "T5 holds" in done.stdout
+
+
+def test_the_version():
     assert re.fullmatch(r"dagame \d+\.\d+\.\d+\n", dagame("--version").stdout)
 
 
 def test_a_violation_is_exit_code_1(monkeypatch, tmp_path):
     code = (
         "import sys, dagame as dg, dagame.cli\n"
+        "from dagame import _verify\n"
         "dg.ShannonDiversity.reward_log = lambda self, nu, w: -2 * self.strength * nu\n"
+        "_verify.CHECKS = [c for c in _verify.CHECKS if c.theorem == 'gradient']\n"
+        "_verify.reference_games = dict\n"
         "sys.argv = ['dagame', 'verify', '--games', '20']\n"
         "dagame.cli.main()"
     )

@@ -2,8 +2,9 @@
 
 import pytest
 
-from dagame.demo import Judge, Recipe, fine_tune, run_demo
+from dagame.demo import run_demo
 from dagame.lm import tiny
+from dagame.lm.tiny.experiment import Judge, Recipe, fine_tune
 
 SHORT = Recipe(steps=2, classes_per_step=2, group_size=4)
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 import dagame as dg
 from dagame.library import random_reference
 from dagame.simplex import kl, total_variation
+from dagame.solvers import DYNAMICS
 from dagame.solvers.no_regret import average_gap_bound
-from dagame.solvers.run import DYNAMICS
 from tests.games import SEEDS
 
 CONVERGING = sorted(DYNAMICS.keys() - {"best_response"})

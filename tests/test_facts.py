@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import dagame as dg
 from dagame.arrays import LOG_ZERO
 from dagame.library import KINKED, OBJECTIVES, random_reference
+from dagame.objectives.catalogue import CATALOGUE
 from dagame.objectives.names import LABEL_FREE, LABELLED, by_name
 from tests.games import SEEDS
 
@@ -20,36 +21,19 @@ W = np.array([0.4, 0.6])
 GOAL = np.array([0.2, 0.2, 0.6])
 SUCCESS = np.array([1.0, 0.0, 0.5])
 
-ONE_STRENGTH = {
-    "shannon": dg.ShannonDiversity,
-    "gini": dg.GiniDiversity,
-    "tsallis": lambda *s: dg.TsallisDiversity(*s, order=3.0),
-    "log success": lambda *s: dg.LogSuccess(SUCCESS, *s),
-    "pass@3": lambda *s: dg.PassAtK(SUCCESS, 3, *s),
-    "worst case": lambda *s: dg.WorstCase(np.array([GOAL, SUCCESS]), *s),
-    "reverse": lambda *s: dg.TargetMatching(GOAL, *s),
-    "forward": lambda *s: dg.TargetMatching(GOAL, *s, direction="forward"),
-    "arithmetic": dg.Coherence,
-    "geometric": lambda *s: dg.Coherence(*s, consensus="geometric"),
-    "euclidean": lambda *s: dg.Coherence(*s, consensus="euclidean"),
-    "bregman": lambda *s: dg.BregmanCoherence(1.5, *s),
-    **{
-        f"pairwise {d}": lambda *s, d=d: dg.PairwiseCoherence(*s, divergence=d)
-        for d in ("kl", "jeffreys", "hellinger", "jensen_shannon", "euclidean")
-    },
-    "soft cap": lambda *s: dg.SoftConstraint(dg.Cap([2], 0.3), *s),
-    "sharpening": dg.Sharpening,
-    "self-consistency": dg.SelfConsistency,
-    "majority vote": dg.MajorityVote,
-    "agreement": dg.Agreement,
-}
+ONE_STRENGTH = [name for name, kind in CATALOGUE.items() if kind.strengths is not None]
 
 
 @pytest.mark.parametrize("name", ONE_STRENGTH)
 def test_the_strength_is_a_factor_and_1_by_default(name):
-    make = ONE_STRENGTH[name]
+    kind = CATALOGUE[name]
+    parameters = kind.parameters(np.random.default_rng(2), 2, 3)
+
+    def make(strength):
+        return kind.build(strength, *parameters)
+
     value, u = make(1.0).value(NU, W), make(1.0).reward(NU, W)
-    np.testing.assert_array_equal(make().value(NU, W), value)
+    assert inspect.signature(getattr(dg, kind.public)).parameters["strength"].default == 1.0
     for factor in (0.0, 2.5):
         np.testing.assert_allclose(make(factor).value(NU, W), factor * value, atol=1e-15)
         np.testing.assert_allclose(make(factor).reward(NU, W), factor * u, atol=1e-15)
@@ -220,6 +204,35 @@ def test_tsallis_orders():
     assert float(near) == pytest.approx(float(dg.ShannonDiversity().value(NU, W)), rel=1e-5)
     two = dg.TsallisDiversity(1.5, 2.0).value(NU, W)
     assert float(two) == pytest.approx(float(dg.GiniDiversity(1.5).value(NU, W)), rel=1e-12)
+
+
+def test_renyi_orders():
+    for order in (0.0, -0.5, 1.0 + 1e-9, 2.0, np.inf, np.nan, "0.5"):
+        with pytest.raises(dg.DagameError, match="order"):
+            dg.RenyiDiversity(1.0, order)
+    shannon = float(dg.ShannonDiversity(2.0).value(NU, W))
+    assert float(dg.RenyiDiversity(2.0, 1.0).value(NU, W)) == shannon
+    for apart in (1e-3, 1e-7, 1e-12):
+        near = dg.RenyiDiversity(2.0, 1 - apart)
+        assert float(near.value(NU, W)) == pytest.approx(shannon, rel=apart)
+        u, v = near.reward(NU, W), dg.ShannonDiversity(2.0).reward(NU, W)
+        np.testing.assert_allclose(u - u[:, :1], v - v[:, :1], rtol=4 * apart + 1e-12)
+    even = np.full((1, 5), 0.2)
+    sure = np.array([[0.5, 0.5, 0.0, 0.0, 0.0]])
+    for order in (1e-6, 0.3, 0.9):
+        assert float(dg.RenyiDiversity(1.0, order).value(even)) == pytest.approx(np.log(5))
+        assert float(dg.RenyiDiversity(1.0, order).value(sure)) == pytest.approx(np.log(2))
+
+
+def test_renyi_entropies_above_order_1_have_convex_chords():
+    """The definition, on 1 - e and many rare answers: what the refusal of such orders rests on."""
+    for order in (1.05, 2.0, 4.0):
+        n = 10**5 if order > 1.5 else 10**7
+
+        def entropy(e, order=order, n=n):
+            return np.log((1 - e) ** order + n * (e / n) ** order) / (1 - order)
+
+        assert entropy(0.55) < (entropy(0.5) + entropy(0.6)) / 2
 
 
 def test_success_lies_between_0_and_1_and_k_is_a_count():

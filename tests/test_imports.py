@@ -11,6 +11,8 @@ ROOT = Path(dagame.__file__).parent
 HEAVY = ("torch", "cvxpy", "matplotlib", "polars", "transformers", "scipy", "sympy", "trl", "rich")
 
 LAYERS = [
+    "text",
+    "progress",
     "errors",
     "known_errors",
     "provenance",
@@ -22,7 +24,7 @@ LAYERS = [
     "simplex",
     "answer_map",
     "objectives",
-    "distributional",
+    "play",
     "game_forms",
     "game",
     "attainable",

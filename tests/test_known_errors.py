@@ -113,13 +113,14 @@ def test_a_model_that_brings_code(tmp_path):
     assert needs_own_code(caught.value)
 
 
-def test_a_letter_that_the_font_lacks():
+@pytest.mark.parametrize("letter", ["\N{CJK UNIFIED IDEOGRAPH-4E00}", "\N{DEVANAGARI LETTER KA}"])
+def test_a_letter_that_the_font_lacks(letter):
     from matplotlib.figure import Figure
 
     from dagame.known_errors import NO_GLYPH
 
     figure = Figure()
-    figure.text(0.5, 0.5, "\N{CJK UNIFIED IDEOGRAPH-4E00}")
+    figure.text(0.5, 0.5, letter)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", NO_GLYPH, UserWarning)
         with pytest.raises(UserWarning, match=NO_GLYPH):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import dagame as dg
 from dagame.library import KINKED, OBJECTIVES, named, random_game, random_game_of, reference_games
 from dagame.simplex import kl, total_variation
+from dagame.solvers import DYNAMICS, METHODS
 from tests.games import SEEDS, games
 
 REFERENCES = sorted(reference_games())
@@ -86,9 +87,7 @@ def test_a_batch_is_the_loop_of_its_games(kind, seed):
 @given(games(kinds=sorted(OBJECTIVES.keys() - {"soft-cap"}), batch=(3,)), SEEDS)
 def test_permuting_answers_permutes_the_equilibrium(game, seed):
     order = np.random.default_rng(seed).permutation(game.n)
-    objective = game.objective._map_tables(lambda t: t[..., order])
-    parts = [f * o._map_tables(lambda t: t[..., order]) for f, o in game.objective.terms()]
-    objective = sum(parts[1:], start=parts[0])
+    objective = game.objective.take("n", order)
     other = dg.AlignmentGame(
         game.reference[..., order], objective, beta=game.beta, weights=game.weights
     )
@@ -211,7 +210,7 @@ def test_cvxpys_accuracy_is_certified_not_assumed(rng, monkeypatch):
     game = random_game(rng, contexts=2, answers=4, zeros=0.0, objective=dg.Coherence(1.0))
     assert dg.solve(game, "convex").solved
     far = np.log(game.reference)[None]
-    monkeypatch.setattr("dagame.solvers._solve.convex_solve", lambda g: (far, np.array([True])))
+    monkeypatch.setattr("dagame.solvers.direct.convex_solve", lambda g: (far, np.array([True])))
     assert dg.solve(game, "convex", throw=False).status is dg.Status.STALLED
 
 
@@ -262,3 +261,111 @@ def test_a_gap_below_zero_is_no_proof(thin, best):
     )
     assert best.status is dg.Status.SOLVED
     assert thin.status is not dg.Status.SOLVED or thin.value == pytest.approx(best.value, abs=1e-10)
+
+
+# -- one registry, one loop, frozen games ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(DYNAMICS))
+def test_a_name_is_its_object_and_a_solve_plays_the_rounds_of_a_run(name):
+    game = dg.AlignmentGame([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]], dg.GiniDiversity(1.5), beta=1.0)
+    by_name, by_object = (
+        dg.solve(game, method, max_steps=20, throw=False) for method in (name, DYNAMICS[name])
+    )
+    assert by_name.method == name
+    assert by_name.status is by_object.status
+    np.testing.assert_array_equal(by_name.policy, by_object.policy)
+    if name != "newton":  # which climbs a ladder of strengths when it solves
+        played = dg.run(game, dg.solvers.Mirror() if name == "mirror" else name, steps=20)
+        if not hasattr(DYNAMICS[name], "target_share"):  # these record their average
+            shown = len(by_name.history)
+            np.testing.assert_allclose(played.values[:shown], by_name.history.values, rtol=1e-12)
+
+
+@pytest.mark.parametrize("beta", [0.25, 4.0])
+def test_a_step_means_the_same_to_solve_and_run_and_the_game(beta):
+    """pi^{1 - eta beta} pi0^{eta beta} e^{eta u}."""
+    game = dg.AlignmentGame([[0.5, 0.3, 0.2]], dg.GiniDiversity(1.5), beta=beta)
+    for solver in (dg.solvers.Mirror(0.1), dg.solvers.Extragradient(0.1)):
+        solved = dg.solve(game, solver, max_steps=3, throw=False).history.values
+        played = dg.run(game, solver, 3).values
+        np.testing.assert_allclose(solved, played[: len(solved)], rtol=1e-12)
+    policy, mirror = game.reference, dg.run(game, dg.solvers.Mirror(0.1), 3)
+    for _ in range(3):
+        u = game.rewards(game.marginals(policy), game.marginals(policy))
+        policy = game.policy_step(policy, u, 0.1)
+    assert mirror.values[-1] == pytest.approx(float(game.value(policy)), rel=1e-12)
+
+
+def test_what_has_no_rounds_says_so_in_one_sentence():
+    game = dg.AlignmentGame([[0.5, 0.3, 0.2]], dg.Coherence(), beta=1.0)
+    for name in METHODS:
+        if name in ("auto", *DYNAMICS):
+            continue
+        with pytest.raises(dg.DagameError, match=f"'{name}' plays no rounds"):
+            dg.run(game, name)
+    with pytest.raises(dg.DagameError, match="did you mean 'frank_wolfe'"):
+        dg.solve(game, "frank_wolf")
+
+
+def test_pages_and_command_line_name_every_method():
+    from pathlib import Path
+
+    from typer.testing import CliRunner
+
+    from dagame.cli import app
+
+    docs = Path(__file__).parents[1] / "docs"
+    choose, reference = (docs / p for p in ("choose.md", "reference/solvers.md"))
+    for name in METHODS[1:]:
+        assert f"`{name}`" in choose.read_text(encoding="utf-8"), name
+    for solver in DYNAMICS.values():
+        where = f"::: dagame.solvers.{type(solver).__name__}\n"
+        assert where in reference.read_text(encoding="utf-8"), where
+    shown = CliRunner().invoke(app, ["solve", "--help"], env={"COLUMNS": "400"}).output
+    assert not [name for name in METHODS if name not in shown]
+
+
+@pytest.mark.parametrize("name", sorted(DYNAMICS))
+def test_states_keep_their_type_when_games_leave_the_batch(name, rng):
+    """A batch whose first game is done at once is the loop of its games, in every field of the state."""
+    from dagame.solvers.loop import rounds
+
+    game = dg.AlignmentGame(
+        rng.dirichlet(np.ones(4), (3, 2)), dg.LogSuccess([1, 1, 0, 0]), beta=1.0
+    )
+    played = rounds(game, DYNAMICS[name])
+    for _ in range(3):
+        whole = next(played)
+    left = played.send(np.asarray([2]))
+    alone = rounds(game.rows(np.asarray([2])), DYNAMICS[name])
+    for _ in range(4):
+        one = next(alone)
+    assert type(left.state) is type(whole.state) is type(one.state)
+    np.testing.assert_allclose(left.now.log_policy, one.now.log_policy, rtol=1e-9, atol=1e-9)
+    for ours, theirs in zip(left.state or (), one.state or (), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-9)
+
+
+def test_a_game_is_frozen_and_other_forms_compute_anew():
+    game = dg.AlignmentGame([[0.5, 0.3, 0.2]], dg.Coherence(2.0), beta=1.0)
+    before = dg.certify(game, game.reference)
+    for name in ("beta", "objective", "weights", "log_reference", "unknown"):
+        with pytest.raises(AttributeError, match="a game does not change"):
+            setattr(game, name, 5)
+    with pytest.raises(AttributeError, match="a game does not change"):
+        del game.beta
+    assert dg.certify(game, game.reference).gap == before.gap
+    assert game.unit is game
+    other = game.with_objective(dg.ShannonDiversity(-0.5 + 1), beta=2.0)
+    assert other.unit is not game
+    assert other.unit.beta == 1
+    assert game.with_objective(dg.Sharpening(0.5)).transfer == pytest.approx(0.5)
+    assert game.transfer == 0
+
+
+def test_a_plot_of_a_run_in_a_batch_shows_that_game(rng):
+    game = random_game(rng, batch=(2, 2), answers=3, objective=dg.Coherence(2.0))
+    history = dg.run(game, "mirror", 6)
+    axes = history.plot(game=3).axes[0]
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), history.gaps[:, 1, 1])

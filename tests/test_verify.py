@@ -37,3 +37,24 @@ def test_random_families_are_seeded():
     one, other = (library.random_game(np.random.default_rng(3), batch=(2,)) for _ in range(2))
     np.testing.assert_array_equal(one.reference, other.reference)
     np.testing.assert_array_equal(one.weights, other.weights)
+
+
+def test_the_conditions_of_an_objective_of_ones_own_are_those_of_its_certificates():
+    class Squares(dg.Objective):
+        def value(self, nu, weights):
+            return -(weights * (nu**2).sum(-1)).sum(-1)
+
+        def reward(self, nu, weights):
+            return -2 * nu
+
+    report = dg.verify(games=6, objective=Squares())
+    game = dg.AlignmentGame(np.full((1, 2), 0.5), Squares(), beta=1.0)
+    proof = dg.certify(game, game.reference)
+    told = report.as_dict()["conditions"]
+    kinds = [c.split(":")[1] for c in map(str, proof.conditions)]
+    assert [row["condition"].split(":")[1] for row in told] == kinds
+    assert [row["needs"] for row in told] == [c.needs for c in proof.conditions]
+    assert "no violation on" in told[1]["condition"]
+    assert told[1]["needs"] == "the objective is concave"
+    assert "stands on" in str(report)
+    assert dg.verify(games=1, objective=dg.GiniDiversity()).conditions == ("concave: proved",)

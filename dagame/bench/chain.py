@@ -16,10 +16,11 @@ import numpy as np
 
 from ..arrays import log_normalise
 from ..certificate import certify_log
-from ..distributional import DistributionalGame
 from ..estimators.counts import count_rewards
+from ..estimators.kl import less_the_others
 from ..game import AlignmentGame
 from ..objectives import Objective
+from ..play import DistributionalGame, play
 
 
 def random_chain(rng: np.random.Generator, m: int, tokens: int, length: int) -> np.ndarray:
@@ -105,20 +106,17 @@ class ChainGame(DistributionalGame):
         """The target is where the counts are (T1)."""
 
     def rewards(self, marginals: Draw, target: None) -> np.ndarray:
-        """The advantage of every sampled trace (R, m, K)."""
+        """Advantages of the samples that took each step of the chain, over K: (R, m, T, V, V)."""
         game, k = self.on_answers, self.group_size
         counts = (marginals.answers[..., None] == np.arange(game.n)).sum(-2)
         paid = count_rewards(counts, game.objective, weights=game.weights)
         worth = np.take_along_axis(paid.advantages, marginals.answers, -1)
-        ratio = self._log_ratio(marginals)
-        centred = (ratio - ratio.mean(-1, keepdims=True)) * k / (k - 1)
-        return worth - game.beta * centred
-
-    def _log_ratio(self, draw: Draw) -> np.ndarray:
-        """log pi - log pi0 of the sampled traces (R, m, K)."""
-        difference = draw.log_p - self.log_p0
-        where = self._where(draw.tokens)
-        return difference.reshape(-1)[where].sum(-1)
+        where = self._where(marginals.tokens)
+        ratio = (marginals.log_p - self.log_p0).reshape(-1)[where].sum(-1)
+        cost = less_the_others(ratio, ratio.sum(-1, keepdims=True), k)
+        paid = np.broadcast_to((worth - game.beta * cost)[..., None] / k, where.shape)
+        log_p = marginals.log_p
+        return np.bincount(where.ravel(), paid.ravel(), log_p.size).reshape(log_p.shape)
 
     def _where(self, tokens: np.ndarray) -> np.ndarray:
         """Flat index into the policy's tables of every sampled token (R, m, K, T)."""
@@ -127,20 +125,16 @@ class ChainGame(DistributionalGame):
         first = np.arange(replicas * m).reshape(replicas, m, 1, 1) * length + np.arange(length)
         return (first * self.tokens + before) * self.tokens + tokens
 
-    def policy_step(self, policy: np.ndarray, rewards: Any, step: float = 0.5) -> np.ndarray:
-        """Logits + step * mean over samples of advantage x grad log pi; `rewards` = (draw, advantages)."""
-        draw, advantages = rewards
-        where = self._where(draw.tokens)
-        worth = np.broadcast_to(advantages[..., None], where.shape) / self.group_size
-        moved = np.bincount(where.ravel(), worth.ravel(), policy.size).reshape(policy.shape)
-        moved = moved - np.exp(policy) * moved.sum(-1, keepdims=True)
+    def policy_step(self, policy: np.ndarray, rewards: np.ndarray, step: float) -> np.ndarray:
+        """Logits + step * mean over samples of advantage x grad log pi, normalised."""
+        moved = rewards - np.exp(policy) * rewards.sum(-1, keepdims=True)
         return log_normalise(policy + step * moved)
 
     def gap(self, policy: np.ndarray) -> np.ndarray:
         """The exact duality gap on traces (R,): that on answers + beta (KL on traces - KL on answers)."""
         game = self.on_answers
         log_nu = np.log(np.maximum(forward(policy)[1], 1e-300))
-        many = game._changed(log_reference=np.broadcast_to(game.log_reference, log_nu.shape))
+        many = game.replaced(log_reference=np.broadcast_to(game.log_reference, log_nu.shape))
         on_answers = np.asarray(certify_log(many, log_nu).gap)
         answers = (np.exp(log_nu) * (log_nu - game.log_reference)).sum(-1)
         apart = ((kl(policy, self.log_p0) - answers) * game.weights).sum(-1)
@@ -171,14 +165,13 @@ def train(
     """Play rounds until every replica's exact gap has been <= target, at most `steps`."""
     policy = np.repeat(game.log_p0[None], replicas, axis=0)
     drawn, samples, gaps = np.full(replicas, np.inf), [0], [game.gap(policy)]
-    for t in range(1, steps + 1):
-        draw = game.marginals(policy)
-        worth = game.rewards(draw, game.target_reply(draw))
-        policy = game.policy_step(policy, (draw, worth), learning_rate)
+
+    def watch(t: int, policy: np.ndarray) -> bool:
         if t % every == 0:
             samples.append(t * game.group_size * len(game.log_p0))
             gaps.append(game.gap(policy))
-            drawn = np.where(np.isinf(drawn) & (gaps[-1] <= target), samples[-1], drawn)
-            if np.isfinite(drawn).all():
-                break
+            drawn[np.isinf(drawn) & (gaps[-1] <= target)] = samples[-1]
+        return bool(np.isfinite(drawn).all())
+
+    play(game, policy, steps, learning_rate, watch)
     return ChainRun(drawn, np.array(samples), np.array(gaps))

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from ..command import console
+from ..progress import Progress, silent
 from ..provenance import provenance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from rich.progress import Progress
+    from rich import progress as rich_progress
     from rich.table import Table
 
 T = TypeVar("T")
@@ -126,7 +127,7 @@ def shown(value: Any) -> str:
 class Watch:
     """Progress on stderr, silent without a terminal: `for game in watch.over(games, "games")`."""
 
-    def __init__(self, bar: Progress | None = None) -> None:
+    def __init__(self, bar: rich_progress.Progress | None = None) -> None:
         """Silent unless given a bar; see `watching`."""
         self._bar = bar
 
@@ -145,10 +146,10 @@ class Watch:
         self._bar.remove_task(task)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[Callable[[str], None]]:
+    def stage(self, name: str) -> Iterator[Progress]:
         """A line of unknown length, and the function that says what is being done in it."""
         if self._bar is None:
-            yield lambda text: None
+            yield silent
             return
         bar, task = self._bar, self._bar.add_task(name, total=None)
         yield lambda text: bar.update(task, description=f"{name}: {text}", refresh=True)

@@ -119,10 +119,10 @@ def _on_traces(game: AlignmentGame) -> AlignmentGame:
     """The game with its map as a channel, which cvxpy optimises trace by trace, where Phi allows it."""
     if game.answer_map.kind == "identity":
         return game
-    if any(getattr(part, "deterministic_only", False) for _, part in game.objective.terms()):
+    if game.objective.deterministic_only:
         return game.on_answers()
     traces = np.eye(game.traces)
-    return game._changed(answer_map=AnswerMap.channel(game.answer_map.push_forward(traces)))
+    return game.replaced(answer_map=AnswerMap.channel(game.answer_map.push_forward(traces)))
 
 
 def _row(kind: str, played: list[Played]) -> Row:

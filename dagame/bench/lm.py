@@ -22,11 +22,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._methods import methods as atlas
+from .._methods import of_kind
 from ..arrays import log, to_numpy
-from ..demo import MAX_NEW_TOKENS, Judge, Recipe, fine_tune
 from ..errors import DagameError, InvalidObjective
 from ..game import AlignmentGame
-from ..objectives import Coherence, Objective, Sharpening
+from ..lm.tiny.experiment import Judge, Recipe, fine_tune
+from ..objectives import Objective
+from ..progress import Progress
 from ..simplex import log_entropy
 from ..solution import Status
 from ..solvers import run as play
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..lm._evaluate import LMEvaluation
-    from ..lm.rewards import ObjectiveOf
+    from ..samples.equilibria import ObjectiveOf
     from ..samples.partition import Bucket
 
 Make = Callable[[Any, float], Objective]
@@ -62,12 +64,12 @@ class Reward:
 METHODS: dict[str, Reward] = {
     "coherence": Reward(atlas["coherence"].objective),
     "coherence, geometric": Reward(atlas["geometric overlap"].objective),
-    "coherence, Euclidean": Reward(lambda c, s: Coherence(s, "euclidean")),
+    "coherence, Euclidean": Reward(of_kind("euclidean")),
     "pairwise coherence, KL": Reward(atlas["pairwise coherence"].objective),
     "expected agreement": Reward(atlas["expected agreement"].objective),
     "majority vote (TTRL)": Reward(atlas["majority vote"].objective),
     "self-consistency (EMPO)": Reward(atlas["EMPO as coded"].objective),
-    "sharpening": Reward(lambda c, s: Sharpening(s)),
+    "sharpening": Reward(of_kind("sharpening")),
     "entropy diversity": Reward(atlas["entropy diversity"].objective),
     "Gini diversity": Reward(atlas["Gini diversity"].objective),
     "expected reward (RLVR)": Reward(atlas["expected reward"].objective, True),
@@ -109,7 +111,7 @@ def run(
     rows = tiny.rows("test", problems)
     with watch.stage("reference") as say:
         judge = Judge.of(base, tokenizer, rows, recipe, seed, samples, say)
-        first = _evaluated(judge, base)
+        first = judge.evaluate(base)
     before = _measured(judge, first, None)
     found = []
     for name in watch.over(names, str):
@@ -148,7 +150,7 @@ def _brief(run: Row) -> Row:
     return out | {"gap, trained": run["after"]["gap"], "seconds": run["seconds"]}
 
 
-def _trained(reward: Reward, judge: Judge, first: LMEvaluation, say: Callable[[str], None]) -> Row:
+def _trained(reward: Reward, judge: Judge, first: LMEvaluation, say: Progress) -> Row:
     """Prediction, training and measurement of one method."""
     from ..lm import tiny
 
@@ -157,7 +159,7 @@ def _trained(reward: Reward, judge: Judge, first: LMEvaluation, say: Callable[[s
     predicted = predict(first, objective, recipe.beta)
     model, tokenizer = tiny.load()
     fine_tune(model, tokenizer, tiny.rows("finetune"), objective, recipe, judge.seed, say)
-    after = _measured(judge, _evaluated(judge, model), objective)
+    after = _measured(judge, judge.evaluate(model), objective)
     seconds = time.perf_counter() - started
     return {
         "labels": reward.labelled,
@@ -222,23 +224,6 @@ def _marginal_measures(bucket: Bucket, nu: np.ndarray, value: np.ndarray) -> np.
 # -- what is measured -----------------------------------------------------------------------------
 
 
-def _evaluated(judge: Judge, model: Any) -> LMEvaluation:
-    from ..lm import tiny
-    from ..lm._evaluate import evaluate
-
-    return evaluate(
-        model,
-        judge.tokenizer,
-        judge.rows,
-        samples=judge.samples,
-        max_new_tokens=MAX_NEW_TOKENS,
-        extract=tiny.extract,
-        reference=judge.reference,
-        seed=judge.seed,
-        batch_size=1024,
-    )
-
-
 def _measured(judge: Judge, found: LMEvaluation, objective: ObjectiveOf | None) -> Row:
     """Accuracies, agreement, entropy, KL, and for an objective the estimated value and gap."""
     numbers = found.as_dict()
@@ -251,25 +236,13 @@ def _measured(judge: Judge, found: LMEvaluation, objective: ObjectiveOf | None) 
 def _certified(judge: Judge, found: LMEvaluation, objective: ObjectiveOf | None) -> Row:
     import polars as pl
 
-    from ..lm._certificate import certificate_from_samples
-
     unknown: Row = {"value": None, "gap": None, "gap interval": None, "gap note": ""}
     if objective is None:
         return unknown
-    drawn = judge.drawn.completions  # of the first problems only
-    ours = found.completions.filter(
-        pl.col("class_id").is_in(drawn["class_id"].unique().to_list())
-    ).with_columns((pl.col("log_prob") - pl.col("log_ratio")).alias("log_reference"))
+    first = judge.drawn.completions["class_id"].unique().to_list()
+    ours = found.completions.filter(pl.col("class_id").is_in(first))
     try:
-        gap = certificate_from_samples(
-            ours,
-            drawn,
-            objective,
-            judge.recipe.beta,
-            log_policy="log_prob",
-            correct="correct",
-            seed=judge.seed,
-        )
+        gap = judge.gap(ours, objective, "correct")
     except DagameError as error:
         return unknown | {"gap note": str(error)}
     interval = list(gap.interval)

@@ -17,8 +17,7 @@ import numpy as np
 
 from ..errors import DagameError, InvalidObjective
 from ..game import AlignmentGame
-from ..objectives import ShannonDiversity
-from ..objectives.coherence import ArithmeticCoherence
+from ..objectives import Coherence, ShannonDiversity
 from ..solvers import solve
 from ..solvers.convex import convex_solve
 
@@ -136,14 +135,15 @@ def jaxopt_mirror(steps: int = 2000, tolerance: float = 1e-12) -> Peer:
 
     def run(game: AlignmentGame) -> np.ndarray:
         objective = game.objective
-        if type(objective) not in (ArithmeticCoherence, ShannonDiversity):
+        coherent = isinstance(objective, Coherence) and objective.consensus == "arithmetic"
+        if not (coherent or isinstance(objective, ShannonDiversity)):
             raise NotStated(
                 "a jax expression is written for arithmetic coherence and Shannon only."
             )
-        strength: float = objective.strength  # type: ignore[attr-defined]
+        strength: float = objective.strength
         w, start = jnp.asarray(game.weights)[:, None], jnp.asarray(game.reference)
         scale = 1 / (w * (strength + game.beta))
-        consensus = float(type(objective) is ArithmeticCoherence)
+        consensus = float(coherent)
         told = jnp.log(start), w, game.beta, strength, consensus
         return np.asarray(solver.run(start, scale, *told).params)
 

@@ -40,6 +40,7 @@ from ..solvers import solve
 from ..solvers.anderson import Anderson
 from ..solvers.base import Solver
 from ..solvers.convex import convex_solve
+from ..solvers.loop import rounds
 from ..solvers.mirror import Mirror
 from ..streaming import answer_masses
 from .chain import ChainGame, answers_of, random_chain, trace_table, train
@@ -69,10 +70,12 @@ COUNTED = {
 class CountedGame(AlignmentGame):
     """A game that counts the traces evaluated, over all contexts."""
 
+    evaluated: list[int]
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """As `AlignmentGame`; copies share the counter."""
         super().__init__(*arguments, **options)
-        self.evaluated = [0]
+        vars(self).update(evaluated=[0])
 
     def evaluate(self, log_policy: Any) -> Evaluation:
         """As `AlignmentGame.evaluate`, counted."""
@@ -175,18 +178,15 @@ def _on_traces(way: str, solver: Solver, table: np.ndarray, answers: np.ndarray,
 def _ascent(way: str, solver: Solver, table: np.ndarray, answers: np.ndarray, gap: float) -> Row:
     """One run: until the gap, timed and counted, then on to `FINE`, counted."""
     made = CountedGame(table, Coherence(STRENGTH), beta=BETA, answers=answers)
-    game, counter, started = made.flat(), made.evaluated, time.perf_counter()
-    now = game.evaluate(game.log_reference)
-    state, rounds, found = solver.init(game, now), 0, _row(way, None, None)
-    while float(now.gap[0]) > FINE and rounds < ROUNDS:
-        proposal, state = solver.step(game, now, state)
-        now, rounds = game.evaluate(proposal), rounds + 1
-        if found["seconds"] is None and float(now.gap[0]) <= gap:
-            seconds, reached = time.perf_counter() - started, float(now.gap[0])
-            found = _row(way, seconds, counter[0], rounds=rounds, gap=reached)
-    if float(now.gap[0]) > FINE:
-        return {**found, "note": f"the round limit came before {FINE:g}"}
-    return {**found, "evaluations to 1e-9": counter[0]}
+    counter, started, found = made.evaluated, time.perf_counter(), _row(way, None, None)
+    for round_, (_, now, _) in zip(range(ROUNDS + 1), rounds(made.flat(), solver), strict=False):
+        reached = float(now.gap[0])
+        if found["seconds"] is None and reached <= gap:
+            seconds = time.perf_counter() - started
+            found = _row(way, seconds, counter[0], rounds=round_, gap=reached)
+        if reached <= FINE:
+            return {**found, "evaluations to 1e-9": counter[0]}
+    return {**found, "note": f"the round limit came before {FINE:g}"}
 
 
 def _free_memory() -> int:

@@ -13,6 +13,7 @@ from .._display import Column, Exported, table_html
 from ..game import AlignmentGame
 from ..library import random_game
 from ..objectives import Objective
+from ..objectives.conditions import Condition
 from ..simplex import kl
 from ..solution import Solution
 from ..solvers import solve
@@ -72,7 +73,8 @@ class VerificationReport(Exported):
     """The rows of `verify`, and whether all passed.
 
     `objective` names the one that was asked for, "" where all built-in ones were tried; `skipped` are
-    (theorem, why) of what does not apply to it or was not run.
+    (theorem, why) of what does not apply to it or was not run. `conditions` say what a certificate of
+    its games stands on, as those of `Certificate` do: what is proved, checked, declared.
     """
 
     checks: tuple[Check, ...]
@@ -80,6 +82,7 @@ class VerificationReport(Exported):
     games: int
     objective: str = ""
     skipped: tuple[tuple[str, str], ...] = ()
+    conditions: tuple[Condition, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -96,6 +99,7 @@ class VerificationReport(Exported):
             "passed": self.passed,
             "checks": rows,
             "skipped": [{"theorem": name, "why": why} for name, why in self.skipped],
+            "conditions": [{"condition": str(c), "needs": c.needs} for c in self.conditions],
         }
 
     def __str__(self) -> str:
@@ -105,6 +109,7 @@ class VerificationReport(Exported):
             lines.append(f"{c.theorem:<11} {c.verdict:<9} {seen:<44} {c.page}")
             lines.append(c.statement if c.passed else f"{c.statement}; worst at {c.where}")
         lines += [f"{name:<11} skipped: {why}" for name, why in self.skipped]
+        lines += [f"{'stands on':<11} {condition}" for condition in self.conditions]
         return "\n".join(
             textwrap.fill(line, 80, subsequent_indent=" " * 12, initial_indent=start)
             for line, start in zip(lines, _indents(lines, len(self.checks)), strict=True)
@@ -121,6 +126,7 @@ class VerificationReport(Exported):
             numbers = f"{c.worst:.1e}", f"{c.tolerance:.0e}", f"{c.cases:,}"
             rows.append((c.theorem, c.statement, c.verdict, *numbers, c.page))
         rows += [(name, why, "skipped", "", "", "", "") for name, why in self.skipped]
+        rows += [("stands on", str(c), "", "", "", "", "") for c in self.conditions]
         return table_html(columns, rows)
 
     def _columns(self) -> dict[str, np.ndarray]:

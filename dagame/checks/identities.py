@@ -44,7 +44,7 @@ def _shannon_gap(game: AlignmentGame, rng: np.random.Generator) -> Violations:
 
 
 @check("coherence", "soft coherence tends to hard: J*(lambda) - J*(hard) in [0, C / lambda]", 1e-9)
-def _limit(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+def _limit(game: AlignmentGame, _rng: np.random.Generator) -> Violations:
     hard = solved(game.with_objective(HardCoherence())).value
     values = [solved(game.with_objective(Coherence(s)), tol=1e-12).value for s in (1e3, 1e4)]
     above = np.where(np.isfinite(hard), hard, -np.inf)
@@ -91,7 +91,7 @@ def _projection(game: AlignmentGame, rng: np.random.Generator) -> Violations:
 @check(
     "no-regret", "averaged play: gap <= G^2 (1 + log T) / (2 beta T), and it bounds J* - J", 1e-10
 )
-def _no_regret(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+def _no_regret(game: AlignmentGame, _rng: np.random.Generator) -> Violations:
     gini = game.with_objective(GiniDiversity(1.0))
     history = run(gini, "multiplicative_weights", 40)
     best = solved(gini).value

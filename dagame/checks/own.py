@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DagameError, InvalidGame, InvalidObjective
+from ..errors import DagameError, InvalidGame, InvalidObjective, one_line
 from ..game import AlignmentGame
 from ..objectives import Objective
 from ..objectives.checked import forget
+from ..objectives.parameters import axes_of
 from ..random_games import random_reference
 
 _SIZES = ((1, 2), (2, 4), (3, 9), (2, 3), (1, 6), (4, 12), (2, 24))
@@ -58,7 +59,7 @@ def named_objective(text: str) -> Objective:
         raise
     except Exception as error:
         raise InvalidObjective(
-            f"{module} cannot be imported from here ({type(error).__name__}: {error})."
+            f"{module} cannot be imported from here ({type(error).__name__}: {one_line(error)})."
         ) from error
     name, given, named = _parsed(text, expression)
     try:
@@ -97,7 +98,7 @@ def _parsed(text: str, expression: str) -> tuple[str, list[Any] | None, dict[str
 def fitting_sizes(objective: Objective, most: int = 3) -> list[tuple[int, int]]:
     """Contexts and answers at which the objective can be asked, small ones first."""
     tables = [
-        np.shape(getattr(part, name)) for _, part in objective.terms() for name in part.tables
+        np.shape(getattr(part, name)) for _, part in objective.terms() for name, _ in axes_of(part)
     ]
     sizes = [_size(shape, m) for shape in tables for m in (1, 2, 3)]
     found, last = [], None

@@ -9,7 +9,7 @@ import numpy as np
 from ..certificate import certify
 from ..errors import InvalidObjective
 from ..game import AlignmentGame
-from ..objectives import HardCoherence, Objective, ShannonDiversity
+from ..objectives import HardCoherence, HardConstraint, ShannonDiversity, SoftConstraint
 from ..simplex import kl, total_variation
 from ..solvers import BestResponse, Mirror, run
 from ..solvers.closed_form import closed_form
@@ -109,7 +109,7 @@ def _equilibrium(game: AlignmentGame, rng: np.random.Generator) -> Violations:
 
 
 @check("T2 cvxpy", "cvxpy's optimum equals the solved one", 1e-6, of_objective=True)
-def _referee(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+def _referee(game: AlignmentGame, _rng: np.random.Generator) -> Violations:
     if game.objective.concave is not True or game.n > 4:
         return "asked of concave objectives with few answers"
     first = game.rows(np.asarray([0]))
@@ -212,7 +212,7 @@ def _sharpening(game: AlignmentGame, rng: np.random.Generator) -> Violations:
 
 
 @check("closed form", "closed forms = the iterative solvers' equilibria", 1e-8, of_objective=True)
-def _closed_forms(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+def _closed_forms(game: AlignmentGame, _rng: np.random.Generator) -> Violations:
     if closed_form(game) is None or game.objective.has_multipliers:
         return "it has no closed form"
     one, other = solved(game, "closed_form"), solved(game, "newton")
@@ -225,7 +225,7 @@ def _closed_forms(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     1e-9,
     of_objective=True,
 )
-def _mirror_rate(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+def _mirror_rate(game: AlignmentGame, _rng: np.random.Generator) -> Violations:
     if game.objective.has_multipliers:
         return "a kink or hard set has no dynamic"
     smooth, mu = game.objective.smoothness, game.objective.curvature_for(game.weights)
@@ -258,10 +258,10 @@ def _divergence(game: AlignmentGame, rng: np.random.Generator) -> Violations:
 def _permuted(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     if any(part.own for _, part in game.objective.terms()):
         return "an objective of your own may name answers or contexts"
-    if any(hasattr(part, "set") for _, part in game.objective.terms()):
+    if any(isinstance(part, HardConstraint | SoftConstraint) for _, part in game.objective.terms()):
         return "a set is of named answers"
     answers, contexts = rng.permutation(game.n), rng.permutation(game.contexts)
-    objective = _reordered(game.objective, contexts, answers)
+    objective = game.objective.take("n", answers).take("m", contexts)
     other = AlignmentGame(
         game.reference[:, contexts][:, :, answers],
         objective,
@@ -270,16 +270,3 @@ def _permuted(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     )
     one = solved(game, tol=1e-13).marginals[:, contexts][:, :, answers]
     return total_variation(one, solved(other, tol=1e-13).marginals).max(-1)
-
-
-def _reordered(objective: Objective, contexts: np.ndarray, answers: np.ndarray) -> Objective:
-    def change(table: Any) -> Any:
-        table = table[..., answers]
-        per_context = table.ndim > 1 and table.shape[-2] == len(contexts)
-        return table[..., contexts, :] if per_context else table
-
-    parts = [f * o._map_tables(change) for f, o in objective.terms()]
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total

@@ -2,8 +2,9 @@
 
 from .counts import CountRewards, count_rewards
 from .exact import polynomial
+from .frontier import Frontier, frontier
 from .kl import KL_KINDS, kl_weight
-from .programs import MINIMAX_LIMIT, Frontier, frontier, least_sup_bias
+from .programs import MINIMAX_LIMIT, least_sup_bias
 from .tables import BASELINES, METHODS, RewardTable, reward_table
 
 __all__ = [

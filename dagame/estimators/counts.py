@@ -253,7 +253,7 @@ Part = _Answer | _Success | _Row
 def _parts(
     objective: Objective, cells: Cells, estimator: str, multipliers: Any
 ) -> tuple[Part, ...]:
-    if getattr(objective, "on_traces", False):
+    if objective.on_traces:
         raise InvalidObjective(f"{objective!r} acts on traces, of which no two samples agree.")
     if objective.between_contexts and cells.counts.shape[1] == 1:
         return (_Constant(lambda others, of: np.zeros(len(others))),)
@@ -312,7 +312,7 @@ def _split(objective: Objective) -> tuple[Objective, Objective] | None:
 
 
 def _from_marginals(objective: Objective, cells: Cells, estimator: str) -> tuple[Part, ...]:
-    if type(objective).violation is not Objective.violation:
+    if objective.hard:
         raise InvalidObjective(
             f"{objective!r} is a hard set: its rewards are the target's multipliers, which samples "
             "do not tell; give multipliers=, or use a soft objective."
@@ -322,7 +322,7 @@ def _from_marginals(objective: Objective, cells: Cells, estimator: str) -> tuple
         own, rest = split
         table = _Answer(_table_lookup(own, estimator))
         return table, _Answer(_columns(rest, cells, "krichevsky_trofimov"))
-    affine = objective.answerwise and _is_affine(objective, cells.counts.shape[1])
+    affine = objective.answerwise and objective.affine
     if estimator == "auto":
         estimator = "u_statistic" if affine else "krichevsky_trofimov"
     if estimator == "u_statistic" and not affine:
@@ -356,7 +356,7 @@ def _columns(objective: Objective, cells: Cells, estimator: str) -> Own:
     counts = cells.counts[b, :, cells.z].astype(float)
     weights, rows = cells.weights[b], np.arange(len(b))
     sizes = cells.counts.sum(-1)[b]
-    if objective.forbidden(np.zeros((1, *counts.shape[1:], 1)), weights[:1]) is not None:
+    if objective.common_support:
         counts = np.maximum(counts, 0.5)
     shares = counts / sizes
 
@@ -366,12 +366,3 @@ def _columns(objective: Objective, cells: Cells, estimator: str) -> Own:
         return objective.reward_log(log(column[..., None]), weights)[rows, x, 0]
 
     return own
-
-
-def _is_affine(objective: Objective, m: int) -> bool:
-    """Whether u of a column is affine in it, tried on 8 chords."""
-    columns = np.random.default_rng(0).uniform(0.05, 0.95, (2, 8, m, 1))
-    weights = np.full((8, m), 1 / m)
-    ends = [objective.reward_log(np.log(c), weights) for c in columns]
-    middle = objective.reward_log(np.log(columns.mean(0)), weights)
-    return bool(np.allclose(middle, (ends[0] + ends[1]) / 2, rtol=1e-10, atol=1e-12))

@@ -47,3 +47,18 @@ def kl_weight(log_ratio: Any, kind: str = "reward") -> np.ndarray:
     if kind == "k3":
         return -np.expm1(-log_ratio)
     raise InvalidObjective(f"kl is {kind!r}; choose one of {', '.join(KL_KINDS)}.")
+
+
+def less_the_others(cost: Any, total: Any, size: Any) -> np.ndarray:
+    """c_i less the mean of its group's other samples, (c_i - mean) K/(K - 1); a group of one keeps c_i.
+
+    A centring by the others leaves the expected update what it is (theory, section 6), one by the
+    mean of all shrinks it by 1 - 1/K.
+
+    Args:
+        cost: c_i of each sample.
+        total: the sum of its group's costs; 0 for a trainer that subtracts the group's mean itself.
+        size: K, samples in its group.
+    """
+    cost, others = np.asarray(cost, float), np.maximum(np.asarray(size) - 1, 1)
+    return np.where(np.asarray(size) > 1, cost - (total - cost) / others, cost)

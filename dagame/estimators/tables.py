@@ -11,20 +11,18 @@ a baseline is the table for K samples under a centring, and every method has its
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ..errors import InvalidDistribution, InvalidObjective, NotSeparable
+from ..errors import InvalidDistribution, InvalidObjective, NotSeparable, nearest
 from ..objectives import Objective
 from .binomial import binomial, grid
 from .cache import cached
 from .exact import HIGHEST_DEGREE, polynomial, u_statistic
-from .programs import minimax, variance_optimal
+from .programs import Derivative, minimax, variance_optimal
 
 METHODS = (
     "plug_in",
@@ -43,8 +41,6 @@ ANALYSIS_LIMIT, TABLE_LIMIT = 4096, 1_000_000
 
 _LARGEST = 1e100
 """Of an entry: its square must be a number."""
-
-Derivative = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,8 +160,7 @@ def reward_table(
     if baseline not in BASELINES:
         raise InvalidObjective(f"baseline is {baseline!r}; choose one of {BASELINES}.")
     if method not in METHODS:
-        near = get_close_matches(str(method), METHODS, 1, 0.3) or [METHODS[0]]
-        raise InvalidObjective(f"method {method!r} is unknown; did you mean {near[0]!r}?")
+        raise InvalidObjective(f"method {method!r} is unknown; {nearest(method, METHODS)}")
     least = 3 if baseline in CENTRED else 2
     if not isinstance(group_size, int | np.integer) or group_size < least:
         under = f" under baseline {baseline!r}" if least == 3 else ""

@@ -5,8 +5,8 @@ Importing this package loads torch; `import dagame` does not import it.
 
 from __future__ import annotations
 
-from ..solvers.implicit import equilibrium
 from .device import resolve_device, to_device
+from .equilibrium import equilibrium
 from .segments import SegmentSum
 
 __all__ = ["SegmentSum", "equilibrium", "resolve_device", "to_device"]

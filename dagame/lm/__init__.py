@@ -9,14 +9,16 @@ from importlib import import_module
 from typing import Any
 
 _WHERE = {
-    "GapEstimate": "_certificate",
+    "GameSpec": "spec",
+    "GapEstimate": "sample_certificate",
     "GroupReward": "trl",
     "best_of_n": "reweight",
     "certificate": "_certificate",
-    "certificate_from_samples": "_certificate",
+    "certificate_from_samples": "sample_certificate",
     "coherence_grpo": "grpo",
     "equilibrium_weights": "reweight",
     "evaluate": "_evaluate",
+    "enumerate_traces": "enumerate",
     "generate": "generation",
     "group_rewards": "rewards",
     "grpo_config": "settings",

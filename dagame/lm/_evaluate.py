@@ -11,11 +11,12 @@ import numpy as np
 import polars as pl
 
 from ..errors import DagameError
+from ..progress import Progress
 from ..samples import Partition
 from ..samples.equilibria import agreement, majority_accuracy
 from ..samples.keys.reader import AnswerReader
 from .answers import check_truncated, judged_generations
-from .generation import Generations, Progress, complete, log_probability, tokenise
+from .generation import Generations, complete, log_probability, tokenise
 from .selfcheck import require_agreement
 
 if TYPE_CHECKING:

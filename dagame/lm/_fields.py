@@ -8,11 +8,10 @@ import reprlib
 import sys
 import types
 import typing
-from difflib import get_close_matches
 from typing import Any
 
-from .._display import visible
-from ..errors import ConfigError
+from ..errors import ConfigError, nearest
+from ..text import visible
 
 _KINDS = {
     str: "text",
@@ -124,6 +123,4 @@ def _kind(hint: Any) -> str:
 
 def _unknown(key: Any, known: list[str], where: str, prefix: str) -> ConfigError:
     name = visible(str(key), 80)
-    near = get_close_matches(name, known, 1, 0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known[:20])}."
-    return ConfigError(f"{where}: {prefix}{name} is unknown; {hint}")
+    return ConfigError(f"{where}: {prefix}{name} is unknown; {nearest(name, known)}")

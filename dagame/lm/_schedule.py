@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ScheduleError
+from ..errors import ScheduleError, nearest
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -165,12 +164,8 @@ def _dataset(rows: Any, class_column: str, prompt_column: str) -> Any:
         raise ScheduleError("there are no prompts.")
     for name, role in ((class_column, "class"), (prompt_column, "prompt")):
         if name not in data.column_names:
-            near = get_close_matches(name, data.column_names, 1)
-            hint = f"did you mean {near[0]!r}? The" if near else "the"
-            raise ScheduleError(
-                f"there is no column {name!r} for the {role}; {hint} columns are "
-                f"{', '.join(data.column_names)}."
-            )
+            hint = nearest(name, data.column_names, "columns")
+            raise ScheduleError(f"there is no column {name!r} for the {role}; {hint}")
     return data
 
 

@@ -8,8 +8,8 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from .._display import visible
-from ..errors import ConfigError
+from ..errors import ConfigError, one_line
+from ..text import visible
 
 LARGEST = 300_000
 """Bytes of a file, many times what any run needs."""
@@ -43,8 +43,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except RecursionError:
         raise ConfigError(f"{path} is no YAML that can be read: it is nested too deeply.") from None
     except Exception as error:  # its constructors let out more than YAMLError
-        reason = visible(" ".join(str(error).split()), 300)
-        raise ConfigError(f"{path} is no YAML: {reason}.") from None
+        raise ConfigError(f"{path} is no YAML: {one_line(error)}.") from None
     if not isinstance(found, dict):
         raise ConfigError(f"{path} holds no settings; write keys such as model: and data:.")
     return found

@@ -1,17 +1,88 @@
-"""Rows of a batch of completions -> their partition, each column checked before anything is counted."""
+"""Rows of a batch of completions -> their classes, each column checked before anything is counted."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InvalidGame
+from ..arrays import log
+from ..errors import InvalidGame, one_line
+from ..objectives import Objective
+from ..samples.equilibria import ObjectiveOf
 from ..samples.partition import Bucket, Partition
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+UNEQUAL_ROWS = (
+    "classes with different numbers of members have different constraint rows; give every class all its "
+    "members, or use sets that act across contexts."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class PlayedClasses:
+    """Classes of one shape: their own answers, what is played, with which weights, for what.
+
+    own: the bucket with each class's answers; columns: the vocabulary's column of each (B, n), or None;
+    played: `own`, or on the vocabulary's columns; weights (B, m); objective: of these classes.
+    """
+
+    own: Bucket
+    columns: np.ndarray | None
+    played: Bucket
+    weights: np.ndarray
+    objective: Objective
+
+    @property
+    def log_marginals(self) -> np.ndarray:
+        """log nu of the samples (B, m, n), on the columns that are played."""
+        return log(self.played.reference)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """N completions as classes, contexts and answers: the marginals that their samples show."""
+
+    partition: Partition
+    classes: list[PlayedClasses]
+
+    def slack(self) -> np.ndarray | None:
+        """G nu - h of the objective's hard set, its mean over classes (r,); None without one."""
+        found = [c.objective.slack(c.log_marginals, c.weights) for c in self.classes]
+        known = [np.asarray(s) for s in found if s is not None]
+        if not known:
+            return None
+        if len({s.shape[-1] for s in known}) > 1:
+            raise InvalidGame(UNEQUAL_ROWS)
+        return np.concatenate(known).mean(0)
+
+
+def read_batch(
+    class_ids: Any,
+    context_ids: Any,
+    answer_keys: Any,
+    objective: ObjectiveOf,
+    *,
+    no_answer: str,
+    weights: Any = None,
+    correct: Any = None,
+    vocabulary: Sequence[Any] | None = None,
+) -> Batch:
+    """The classes of N completions; see `dagame.lm.group_rewards`."""
+    partition = batch_partition(class_ids, context_ids, answer_keys, correct, no_answer)
+    classes = []
+    for own in partition.buckets():
+        columns = None if vocabulary is None else vocabulary_columns(partition, own, vocabulary)
+        played = own if columns is None else on_vocabulary(own, columns, len(vocabulary or ()))
+        made = objective if isinstance(objective, Objective) else objective(played)
+        w = context_weights(weights, partition, own)
+        classes.append(PlayedClasses(own, columns, played, w, made))
+    return Batch(partition, classes)
 
 
 def batch_partition(
@@ -58,7 +129,7 @@ def _labels(values: Any, name: str, missing: str) -> pl.Series:
             raise TypeError("one text is no column")
         column = _column(name.split("_")[0], values)
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
-        reason = " ".join(str(error).split())[:80]
+        reason = one_line(error, 80)
         raise InvalidGame(
             f"{name} are no column of labels ({reason}); give strings or integers, {missing}."
         ) from None

@@ -11,16 +11,17 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .._display import visible
-from ..errors import ConfigError, DagameError, OutputError
+from ..errors import ConfigError, DagameError, OutputError, one_line
 from ..known_errors import connection_lost, damaged
 from ..output import check_folder, locked, put_text, replacing_all, system_reason
+from ..progress import Progress, silent
 from ..provenance import provenance
 from ._schedule import schedule
 from .finetune_config import OWN_FILES, FinetuneConfig, read_config
 from .finetune_data import Row, read_rows
 from .loading import pretrained
 from .settings import check_sampling, grpo_config
+from .spec import GameSpec
 
 Made = TypeVar("Made")
 
@@ -37,7 +38,7 @@ def run_finetune(
     config_path: str | Path,
     *,
     resume: bool = False,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Run the file from start to end, or go on with it, and write its folder (see `run_folder`).
 
@@ -59,22 +60,22 @@ def run_finetune(
 
     from .run_folder import prepare, staying
 
-    say, started = progress or (lambda stage: None), time.perf_counter()
+    say, started = progress or silent, time.perf_counter()
     say("checking the configuration")
     config = read_config(config_path)
     folder = check_folder(config.output)
     say("reading data")
     rows = read_rows(config.data)
     data = _schedule(config, rows)
-    settings = _trainer_settings(config, folder)
+    spec = config.spec()
     made = grpo_config(
-        config.make_objective(),
-        beta=config.beta,
-        kl=config.kl,
+        spec.objective,
+        beta=spec.beta,
+        kl=spec.kl,
         contexts=int(data[0]["class_size"]),
-        group_size=config.batch.group_size,
+        group_size=spec.group_size,
         classes_per_step=config.batch.classes_per_step,
-        **settings,
+        **_trainer_settings(config, folder),
     )
     tokenizer = _tokenizer(config, rows, int(made.max_completion_length or 0))
     state = PartialState()
@@ -82,7 +83,7 @@ def run_finetune(
         agreed(lambda: held.enter_context(locked(folder)))
         checkpoint = agreed(lambda: prepare(folder, config, state.num_processes, resume))
         held.enter_context(staying(folder))
-        trainer = _trainer(config, folder, data, tokenizer, settings, say)
+        trainer = _trainer(config, spec, folder, data, tokenizer, made, say)
         with _going_on(trainer, checkpoint):
             trainer.train(resume_from_checkpoint=checkpoint)
         say("saving the model")
@@ -240,7 +241,7 @@ def _tokenizer(config: FinetuneConfig, rows: list[Row], room: int) -> Any:
         used = max(map(len, prompt_ids(tokenizer, [r["prompt"] for r in longest], template)))
     except Exception as error:  # a chat template is a program
         raise ConfigError(
-            f"prompts cannot be tokenised by the tokenizer of {config.model!r}: {_said(error)}."
+            f"prompts cannot be tokenised by the tokenizer of {config.model!r}: {one_line(error)}."
         ) from error
     if limit is not None and used + room > limit:
         raise ConfigError(
@@ -252,16 +253,18 @@ def _tokenizer(config: FinetuneConfig, rows: list[Row], room: int) -> Any:
 
 def _trainer(
     config: FinetuneConfig,
+    spec: GameSpec,
     folder: Path,
     data: Any,
     tokenizer: Any,
-    settings: dict[str, Any],
-    say: Callable[[str], None],
+    made: Any,
+    say: Progress,
 ) -> Any:
     from transformers.trainer_callback import PrinterCallback
 
-    from .grpo import coherence_grpo
+    from .grpo import game_trainer
     from .run_folder import RunFiles
+    from .trl import GroupReward
 
     lora = None
     if config.lora is not None:
@@ -269,24 +272,18 @@ def _trainer(
 
         options: dict[str, Any] = {"task_type": "CAUSAL_LM"} | config.lora
         lora = LoraConfig(**options)
+    reference = config.model if spec.kl == "reward" and lora is None else None
+    reward = GroupReward(spec.objective, reference=reference, **spec.keywords())
     say("loading the model")
     trainer = _refusing(
-        coherence_grpo,
+        game_trainer,
         config.model,
         data,
-        config.make_objective(),
-        beta=config.beta,
-        kl=config.kl,
-        extract=config.answers.extract,
-        canonical=config.answers.canonical,
-        truncated=config.answers.truncated,
+        reward,
+        made,
         tokenizer=tokenizer,
-        group_size=config.batch.group_size,
-        classes_per_step=config.batch.classes_per_step,
         peft_config=lora,
         callbacks=[RunFiles(folder, say)],
-        reward_options={"estimator": config.estimator, "no_answer": config.answers.no_answer},
-        **settings,
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -300,9 +297,5 @@ def _refusing(make: Callable[..., Made], model: str, *arguments: Any, **options:
         if isinstance(error, DagameError) or system_reason(error) is not None:
             raise
         raise ConfigError(
-            f"the trainer refuses {model!r} or its settings: {_said(error)}."
+            f"the trainer refuses {model!r} or its settings: {one_line(error)}."
         ) from error
-
-
-def _said(error: Exception) -> str:
-    return visible(" ".join(str(error).split()) or type(error).__name__, 300).rstrip(".")

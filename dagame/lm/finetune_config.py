@@ -6,23 +6,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, one_line
 from ..objectives.names import LABELLED, by_name, check_name
-from ..samples.equilibria import labelled_table
+from ..samples.equilibria import ObjectiveOf
 from ..samples.keys.reader import AnswerReader
 from ._fields import check_fields, section, told
 from ._yaml import read_yaml
 from .answers import TRUNCATED
-from .rewards import NO_ANSWER_RULES, ObjectiveOf
-from .settings import check_kl
-
-
-@dataclass(frozen=True)
-class ObjectiveSection:
-    """`name` as on the command line, `strength` lambda."""
-
-    name: str = "coherence"
-    strength: float = 1.0
+from .rewards import NO_ANSWER_RULES
+from .spec import AnswerSection, GameSpec, ObjectiveSection, check_kl
 
 
 @dataclass(frozen=True)
@@ -48,16 +40,6 @@ class DataSection:
     chat: bool = False
     system: str | None = None
     limit: int | None = None
-
-
-@dataclass(frozen=True)
-class AnswerSection:
-    """How answers are read from completions: see `AnswerReader`, `group_rewards` and `GroupReward`."""
-
-    extract: str = "boxed"
-    canonical: str = "auto"
-    no_answer: str = "lowest"
-    truncated: str = "no-answer"
 
 
 @dataclass(frozen=True)
@@ -93,10 +75,13 @@ class FinetuneConfig:
 
     def make_objective(self) -> ObjectiveOf:
         """The objective, or for labelled ones the function of a batch that makes it."""
-        name, strength = self.objective.name, self.objective.strength
-        if name in LABELLED:
-            return lambda bucket: by_name(name, strength, labelled_table(bucket))
-        return by_name(name, strength)
+        return self.objective.make()
+
+    def spec(self) -> GameSpec:
+        """The game of the run."""
+        own = {"beta": self.beta, "kl": self.kl, "estimator": self.estimator}
+        size = self.batch.group_size
+        return GameSpec.of_sections(self.objective, self.answers, group_size=size, **own)
 
 
 PLACED = {
@@ -173,16 +158,12 @@ def _check_values(config: FinetuneConfig, where: str) -> None:
     AnswerReader(config.answers.extract, config.answers.canonical)
     if config.data.answer_extract is not None:
         AnswerReader(config.data.answer_extract)
-    if config.answers.no_answer not in NO_ANSWER_RULES:
-        raise ConfigError(
-            f"{where}: answers.no_answer is {told(config.answers.no_answer)}; choose one of "
-            f"{', '.join(NO_ANSWER_RULES)}."
-        )
-    if config.answers.truncated not in TRUNCATED:
-        raise ConfigError(
-            f"{where}: answers.truncated is {told(config.answers.truncated)}; choose one of "
-            f"{', '.join(TRUNCATED)}."
-        )
+    for name, known in (("no_answer", NO_ANSWER_RULES), ("truncated", TRUNCATED)):
+        value = getattr(config.answers, name)
+        if value not in known:
+            raise ConfigError(
+                f"{where}: answers.{name} is {told(value)}; choose one of {', '.join(known)}."
+            )
     if (config.data.path is None) == (config.data.name is None):
         raise ConfigError(f"{where}: data needs either path (a local file) or name (a data set).")
     if config.data.system is not None and not config.data.chat:
@@ -218,8 +199,7 @@ def _check_training(config: FinetuneConfig, where: str) -> None:
     try:
         LoraConfig(**config.lora)
     except Exception as error:  # its own checks raise anything
-        reason = " ".join(str(error).split())[:300]
-        raise ConfigError(f"{where}: lora cannot be used: {reason}.") from None
+        raise ConfigError(f"{where}: lora cannot be used: {one_line(error)}.") from None
 
 
 def _check_paths(config: FinetuneConfig, where: str) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, nearest, one_line
 from ..samples.files.reading import read_frame
 from ..samples.keys.reader import AnswerReader
 from .finetune_config import DataSection
@@ -61,7 +60,7 @@ def _source(section: DataSection) -> Sequence[Mapping[str, Any]]:
         data: Any = load_dataset(str(section.name), section.config, split=section.split)
         rows: list[Any] = list(data)
     except Exception as error:  # the hub, the network and the scripts of data sets raise anything
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error)
         raise ConfigError(f"data set {section.name!r} cannot be loaded: {reason}.") from None
     if not rows:
         raise ConfigError(f"data set {section.name!r} has no rows in split {section.split!r}.")
@@ -79,7 +78,9 @@ def _check_template(template: str, columns: Sequence[str]) -> None:
         raise ConfigError(f"paraphrase {template!r} has no {{column}} in it.")
     for name in names:
         if name not in columns:
-            raise ConfigError(f"paraphrase {template!r} names {{{name}}}; {_near(name, columns)}")
+            raise ConfigError(
+                f"paraphrase {template!r} names {{{name}}}; {nearest(name, columns, 'columns')}"
+            )
 
 
 def _phrasings(raw: Mapping[str, Any], section: DataSection, columns: Sequence[str]) -> list[Any]:
@@ -135,12 +136,7 @@ def _field(raw: Mapping[str, Any], path: str, role: str, columns: Sequence[str])
     for name in path.split("."):
         if not isinstance(value, Mapping) or name not in value:
             known = list(value) if isinstance(value, Mapping) else list(columns)
-            raise ConfigError(f"there is no column {path!r} ({role}); {_near(name, known)}")
+            hint = nearest(name, known, "columns")
+            raise ConfigError(f"there is no column {path!r} ({role}); {hint}")
         value = value[name]
     return value
-
-
-def _near(name: str, columns: Sequence[str]) -> str:
-    near = get_close_matches(name, columns, 1)
-    hint = f"did you mean {near[0]!r}? The" if near else "the"
-    return f"{hint} columns are {', '.join(map(str, columns))}."

@@ -97,12 +97,12 @@ _SQUARES = ("expected", "seen", "upper_variance", "value_variance", "in_sample_v
 def check_objective(objective: Objective) -> None:
     """Raise `NotConcave` where no bound can be estimated from samples."""
     for _, part in objective.terms():
-        if type(part).project is not Objective.project:
+        if part.hard:
             raise NotConcave(
                 f"{part!r} is minus infinity off a set, and marginals of samples never lie in it "
                 "exactly; use a soft constraint, or certify a table of the marginals."
             )
-        if getattr(part, "on_traces", False):
+        if part.on_traces:
             raise NotConcave(f"{part!r} acts on traces; samples show answers only.")
     if objective.concave is False:
         raise NotConcave(
@@ -261,9 +261,9 @@ def _bound(
     Any q bounds the optimum, so the accuracy of the solver does not matter here.
     """
     game = solution.game
-    at = solution.log_marginals if solution.log_target is None else solution.log_target
+    at = solution.log_marginals
     multipliers = solution.multipliers
-    constant, u = game._linearise(at, game._multipliers(at) if multipliers is None else multipliers)
+    constant, u = game.linearise(at, game.multipliers(at) if multipliers is None else multipliers)
     top = np.max(np.where(game.support, u, -np.inf), axis=-1, keepdims=True)
     tilted = np.where(game.support, np.exp((u - top) / beta), 0.0)
     mean = (game.reference * tilted).sum(-1, keepdims=True)

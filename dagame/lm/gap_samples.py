@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..errors import SamplesError
+from ..errors import SamplesError, one_line
 from ..samples import Samples
 from ..samples.partition import Bucket, Partition
 from .gap import SampleTables
@@ -75,7 +75,7 @@ def columns(rows: Any, names: dict[str, str]) -> pl.DataFrame:
             rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows, infer_schema_length=None)
         )
     except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
-        raise SamplesError(f"the samples are no table of columns: {_first_line(error)}.") from None
+        raise SamplesError(f"the samples are no table of columns: {one_line(error)}.") from None
     if not len(frame):
         raise SamplesError("there are no samples; draw at least 4 of each model for each context.")
     missing = [name for name in names if name not in frame.columns]
@@ -88,10 +88,6 @@ def columns(rows: Any, names: dict[str, str]) -> pl.DataFrame:
     if answers.is_nested() or answers in (pl.Binary, pl.Object):
         raise SamplesError(f"the answers hold {answers}; give canonical keys, null for no answer.")
     return chosen.with_columns(pl.col("answer").cast(pl.String))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".")
 
 
 def _log_ratio(policy: pl.DataFrame) -> np.ndarray:
@@ -147,7 +143,7 @@ def _joined(policy: pl.DataFrame, reference: pl.DataFrame | None) -> pl.DataFram
         return pl.concat([policy, reference])
     except pl.exceptions.PolarsError as error:
         raise SamplesError(
-            f"columns of the policy's and the reference's samples differ in type: {_first_line(error)}."
+            f"columns of the policy's and the reference's samples differ in type: {one_line(error)}."
         ) from None
 
 

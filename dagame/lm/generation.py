@@ -9,7 +9,7 @@ processor, from a seed of ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,12 +18,11 @@ import numpy as np
 import torch
 
 from ..errors import GenerationError
+from ..progress import Progress
 from .scoring import check_room, evaluating, log_softmax, logits_from, score
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)

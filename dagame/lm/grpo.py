@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ScheduleError, SettingsError
 from ..objectives import Coherence
+from ..samples.equilibria import ObjectiveOf
 from ._schedule import CLASS, MEMBER, SIZE, check_schedule, schedule
 from .reference import frozen_copy
-from .rewards import ObjectiveOf
 from .settings import grpo_config
 from .trl import GroupReward
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+    from trl.trainer.grpo_config import GRPOConfig
     from trl.trainer.grpo_trainer import GRPOTrainer
 
 
@@ -68,16 +69,7 @@ def coherence_grpo(
     Raises:
         SettingsError, ScheduleError: see `grpo_config` and `schedule`.
     """
-    from trl.trainer.grpo_trainer import GRPOTrainer
-
     objective = Coherence() if objective is None else objective
-    if kl == "loss":
-        _require_path(model, peft_config)
-    if extra_rewards and (reward_options or {}).get("no_answer") == "drop":
-        raise SettingsError(
-            "no_answer='drop' leaves completions without this reward, but the trainer still pays them "
-            "the extra ones, so silence would beat most answers; use no_answer='lowest'."
-        )
     data = dataset
     if {CLASS, MEMBER, SIZE} <= set(getattr(dataset, "column_names", ())):
         if steps is not None or epochs != 1 or contexts is not None:
@@ -107,20 +99,45 @@ def coherence_grpo(
         output_dir=output_dir,
         **trl_kwargs,
     )
+    own = {"extract": extract, "canonical": canonical, "truncated": truncated}
+    own |= {"beta": beta, "kl": kl, "group_size": group_size} | (reward_options or {})
     if kl == "reward" and reference is None and peft_config is None:
         adapted = hasattr(model, "disable_adapter")
         reference = model if isinstance(model, str) else None if adapted else frozen_copy(model)
-    reward = GroupReward(
-        objective,
-        beta=beta,
-        kl=kl,
-        group_size=group_size,
-        extract=extract,
-        canonical=canonical,
-        truncated=truncated,
-        reference=reference,
-        **(reward_options or {}),
+    reward = GroupReward(objective, reference=reference, **own)
+    return game_trainer(
+        model,
+        data,
+        reward,
+        config,
+        tokenizer=tokenizer,
+        extra_rewards=extra_rewards,
+        peft_config=peft_config,
+        callbacks=callbacks,
     )
+
+
+def game_trainer(
+    model: PreTrainedModel | str,
+    data: Any,
+    reward: GroupReward,
+    config: GRPOConfig,
+    *,
+    tokenizer: Any = None,
+    extra_rewards: Sequence[Any] = (),
+    peft_config: Any = None,
+    callbacks: Sequence[Any] = (),
+) -> GRPOTrainer:
+    """The trainer of a schedule, a reward and the configuration made for it."""
+    from trl.trainer.grpo_trainer import GRPOTrainer
+
+    if reward.game.spec.kl == "loss":
+        _require_path(model, peft_config)
+    if extra_rewards and reward.game.spec.no_answer == "drop":
+        raise SettingsError(
+            "no_answer='drop' leaves completions without this reward, but the trainer still pays them "
+            "the extra ones, so silence would beat most answers; use no_answer='lowest'."
+        )
     return GRPOTrainer(
         model,
         reward_funcs=[reward, *extra_rewards],

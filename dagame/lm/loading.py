@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from .._display import visible
-from ..errors import GenerationError
+from ..errors import GenerationError, one_line
 from ..known_errors import needs_own_code
+from ..text import visible
 
 
 def pretrained(
@@ -30,11 +30,10 @@ def pretrained(
     try:
         return kind.from_pretrained(name, trust_remote_code=trust_remote_code, **options)
     except Exception as error:  # files, network and hub raise anything
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         if not trust_remote_code and needs_own_code(error):
             reason = (
                 "it needs Python code of its own, which is not run; read it, and allow it with "
                 "trust_remote_code (in a file of dagame finetune: training.trust_remote_code: true)"
             )
-        said = visible(reason or type(error).__name__, 300).rstrip(".")
-        raise GenerationError(f"{visible(str(name))} cannot be loaded: {said}.") from error
+        raise GenerationError(f"{visible(str(name))} cannot be loaded: {reason}.") from error

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._display import markdown
 from ..objectives.names import LABELLED
 from ..provenance import in_words
+from ..text import markdown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

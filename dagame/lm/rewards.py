@@ -25,32 +25,25 @@ Rows may come in any order, groups and classes may be uneven.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..arrays import log
-from ..errors import InvalidGame, InvalidObjective
+from ..errors import InvalidObjective
 from ..estimators.counts import ESTIMATORS, CountRewards, count_rewards
+from ..estimators.kl import less_the_others
 from ..objectives import HardConstraint, Objective, Parity, SoftConstraint
-from ..samples.equilibria import agreement
+from ..samples.equilibria import ObjectiveOf, agreement
 from ..samples.partition import Bucket, Partition
 from ..simplex import log_entropy, log_kl
-from .batch import (
-    answer_places,
-    batch_partition,
-    context_weights,
-    on_vocabulary,
-    vocabulary_columns,
-)
+from .batch import Batch, PlayedClasses, answer_places, read_batch
 
 NO_ANSWER_RULES = ("lowest", "keep", "drop")
 ZERO_SIGNAL = ("single", "no_answer", "unanimous", "one_context", "equal")
 """Why a group has no signal: one sample; no answers; one answer; no other context; equal rewards."""
-
-ObjectiveOf = Objective | Callable[[Bucket], Objective]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +64,6 @@ class ClassTables:
     entropy: np.ndarray
     agreement: np.ndarray
     zero_signal: np.ndarray
-    slack: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,23 +121,36 @@ def group_rewards(
         InvalidObjective: the estimator or the baseline cannot serve the objective.
     """
     check_payment(objective, estimator, no_answer, vocabulary)
-    partition = batch_partition(class_ids, context_ids, answer_keys, correct, no_answer)
+    batch = read_batch(
+        class_ids,
+        context_ids,
+        answer_keys,
+        objective,
+        no_answer=no_answer,
+        weights=weights,
+        correct=correct,
+        vocabulary=vocabulary,
+    )
+    return batch_rewards(
+        batch, estimator, baseline=baseline, no_answer=no_answer, multipliers=multipliers
+    )
+
+
+def batch_rewards(
+    batch: Batch, estimator: str, *, baseline: str | None, no_answer: str, multipliers: Any = None
+) -> GroupRewards:
+    """Pay a batch that was read; see `group_rewards`."""
+    partition = batch.partition
     tables = [
-        _solve_bucket(
-            partition, bucket, objective, estimator, baseline, no_answer, weights, vocabulary,
-            multipliers,
-        )
-        for bucket in partition.buckets()
-    ]  # fmt: skip
+        _class_tables(classes, estimator, baseline, no_answer, multipliers)
+        for classes in batch.classes
+    ]
     rewards = partition.lookup([t.paid.rewards for t in tables])
     advantages = np.nan_to_num(partition.lookup([t.paid.advantages for t in tables]), nan=0.0)
     scale: np.ndarray | float = 1.0
     if baseline == "group_mean":
-        sizes = [t.bucket.counts.sum(-1, keepdims=True) for t in tables]
-        full = [
-            np.broadcast_to(s / np.maximum(s - 1, 1), t.bucket.counts.shape)
-            for s, t in zip(sizes, tables, strict=True)
-        ]
+        counts = [t.bucket.counts for t in tables]
+        full = [less_the_others(0 * c + 1, 0.0, c.sum(-1, keepdims=True)) for c in counts]
         scale = np.nan_to_num(partition.lookup(full), nan=1.0)
     return GroupRewards(
         rewards,
@@ -154,34 +159,20 @@ def group_rewards(
         tables,
         _diagnostics(partition, tables, rewards),
         scale,
-        _mean_slack(tables),
+        None if multipliers is None else batch.slack(),
     )
 
 
-def _solve_bucket(
-    partition: Partition,
-    bucket: Bucket,
-    objective: ObjectiveOf,
-    estimator: str,
-    baseline: str | None,
-    no_answer: str,
-    weights: Any,
-    vocabulary: Sequence[Any] | None,
-    multipliers: Any,
+def _class_tables(
+    classes: PlayedClasses, estimator: str, baseline: str | None, no_answer: str, multipliers: Any
 ) -> ClassTables:
-    w = context_weights(weights, partition, bucket)
-    columns = None if vocabulary is None else vocabulary_columns(partition, bucket, vocabulary)
-    played = bucket
-    if vocabulary is not None and columns is not None:
-        played = on_vocabulary(bucket, columns, len(vocabulary))
-    made = objective if isinstance(objective, Objective) else objective(played)
+    bucket, columns, w, made = classes.own, classes.columns, classes.weights, classes.objective
+    counts = classes.played.counts
     paid = count_rewards(
-        played.counts, made, estimator, baseline=baseline, weights=w, multipliers=multipliers
+        counts, made, estimator, baseline=baseline, weights=w, multipliers=multipliers
     )
-    log_nu = log(played.reference)
-    value = np.asarray(made.value(played.reference, w))
-    consensus = np.exp(made.consensus_log(log_nu, w))
-    slack = None if multipliers is None else made.slack(log_nu, w)
+    value = np.asarray(made.value(classes.played.reference, w))
+    consensus = np.exp(made.consensus_log(classes.log_marginals, w))
     if columns is not None:
         paid, consensus = _back(paid, bucket, columns), np.take_along_axis(consensus, columns, -1)
     if no_answer == "lowest":
@@ -198,7 +189,6 @@ def _solve_bucket(
         log_entropy(log(nu)).mean(-1),
         agreement(nu),
         _zero_signal(paid, bucket),
-        slack,
     )
 
 
@@ -282,18 +272,6 @@ def _zero_signal(paid: CountRewards, bucket: Bucket) -> np.ndarray:
     alone = np.full(flat.shape, seen.shape[1] == 1)
     reasons = [paid.counts.sum(-1) == 1, silent, answers == 1, alone]
     return np.where(flat, np.select(reasons, [1, 2, 3, 4], 5), 0)
-
-
-def _mean_slack(tables: list[ClassTables]) -> np.ndarray | None:
-    found = [t.slack for t in tables if t.slack is not None]
-    if not found:
-        return None
-    if len({f.shape[-1] for f in found}) > 1:
-        raise InvalidGame(
-            "classes with different numbers of members have different constraint rows; give every "
-            "class all its members, or use sets that act across contexts."
-        )
-    return np.concatenate(found).mean(0)
 
 
 def _diagnostics(

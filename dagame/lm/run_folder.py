@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +23,7 @@ from transformers.trainer_callback import TrainerCallback
 
 from ..errors import OutputError
 from ..output import sync, write_json, write_text
+from ..progress import Progress
 from ..provenance import provenance
 from .finetune_config import FinetuneConfig
 
@@ -154,7 +155,7 @@ def _moved(folder: Path) -> OutputError:
 class RunFiles(TrainerCallback):
     """metrics.jsonl, the marks of complete checkpoints, and progress, while a run goes on."""
 
-    def __init__(self, folder: Path, progress: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, progress: Progress) -> None:
         """`progress` is told of each logged step."""
         from accelerate import PartialState
 

@@ -6,7 +6,6 @@ needs neither positions nor anything else that the library might name otherwise 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -91,7 +90,8 @@ def logits_from(model: Any, rows: Sequence[Sequence[int]], first: int) -> torch.
     attention = [[1] * len(row) + [0] * (width - len(row)) for row in rows]
     needed = {"input_ids": ids, "attention_mask": attention}
     tensors = {k: torch.tensor(v, device=model.device) for k, v in needed.items()}
-    logits = model(**tensors, **_savings(model, width - first)).logits[:, first - width :]
+    savings = {"use_cache": False, "logits_to_keep": width - first}
+    logits = _forward(model, tensors, savings).logits[:, first - width :]
     if logits.shape[:2] != (len(rows), width - first):
         raise GenerationError(
             f"{type(model).__name__} gave logits of shape {tuple(logits.shape)} for the last "
@@ -114,12 +114,24 @@ def check_room(model: Any, prompt_ids: Sequence[Sequence[int]], room: Sequence[i
             )
 
 
-def _savings(model: Any, kept: int) -> dict[str, Any]:
-    """Arguments that save memory and change no logit that is read, where the model takes them."""
+_REFUSED: dict[type, dict[str, str]] = {}
+"""Of each kind of model the arguments that its `forward` does not take, and what it said."""
+
+
+def _forward(model: Any, tensors: dict[str, Any], savings: dict[str, Any]) -> Any:
+    """One pass; `savings` save memory and change no logit that is read, where the model takes them."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    accepted = inspect.signature(base.forward).parameters
-    savings = {"use_cache": False, "logits_to_keep": kept}
-    return {name: value for name, value in savings.items() if name in accepted}
+    refused = _REFUSED.setdefault(type(base), {})
+    while True:
+        taken = {name: value for name, value in savings.items() if name not in refused}
+        try:
+            return model(**tensors, **taken)
+        except TypeError as error:
+            said = str(error)
+            named = [n for n in taken if f"unexpected keyword argument '{n}'" in said]
+            if not named:
+                raise
+            refused[named[0]] = said
 
 
 def log_softmax(logits: torch.Tensor) -> torch.Tensor:

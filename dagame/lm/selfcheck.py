@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..errors import DagameError, SelfCheckFailed
+from ..errors import DagameError, SelfCheckFailed, one_line
+from ..provenance import installed
 from . import generation, scoring
 from .selfcheck_texts import Check, begins_once, end_fault, prompts_are_read_whole, text_fault
 
@@ -83,13 +83,7 @@ def require(checks: Sequence[Check]) -> None:
 
 def versions() -> str:
     """Names and versions of the libraries that sampling and scoring rest on."""
-    found = []
-    for name in VERSIONS:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            continue
-    return ", ".join(found)
+    return ", ".join(f"{name} {found}" for name in VERSIONS if (found := installed(name)))
 
 
 def self_check(
@@ -130,7 +124,7 @@ def self_check(
     except (DagameError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # a library that changed raises anything
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        reason = f"{type(error).__name__}: {one_line(error)}"
         return [Check("interface", False, f"sampling or scoring raised {reason}")]
 
 

@@ -10,20 +10,19 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._display import visible
-from ..errors import DagameError, SettingsError
+from ..errors import DagameError, SettingsError, one_line
 from ..objectives import Objective
+from .rules import Rule, broken, refuse
 from .sampling import inherited, shaping
+from .spec import check_count, check_group_size, check_kl
 
 if TYPE_CHECKING:
     from trl.trainer.grpo_config import GRPOConfig
-
-KL_MODES = ("loss", "reward")
 
 LOSSES = {
     "dr_grpo": "sum over tokens / (completions * max_completion_length): the policy gradient of "
@@ -35,102 +34,82 @@ LOSSES = {
 """Loss types whose expected step is a positive multiple of the policy gradient, and which one."""
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """`field` must satisfy `ok`; `fix` is the value to set, `why` what happens otherwise."""
+_CANCELS = "cancels the strength of the objective"
+_TRUNCATED = "truncated sampling is another policy"
+_TERM = "it adds a term to the payoff"
 
-    field: str
-    ok: Callable[[Any], bool]
-    fix: str
-    why: str
-
-
-def _is(*values: Any) -> Callable[[Any], bool]:
-    return lambda value: any(value is v or value == v for v in values)
-
-
-_RULES = (
-    _Rule(
+RULES = (
+    Rule(
         "scale_rewards",
-        _is("none", False),
+        ("none", False),
+        f"dividing by the group's standard deviation {_CANCELS}",
         '"none"',
-        "dividing by the group's standard deviation cancels the strength of the objective",
     ),
-    _Rule(
+    Rule(
         "multi_objective_aggregation",
-        _is("sum_then_normalize"),
+        ("sum_then_normalize",),
+        f"normalising each reward first {_CANCELS}; weigh extra rewards with reward_weights",
         '"sum_then_normalize"',
-        "normalising each reward first cancels the strength of the objective; weigh extra rewards "
-        "with reward_weights",
     ),
-    _Rule(
+    Rule(
         "shuffle_dataset",
-        _is(False, None),
-        "False",
+        (False, None),
         "prompts shuffled one by one tear classes apart; `dagame.lm.schedule` shuffles whole ones",
-    ),
-    _Rule(
-        "remove_unused_columns",
-        _is(False, None),
         "False",
-        "it drops the class columns that the reward reads",
     ),
-    _Rule(
+    Rule(
+        "remove_unused_columns",
+        (False, None),
+        "it drops the class columns that the reward reads",
+        "False",
+    ),
+    Rule(
         "loss_type",
-        _is(*LOSSES),
-        '"dr_grpo" (or "dapo", "bnpo")',
+        tuple(LOSSES),
         "the others weigh completions by their length or clip them otherwise, which is no "
         "multiple of the policy gradient",
+        '"dr_grpo" (or "dapo", "bnpo")',
     ),
-    _Rule(
+    Rule(
         "importance_sampling_level",
-        _is("token"),
-        '"token"',
+        ("token",),
         "sequence-level ratios divide by the length and lose the KL's bias correction",
+        '"token"',
     ),
-    _Rule(
+    Rule(
         "temperature",
-        _is(1.0),
-        "1.0",
+        (1.0,),
         "the game is about the model's own distribution, and so are its certificate and its metrics",
     ),
-    _Rule("top_p", _is(1.0, None), "1.0", "truncated sampling is another policy"),
-    _Rule("top_k", _is(0, None), "0", "truncated sampling is another policy"),
-    _Rule("min_p", _is(0.0, None), "None", "truncated sampling is another policy"),
-    _Rule("repetition_penalty", _is(1.0, None), "1.0", "a penalty samples another policy"),
-    _Rule(
+    Rule("top_p", (1.0, None), _TRUNCATED),
+    Rule("top_k", (0, None), _TRUNCATED),
+    Rule("min_p", (None, 0.0), _TRUNCATED),
+    Rule("repetition_penalty", (1.0, None), "a penalty samples another policy"),
+    Rule(
         "mask_truncated_completions",
-        _is(False),
-        "False",
+        (False,),
         "truncated completions count in the marginals, as no answer or, with truncated='read', as "
         "what they say, so they must be in the loss",
     ),
-    _Rule("top_entropy_quantile", _is(1.0), "1.0", "it drops tokens from the policy gradient"),
-    _Rule("off_policy_mask_threshold", _is(None), "None", "it drops completions with low reward"),
-    _Rule("entropy_coef", _is(0.0), "0.0", "it adds a term to the payoff; use ShannonDiversity"),
-    _Rule("use_adaptive_entropy", _is(False), "False", "it adds a term to the payoff"),
-    _Rule(
-        "sync_ref_model",
-        _is(False),
-        "False",
-        "the reference of the game is fixed, not a moving one",
-    ),
-    _Rule(
+    Rule("top_entropy_quantile", (1.0,), "it drops tokens from the policy gradient"),
+    Rule("off_policy_mask_threshold", (None,), "it drops completions with low reward"),
+    Rule("entropy_coef", (0.0,), f"{_TERM}; use ShannonDiversity"),
+    Rule("use_adaptive_entropy", (False,), _TERM),
+    Rule("sync_ref_model", (False,), "the reference of the game is fixed, not a moving one"),
+    Rule(
         "eval_strategy",
-        lambda value: getattr(value, "value", value) == "no",
-        '"no"',
+        ("no",),
         "the trainer shuffles evaluation prompts one by one; evaluate with `dagame.lm`",
+        '"no"',
     ),
-    _Rule(
+    Rule(
         "restore_callback_states_from_checkpoint",
-        _is(False),
-        "False",
+        (False,),
         "it would replace the reward object; GroupReward restores itself",
     ),
-    _Rule(
+    Rule(
         "ignore_data_skip",
-        _is(False),
-        "False",
+        (False,),
         "a resumed run would see the first classes again instead of the next ones",
     ),
 )
@@ -180,14 +159,22 @@ def grpo_config(
     } | trl_kwargs
     older = chosen.pop("gradient_checkpointing", True)
     chosen[checkpointing_name()] = chosen.pop("activation_checkpointing", older)
-    if not {"generation_batch_size", "steps_per_generation"} & set(trl_kwargs):
-        tried: dict[str, Any] = chosen | {"per_device_train_batch_size": group_size}
-        probe = _made(tried)
-        total = group_size * contexts * classes_per_step
-        chosen |= _batches(chosen, total, probe.world_size)
-    config = _made(chosen)
+    if {"generation_batch_size", "steps_per_generation"} & set(trl_kwargs):
+        config = _made(chosen)
+    else:
+        total, processes = group_size * contexts * classes_per_step, _processes()
+        config = _made(chosen | _batches(chosen, total, processes))
+        if config.world_size != processes:
+            config = _made(chosen | _batches(chosen, total, config.world_size))
     check_config(config, beta=beta, kl=kl, group_size=group_size, contexts=contexts)
     return config
+
+
+def _processes() -> int:
+    """The number of processes that a launcher says it started, 1 without one."""
+    from accelerate.utils import get_int_from_env
+
+    return get_int_from_env(("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"), 1)
 
 
 def checkpointing_name() -> str:
@@ -205,8 +192,7 @@ def _made(options: dict[str, Any]) -> GRPOConfig:
     try:
         return GRPOConfig(**options)
     except Exception as error:  # its checks, files and packages that it looks for raise anything
-        reason = visible(" ".join(str(error).split()) or type(error).__name__, 300).rstrip(".")
-        raise SettingsError(f"the trainer refuses its settings: {reason}.") from error
+        raise SettingsError(f"the trainer refuses its settings: {one_line(error)}.") from error
 
 
 def check_config(
@@ -233,17 +219,12 @@ def check_config(
             f"the trainer's arguments are {type(config).__name__}, not trl.GRPOConfig; asynchronous "
             "and other trainers score prompts one at a time, so use trl.GRPOTrainer."
         )
-    faults = [
-        f"{rule.field}={getattr(config, rule.field)!r}: set {rule.fix}; {rule.why}"
-        for rule in _RULES
-        if not rule.ok(getattr(config, rule.field))
-    ]
+    faults = [*broken(RULES, lambda field: getattr(config, field))]
     faults += _sampling_faults(config)
     faults += _kl_faults(config, beta, kl)
     faults += _batch_faults(config, group_size, contexts)
     faults += _save_faults(config, config.save_steps if save_steps is None else save_steps)
-    if faults:
-        raise SettingsError("settings that break the game: " + ". ".join(faults) + ".")
+    refuse(faults)
 
 
 def check_sampling(generation_config: Any, generation_kwargs: dict[str, Any] | None) -> None:
@@ -265,29 +246,13 @@ def _check_game(
     objective: Any, beta: float, kl: str, group_size: int, contexts: int, classes_per_step: int
 ) -> None:
     check_kl(beta, kl)
-    for name, value, least in (
-        ("group_size", group_size, 3),
-        ("contexts", contexts, 1),
-        ("classes_per_step", classes_per_step, 1),
-    ):
-        if not isinstance(value, int | np.integer) or value < least:
-            why = "; of two samples the group's mean leaves no signal" if least == 3 else ""
-            raise SettingsError(f"{name} is {value!r}; give an integer >= {least}{why}.")
+    check_group_size(group_size, "group_mean")
+    check_count("contexts", contexts, 1)
+    check_count("classes_per_step", classes_per_step, 1)
     if contexts == 1 and isinstance(objective, Objective) and pays_nothing_alone(objective):
         raise SettingsError(
             f"{objective!r} compares the contexts of a class, but contexts is 1, so every reward is "
             "0; give each class two or more prompts (paraphrases) and set contexts."
-        )
-
-
-def check_kl(beta: float, kl: str) -> None:
-    """Raise `SettingsError` unless beta > 0 and kl is one of `KL_MODES`."""
-    if kl not in KL_MODES:
-        raise SettingsError(f'kl is {kl!r}; choose "loss" or "reward".')
-    if isinstance(beta, bool) or not isinstance(beta, float | int) or not 0 < beta < math.inf:
-        raise SettingsError(
-            f"beta is {beta!r}; give a finite number > 0: without a KL to the reference there is no "
-            "game."
         )
 
 

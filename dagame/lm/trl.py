@@ -14,23 +14,23 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from transformers.trainer_callback import ExportableState, TrainerCallback
 
-from ..errors import InvalidGame, NotConcave, SamplesError, ScheduleError, SettingsError
-from ..objectives import HardConstraint, Objective
-from ..samples.keys.reader import AnswerReader
+from ..errors import ScheduleError, SettingsError
+from ..play import pay
+from ..samples.equilibria import ObjectiveOf
 from ._schedule import CLASS, MEMBER, SIZE, check_columns, check_whole_classes
-from .answers import check_truncated, cut, judged
+from .answers import cut, judged
+from .game import Completions, LMGame
 from .generation import end_tokens, prompt_ids
 from .reference import frozen_copy, load_reference, sequence_log_probability
-from .rewards import ObjectiveOf, check_payment, group_rewards
 from .selfcheck_batches import require_batch, require_no_kl
-from .settings import check_config, check_kl, check_sampling
+from .settings import check_config, check_sampling
+from .spec import GameSpec
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -41,28 +41,22 @@ class GroupReward(TrainerCallback, ExportableState):
 
     A reward function of TRL: give it as `reward_funcs` and also as a callback. Each call gathers
     (class, context, answer) rows from all processes, so that a class, and even the completions of
-    one prompt, may be split over them; `group_rewards` is called once on the whole batch and every
-    process returns its slice.
+    one prompt, may be split over them; the game (`dagame.lm.game`) is asked once for the whole batch and
+    every process returns its slice.
 
     Args:
-        objective: an `Objective`, or a function of the batch for labelled ones (`group_rewards`).
-        beta: the game's KL coefficient.
-        estimator: of rewards from counts, see `group_rewards`.
-        kl: "loss" (the trainer's KL) or "reward" (exact, -beta log(pi/pi0) of the whole completion
-            is paid here and the loss has none), see `grpo_config`.
-        group_size: K, completions per prompt.
-        extract, canonical: of answers, see `AnswerReader`.
-        no_answer: "lowest" | "keep" | "drop", see `group_rewards`; dropped rows are paid None.
-        truncated: what a completion without an end token is: "no-answer", or "read" like any other.
+        objective, beta, kl, group_size, estimator: what is played, see `dagame.lm.GameSpec`.
+        extract, canonical, no_answer, truncated: how completions are read, see there; those that
+            no_answer="drop" leaves out are paid None.
+        vocabulary, multiplier_rate: for tables and hard sets, see there.
         answer_column: correct answers, a string or a list of aliases, where the dataset has it.
         alias_column: lists of answers that count as one.
-        vocabulary: answer keys that are the columns of the objective's tables and sets; one more
-            column, the last, is no answer and takes every other answer.
         gap_every: calls between two estimates of the gap, which solve the games of the batch.
-        multiplier_rate: of dual ascent on a `HardConstraint`'s multipliers: rate / sqrt(calls). One
-            vector for all classes: the constraint holds for the average of their marginals.
         reference: pi0 for kl="reward": a model or what names one; None: the adapters switched off
             (peft), or the model as training begins.
+        name: of the reward, in logs and in checkpoints.
+        check: whether an objective of your own is asked at the first batch if its `reward` is the
+            gradient of its `value`.
 
     Logs value, agreement, entropy, divergence, no_answer, zero_signal, accuracy (given answers) and
     so on as game/<name>; with kl="reward" also game/kl and, every `gap_every` calls, game/gap_estimate:
@@ -75,6 +69,7 @@ class GroupReward(TrainerCallback, ExportableState):
         SettingsError: at train begin, settings under which the trainer plays another game.
         SelfCheckFailed: at the first batch, sampler, scorer and tokenizer disagree, or the trainer's
             completions are not samples of its model (`dagame.lm.selfcheck`).
+        InvalidObjective: at the first batch, the check of an objective of your own.
         ScheduleError: a batch that does not hold whole classes.
     """
 
@@ -97,30 +92,42 @@ class GroupReward(TrainerCallback, ExportableState):
         gap_every: int = 10,
         reference: PreTrainedModel | str | None = None,
         name: str = "group_reward",
+        check: bool = True,
     ) -> None:
         """See the class."""
-        check_kl(beta, kl)
-        names = None if vocabulary is None else [*vocabulary, None]
-        check_payment(objective, estimator, no_answer, names)
-        check_truncated(truncated)
-        _check_numbers(group_size, gap_every, multiplier_rate)
+        spec = GameSpec(
+            objective,
+            beta=beta,
+            kl=kl,
+            group_size=group_size,
+            estimator=estimator,
+            extract=extract,
+            canonical=canonical,
+            no_answer=no_answer,
+            truncated=truncated,
+            vocabulary=vocabulary,
+            multiplier_rate=multiplier_rate,
+        )
+        self.game, self.beta = LMGame(spec, gap_every=gap_every, check=check), float(beta)
         self.__name__ = name
-        self.objective, self.beta, self.kl, self.estimator = objective, float(beta), kl, estimator
-        self.group_size, self.no_answer, self.truncated = group_size, no_answer, truncated
         self.answer_column, self.alias_column = answer_column, alias_column
-        self.vocabulary = None if names is None else names[:-1]
-        self.read = AnswerReader(extract, canonical)
-        self.reference, self.multiplier_rate = reference, multiplier_rate
-        self.gap_every = gap_every
-        self.multipliers: np.ndarray | None = None
-        self.calls = 0
-        self._hard = hard_set(objective)
+        self.reference = reference
         self._model: Any = None
         self._tokenizer: Any = None
         self._template: dict[str, Any] = {}
         self._dtype: torch.dtype | None = None
         self._limit: int | None = None
         self._warned = self._checked = False
+
+    @property
+    def multipliers(self) -> np.ndarray | None:
+        """Of the hard set (r,); None without one, or before the first batch."""
+        return self.game.multipliers
+
+    @property
+    def calls(self) -> int:
+        """Batches paid so far."""
+        return self.game.rounds
 
     # -- reward function --------------------------------------------------------------------------
 
@@ -148,11 +155,12 @@ class GroupReward(TrainerCallback, ExportableState):
                 "dagame.lm.schedule and leave remove_unused_columns=False."
             )
         self._require_callback(trainer_state)
-        own = columns | {CLASS: class_id, MEMBER: member_id, SIZE: class_size}
-        check_columns(len(completions), own, (self.answer_column, self.alias_column))
+        spec, given = self.game.spec, {CLASS: class_id, MEMBER: member_id, SIZE: class_size}
+        labels = (self.answer_column, self.alias_column)
+        check_columns(len(completions), columns | given, labels)
         self._check_itself(prompts, completions, completion_ids)
         keys, correct = judged(
-            self.read,
+            spec.reader,
             completions,
             self._cut(completion_ids),
             columns.get(self.answer_column),
@@ -160,89 +168,29 @@ class GroupReward(TrainerCallback, ExportableState):
         )
         ratio = self._log_ratio(prompts, completion_ids)
         local = list(zip(class_id, member_id, class_size, keys, correct, ratio, strict=True))
-        rows = gather_object(local)
-        batch = [np.asarray(c) for c in zip(*(r[:3] for r in rows), strict=True)]
-        check_whole_classes(*batch, group_size=self.group_size)
-        rewards, metrics = self._play(batch[0], batch[1], rows, contexts=int(batch[2].max()))
+        ids, members, sizes, answers, right, ratios = zip(*gather_object(local), strict=True)
+        check_whole_classes(*map(np.asarray, (ids, members, sizes)), group_size=spec.group_size)
+        paid_kl = np.array(ratios, dtype=float) if spec.kl == "reward" else None
+        seen = Completions(ids, members, answers, np.array(right, dtype=float), paid_kl)
+        paid = pay(self.game, seen)
         start = PartialState().process_index * len(local)
         if log_metric is not None:
-            for name, value in metrics.items():
+            for name, value in paid.metrics.items():
                 log_metric(f"game/{name}", value)
         if log_extra is not None:
             log_extra("answer", list(keys))
-            if self.kl == "reward":
+            if paid_kl is not None:
                 log_extra("log_ratio", [float(x) for x in ratio])
-        return [float(r) if math.isfinite(r) else None for r in rewards[start : start + len(local)]]
-
-    def _play(
-        self,
-        class_ids: np.ndarray,
-        context_ids: np.ndarray,
-        rows: Sequence[tuple[Any, ...]],
-        contexts: int,
-    ) -> tuple[np.ndarray, dict[str, float]]:
-        """Rewards (N,) of the gathered rows and their metrics, the same on every process."""
-        keys, correct, ratio = zip(*(row[3:] for row in rows), strict=True)
-        right, log_ratio = np.array(correct, dtype=float), np.array(ratio, dtype=float)
-        labelled = bool(np.isfinite(right).any())
-        out = group_rewards(
-            class_ids,
-            context_ids,
-            self._within_vocabulary(keys),
-            self.objective,
-            self.estimator,
-            baseline="group_mean",
-            no_answer=self.no_answer,
-            correct=right if labelled else None,
-            vocabulary=None if self.vocabulary is None else [*self.vocabulary, None],
-            multipliers=self._duals(contexts),
-        )
-        metrics = dict(out.diagnostics)
-        if out.violation is not None:
-            metrics |= self._ascend(out.violation, contexts)
-        if labelled:
-            metrics["accuracy"] = float(np.nanmean(right))
-        rewards = np.asarray(out.rewards, dtype=float)
-        if self.kl == "reward":
-            metrics["kl"] = float(log_ratio.mean())
-            if self.calls % self.gap_every == 0:
-                metrics |= self._gap(class_ids, context_ids, keys, right, log_ratio)
-            rewards = rewards - self.beta * out.scale * log_ratio
-        self.calls += 1
-        return rewards, {k: float(v) for k, v in metrics.items() if math.isfinite(v)}
-
-    def _gap(
-        self,
-        class_ids: np.ndarray,
-        context_ids: np.ndarray,
-        keys: Sequence[str | None],
-        right: np.ndarray,
-        log_ratio: np.ndarray,
-    ) -> dict[str, float]:
-        """The certificate's estimate from the batch itself, where there is one for the objective."""
-        from ._certificate import certificate_from_samples
-
-        if self.vocabulary is not None or self.group_size < 4:
-            return {}
-        rows = {"class_id": class_ids, "member_id": context_ids, "answer": list(keys)}
-        rows |= {"log_policy": log_ratio, "log_reference": 0 * log_ratio}
-        known = "correct" if np.isfinite(right).any() else None
-        if known is not None:
-            rows[known] = [x if math.isfinite(x) else None for x in right]
-        try:
-            found = certificate_from_samples(
-                rows, None, self.objective, self.beta, correct=known, seed=self.calls
-            )
-        except (NotConcave, InvalidGame, SamplesError):
-            return {}
-        return {"gap_estimate": found.gap}
+        own = paid.rewards[start : start + len(local)]
+        return [float(r) if math.isfinite(r) else None for r in own]
 
     def _cut(self, completion_ids: Sequence[Sequence[int]] | None) -> list[bool] | None:
         """The local completions that were cut and have no answer for it; None where all are read."""
         if self._tokenizer is None or completion_ids is None:
             return None
         ends = set(end_tokens(self._model, self._tokenizer))
-        return cut([not row or row[-1] not in ends for row in completion_ids], self.truncated)
+        cuts = [not row or row[-1] not in ends for row in completion_ids]
+        return cut(cuts, self.game.spec.truncated)
 
     def _check_itself(self, prompts: Any, completions: Any, completion_ids: Any) -> None:
         """The self-check of the first batch."""
@@ -258,43 +206,14 @@ class GroupReward(TrainerCallback, ExportableState):
                 completion_ids,
                 template=self._template,
                 limit=self._limit,
-                ends=self.truncated == "no-answer",
+                ends=self.game.spec.truncated == "no-answer",
             )
-
-    # -- hard sets --------------------------------------------------------------------------------
-
-    def _within_vocabulary(self, keys: Sequence[str | None]) -> list[str | None]:
-        if self.vocabulary is None:
-            return list(keys)
-        return [key if key in self.vocabulary else None for key in keys]
-
-    def _duals(self, contexts: int) -> np.ndarray | None:
-        """The multipliers (r,), zeros at first; None without a hard set."""
-        if self._hard is None:
-            return None
-        if self.multipliers is None:
-            n = len(self.vocabulary or ()) + 1
-            rows = self._hard.set.rows(contexts, n, np.full(contexts, 1 / contexts))
-            self.multipliers = np.zeros(len(rows.bound))
-        return self.multipliers
-
-    def _ascend(self, slack: np.ndarray, contexts: int) -> dict[str, float]:
-        """One step of the target from the gathered rows, at a rate that falls like 1/sqrt(t)."""
-        assert self._hard is not None
-        rate = self.multiplier_rate / math.sqrt(self.calls + 1)
-        n = len(self.vocabulary or ()) + 1
-        rows = self._hard.set.rows(contexts, n, np.full(contexts, 1 / contexts))
-        self.multipliers = self._hard.ascent(self.multipliers, slack, contexts, n, rate)
-        return {
-            "violation": float(np.max(np.where(rows.equal, np.abs(slack), slack))),
-            "multiplier_max": float(np.max(np.abs(self.multipliers))),
-        }
 
     def _log_ratio(
         self, prompts: Sequence[Any], completion_ids: Sequence[Sequence[int]] | None
     ) -> list[float]:
         """log pi(completion)/pi0(completion) of each local row; 0 where the loss has the KL."""
-        if self.kl == "loss":
+        if self.game.spec.kl == "loss":
             return [0.0] * len(prompts)
         if self._model is None or completion_ids is None:
             raise SettingsError(
@@ -322,7 +241,7 @@ class GroupReward(TrainerCallback, ExportableState):
         if self._warned or not isinstance(known, dict) or type(self).__name__ in known:
             return
         self._warned = True
-        if self._hard is not None:
+        if self.game.spec.hard is not None:
             raise SettingsError(
                 "multipliers must survive a checkpoint: pass the reward also as callbacks=[reward]."
             )
@@ -336,19 +255,20 @@ class GroupReward(TrainerCallback, ExportableState):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Check the trainer's settings, take hold of the model, and continue a saved state."""
+        spec = self.game.spec
         check_config(
             args,
             beta=self.beta,
-            kl=self.kl,
-            group_size=self.group_size,
+            kl=spec.kl,
+            group_size=spec.group_size,
             save_steps=state.save_steps,
         )
         saved = (state.stateful_callbacks or {}).get(type(self).__name__)
         kept = [s["attributes"] for s in (saved if isinstance(saved, list) else [saved]) if s]
         own = [attributes for attributes in kept if attributes.get("name") == self.__name__]
         for attributes in own:
-            self._restore(attributes)
-        if state.global_step and self._hard is not None and not own:
+            self.game.restore(attributes)
+        if state.global_step and spec.hard is not None and not own:
             raise SettingsError(
                 "the checkpoint has no state of this reward, so its multipliers would begin anew; go on "
                 "from one that was written with the reward among the callbacks."
@@ -360,7 +280,7 @@ class GroupReward(TrainerCallback, ExportableState):
         if self._checked:
             warnings.warn("weights are sharded: samples are not checked.", stacklevel=2)
         self._dtype = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None
-        if self.kl == "reward":
+        if spec.kl == "reward":
             self.reference = self._ready_reference(state)
 
     def _ready_reference(self, state: Any) -> Any:
@@ -379,26 +299,5 @@ class GroupReward(TrainerCallback, ExportableState):
         return frozen_copy(self._model)
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps: the multipliers and the number of calls."""
-        values = None if self.multipliers is None else self.multipliers.tolist()
-        attributes = {"name": self.__name__, "calls": self.calls, "multipliers": values}
-        return {"args": {}, "attributes": attributes}
-
-    def _restore(self, attributes: dict[str, Any]) -> None:
-        self.calls = int(attributes["calls"])
-        values = attributes["multipliers"]
-        self.multipliers = None if values is None else np.array(values, dtype=float)
-
-
-def _check_numbers(group_size: Any, gap_every: Any, multiplier_rate: Any) -> None:
-    for name, value, least in (("group_size", group_size, 2), ("gap_every", gap_every, 1)):
-        if not isinstance(value, Integral) or value < least:
-            raise SettingsError(f"{name} is {value!r}; give an integer >= {least}.")
-    if not isinstance(multiplier_rate, float | int) or not 0 < multiplier_rate < math.inf:
-        raise SettingsError(f"multiplier_rate is {multiplier_rate!r}; give a finite number > 0.")
-
-
-def hard_set(objective: Any) -> HardConstraint | None:
-    """The hard set among the objective's terms, whose multipliers are learned."""
-    terms = objective.terms() if isinstance(objective, Objective) else ()
-    return next((term for _, term in terms if isinstance(term, HardConstraint)), None)
+        """What a checkpoint keeps: the game's state under the name of this reward."""
+        return {"args": {}, "attributes": {"name": self.__name__} | self.game.state()}

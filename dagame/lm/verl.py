@@ -19,11 +19,13 @@ import numpy as np
 
 from ..errors import InvalidGame, SelfCheckFailed
 from ..objectives.names import LABELLED
+from ..play import pay
 from ..samples.keys.reader import AnswerReader
 from ._schedule import CLASS, MEMBER, SIZE, ScheduleError
-from .answers import check_truncated, judged
+from .answers import judged
+from .game import Completions, LMGame
 from .rewards import group_rewards
-from .verl_settings import GameSection, check_settings, game_section, setting
+from .verl_settings import check_settings, game_section, setting
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -52,11 +54,9 @@ class Trajectories:
 
 @dataclass(frozen=True, eq=False)
 class VerlGame:
-    """The game that a verl configuration plays: kl is "reward" or "loss", prompts those of a batch."""
+    """The game that a verl configuration plays, on batches of so many prompts."""
 
-    section: GameSection
-    kl: str
-    beta: float
+    game: LMGame
     prompts: int
 
     def advantages(self, rows: Trajectories) -> tuple[np.ndarray, dict[str, float]]:
@@ -73,31 +73,14 @@ class VerlGame:
         """
         sample, last = _samples(rows)
         names = [rows.keys[int(i)].rsplit("_", 2)[0] for i in last]
-        prompt = np.unique(names, return_inverse=True)[1]
+        first = np.unique(names, return_index=True)[1]
         contexts = np.stack([rows.class_id, rows.member_id, rows.class_size], axis=1)[last]
-        check_prompts(contexts[np.unique(prompt, return_index=True)[1]], self.prompts)
-        correct = rows.correct[last]
-        labelled = bool(np.isfinite(correct).any())
-        out = group_rewards(
-            contexts[:, 0],
-            contexts[:, 1],
-            [rows.answers[int(i)] for i in last],
-            self.section.make_objective(),
-            self.section.estimator,
-            baseline=self.section.baseline,
-            no_answer=self.section.answers.no_answer,
-            correct=correct if labelled else None,
-        )
-        paid, metrics = out.advantages, dict(out.diagnostics)
-        if labelled:
-            metrics["accuracy"] = float(np.nanmean(correct))
-        if self.kl == "reward":
-            ratio = _sums(_log_ratio(rows), sample, len(last))
-            metrics["kl"] = float(ratio.mean())
-            centred = np.where(np.isnan(out.rewards), 0.0, _less_the_others(ratio, prompt))
-            paid = paid - self.beta * centred
-        tokens = np.append(paid, 0.0)[sample][:, None] * rows.mask
-        return tokens, {k: v for k, v in metrics.items() if math.isfinite(v)}
+        check_prompts(contexts[first], self.prompts)
+        ratio = _log_ratio(rows, sample, len(last)) if self.game.spec.kl == "reward" else None
+        answers = [rows.answers[int(i)] for i in last]
+        seen = Completions(contexts[:, 0], contexts[:, 1], answers, rows.correct[last], ratio)
+        paid = pay(self.game, seen)
+        return np.append(paid.advantages, 0.0)[sample][:, None] * rows.mask, paid.metrics
 
 
 def verl_game(config: Mapping[str, Any]) -> VerlGame:
@@ -109,21 +92,19 @@ def verl_game(config: Mapping[str, Any]) -> VerlGame:
     """
     section = game_section(config)
     kl, beta = check_settings(config)
-    game = VerlGame(section, kl, beta, setting(config, "data.train_batch_size"))
-    AnswerReader(section.answers.extract, section.answers.canonical)
-    check_truncated(section.answers.truncated)
+    spec = section.spec(kl, beta, setting(config, "actor_rollout_ref.rollout.n"))
     k = 4
     group_rewards(  # what the objective, the estimator and the baseline cannot do together, said now
         [0] * 2 * k,
         [0] * k + [1] * k,
         ["a", "b"] * k,
-        section.make_objective(),
-        section.estimator,
-        baseline=section.baseline,
-        no_answer=section.answers.no_answer,
+        spec.objective,
+        spec.estimator,
+        baseline=spec.baseline,
+        no_answer=spec.no_answer,
         correct=[1.0, 0.0] * k if section.objective.name in LABELLED else None,
     )
-    return game
+    return VerlGame(LMGame(spec), setting(config, "data.train_batch_size"))
 
 
 def read_answer(
@@ -233,7 +214,8 @@ def _samples(rows: Trajectories) -> tuple[np.ndarray, np.ndarray]:
     return sample, np.array([i for _, i in last], dtype=int)
 
 
-def _log_ratio(rows: Trajectories) -> np.ndarray:
+def _log_ratio(rows: Trajectories, sample: np.ndarray, samples: int) -> np.ndarray:
+    """log pi/pi0 of each sample, the sum over the tokens of its rows."""
     if rows.log_ratio is None:
         raise InvalidGame(
             "the batch has no log-probabilities of the policy and the reference; set "
@@ -247,14 +229,4 @@ def _log_ratio(rows: Trajectories) -> np.ndarray:
             f"log pi/pi0 of completion {bad} is not finite; the policy or the reference has "
             "overflowed, so lower the learning rate or raise beta."
         )
-    return ratio
-
-
-def _sums(values: np.ndarray, index: np.ndarray, n: int) -> np.ndarray:
-    return np.bincount(index, weights=values, minlength=n + 1)[:n]
-
-
-def _less_the_others(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Values minus the mean of the others in their group; unchanged for a group of one."""
-    size, total = np.bincount(group)[group], np.bincount(group, weights=values)[group]
-    return values - np.where(size > 1, (total - values) / np.maximum(size - 1, 1), 0.0)
+    return np.bincount(sample, weights=ratio, minlength=samples + 1)[:samples]

@@ -13,18 +13,16 @@ How verl's KL settings map to the game's beta KL(pi || pi0) (see `dagame.estimat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..objectives.names import LABELLED, by_name, check_name
-from ..samples.equilibria import labelled_table
 from ._fields import section
-from .finetune_config import AnswerSection, ObjectiveSection
-from .rewards import ObjectiveOf
-from .settings import SettingsError, check_kl
+from .rules import Rule, broken, refuse
+from .spec import AnswerSection, GameSpec, ObjectiveSection, check_kl
 
 _ACTOR = "actor_rollout_ref.actor"
+_IN_REWARD = "algorithm.use_kl_in_reward"
 
 LOSS_KL = ("k2", "mse", "low_var_kl+", "k3+", "kl+", "k1+")
 """Values of `kl_loss_type` with the gradient of KL(pi || pi0)."""
@@ -33,33 +31,42 @@ _OURS = "it would be ignored, as the game's advantages replace verl's"
 _SAMPLES = "completions must be samples of the policy itself"
 _BATCHES = "it would tear classes apart or shift the batches that hold them"
 
-RULES: dict[str, tuple[tuple[Any, ...], str]] = {
-    "trainer.use_v1": ((True,), "only that trainer has the plug-in"),
-    "trainer.v1.trainer_mode": (("dagame",), "the others pay every completion 0"),
-    "reward.reward_manager.name": (("dagame",), "the others do not store answers"),
-    "reward.reward_model.enable": ((False,), _OURS),
-    "algorithm.adv_estimator": (("grpo",), "the others need a critic, which the game lacks"),
-    "algorithm.norm_adv_by_std_in_grpo": ((False,), _OURS),
-    "algorithm.use_pf_ppo": ((False, None), "it drops completions by their reward"),
-    "algorithm.filter_groups.enable": ((False, None), "unanimous groups count in the marginals"),
-    "algorithm.rollout_correction.rollout_rs": ((None,), "it drops completions from the loss"),
-    "algorithm.rollout_correction.bypass_mode": ((False, None), "the KL would be another engine's"),
-    "data.shuffle": ((False,), _BATCHES),
-    "data.filter_overlong_prompts": ((False,), _BATCHES),
-    "trainer.v1.sampler.sync_refill_failed_groups": ((False, None), _BATCHES),
-    "actor_rollout_ref.rollout.temperature": ((1.0,), _SAMPLES),
-    "actor_rollout_ref.rollout.top_p": ((1.0,), _SAMPLES),
-    "actor_rollout_ref.rollout.top_k": ((-1,), _SAMPLES),
-    "actor_rollout_ref.actor.entropy_coeff": ((0.0,), "it adds a term to the payoff"),
-    "actor_rollout_ref.actor.policy_loss.loss_mode": (
+_RULES = (
+    Rule("trainer.use_v1", (True,), "only that trainer has the plug-in"),
+    Rule("trainer.v1.trainer_mode", ("dagame",), "the others pay every completion 0"),
+    Rule("reward.reward_manager.name", ("dagame",), "the others do not store answers"),
+    Rule("reward.reward_model.enable", (False,), _OURS),
+    Rule("algorithm.adv_estimator", ("grpo",), "the others need a critic, which the game lacks"),
+    Rule("algorithm.norm_adv_by_std_in_grpo", (False,), _OURS),
+    Rule("algorithm.use_pf_ppo", (False, None), "it drops completions by their reward"),
+    Rule(
+        "algorithm.filter_groups.enable", (False, None), "unanimous groups count in the marginals"
+    ),
+    Rule("algorithm.rollout_correction.rollout_rs", (None,), "it drops completions from the loss"),
+    Rule(
+        "algorithm.rollout_correction.bypass_mode",
+        (False, None),
+        "the KL would be another engine's",
+    ),
+    Rule("data.shuffle", (False,), _BATCHES),
+    Rule("data.filter_overlong_prompts", (False,), _BATCHES),
+    Rule("trainer.v1.sampler.sync_refill_failed_groups", (False, None), _BATCHES),
+    Rule("actor_rollout_ref.rollout.temperature", (1.0,), _SAMPLES),
+    Rule("actor_rollout_ref.rollout.top_p", (1.0,), _SAMPLES),
+    Rule("actor_rollout_ref.rollout.top_k", (-1,), _SAMPLES),
+    Rule(f"{_ACTOR}.entropy_coeff", (0.0,), "it adds a term to the payoff"),
+    Rule(
+        f"{_ACTOR}.policy_loss.loss_mode",
         ("vanilla", "gpg"),
         "the others are no policy gradient of the advantages",
     ),
-    "actor_rollout_ref.actor.loss_agg_mode": (
+    Rule(
+        f"{_ACTOR}.loss_agg_mode",
         ("seq-mean-token-sum", "seq-mean-token-sum-norm", "token-sum", "token-mean"),
         "a mean over each completion's tokens weighs completions by their length",
     ),
-}
+)
+RULES = {rule.field: rule for rule in _RULES}
 """Each setting's values under which the update is the game's, and what happens otherwise."""
 
 
@@ -72,12 +79,11 @@ class GameSection:
     estimator: str = "auto"
     baseline: str = "leave_two_out"
 
-    def make_objective(self) -> ObjectiveOf:
-        """The objective, or for labelled ones the function of a batch that makes it."""
-        name, strength = check_name(self.objective.name), self.objective.strength
-        if name in LABELLED:
-            return lambda bucket: by_name(name, strength, labelled_table(bucket))
-        return by_name(name, strength)
+    def spec(self, kl: str, beta: float, group_size: int) -> GameSpec:
+        """The game, with what stands elsewhere in verl's configuration."""
+        own = {"estimator": self.estimator, "baseline": self.baseline}
+        sections = self.objective, self.answers
+        return GameSpec.of_sections(*sections, kl=kl, beta=beta, group_size=group_size, **own)
 
 
 def game_section(config: Mapping[str, Any]) -> GameSection:
@@ -91,10 +97,8 @@ def check_settings(config: Mapping[str, Any]) -> tuple[str, float]:
     Raises:
         SettingsError: settings that break the game, each with the value to set instead.
     """
-    faults = list(_faults(config))
-    if faults:
-        raise SettingsError("settings that break the game: " + ". ".join(faults) + ".")
-    if setting(config, "algorithm.use_kl_in_reward"):
+    refuse(list(_faults(config)))
+    if setting(config, _IN_REWARD):
         kl, beta = "reward", setting(config, "algorithm.kl_ctrl.kl_coef")
     else:
         kl, beta = "loss", setting(config, f"{_ACTOR}.kl_loss_coef")
@@ -111,39 +115,41 @@ def setting(config: Mapping[str, Any], path: str) -> Any:
 
 
 def _faults(config: Mapping[str, Any]) -> Iterator[str]:
-    def fault(path: str, fix: str, why: str) -> str:
-        return f"{path}={setting(config, path)!r}: set {fix}; {why}"
+    def read(path: str) -> Any:
+        return setting(config, path)
 
-    for path, (allowed, why) in RULES.items():
-        if setting(config, path) not in allowed:
-            yield fault(path, " or ".join(map(str, allowed)), why)
-    k = setting(config, "actor_rollout_ref.rollout.n")
-    if not isinstance(k, int) or k < 2:
-        yield fault("actor_rollout_ref.rollout.n", "2 or more", "one sample says nothing of itself")
-    yield from _kl_faults(config, fault)
-
-
-def _kl_faults(config: Mapping[str, Any], fault: Callable[[str, str, str], str]) -> Iterator[str]:
-    in_reward = bool(setting(config, "algorithm.use_kl_in_reward"))
-    if in_reward == bool(setting(config, f"{_ACTOR}.use_kl_loss")):
+    yield from broken(RULES.values(), read)
+    n = read("actor_rollout_ref.rollout.n")
+    if not isinstance(n, int) or n < 2:
+        why = "one sample says nothing of itself"
+        yield Rule("actor_rollout_ref.rollout.n", (), why, "2 or more").fault(n)
+    paid, lost = bool(read(_IN_REWARD)), bool(read(f"{_ACTOR}.use_kl_loss"))
+    if paid and lost:
         yield (
             "algorithm.use_kl_in_reward=True, actor.use_kl_loss=True: set the second False; two KLs "
             "add up to another game"
-            if in_reward
-            else fault("algorithm.use_kl_in_reward", "True", "without a KL there is no game")
         )
-    elif in_reward:
-        if setting(config, "algorithm.kl_penalty") not in ("kl", "k1"):
-            yield fault("algorithm.kl_penalty", "kl", "another is not the one that is paid")
-        if setting(config, "algorithm.kl_ctrl.type") != "fixed":
-            yield fault("algorithm.kl_ctrl.type", "fixed", "beta is a constant of the game")
+    elif paid:
+        yield from broken(_KL_IN_REWARD, read)
+    elif lost:
+        yield from broken(_kl_in_loss(read("data.train_batch_size")), read)
     else:
-        if setting(config, f"{_ACTOR}.kl_loss_type") not in LOSS_KL:
-            why = "k3 in the loss follows KL(pi0||pi), another game, and k1 follows nothing"
-            yield fault(f"{_ACTOR}.kl_loss_type", "low_var_kl+ (or k2)", why)
-        size = setting(config, "data.train_batch_size")
-        why = "the loss's KL is right for one update per batch only; or use the KL in the reward"
-        if setting(config, f"{_ACTOR}.ppo_mini_batch_size") != size:
-            yield fault(f"{_ACTOR}.ppo_mini_batch_size", f"{size} (data.train_batch_size)", why)
-        if setting(config, f"{_ACTOR}.ppo_epochs") != 1:
-            yield fault(f"{_ACTOR}.ppo_epochs", "1", why)
+        yield Rule(_IN_REWARD, (True,), "without a KL there is no game").fault(read(_IN_REWARD))
+
+
+_KL_IN_REWARD = (
+    Rule("algorithm.kl_penalty", ("kl", "k1"), "another is not the one that is paid", "kl"),
+    Rule("algorithm.kl_ctrl.type", ("fixed",), "beta is a constant of the game"),
+)
+
+
+def _kl_in_loss(size: Any) -> tuple[Rule, ...]:
+    """Rules of the KL in the loss, for batches of so many prompts."""
+    once = "the loss's KL is right for one update per batch only; or use the KL in the reward"
+    other = "k3 in the loss follows KL(pi0||pi), another game, and k1 follows nothing"
+    batch = f"{size} (data.train_batch_size)"
+    return (
+        Rule(f"{_ACTOR}.kl_loss_type", LOSS_KL, other, "low_var_kl+ (or k2)"),
+        Rule(f"{_ACTOR}.ppo_mini_batch_size", (size,), once, batch),
+        Rule(f"{_ACTOR}.ppo_epochs", (1,), once),
+    )

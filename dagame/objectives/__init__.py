@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from .base import ExponentialForm, Objective
 from .bregman import BregmanCoherence, Generator, TraceCoherence
-from .coherence import ArithmeticCoherence, Coherence, EuclideanCoherence, GeometricCoherence
-from .combination import Combination
+from .coherence import Coherence
 from .constraints import HardConstraint
-from .diversity import GiniDiversity, ShannonDiversity, TsallisDiversity
+from .diversity import GiniDiversity, RenyiDiversity, ShannonDiversity, TsallisDiversity
+from .forms import ExponentialForm
 from .hard_coherence import HardCoherence
-from .matching import ForwardMatching, ReverseMatching, TargetMatching
+from .matching import TargetMatching
 from .nonconcave import Agreement, MajorityVote, SelfConsistency, Sharpening
+from .objective import Combination, Objective
 from .pairwise import PairwiseCoherence
 from .reward import Reward
 from .sets import Cap, ConstraintSet, Floor, Intersection, Moment, Parity, Polytope, Quota
@@ -20,18 +20,14 @@ from .worst_case import WorstCase
 
 __all__ = [
     "Agreement",
-    "ArithmeticCoherence",
     "BregmanCoherence",
     "Cap",
     "Coherence",
     "Combination",
     "ConstraintSet",
-    "EuclideanCoherence",
     "ExponentialForm",
     "Floor",
-    "ForwardMatching",
     "Generator",
-    "GeometricCoherence",
     "GiniDiversity",
     "HardCoherence",
     "HardConstraint",
@@ -45,7 +41,7 @@ __all__ = [
     "PassAtK",
     "Polytope",
     "Quota",
-    "ReverseMatching",
+    "RenyiDiversity",
     "Reward",
     "SelfConsistency",
     "ShannonDiversity",

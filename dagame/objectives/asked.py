@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arrays import LOG_ZERO, Array, is_array, log, namespace, to_numpy
 from ..errors import DagameError, InvalidObjective
-from .base import Objective
+from .objective import Objective
 
 _PIECE = 3 << 12
 """Numbers in one call: arrays of less than 128 kB are taken from memory that is already mapped."""

@@ -10,8 +10,10 @@ import numpy as np
 
 from ..arrays import LOG_ZERO, Array, namespace
 from ..errors import InvalidObjective, NotConcave
-from .base import Hessian, Objective, check_strength, mean_log, weighted
 from .coherence import ArithmeticCoherence
+from .forms import Hessian
+from .objective import Objective, Scaled
+from .pairing import mean_log, weighted
 
 _GRID = np.concatenate([np.geomspace(1e-6, 1e-2, 40), np.linspace(1e-2, 1, 400)[1:]])
 
@@ -27,7 +29,7 @@ class Generator:
 
     @classmethod
     def power(cls, order: float) -> Generator:
-        """Phi'' = p^{t-2}: order 1 is p log p (KL), order 2 half the square (Euclid)."""
+        """phi'' = p^{t-2}: order 1 is p log p (KL), order 2 half the square (Euclid)."""
         t = float(order)
         if t == 1:
             return cls(_p_log_p, lambda p: _log(p) + 1, lambda p: 1 / p, "p log p")
@@ -77,7 +79,59 @@ def _broadcast(function: Callable[[Array], Any]) -> Callable[[Array], Array]:
 
 
 @dataclass(frozen=True, eq=False)
-class BregmanCoherence(Objective):
+class _JensenGap(Objective):
+    """-sum_z (sum_x w_x phi(nu_x) - phi(q)), q the mean; concave by the Burbea-Rao criterion."""
+
+    generator: Generator
+    concave = True
+    answerwise = True
+    between_contexts = True
+
+    @property
+    def smoothness(self) -> float | None:  # type: ignore[override]
+        """L = 1 where phi'' <= 1/p on (0, 1], else unknown."""
+        bounded = self.generator.second(_GRID) * _GRID <= 1 + 1e-12
+        return 1.0 if bool(np.all(bounded)) else None
+
+    @property
+    def affine(self) -> bool:  # type: ignore[override]
+        """Whether phi'' is constant."""
+        second = np.asarray(self.generator.second(_GRID), dtype=float)
+        return bool(np.ptp(second) <= 1e-12 * np.abs(second).max())
+
+    def _points(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
+        xp = namespace(log_nu)
+        floor = -690.0
+        nu = xp.exp(xp.clip(log_nu, floor, None))
+        q = xp.exp(xp.clip(mean_log(log_nu, weights)[..., None, :], floor, None))
+        return nu, q
+
+    def value_log(self, log_nu: Array, weights: Array) -> Array:
+        """-sum_x w_x sum_z (phi(nu_x) - phi(q))."""
+        nu, q = self._points(log_nu, weights)
+        apart = self.generator.phi(nu) - self.generator.phi(q)
+        return -weighted(namespace(nu).sum(apart, axis=-1), weights)
+
+    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+        """phi'(q) - phi'(nu)."""
+        nu, q = self._points(log_nu, weights)
+        return self.generator.first(q) - self.generator.first(nu)
+
+    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+        """Blocks (w delta phi''(nu) - w w' phi''(q)), scaled by sqrt(nu nu')."""
+        xp = namespace(log_nu)
+        nu, q = self._points(log_nu, weights)
+        live = xp.where(log_nu > LOG_ZERO / 2, xp.exp(log_nu / 2), 0.0)
+        eye = xp.eye(weights.shape[-1], dtype=log_nu.dtype, device=log_nu.device)
+        bend = weights[..., None] * self.generator.second(nu) * live**2
+        half = weights[..., None] * live * xp.sqrt(self.generator.second(q))
+        half = xp.matrix_transpose(half)
+        diagonal = xp.matrix_transpose(bend)[..., None] * eye
+        return Hessian(diagonal - half[..., :, None] * half[..., None, :])
+
+
+@dataclass(frozen=True, eq=False)
+class BregmanCoherence(Scaled):
     """Phi(nu) = -strength * sum_z (sum_x w_x phi(nu_x) - phi(q)), the Jensen gap of phi; q the mean.
 
     The mean is the best consensus for every Bregman divergence, and Phi is minus the least
@@ -91,15 +145,12 @@ class BregmanCoherence(Objective):
         strength: lambda.
     """
 
-    answerwise: ClassVar[bool] = True
     _handmade: ClassVar[bool] = False
-    between_contexts: ClassVar[bool] = True
 
     generator: Any = 1.0
     strength: float = 1.0
 
     def __post_init__(self) -> None:
-        check_strength("BregmanCoherence", self.strength)
         given = self.generator
         object.__setattr__(self, "_handmade", isinstance(given, Generator))
         if isinstance(given, int | float | np.number):
@@ -114,6 +165,11 @@ class BregmanCoherence(Objective):
             )
         object.__setattr__(self, "generator", made)
         self._check_burbea_rao()
+        super().__post_init__()
+
+    def row(self) -> Objective:
+        """At strength 1."""
+        return _JensenGap(self.generator)
 
     @property
     def own(self) -> bool:
@@ -140,49 +196,13 @@ class BregmanCoherence(Objective):
                 "take an order in [1, 2]."
             )
 
-    @property
-    def concave(self) -> bool | None:
-        """By the Burbea-Rao criterion."""
-        return True
 
-    @property
-    def smoothness(self) -> float | None:
-        """L = strength where phi'' <= 1/p on (0, 1], else unknown."""
-        bounded = self.generator.second(_GRID) * _GRID <= 1 + 1e-12
-        return self.strength if bool(np.all(bounded)) else None
-
-    def _points(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
-        xp = namespace(log_nu)
-        floor = -690.0
-        nu = xp.exp(xp.clip(log_nu, floor, None))
-        q = xp.exp(xp.clip(mean_log(log_nu, weights)[..., None, :], floor, None))
-        return nu, q
-
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """-strength * sum_x w_x sum_z (phi(nu_x) - phi(q))."""
-        nu, q = self._points(log_nu, weights)
-        apart = self.generator.phi(nu) - self.generator.phi(q)
-        return -self.strength * weighted(namespace(nu).sum(apart, axis=-1), weights)
-
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
-        """-strength * (phi'(nu) - phi'(q))."""
-        nu, q = self._points(log_nu, weights)
-        return -self.strength * (self.generator.first(nu) - self.generator.first(q))
-
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
-        """Blocks strength (w delta phi''(nu) - w w' phi''(q)), scaled by sqrt(nu nu')."""
-        xp = namespace(log_nu)
-        nu, q = self._points(log_nu, weights)
-        live = xp.where(log_nu > LOG_ZERO / 2, xp.exp(log_nu / 2), 0.0)
-        eye = xp.eye(weights.shape[-1], dtype=log_nu.dtype, device=log_nu.device)
-        bend = weights[..., None] * self.generator.second(nu) * live**2
-        half = weights[..., None] * live * xp.sqrt(self.generator.second(q))
-        half = xp.matrix_transpose(half)
-        diagonal = xp.matrix_transpose(bend)[..., None] * eye
-        return Hessian(self.strength * (diagonal - half[..., :, None] * half[..., None, :]))
+class _TraceCoherence(ArithmeticCoherence):
+    on_traces = True
 
 
-class TraceCoherence(ArithmeticCoherence):
+@dataclass(frozen=True, eq=False, repr=False)
+class TraceCoherence(Scaled):
     """Arithmetic coherence over *traces*: -strength * min_q sum_x w_x KL(pi_x || q), q over traces.
 
     For comparison with answer-level coherence, where contexts share the trace space: it also pulls
@@ -190,7 +210,11 @@ class TraceCoherence(ArithmeticCoherence):
     with an answer map refuses it.
     """
 
-    on_traces = True
+    strength: float = 1.0
 
     def __repr__(self) -> str:
         return f"TraceCoherence({self.strength:g})"
+
+    def row(self) -> Objective:
+        """At strength 1."""
+        return _TraceCoherence()

@@ -17,11 +17,12 @@ import numpy as np
 from ..arrays import LOG_ZERO, Array, namespace, to_numpy
 from ..errors import InvalidObjective
 from .asked import Asked
-from .base import Objective
 from .causes import likely_cause
 from .conditions import CONCAVE, Checked, Condition, of_concavity, of_gradient, of_smoothness
 from .differences import OFFSETS, along, directions, slopes, stated_slopes
 from .facts import check_bound, check_facts
+from .objective import Objective
+from .structure import stated_curvature
 
 _ATTRIBUTE = "_dagame_checked"
 _MIXED = (0.1, 0.001)
@@ -61,7 +62,7 @@ def conditions_of(
         if factor < 0:
             said.append(of_smoothness(name, part.smoothness, seen))
         else:
-            said.append(of_concavity(name, part.concave, part.stated_curvature(), True, seen))
+            said.append(of_concavity(name, part.concave, stated_curvature(part), True, seen))
     if len(own) < len(parts):
         said.append(Condition("built-in terms: concave, or their curvature: proved"))
     if objective.concave is None and mu < 0 and beta + mu <= 0:

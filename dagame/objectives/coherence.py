@@ -3,53 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from ..arrays import LOG_ZERO, Array, exp_capped, log_normalise, logsumexp, namespace
 from ..errors import InvalidObjective
 from ..simplex import log_entropy, log_kl
-from .base import (
-    ConcaveObjective,
-    Hessian,
-    Objective,
-    geometric_mean_log,
-    mean_log,
-    pairing,
-    sunk,
-    weighted,
-)
 from .diversity import ShannonDiversity
+from .forms import Hessian
+from .objective import Objective, Scaled
+from .pairing import geometric_mean_log, mean_log, pairing, sunk, weighted
 
 
-@dataclass(frozen=True, eq=False)
-class ArithmeticCoherence(ConcaveObjective):
-    """Phi(nu) = -strength * min_q sum_x w_x KL(nu_x || q), the generalised Jensen-Shannon divergence.
+class ArithmeticCoherence(Objective):
+    """-min_q sum_x w_x KL(nu_x || q), the generalised Jensen-Shannon divergence; q = sum_x w_x nu_x."""
 
-    The minimiser is q = sum_x w_x nu_x; reward -strength log(nu_x(z) / q(z)); L = strength, mu = 0
-    (theory, sections 3 and 4).
-    """
-
-    answerwise: ClassVar[bool] = True
-    between_contexts: ClassVar[bool] = True
-
-    def __repr__(self) -> str:
-        return f"Coherence({self.strength:g})"
-
-    @property
-    def smoothness(self) -> float | None:
-        """L = strength."""
-        return self.strength
+    concave, smoothness = True, 1.0
+    answerwise = True
+    between_contexts = True
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """-strength * sum_x w_x KL(nu_x || q)."""
+        """-sum_x w_x KL(nu_x || q)."""
         q = mean_log(log_nu, weights)[..., None, :]
-        return -self.strength * weighted(log_kl(log_nu, q), weights)
+        return -weighted(log_kl(log_nu, q), weights)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
-        """-strength * (log nu - log q)."""
-        return -self.strength * (log_nu - mean_log(log_nu, weights)[..., None, :])
+        """log q - log nu."""
+        return mean_log(log_nu, weights)[..., None, :] - log_nu
 
     def value_and_reward_log(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
         """Phi = <u, nu>, as Phi is homogeneous of degree 1."""
@@ -58,70 +39,57 @@ class ArithmeticCoherence(ConcaveObjective):
 
     def separated(self) -> tuple[Objective, Objective]:
         """-KL to the mean = entropy of the contexts - entropy of the mean."""
-        return ShannonDiversity(self.strength), _MeanCertainty(self.strength)
+        return ShannonDiversity(), _MeanCertainty()
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
-        """Per answer strength * (w_x delta_xx' / nu_x - w_x w_x' / q), scaled by sqrt(nu nu')."""
+        """Per answer (w_x delta_xx' / nu_x - w_x w_x' / q), scaled by sqrt(nu nu')."""
         xp = namespace(log_nu)
         q = mean_log(log_nu, weights)[..., None, :]
         share = weights[..., None] * xp.exp((log_nu - q) / 2)
         share = xp.matrix_transpose(xp.where(log_nu > LOG_ZERO / 2, share, 0.0))
         eye = xp.eye(weights.shape[-1], dtype=log_nu.dtype, device=log_nu.device)
         diagonal = weights[..., None, None, :] * eye
-        return Hessian(self.strength * (diagonal - share[..., :, None] * share[..., None, :]))
+        return Hessian(diagonal - share[..., :, None] * share[..., None, :])
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """Relative entropy to the mean, row by row."""
         import cvxpy as cp
 
         q = weights @ nu
-        return -self.strength * sum(
-            w * cp.sum(cp.rel_entr(nu[x], q)) for x, w in enumerate(weights)
-        )
+        return -sum(w * cp.sum(cp.rel_entr(nu[x], q)) for x, w in enumerate(weights))
 
 
-@dataclass(frozen=True, eq=False)
 class _MeanCertainty(Objective):
-    """Phi(nu) = -strength * H(sum_x w_x nu_x), reward strength log q: half of arithmetic coherence."""
+    """-H(sum_x w_x nu_x), reward log q: half of arithmetic coherence, convex."""
 
-    strength: float = 1.0
-    answerwise: ClassVar[bool] = True
-
-    @property
-    def concave(self) -> bool | None:
-        """False: it is convex."""
-        return False
+    concave = False
+    answerwise = True
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """-strength H(q)."""
-        return -self.strength * log_entropy(mean_log(log_nu, weights))
+        """-H(q)."""
+        return -log_entropy(mean_log(log_nu, weights))
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
-        """strength log q."""
-        return self.strength * mean_log(log_nu, weights)[..., None, :] + 0 * log_nu
+        """log q."""
+        return mean_log(log_nu, weights)[..., None, :] + 0 * log_nu
 
 
-@dataclass(frozen=True, eq=False)
-class GeometricCoherence(ConcaveObjective):
-    """Phi(nu) = -strength * min_q sum_x w_x KL(q || nu_x) = strength * log sum_z prod_x nu_x(z)^{w_x}.
+class GeometricCoherence(Objective):
+    """-min_q sum_x w_x KL(q || nu_x) = log sum_z prod_x nu_x(z)^{w_x}; q ∝ prod_x nu_x^{w_x}."""
 
-    The minimiser is q ∝ prod_x nu_x^{w_x}; reward strength q(z) / nu_x(z); no finite L, mu = 0
-    (theory, section 3). Infeasible without an answer that every context can give.
-    """
-
-    between_contexts: ClassVar[bool] = True
-
-    def __repr__(self) -> str:
-        return f"Coherence({self.strength:g}, consensus='geometric')"
+    concave = True
+    between_contexts = True
+    common_support = True
+    low_rank = True
 
     def consensus_log(self, log_nu: Array, weights: Array) -> Array:
         """The normalised geometric mean of the marginals."""
         return log_normalise(geometric_mean_log(log_nu, weights))
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """strength * log sum_z prod_x nu_x^{w_x}."""
+        """log sum_z prod_x nu_x^{w_x}."""
         overlap = logsumexp(geometric_mean_log(log_nu, weights))
-        return sunk(self.strength * overlap, (overlap < LOG_ZERO / 2) & (self.strength > 0))
+        return sunk(overlap, overlap < LOG_ZERO / 2)
 
     def _log_ratio(self, log_nu: Array, weights: Array) -> Array:
         """log(q / nu_x), LOG_ZERO where q is 0."""
@@ -130,17 +98,17 @@ class GeometricCoherence(ConcaveObjective):
         return xp.where(mean > LOG_ZERO / 2, log_normalise(mean) - log_nu, LOG_ZERO)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
-        """strength * q / nu."""
-        return self.strength * exp_capped(self._log_ratio(log_nu, weights))
+        """q / nu."""
+        return exp_capped(self._log_ratio(log_nu, weights))
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
-        """Scaled blocks strength (w delta - w w') sqrt(q/nu) sqrt(q/nu'), rank one w q / sqrt(nu)."""
+        """Scaled blocks (w delta - w w') sqrt(q/nu) sqrt(q/nu'), rank one w q / sqrt(nu)."""
         xp = namespace(log_nu)
         log_ratio = self._log_ratio(log_nu, weights)
         root = xp.matrix_transpose(xp.exp(xp.clip(log_ratio / 2, None, 300.0)))
         low = weights[..., None] * exp_capped(log_ratio + log_nu / 2)
         blocks = _spread(weights, log_nu) * root[..., :, None] * root[..., None, :]
-        return Hessian(self.strength * blocks, self.strength**0.5 * low[..., None])
+        return Hessian(blocks, low[..., None])
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """Relative entropies from a consensus that is a variable of its own."""
@@ -148,28 +116,16 @@ class GeometricCoherence(ConcaveObjective):
 
         q = cp.Variable(nu.shape[1], nonneg=True)
         constraints.append(cp.sum(q) == 1)
-        return -self.strength * sum(
-            w * cp.sum(cp.rel_entr(q, nu[x])) for x, w in enumerate(weights)
-        )
+        return -sum(w * cp.sum(cp.rel_entr(q, nu[x])) for x, w in enumerate(weights))
 
 
-@dataclass(frozen=True, eq=False)
-class EuclideanCoherence(ConcaveObjective):
-    """Phi(nu) = -strength * sum_x w_x ||nu_x - mean||^2; reward -2 strength (nu_x - mean)(z).
+class EuclideanCoherence(Objective):
+    """-sum_x w_x ||nu_x - q||^2, q = sum_x w_x nu_x."""
 
-    L = strength by Pinsker's inequality, mu = 0 (theory, section 3).
-    """
-
-    answerwise: ClassVar[bool] = True
-    between_contexts: ClassVar[bool] = True
-
-    def __repr__(self) -> str:
-        return f"Coherence({self.strength:g}, consensus='euclidean')"
-
-    @property
-    def smoothness(self) -> float | None:
-        """L = strength."""
-        return self.strength
+    concave, smoothness = True, 1.0
+    answerwise = True
+    affine = True
+    between_contexts = True
 
     def _off_mean(self, log_nu: Array, weights: Array) -> Array:
         xp = namespace(log_nu)
@@ -177,27 +133,27 @@ class EuclideanCoherence(ConcaveObjective):
         return nu - xp.sum(nu * weights[..., None], axis=-2, keepdims=True)
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """-strength * sum_x w_x ||nu_x - mean||^2."""
+        """-sum_x w_x ||nu_x - mean||^2."""
         off = self._off_mean(log_nu, weights)
-        return -self.strength * weighted(namespace(off).sum(off**2, axis=-1), weights)
+        return -weighted(namespace(off).sum(off**2, axis=-1), weights)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
-        """-2 strength (nu - mean)."""
-        return -2 * self.strength * self._off_mean(log_nu, weights)
+        """-2 (nu - mean)."""
+        return -2 * self._off_mean(log_nu, weights)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
-        """Scaled blocks 2 strength (w delta - w w') sqrt(nu nu')."""
+        """Scaled blocks 2 (w delta - w w') sqrt(nu nu')."""
         xp = namespace(log_nu)
         root = xp.matrix_transpose(xp.exp(log_nu / 2))
         blocks = _spread(weights, log_nu) * root[..., :, None] * root[..., None, :]
-        return Hessian(2 * self.strength * blocks)
+        return Hessian(2 * blocks)
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """Sum of squares."""
         import cvxpy as cp
 
         mean = weights @ nu
-        return -self.strength * sum(w * cp.sum_squares(nu[x] - mean) for x, w in enumerate(weights))
+        return -sum(w * cp.sum_squares(nu[x] - mean) for x, w in enumerate(weights))
 
 
 def _spread(weights: Array, like_: Array) -> Array:
@@ -208,17 +164,37 @@ def _spread(weights: Array, like_: Array) -> Array:
     return w[..., :, None, :] * eye - w[..., :, None] * w[..., None, :]
 
 
-def Coherence(strength: float = 1.0, consensus: str = "arithmetic") -> Objective:
-    """Pull the contexts of a class towards a consensus: -strength * min_q sum_x w_x D(nu_x, q).
+_CONSENSUS = {
+    "arithmetic": ArithmeticCoherence,
+    "geometric": GeometricCoherence,
+    "euclidean": EuclideanCoherence,
+}
 
-    consensus "arithmetic": D = KL(nu_x || q), q the weighted mean; "geometric": D = KL(q || nu_x),
-    q ∝ prod nu_x^{w_x}; "euclidean": D = ||nu_x - q||^2, q the weighted mean.
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Coherence(Scaled):
+    """Pull the contexts of a class towards a consensus: Phi = -strength * min_q sum_x w_x D(nu_x, q).
+
+    consensus "arithmetic": D = KL(nu_x || q), q the weighted mean, reward -strength log(nu_x(z) / q(z)),
+    L = strength; "geometric": D = KL(q || nu_x), q ∝ prod nu_x^{w_x}, reward strength q(z) / nu_x(z),
+    no finite L, infeasible without an answer that every context can give; "euclidean":
+    D = ||nu_x - q||^2, q the weighted mean, reward -2 strength (nu_x - q)(z), L = strength by Pinsker's
+    inequality. mu = 0 (theory, sections 3 and 4).
     """
-    kinds = {
-        "arithmetic": ArithmeticCoherence,
-        "geometric": GeometricCoherence,
-        "euclidean": EuclideanCoherence,
-    }
-    if consensus not in kinds:
-        raise InvalidObjective(f"consensus is {consensus!r}; choose one of {', '.join(kinds)}.")
-    return kinds[consensus](strength)
+
+    strength: float = 1.0
+    consensus: str = "arithmetic"
+
+    def __post_init__(self) -> None:
+        if self.consensus not in _CONSENSUS:
+            kinds = ", ".join(_CONSENSUS)
+            raise InvalidObjective(f"consensus is {self.consensus!r}; choose one of {kinds}.")
+        super().__post_init__()
+
+    def __repr__(self) -> str:
+        consensus = "" if self.consensus == "arithmetic" else f", consensus={self.consensus!r}"
+        return f"Coherence({self.strength:g}{consensus})"
+
+    def row(self) -> Objective:
+        """At strength 1."""
+        return _CONSENSUS[self.consensus]()

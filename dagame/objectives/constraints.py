@@ -11,9 +11,11 @@ import numpy as np
 from ..arrays import LOG_ZERO, Array, like, namespace, to_numpy
 from ..barrier import barrier_minimise
 from ..errors import InvalidGame, InvalidObjective
-from .base import DualForm, Objective, weighted
 from .dual import dual_log_policy, solve_dual
 from .fit import fit_oracle
+from .forms import DualForm
+from .objective import Objective
+from .pairing import weighted
 from .program import Program, compiled_on
 from .set_rows import Rows
 from .sets import ConstraintSet, Parity, Polytope, Restricted, compiled_rows
@@ -222,9 +224,9 @@ class HardConstraint(OnSet):
         return xp.where(inside[..., None, None], log_nu, moved)
 
     def multipliers(
-        self, log_nu: Array, weights: Array, residual: Array, support: Array
+        self, log_nu: Array, weights: Array, residual: Array, support: Array, factor: float = 1.0
     ) -> Array | None:
-        """y of the least squares fit to the residual, y >= 0 on inequalities."""
+        """y of the least squares fit of factor y rows to the residual, y >= 0 on inequalities."""
         xp = namespace(log_nu)
         on_support = xp.where(support, 0 * log_nu, LOG_ZERO)
         form = self.dual_form(on_support, weights)
@@ -234,7 +236,7 @@ class HardConstraint(OnSet):
         if positive.ndim > 1:
             positive = xp.reshape(positive, (-1, positive.shape[-1]))
         y = barrier_minimise(oracle, xp.reshape(start, (-1, start.shape[-1])), positive)
-        return xp.reshape(y, start.shape)
+        return xp.reshape(y, start.shape) / factor
 
     def linearise(
         self, log_target: Array, weights: Array, multipliers: Array | None = None

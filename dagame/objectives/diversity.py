@@ -1,4 +1,4 @@
-"""Diversity of answers: Shannon entropy, the Gini index, Tsallis entropies."""
+"""Diversity of answers: Shannon entropy, the Gini index, Tsallis and Rényi entropies."""
 
 from __future__ import annotations
 
@@ -14,81 +14,71 @@ from ..arrays import LOG_ZERO, Array, exp_capped, logsumexp, namespace
 from ..errors import InvalidObjective
 from ..scalar import increasing_root, wright_omega
 from ..simplex import log_entropy
-from .base import ConcaveObjective, ExponentialForm, Hessian, weighted
+from .forms import ExponentialForm, Hessian
+from .objective import Objective, Scaled
+from .pairing import per_context, weighted
 
 
-@dataclass(frozen=True, eq=False)
-class ShannonDiversity(ConcaveObjective):
-    """Phi(nu) = strength * sum_x w_x H(nu_x), reward -strength log nu_x(z) (theory, section 3).
-
-    L = mu = strength; nu* ∝ nu0^{beta/(beta+strength)}.
-    """
-
-    @property
-    def smoothness(self) -> float | None:
-        """L = strength."""
-        return self.strength
-
-    @property
-    def curvature(self) -> float:
-        """mu = strength: B(p, q) is strength * KL exactly."""
-        return self.strength
+class _Shannon(Objective):
+    concave, smoothness, curvature = True, 1.0, 1.0  # type: ignore[assignment]
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """strength * sum_x w_x H(nu_x)."""
-        return self.strength * weighted(log_entropy(log_nu), weights)
+        """sum_x w_x H(nu_x)."""
+        return weighted(log_entropy(log_nu), weights)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
-        """-strength * log nu."""
-        return -self.strength * log_nu
+        """-log nu."""
+        return -log_nu
 
     def exponential_form(self) -> ExponentialForm:
-        """(0, strength)."""
-        return ExponentialForm(0.0, self.strength)
+        """(0, 1)."""
+        return ExponentialForm(0.0, 1.0)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
-        """strength * w / nu, scaled: strength * w."""
-        return Hessian(0 * log_nu + self.strength * weights[..., None])
+        """w / nu, scaled: w."""
+        return Hessian(0 * log_nu + weights[..., None])
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """Entropy atoms."""
         import cvxpy as cp
 
-        return self.strength * cp.sum(cp.multiply(weights[:, None], cp.entr(nu)))
+        return cp.sum(cp.multiply(weights[:, None], cp.entr(nu)))
 
     def separable_derivative(self) -> Callable[[Any], Any]:
-        """f'(p) = -strength log p, up to a constant."""
-        return lambda p: -self.strength * np.log(p)
+        """f'(p) = -log p, up to a constant."""
+        return lambda p: -np.log(p)
 
 
 @dataclass(frozen=True, eq=False)
-class GiniDiversity(ConcaveObjective):
-    """Phi(nu) = strength * sum_x w_x (1 - sum_z nu_x(z)^2), reward -2 strength nu_x(z).
+class ShannonDiversity(Scaled):
+    """Phi(nu) = strength * sum_x w_x H(nu_x), reward -strength log nu_x(z) (theory, section 3).
 
-    L = strength by Pinsker's inequality, mu = 0 (theory, section 3). Closed form by Wright's omega:
-    nu = omega(t + log(a nu0)) / a with a = 2 strength / beta and t the normalising root.
+    L = mu = strength, as B(p, q) is strength * KL exactly; nu* ∝ nu0^{beta/(beta+strength)}.
     """
 
-    @property
-    def smoothness(self) -> float | None:
-        """L = strength."""
-        return self.strength
+    strength: float = 1.0
+
+    def row(self) -> Objective:
+        """At strength 1."""
+        return _Shannon()
+
+
+class _Gini(Objective):
+    concave, smoothness = True, 1.0
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """strength * sum_x w_x (1 - ||nu_x||^2)."""
+        """sum_x w_x (1 - ||nu_x||^2)."""
         xp = namespace(log_nu)
-        return self.strength * weighted(1 - xp.sum(xp.exp(2 * log_nu), axis=-1), weights)
+        return weighted(1 - xp.sum(xp.exp(2 * log_nu), axis=-1), weights)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
-        """-2 strength nu."""
-        return -2 * self.strength * namespace(log_nu).exp(log_nu)
+        """-2 nu."""
+        return -2 * namespace(log_nu).exp(log_nu)
 
     def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
         """log nu = t + log nu0 - a nu, the root t of sum nu = 1 lies in [0, a]."""
-        if self.strength == 0:
-            return log_nu0
-        xp, a = namespace(log_nu0), 2 * self.strength / beta
-        shift = math.log(2 * self.strength) - math.log(beta)
+        xp, a = namespace(log_nu0), 2 / beta
+        shift = math.log(2) - math.log(beta)
 
         def excess(t: Array) -> tuple[Array, Array]:
             omega = wright_omega(t + shift + log_nu0)
@@ -103,74 +93,71 @@ class GiniDiversity(ConcaveObjective):
         return t + log_nu0 - wright_omega(t + shift + log_nu0)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
-        """2 strength * w, scaled: 2 strength * w nu."""
-        xp = namespace(log_nu)
-        return Hessian(2 * self.strength * weights[..., None] * xp.exp(log_nu))
+        """2 w, scaled: 2 w nu."""
+        return Hessian(2 * weights[..., None] * namespace(log_nu).exp(log_nu))
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """Sum of squares."""
         import cvxpy as cp
 
         root = np.sqrt(weights)[:, None]
-        return self.strength * (weights.sum() - cp.sum_squares(cp.multiply(root, nu)))
+        return weights.sum() - cp.sum_squares(cp.multiply(root, nu))
 
     def separable_derivative(self) -> Callable[[Any], Any]:
-        """f'(p) = -2 strength p."""
-        return lambda p: -2 * self.strength * p
+        """f'(p) = -2 p."""
+        return lambda p: -2 * p
 
 
 @dataclass(frozen=True, eq=False)
-class TsallisDiversity(ConcaveObjective):
-    """Phi(nu) = strength * sum_x w_x (1 - sum_z nu_x(z)^t)/(t - 1), order t > 0, t != 1.
+class GiniDiversity(Scaled):
+    """Phi(nu) = strength * sum_x w_x (1 - sum_z nu_x(z)^2), reward -2 strength nu_x(z).
 
-    Reward -strength t nu^{t-1}/(t-1). t > 1: L = strength t (not tight), mu = 0; t < 1: no finite L,
-    mu = strength t (theory, section 3). t -> 1 is Shannon's entropy, t = 2 the Gini index.
+    L = strength by Pinsker's inequality, mu = 0 (theory, section 3). Closed form by Wright's omega:
+    nu = omega(t + log(a nu0)) / a with a = 2 strength / beta and t the normalising root.
     """
 
-    order: float = 2.0
+    strength: float = 1.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not (isinstance(self.order, Real) and 0 < self.order < np.inf and self.order != 1):
-            raise InvalidObjective(
-                f"TsallisDiversity: order is {self.order!r}; give a number > 0 other than 1 "
-                "(order 1 is ShannonDiversity)."
-            )
+    def row(self) -> Objective:
+        """At strength 1."""
+        return _Gini()
+
+
+@dataclass(frozen=True, eq=False)
+class _Tsallis(Objective):
+    order: float
+    concave = True
 
     @property
     def magnitude(self) -> float:
-        """Strength t / |t - 1|."""
-        return self.strength * self.order / abs(self.order - 1)
+        """t / |t - 1|."""
+        return self.order / abs(self.order - 1)
 
     @property
-    def smoothness(self) -> float | None:
-        """Strength t for t > 1, else None."""
-        return self.strength * self.order if self.order > 1 else None
+    def smoothness(self) -> float | None:  # type: ignore[override]
+        """t for t > 1, else None."""
+        return self.order if self.order > 1 else None
 
     @property
     def curvature(self) -> float:
-        """Strength t for t < 1, else 0."""
-        return self.strength * self.order if self.order < 1 else 0.0
-
-    def _power(self, log_nu: Array, exponent: float) -> Array:
-        """nu^exponent, large but finite where nu is 0 and the exponent negative."""
-        return exp_capped(exponent * log_nu)
+        """t for t < 1, else 0."""
+        return self.order if self.order < 1 else 0.0
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """strength * sum_x w_x (1 - sum nu^t)/(t - 1)."""
+        """sum_x w_x (1 - sum nu^t)/(t - 1)."""
         xp, t = namespace(log_nu), self.order
-        return self.strength / (t - 1) * weighted(1 - xp.sum(xp.exp(t * log_nu), axis=-1), weights)
+        return 1 / (t - 1) * weighted(1 - xp.sum(xp.exp(t * log_nu), axis=-1), weights)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
-        """-strength t nu^{t-1}/(t-1)."""
+        """-t nu^{t-1}/(t-1), large but finite where nu is 0 and the exponent negative."""
         t = self.order
-        return -self.strength * t / (t - 1) * self._power(log_nu, t - 1)
+        return -t / (t - 1) * exp_capped((t - 1) * log_nu)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
-        """Strength t w nu^{t-2}, scaled: strength t w nu^{t-1}."""
+        """t w nu^{t-2}, scaled: t w nu^{t-1}."""
         xp, t = namespace(log_nu), self.order
-        bend = xp.where(log_nu > LOG_ZERO / 2, self._power(log_nu, t - 1), 0.0)
-        return Hessian(self.strength * t * weights[..., None] * bend)
+        bend = xp.where(log_nu > LOG_ZERO / 2, exp_capped((t - 1) * log_nu), 0.0)
+        return Hessian(t * weights[..., None] * bend)
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """Power atoms."""
@@ -178,9 +165,105 @@ class TsallisDiversity(ConcaveObjective):
 
         t = self.order
         total = cp.sum(cp.multiply(weights[:, None], cp.power(nu, t)))
-        return self.strength / (t - 1) * (weights.sum() - total)
+        return 1 / (t - 1) * (weights.sum() - total)
 
     def separable_derivative(self) -> Callable[[Any], Any]:
-        """f'(p) = -strength t p^{t-1}/(t-1)."""
+        """f'(p) = -t p^{t-1}/(t-1)."""
         t = self.order
-        return lambda p: -self.strength * t / (t - 1) * np.asarray(p) ** (t - 1)
+        return lambda p: -t / (t - 1) * np.asarray(p) ** (t - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class TsallisDiversity(Scaled):
+    """Phi(nu) = strength * sum_x w_x (1 - sum_z nu_x(z)^t)/(t - 1), order t > 0, t != 1.
+
+    Reward -strength t nu^{t-1}/(t-1). t > 1: L = strength t (not tight), mu = 0; t < 1: no finite L,
+    mu = strength t (theory, section 3). t -> 1 is Shannon's entropy, t = 2 the Gini index.
+    """
+
+    strength: float = 1.0
+    order: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.order, Real) and 0 < self.order < np.inf and self.order != 1):
+            raise InvalidObjective(
+                f"TsallisDiversity: order is {self.order!r}; give a number > 0 other than 1 "
+                "(order 1 is ShannonDiversity)."
+            )
+        super().__post_init__()
+
+    def row(self) -> Objective:
+        """At strength 1."""
+        return _Tsallis(self.order)
+
+
+@dataclass(frozen=True, eq=False)
+class _Renyi(Objective):
+    """Written with S - 1 = sum_z (nu^t - nu), so that digits are kept as t tends to 1."""
+
+    order: float
+    concave = True
+    low_rank = True
+
+    def _log_sum(self, log_nu: Array) -> Array:
+        """log S, S = sum_z nu^t, (*batch, m, 1)."""
+        xp, t = namespace(log_nu), self.order
+        nu, apart = xp.exp(log_nu), (t - 1) * log_nu
+        near = nu * xp.expm1(xp.clip(apart, None, 1.0))
+        more = xp.where(apart < 1, near, xp.exp(t * log_nu) - nu)
+        return xp.log1p(xp.sum(more, axis=-1, keepdims=True))
+
+    def value_log(self, log_nu: Array, weights: Array) -> Array:
+        """sum_x w_x log S_x / (1 - t)."""
+        return weighted(self._log_sum(log_nu)[..., 0] / (1 - self.order), weights)
+
+    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+        """t/(1-t) (nu^{t-1}/S - 1), large but finite where nu is 0; a constant per context is free."""
+        xp, t = namespace(log_nu), self.order
+        apart = (t - 1) * log_nu - self._log_sum(log_nu)
+        return (
+            t
+            / (1 - t)
+            * xp.where(apart < 1, xp.expm1(xp.clip(apart, None, 1.0)), exp_capped(apart) - 1)
+        )
+
+    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+        """w (t nu^{t-2}/S delta + t^2/(1-t) nu^{t-1} nu'^{t-1}/S^2) per context, scaled."""
+        xp, t = namespace(log_nu), self.order
+        live, log_sum = log_nu > LOG_ZERO / 2, self._log_sum(log_nu)
+        bend = xp.where(live, exp_capped((t - 1) * log_nu - log_sum), 0.0)
+        column = xp.where(live, exp_capped((t - 0.5) * log_nu - log_sum), 0.0)
+        factor = t * (weights[..., None] / (1 - t)) ** 0.5
+        return Hessian(t * weights[..., None] * bend, per_context(factor * column))
+
+    def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
+        """Logarithms of sums of power atoms."""
+        import cvxpy as cp
+
+        return weights @ cp.log(cp.sum(cp.power(nu, self.order), axis=1)) / (1 - self.order)
+
+
+@dataclass(frozen=True, eq=False)
+class RenyiDiversity(Scaled):
+    """Phi(nu) = strength * sum_x w_x H_t(nu_x), H_t = log(sum_z nu^t)/(1 - t), order t in (0, 1].
+
+    Reward strength t/(1-t) nu_x(z)^{t-1} / sum nu_x^t; no finite L, mu = 0 for t < 1; t = 1 is Shannon's
+    entropy. t -> 0 counts the answers of positive mass, on a log scale. Orders above 1 are not concave in
+    general (theory, section 3) and are refused: `TsallisDiversity` of that order is, and it orders the
+    distributions of one context in the same way.
+    """
+
+    strength: float = 1.0
+    order: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.order, Real) and 0 < self.order <= 1):
+            raise InvalidObjective(
+                f"RenyiDiversity: order is {self.order!r}; give a number in (0, 1], above which it is not "
+                "concave; TsallisDiversity(strength, order) is, and orders distributions alike."
+            )
+        super().__post_init__()
+
+    def row(self) -> Objective:
+        """At strength 1."""
+        return _Shannon() if self.order == 1 else _Renyi(self.order)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..arrays import LOG_ZERO, Array, log_normalise, logsumexp, namespace
 from ..barrier import barrier_minimise
-from .base import DualForm, weighted
+from .forms import DualForm
+from .pairing import weighted
 
 
 def dual_log_policy(form: DualForm, log_reference: Array, y: Array, beta: float) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 from ..arrays import LOG_ZERO, log, namespace, to_numpy
 from ..errors import InvalidObjective
 from .asked import Asked
+from .structure import stated_curvature
 
 _PAIRS = 8
 
@@ -44,7 +45,7 @@ def check_facts(
         raise InvalidObjective(
             f"{asked.name}: declared concave, but {convex}; set concave = False, or None if you do not know."
         )
-    mu, smooth = objective.stated_curvature(), objective.smoothness
+    mu, smooth = stated_curvature(objective), objective.smoothness
     if np.isfinite(mu) and mu != 0:
         low = finite & (bregman < mu * distance - slack)
         if low.any():

@@ -1,10 +1,14 @@
-"""What an objective may say of its shape, so that a solver needs fewer steps, or none."""
+"""What an objective may say of its shape, so that a solver needs fewer steps, or none.
+
+Each form adds, and is scaled by a number, as its objective does.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
-from ..arrays import Array
+from ..arrays import Array, namespace
 
 
 class ExponentialForm(NamedTuple):
@@ -18,6 +22,17 @@ class ExponentialForm(NamedTuple):
     entropy: float
     tied: bool = False
 
+    def __mul__(self, factor: float) -> ExponentialForm:  # type: ignore[override]
+        """The form of factor * Phi."""
+        return ExponentialForm(factor * self.reward, float(factor * self.entropy), self.tied)
+
+    __rmul__ = __mul__  # type: ignore[assignment]
+
+    def __add__(self, other: ExponentialForm) -> ExponentialForm:  # type: ignore[override]
+        """The form of a sum of two objectives."""
+        tied = self.tied or other.tied
+        return ExponentialForm(self.reward + other.reward, self.entropy + other.entropy, tied)
+
 
 class Hessian(NamedTuple):
     """The Hessian of -Phi in coordinates scaled by sqrt(nu): blocks + U U'.
@@ -29,6 +44,21 @@ class Hessian(NamedTuple):
 
     blocks: Array
     low_rank: Array | None = None
+
+    def __mul__(self, factor: float) -> Hessian:  # type: ignore[override]
+        """The Hessian of factor * -Phi; factor >= 0 where there is a part of low rank."""
+        low_rank = None if self.low_rank is None else math.sqrt(factor) * self.low_rank
+        return Hessian(factor * self.blocks, low_rank)
+
+    __rmul__ = __mul__  # type: ignore[assignment]
+
+    def __add__(self, other: Hessian) -> Hessian:  # type: ignore[override]
+        """The Hessian of a sum."""
+        xp = namespace(self.blocks)
+        ranks = [h.low_rank for h in (self, other) if h.low_rank is not None]
+        size = max(self.blocks.ndim, other.blocks.ndim)
+        blocks = _as_blocks(self.blocks, size) + _as_blocks(other.blocks, size)
+        return Hessian(blocks, xp.concat(ranks, axis=-1) if ranks else None)
 
 
 class DualForm(NamedTuple):
@@ -42,3 +72,18 @@ class DualForm(NamedTuple):
     bound: Array
     positive: Array
     simplex: bool = False
+
+    def __mul__(self, factor: float) -> DualForm:  # type: ignore[override]
+        """The form of factor * Phi, factor > 0, at the same multipliers."""
+        return self._replace(rows=factor * self.rows, bound=factor * self.bound)
+
+    __rmul__ = __mul__  # type: ignore[assignment]
+
+
+def _as_blocks(blocks: Array, size: int) -> Array:
+    """A diagonal (*batch, m, n) as blocks (*batch, n, m, m), if that many axes are wanted."""
+    if blocks.ndim == size:
+        return blocks
+    xp = namespace(blocks)
+    eye = xp.eye(blocks.shape[-2], dtype=blocks.dtype, device=blocks.device)
+    return xp.matrix_transpose(blocks)[..., None] * eye

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..arrays import LOG_ZERO, Array, log_normalise, namespace
-from .base import ExponentialForm, Objective, geometric_mean_log, mean_log, weighted
+from .forms import ExponentialForm
+from .objective import Objective
+from .pairing import geometric_mean_log, mean_log, weighted
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +25,8 @@ class HardCoherence(Objective):
 
     has_multipliers = True
     deterministic_only = True
-
-    @property
-    def concave(self) -> bool | None:
-        """The indicator of a convex set."""
-        return True
+    common_support = True
+    concave = True
 
     def violation(self, log_nu: Array, weights: Array) -> Array | float:
         """max_x TV(nu_x, consensus)."""
@@ -56,7 +55,7 @@ class HardCoherence(Objective):
         return log_normalise(geometric_mean_log(log_nu, weights))
 
     def multipliers(
-        self, log_nu: Array, weights: Array, residual: Array, support: Array
+        self, log_nu: Array, weights: Array, residual: Array, support: Array, factor: float = 1.0
     ) -> Array | None:
         """`residual` less its mean over contexts; minus infinity where another context lacks the
         answer (that context, out of its support, takes up the balance).
@@ -66,7 +65,7 @@ class HardCoherence(Objective):
         finite = common & (log_nu > LOG_ZERO / 2)
         residual = xp.where(finite, residual, 0.0)
         centred = residual - xp.sum(residual * weights[..., None], axis=-2, keepdims=True)
-        return xp.where(common, centred, xp.where(support, LOG_ZERO, 0 * centred))
+        return xp.where(common, centred, xp.where(support, LOG_ZERO, 0 * centred)) / factor
 
     def linearise(
         self, log_target: Array, weights: Array, multipliers: Array | None = None

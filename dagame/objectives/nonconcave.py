@@ -4,34 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from ..arrays import LOG_ZERO, Array, log_normalise, namespace, to_numpy
 from ..simplex import log_entropy
-from .base import ExponentialForm, Hessian, Objective, check_strength, pairing, weighted
+from .forms import ExponentialForm, Hessian
+from .objective import Objective, Scaled
+from .pairing import pairing, weighted
 
 
-@dataclass(frozen=True, eq=False)
-class _NonConcave(Objective):
-    strength: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_strength(type(self).__name__, self.strength)
-
+class _NonConcave(Scaled):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.strength:g})"
 
-    @property
-    def concave(self) -> bool | None:
-        """False, but for strength 0."""
-        return self.strength == 0
 
-    @property
-    def curvature(self) -> float:
-        """mu = -strength."""
-        return -self.strength
+class _Sharpening(Objective):
+    concave, smoothness, curvature = False, -1.0, -1.0  # type: ignore[assignment]
+
+    def value_log(self, log_nu: Array, weights: Array) -> Array:
+        """-sum_x w_x H(nu_x)."""
+        return -weighted(log_entropy(log_nu), weights)
+
+    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+        """log nu."""
+        return log_nu
+
+    def exponential_form(self) -> ExponentialForm:
+        """(0, -1)."""
+        return ExponentialForm(0.0, -1.0)
+
+    def separable_derivative(self) -> Callable[[Any], Any]:
+        """f'(p) = log p, up to a constant."""
+        return np.log
+
+    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+        """-w / nu, scaled: -w."""
+        return Hessian(0 * log_nu - weights[..., None])
+
+    def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+        """The mode, where beta <= 1."""
+        return _one_hot(log_nu0) if beta <= 1 else None
+
+    def optimum(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+        """beta * sum_x w_x log max_z nu0_x, where beta <= 1."""
+        if beta > 1:
+            return None
+        return beta * weighted(namespace(log_nu0).max(log_nu0, axis=-1), weights)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -42,40 +62,32 @@ class Sharpening(_NonConcave):
     mode of each reference, J* = beta * sum_x w_x log max_z nu0_x.
     """
 
-    @property
-    def smoothness(self) -> float | None:
-        """L = -strength: one mirror step."""
-        return -self.strength
+    strength: float = 1.0
+
+    def row(self) -> Objective:
+        """At strength 1."""
+        return _Sharpening()
+
+
+class _SelfConsistency(Objective):
+    concave, smoothness, curvature = False, 0.0, -1.0  # type: ignore[assignment]
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """-strength * sum_x w_x H(nu_x)."""
-        return -self.strength * weighted(log_entropy(log_nu), weights)
+        """sum_x w_x ||nu_x||^2."""
+        xp = namespace(log_nu)
+        return weighted(xp.sum(xp.exp(2 * log_nu), axis=-1), weights)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
-        """strength * log nu."""
-        return self.strength * log_nu
-
-    def exponential_form(self) -> ExponentialForm:
-        """(0, -strength)."""
-        return ExponentialForm(0.0, -self.strength)
+        """2 nu."""
+        return 2 * namespace(log_nu).exp(log_nu)
 
     def separable_derivative(self) -> Callable[[Any], Any]:
-        """F'(p) = strength log p, up to a constant."""
-        return lambda p: self.strength * np.log(p)
+        """f'(p) = 2 p."""
+        return lambda p: 2 * p
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
-        """-strength w / nu, scaled: -strength w."""
-        return Hessian(0 * log_nu - self.strength * weights[..., None])
-
-    def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
-        """The mode, from beta on."""
-        return _one_hot(log_nu0) if self.strength >= beta else None
-
-    def optimum(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
-        """beta * sum_x w_x log max_z nu0_x, from beta on."""
-        if self.strength < beta:
-            return None
-        return beta * weighted(namespace(log_nu0).max(log_nu0, axis=-1), weights)
+        """-2 w, scaled: -2 w nu."""
+        return Hessian(-2 * weights[..., None] * namespace(log_nu).exp(log_nu))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -85,27 +97,47 @@ class SelfConsistency(_NonConcave):
     L = 0, mu = -strength: solved and certified for strength < beta (T6), refused from beta on.
     """
 
-    @property
-    def smoothness(self) -> float | None:
-        """L = 0: best response never decreases J."""
-        return 0.0
+    strength: float = 1.0
+
+    def row(self) -> Objective:
+        """At strength 1."""
+        return _SelfConsistency()
+
+
+class _Agreement(Objective):
+    concave, smoothness, curvature = False, 1.0, -1.0  # type: ignore[assignment]
+    answerwise = True
+    affine = True
+    between_contexts = True
+
+    def curvature_for(self, weights: Array) -> float:
+        """-eigmax(sqrt(w) sqrt(w)' - diag w), the least over a batch."""
+        w = to_numpy(weights).astype(float)
+        root = np.sqrt(w)
+        matrix = root[..., :, None] * root[..., None, :] - w[..., :, None] * np.eye(w.shape[-1])
+        return -float(np.linalg.eigvalsh(matrix)[..., -1].max())
+
+    def _others(self, log_nu: Array, weights: Array) -> Array:
+        xp = namespace(log_nu)
+        paid = xp.exp(log_nu) * weights[..., None]
+        return xp.sum(paid, axis=-2, keepdims=True) - paid
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """strength * sum_x w_x ||nu_x||^2."""
-        xp = namespace(log_nu)
-        return self.strength * weighted(xp.sum(xp.exp(2 * log_nu), axis=-1), weights)
+        """sum_x w_x <nu_x, sum_{x' != x} w_x' nu_x'>."""
+        return pairing(self._others(log_nu, weights), log_nu, weights)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
-        """2 strength nu."""
-        return 2 * self.strength * namespace(log_nu).exp(log_nu)
-
-    def separable_derivative(self) -> Callable[[Any], Any]:
-        """F'(p) = 2 strength p."""
-        return lambda p: 2 * self.strength * p
+        """2 sum_{x' != x} w_x' nu_x'."""
+        return 2 * self._others(log_nu, weights)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
-        """-2 strength w, scaled: -2 strength w nu."""
-        return Hessian(-2 * self.strength * weights[..., None] * namespace(log_nu).exp(log_nu))
+        """-2 (w w' - diag w^2) per answer, scaled by sqrt(nu nu')."""
+        xp = namespace(log_nu)
+        root = xp.matrix_transpose(xp.exp(log_nu / 2))
+        w = weights[..., None, :]
+        off = 1 - xp.eye(weights.shape[-1], dtype=log_nu.dtype, device=log_nu.device)
+        cross = w[..., :, None] * w[..., None, :] * off
+        return Hessian(-2 * cross * root[..., :, None] * root[..., None, :])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -116,42 +148,38 @@ class Agreement(_NonConcave):
     mu = -strength eigmax(sqrt(w) sqrt(w)' - diag w), for uniform weights -strength (1 - 1/m).
     """
 
-    answerwise: ClassVar[bool] = True
-    between_contexts: ClassVar[bool] = True
+    strength: float = 1.0
 
-    @property
-    def smoothness(self) -> float | None:
-        """L <= strength (strength max w)."""
-        return self.strength
+    def row(self) -> Objective:
+        """At strength 1."""
+        return _Agreement()
 
-    def curvature_for(self, weights: Array) -> float:
-        """-strength eigmax(sqrt(w) sqrt(w)' - diag w), the least over a batch."""
-        w = to_numpy(weights).astype(float)
-        root = np.sqrt(w)
-        matrix = root[..., :, None] * root[..., None, :] - w[..., :, None] * np.eye(w.shape[-1])
-        return -self.strength * float(np.linalg.eigvalsh(matrix)[..., -1].max())
 
-    def _others(self, log_nu: Array, weights: Array) -> Array:
-        xp = namespace(log_nu)
-        paid = xp.exp(log_nu) * weights[..., None]
-        return xp.sum(paid, axis=-2, keepdims=True) - paid
+class _MajorityVote(Objective):
+    concave, smoothness, curvature = False, 0.0, -np.inf  # type: ignore[assignment]
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """strength * sum_x w_x <nu_x, sum_{x' != x} w_x' nu_x'>."""
-        return self.strength * pairing(self._others(log_nu, weights), log_nu, weights)
+        """sum_x w_x max_z nu_x(z)."""
+        xp = namespace(log_nu)
+        return weighted(xp.exp(xp.max(log_nu, axis=-1)), weights)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
-        """2 strength * sum_{x' != x} w_x' nu_x'."""
-        return 2 * self.strength * self._others(log_nu, weights)
+        """1 at the mode."""
+        return namespace(log_nu).exp(_one_hot(log_nu))
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
-        """-2 strength (w w' - diag w^2) per answer, scaled by sqrt(nu nu')."""
-        xp = namespace(log_nu)
-        root = xp.matrix_transpose(xp.exp(log_nu / 2))
-        w = weights[..., None, :]
-        off = 1 - xp.eye(weights.shape[-1], dtype=log_nu.dtype, device=log_nu.device)
-        cross = w[..., :, None] * w[..., None, :] * off
-        return Hessian(-2 * self.strength * cross * root[..., :, None] * root[..., None, :])
+    def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+        """nu0 tilted by 1 / beta at its mode."""
+        top = namespace(log_nu0).exp(_one_hot(log_nu0))
+        return log_normalise(log_nu0 + top / beta)
+
+    def optimum(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+        """beta * sum_x w_x log(1 + max nu0 (e^{1/beta} - 1))."""
+        xp = namespace(log_nu0)
+        top, ratio = xp.max(log_nu0, axis=-1), 1 / beta
+        rest = xp.log1p(-xp.clip(xp.exp(top), None, 1 - 1e-16))
+        large = xp.maximum(top + ratio, rest)
+        total = large + xp.log(xp.exp(top + ratio - large) + xp.exp(rest - large))
+        return beta * weighted(total, weights)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -162,38 +190,11 @@ class MajorityVote(_NonConcave):
     J* = sum_x w_x max_z beta log(1 + nu0_x(z) (e^{strength/beta} - 1)). Ties: the first answer.
     """
 
-    @property
-    def curvature(self) -> float:
-        """-infinity: the maximum has kinks."""
-        return -np.inf if self.strength else 0.0
+    strength: float = 1.0
 
-    @property
-    def smoothness(self) -> float | None:
-        """L = 0: the maximum is convex."""
-        return 0.0
-
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """strength * sum_x w_x max_z nu_x(z)."""
-        xp = namespace(log_nu)
-        return self.strength * weighted(xp.exp(xp.max(log_nu, axis=-1)), weights)
-
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
-        """strength at the mode."""
-        return self.strength * namespace(log_nu).exp(_one_hot(log_nu))
-
-    def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
-        """nu0 tilted by strength / beta at its mode."""
-        top = namespace(log_nu0).exp(_one_hot(log_nu0))
-        return log_normalise(log_nu0 + self.strength / beta * top)
-
-    def optimum(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
-        """beta * sum_x w_x log(1 + max nu0 (e^{strength/beta} - 1))."""
-        xp = namespace(log_nu0)
-        top, ratio = xp.max(log_nu0, axis=-1), self.strength / beta
-        rest = xp.log1p(-xp.clip(xp.exp(top), None, 1 - 1e-16))
-        large = xp.maximum(top + ratio, rest)
-        total = large + xp.log(xp.exp(top + ratio - large) + xp.exp(rest - large))
-        return beta * weighted(total, weights)
+    def row(self) -> Objective:
+        """At strength 1."""
+        return _MajorityVote()
 
 
 def _one_hot(log_nu: Array) -> Array:

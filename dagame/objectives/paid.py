@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..arrays import LOG_ZERO, Array, like, log, logsumexp, namespace
-from .base import Hessian, Objective, as_table, check_strength, per_context, weighted
+from .forms import Hessian
+from .objective import Objective, Scaled
+from .pairing import per_context, weighted
+from .parameters import as_table
 
 Function = Callable[[Array], Array]
 
@@ -39,24 +42,12 @@ class Payment:
 @dataclass(frozen=True, eq=False)
 class _Paid(Objective):
     payment: Payment
-    strength: float = 1.0
-    success: Any = None
-    tables = ()
-
-    def __post_init__(self) -> None:
-        check_strength("Paid", self.strength)
-        if self.success is not None:
-            object.__setattr__(self, "success", as_table(self.success, "success"))
-            object.__setattr__(self, "tables", ("success",))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.payment.name}, {self.strength:g})"
+    success: Any
+    tables = {"success": "m n"}  # noqa: RUF012
 
     @property
-    def concave(self) -> bool | None:
+    def concave(self) -> bool | None:  # type: ignore[override]
         """Whether g does not increase; None where the points tried do not tell, but show no rise."""
-        if self.strength == 0:
-            return True
         unproved = self.payment.concave and self.payment.known != "proved"
         return None if unproved else self.payment.concave
 
@@ -66,15 +57,15 @@ class _Paid(Objective):
         return self.payment.known
 
     @property
-    def smoothness(self) -> float | None:
-        """strength * high, if finite."""
-        bound = self.strength * self._edge(self.payment.high, max)
+    def smoothness(self) -> float | None:  # type: ignore[override]
+        """The upper end of the curvature, if finite."""
+        bound = self._edge(self.payment.high, max)
         return bound if np.isfinite(bound) else None
 
     @property
     def curvature(self) -> float:
-        """strength * low."""
-        return self.strength * self._edge(self.payment.low, min) if self.strength else 0.0
+        """The lower end of the curvature."""
+        return self._edge(self.payment.low, min)
 
     def _edge(self, value: float, pick: Callable[[float, float], float]) -> float:
         return value
@@ -85,12 +76,11 @@ def _probability(log_p: Array) -> Array:
     return xp.exp(xp.clip(log_p, _FLOOR, _CEILING))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class PaidByAnswer(_Paid):
-    """Phi = strength * sum_x w_x sum_z c_z F(nu_x(z)): answer z is paid c_z g(nu_x(z)) (theory, 7b).
-
-    c is `success` in [0, 1], default 1.
-    """
+class _ByAnswer(_Paid):
+    @property
+    def has_hessian(self) -> bool:  # type: ignore[override]
+        """Where g' is known."""
+        return self.payment.slope is not None
 
     def _edge(self, value: float, pick: Callable[[float, float], float]) -> float:
         """With a table c in [0, 1] the range is stretched to 0."""
@@ -100,63 +90,108 @@ class PaidByAnswer(_Paid):
         return 1.0 if self.success is None else like(self.success, log_nu)
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """strength * sum_x w_x sum_z c F(nu)."""
+        """sum_x w_x sum_z c F(nu)."""
         xp = namespace(log_nu)
         total = self._table(log_nu) * self.payment.antiderivative(_probability(log_nu))
         at_zero = self._table(log_nu) * self.payment.antiderivative(
             _probability(0 * log_nu + _FLOOR)
         )
         total = xp.where(log_nu > LOG_ZERO / 2, total, at_zero)
-        return self.strength * weighted(xp.sum(total, axis=-1), weights)
+        return weighted(xp.sum(total, axis=-1), weights)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
-        """strength * c g(nu)."""
-        return self.strength * self._table(log_nu) * self.payment.paid(_probability(log_nu))
+        """c g(nu)."""
+        return self._table(log_nu) * self.payment.paid(_probability(log_nu))
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian | None:
-        """-strength c w g'(nu), scaled by nu."""
+        """-c w g'(nu), scaled by nu."""
         if self.payment.slope is None:
             return None
         xp, nu = namespace(log_nu), _probability(log_nu)
-        bend = (
-            -self.strength * self._table(log_nu) * weights[..., None] * self.payment.slope(nu) * nu
-        )
+        bend = -self._table(log_nu) * weights[..., None] * self.payment.slope(nu) * nu
         return Hessian(xp.where(log_nu > LOG_ZERO / 2, bend, 0.0))
 
     def separable_derivative(self) -> Callable[[Any], Any]:
-        """strength * g, where every answer is paid alike."""
+        """g, where every answer is paid alike."""
         if self.success is not None:
             return super().separable_derivative()
-        return lambda p: self.strength * np.asarray(self.payment.paid(np.asarray(p, dtype=float)))
+        return lambda p: np.asarray(self.payment.paid(np.asarray(p, dtype=float)))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class PaidBySuccess(_Paid):
-    """Phi = strength * sum_x w_x F(p_x), p_x = sum_z c(z) nu_x(z): a success is paid g(p_x) (theory, 7b)."""
+class _BySuccess(_Paid):
+    low_rank = True
+
+    @property
+    def has_hessian(self) -> bool:  # type: ignore[override]
+        """Where g' is known and g does not increase."""
+        return self.payment.slope is not None and self.payment.concave
 
     def _log_p(self, log_nu: Array) -> Array:
         return logsumexp(log_nu + log(like(self.success, log_nu)))
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """strength * sum_x w_x F(p_x)."""
+        """sum_x w_x F(p_x)."""
         value = self.payment.antiderivative(_probability(self._log_p(log_nu)))
-        return self.strength * weighted(value, weights)
+        return weighted(value, weights)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
-        """strength * g(p_x) c(z)."""
+        """g(p_x) c(z)."""
         paid = self.payment.paid(_probability(self._log_p(log_nu)))[..., None]
-        return self.strength * paid * like(self.success, log_nu)
+        return paid * like(self.success, log_nu)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian | None:
-        """-strength w_x g'(p_x) c c' per context, where g does not increase."""
+        """-w_x g'(p_x) c c' per context, where g does not increase."""
         if self.payment.slope is None or not self.payment.concave:
             return None
         xp = namespace(log_nu)
         bend = -self.payment.slope(_probability(self._log_p(log_nu)))
-        factor = xp.sqrt(xp.maximum(self.strength * weights * bend, 0 * bend))
+        factor = xp.sqrt(xp.maximum(weights * bend, 0 * bend))
         column = factor[..., None] * like(self.success, log_nu) * xp.exp(log_nu / 2)
         return Hessian(0 * log_nu, per_context(column))
 
     def success_derivative(self) -> Callable[[Any], Any]:
-        """F' = strength * g."""
-        return lambda p: self.strength * np.asarray(self.payment.paid(np.asarray(p, dtype=float)))
+        """F' = g."""
+        return lambda p: np.asarray(self.payment.paid(np.asarray(p, dtype=float)))
+
+
+class _OfPayment(Scaled):
+    payment: Payment
+    success: Any
+    tables = _Paid.tables
+
+    def __post_init__(self) -> None:
+        if self.success is not None:
+            object.__setattr__(self, "success", as_table(self.success, "success"))
+        super().__post_init__()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.payment.name}, {self.strength:g})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PaidByAnswer(_OfPayment):
+    """Phi = strength * sum_x w_x sum_z c_z F(nu_x(z)): answer z is paid c_z g(nu_x(z)) (theory, 7b).
+
+    c is `success` in [0, 1], default 1.
+    """
+
+    payment: Payment
+    strength: float = 1.0
+    success: Any = None
+
+    def row(self) -> Objective:
+        """At strength 1."""
+        return _ByAnswer(self.payment, self.success)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PaidBySuccess(_OfPayment):
+    """Phi = strength * sum_x w_x F(p_x), p_x = sum_z c(z) nu_x(z): a success is paid g(p_x) (theory, 7b)."""
+
+    payment: Payment
+    strength: float = 1.0
+    success: Any = None
+
+    def row(self) -> Objective:
+        """At strength 1."""
+        return _BySuccess(self.payment, self.success)

@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, like, namespace
-from .base import ExponentialForm, Hessian, Objective, as_table, largest, pairing
+from .forms import ExponentialForm, Hessian
+from .objective import Objective
+from .pairing import pairing
+from .parameters import as_table, largest
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,25 +22,16 @@ class Reward(Objective):
     """
 
     r: Any
-    tables = ("r",)
+    tables = {"r": "m n"}  # noqa: RUF012
+    concave, smoothness = True, 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "r", as_table(self.r, "r"))
 
     @property
-    def concave(self) -> bool | None:
-        """Linear, hence concave."""
-        return True
-
-    @property
     def magnitude(self) -> float:
         """max |r|."""
         return largest(self.r)
-
-    @property
-    def smoothness(self) -> float | None:
-        """0."""
-        return 0.0
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
         """<r, nu>."""

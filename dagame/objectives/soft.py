@@ -11,8 +11,9 @@ from ..arrays import LOG_ZERO, Array, like, log, logsumexp, namespace, to_numpy
 from ..errors import Infeasible
 from ..scalar import increasing_root
 from ..simplex import log_kl
-from .base import check_strength, pairing, sunk, weighted
 from .constraints import OnSet, rows_cvxpy
+from .pairing import pairing, sunk, weighted
+from .parameters import check_strength
 from .program import compiled
 from .projection import project
 from .set_rows import Groups, clashing

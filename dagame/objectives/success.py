@@ -5,14 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from ..arrays import LOG_ZERO, Array, exp_capped, like, log, log_normalise, namespace
 from ..errors import InvalidObjective
 from ..scalar import increasing_root
-from .base import Hessian, Objective, as_table, check_strength, per_context, sunk, weighted
+from .forms import Hessian
+from .objective import Objective, Scaled
+from .pairing import per_context, sunk, weighted
+from .parameters import as_table
+
+_TABLES = {"success": "m n"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,25 +25,9 @@ class _Success(Objective):
     """A concave function of p_x per context; nu* ∝ nu0 e^{s c} with a scalar root s per context."""
 
     success: Any
-    strength: float = 1.0
-    tables = ("success",)
-    _name: ClassVar[str] = ""
-
-    def __post_init__(self) -> None:
-        check_strength(type(self).__name__, self.strength)
-        table = as_table(self.success, "success")
-        xp = namespace(table)
-        if bool(xp.any((table < 0) | (table > 1))):
-            raise InvalidObjective(f"{type(self).__name__}: success must lie in [0, 1].")
-        object.__setattr__(self, "success", table)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.strength:g})"
-
-    @property
-    def concave(self) -> bool | None:
-        """A concave function of a linear one."""
-        return True
+    tables = _TABLES
+    concave = True
+    low_rank = True
 
     def _log_mass(self, log_nu: Array, table: Array) -> Array:
         """Log sum_z table * nu, (*batch, m), with its derivative by the table also where that is 0."""
@@ -65,34 +54,25 @@ class _Success(Objective):
         return Hessian(0 * log_nu, per_context(column))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class LogSuccess(_Success):
-    """Phi(nu) = strength * sum_x w_x log p_x; reward strength c(z) / p_x (theory, section 3).
-
-    `success` c has shape (n,), (m, n) or (*batch, m, n), in [0, 1]. No finite L; nu* ∝ nu0 e^{s c}
-    with s = strength / (beta p(s)). Infeasible where no answer of the reference can succeed.
-    """
-
+@dataclass(frozen=True, eq=False)
+class _LogSuccess(_Success):
     def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """strength * sum_x w_x log p_x."""
-        xp, log_p = namespace(log_nu), self._log_mass(log_nu, self.success)
-        never = xp.any(log_p < LOG_ZERO / 2, axis=-1)
-        return sunk(self.strength * weighted(log_p, weights), never & (self.strength > 0))
+        """sum_x w_x log p_x."""
+        log_p = self._log_mass(log_nu, self.success)
+        return sunk(weighted(log_p, weights), namespace(log_nu).any(log_p < LOG_ZERO / 2, axis=-1))
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
-        """strength * c / p."""
+        """c / p."""
         c = like(self.success, log_nu)
-        return self.strength * c * exp_capped(-self._log_mass(log_nu, c))[..., None]
+        return c * exp_capped(-self._log_mass(log_nu, c))[..., None]
 
     def success_derivative(self) -> Callable[[Any], Any]:
-        """F'(p) = strength / p."""
-        return lambda p: self.strength / np.asarray(p, float)
+        """F'(p) = 1 / p."""
+        return lambda p: 1 / np.asarray(p, float)
 
     def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
-        """Root of t + log p(e^t) = log(strength / beta), t = log s, increasing in t."""
-        if self.strength == 0:
-            return log_nu0
-        xp, aim = namespace(log_nu0), math.log(self.strength) - math.log(beta)
+        """Root of t + log p(e^t) = -log beta, t = log s, increasing in t."""
+        xp, aim = namespace(log_nu0), -math.log(beta)
 
         def excess(t: Array) -> tuple[Array, Array]:
             log_p, _, variance = self._moments(self._tilt(log_nu0, xp.exp(t)))
@@ -102,67 +82,55 @@ class LogSuccess(_Success):
         return self._tilt(log_nu0, xp.exp(increasing_root(excess, 0 * log_p0 + aim, aim - log_p0)))
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
-        """strength * w_x c c' / p_x^2 per context."""
+        """w_x c c' / p_x^2 per context."""
         log_p = self._log_mass(log_nu, self.success)
-        return self._rank_one(log_nu, self.strength * weights * namespace(log_nu).exp(-2 * log_p))
+        return self._rank_one(log_nu, weights * namespace(log_nu).exp(-2 * log_p))
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """Logarithms of linear expressions."""
         import cvxpy as cp
 
         c = np.broadcast_to(np.asarray(self.success), nu.shape)
-        return self.strength * (weights @ cp.log(cp.sum(cp.multiply(c, nu), axis=1)))
+        return weights @ cp.log(cp.sum(cp.multiply(c, nu), axis=1))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class PassAtK(_Success):
-    """Phi(nu) = strength * sum_x w_x (1 - (1 - p_x)^k): success of the best of k samples.
+@dataclass(frozen=True, eq=False)
+class _PassAtK(_Success):
+    k: int
 
-    Reward strength k (1 - p)^{k-1} c(z); L = strength (k - 1)(1 - 1/k)^{k-1} (theory, section 3);
-    nu* ∝ nu0 e^{s c} with s = strength k (1 - p(s))^{k-1} / beta.
-    """
-
-    k: int = 1
-
-    def __init__(self, success: Any, k: int, strength: float = 1.0) -> None:
-        """See the class."""
-        if not isinstance(k, int | np.integer) or k < 1:
-            raise InvalidObjective(f"PassAtK: k is {k!r}; give an integer >= 1.")
-        for name, value in (("success", success), ("strength", strength), ("k", int(k))):
-            object.__setattr__(self, name, value)
-        self.__post_init__()
-
-    def __repr__(self) -> str:
-        return f"PassAtK(k={self.k}, {self.strength:g})"
+    @property
+    def low_rank(self) -> bool:  # type: ignore[override]
+        """Unless it is linear."""
+        return self.k > 1
 
     @property
     def magnitude(self) -> float:
-        """Strength k."""
-        return self.strength * self.k
+        """k."""
+        return float(self.k)
 
     @property
-    def smoothness(self) -> float | None:
-        """L = strength (k - 1)(1 - 1/k)^{k-1}."""
-        return self.strength * (self.k - 1) * (1 - 1 / self.k) ** (self.k - 1)
+    def smoothness(self) -> float | None:  # type: ignore[override]
+        """L = (k - 1)(1 - 1/k)^{k-1}."""
+        return (self.k - 1) * (1 - 1 / self.k) ** (self.k - 1)
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """strength * sum_x w_x (1 - (1 - p_x)^k)."""
+        """sum_x w_x (1 - (1 - p_x)^k)."""
         rest = self._log_mass(log_nu, 1 - like(self.success, log_nu))
-        return -self.strength * weighted(namespace(log_nu).expm1(self.k * rest), weights)
+        return -weighted(namespace(log_nu).expm1(self.k * rest), weights)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
-        """Strength k (1 - p)^{k-1} c."""
+        """k (1 - p)^{k-1} c."""
         xp, c = namespace(log_nu), like(self.success, log_nu)
         rest = self._log_mass(log_nu, 1 - c)[..., None]
-        return self.strength * self.k * xp.exp((self.k - 1) * rest) * c
+        return self.k * xp.exp((self.k - 1) * rest) * c
 
     def success_derivative(self) -> Callable[[Any], Any]:
-        """F'(p) = strength k (1 - p)^{k-1}."""
-        return lambda p: self.strength * self.k * (1 - np.asarray(p, float)) ** (self.k - 1)
+        """F'(p) = k (1 - p)^{k-1}."""
+        return lambda p: self.k * (1 - np.asarray(p, float)) ** (self.k - 1)
 
     def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
-        """Root of s - (strength k / beta)(1 - p(s))^{k-1}, increasing in s."""
-        xp, top = namespace(log_nu0), self.strength * self.k / beta
+        """Root of s - (k / beta)(1 - p(s))^{k-1}, increasing in s."""
+        xp, top = namespace(log_nu0), self.k / beta
         k = self.k
 
         def excess(s: Array) -> tuple[Array, Array]:
@@ -174,12 +142,12 @@ class PassAtK(_Success):
         return self._tilt(log_nu0, increasing_root(excess, zero, zero + top))
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
-        """Strength k (k - 1)(1 - p)^{k-2} w_x c c' per context."""
+        """k (k - 1)(1 - p)^{k-2} w_x c c' per context."""
         if self.k == 1:
             return Hessian(0 * log_nu)
         rest = self._log_mass(log_nu, 1 - like(self.success, log_nu))
         bend = namespace(log_nu).exp((self.k - 2) * rest)
-        return self._rank_one(log_nu, self.strength * self.k * (self.k - 1) * weights * bend)
+        return self._rank_one(log_nu, self.k * (self.k - 1) * weights * bend)
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """Powers of the probability of failure."""
@@ -187,4 +155,64 @@ class PassAtK(_Success):
 
         c = np.broadcast_to(np.asarray(self.success), nu.shape)
         rest = cp.sum(cp.multiply(1 - c, nu), axis=1)
-        return self.strength * (weights.sum() - weights @ cp.power(rest, self.k))
+        return weights.sum() - weights @ cp.power(rest, self.k)
+
+
+class _OfSuccess(Scaled):
+    """An objective of a table of success in [0, 1]."""
+
+    success: Any
+    tables = _TABLES
+
+    def __post_init__(self) -> None:
+        table = as_table(self.success, "success")
+        xp = namespace(table)
+        if bool(xp.any((table < 0) | (table > 1))):
+            raise InvalidObjective(f"{type(self).__name__}: success must lie in [0, 1].")
+        object.__setattr__(self, "success", table)
+        super().__post_init__()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LogSuccess(_OfSuccess):
+    """Phi(nu) = strength * sum_x w_x log p_x; reward strength c(z) / p_x (theory, section 3).
+
+    `success` c has shape (n,), (m, n) or (*batch, m, n), in [0, 1]. No finite L; nu* ∝ nu0 e^{s c}
+    with s = strength / (beta p(s)). Infeasible where no answer of the reference can succeed.
+    """
+
+    success: Any
+    strength: float = 1.0
+
+    def __repr__(self) -> str:
+        return f"LogSuccess({self.strength:g})"
+
+    def row(self) -> Objective:
+        """At strength 1."""
+        return _LogSuccess(self.success)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PassAtK(_OfSuccess):
+    """Phi(nu) = strength * sum_x w_x (1 - (1 - p_x)^k): success of the best of k samples.
+
+    Reward strength k (1 - p)^{k-1} c(z); L = strength (k - 1)(1 - 1/k)^{k-1} (theory, section 3);
+    nu* ∝ nu0 e^{s c} with s = strength k (1 - p(s))^{k-1} / beta.
+    """
+
+    success: Any
+    k: int
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.k, int | np.integer) or self.k < 1:
+            raise InvalidObjective(f"PassAtK: k is {self.k!r}; give an integer >= 1.")
+        object.__setattr__(self, "k", int(self.k))
+        super().__post_init__()
+
+    def __repr__(self) -> str:
+        return f"PassAtK(k={self.k}, {self.strength:g})"
+
+    def row(self) -> Objective:
+        """At strength 1."""
+        return _PassAtK(self.success, self.k)

@@ -9,44 +9,24 @@ import numpy as np
 
 from ..arrays import Array, like, namespace
 from ..barrier import barrier_minimise
-from .base import DualForm, Objective, as_table, check_strength, largest, weighted
 from .fit import fit_oracle
+from .forms import DualForm
+from .objective import Objective, Scaled
+from .pairing import weighted
+from .parameters import as_table, largest
 
 
 @dataclass(frozen=True, eq=False)
-class WorstCase(Objective):
-    """Phi(nu) = strength * min_k <r_k, nu>, one minimum over the weighted mean of the contexts.
-
-    `rewards` (k, n), or (*batch, k, n). The target's move is the mixture alpha over the k graders,
-    reward strength sum_k alpha_k r_k(z); alpha solves a convex dual in k numbers (theory, section 3).
-    Without the KL it is a matrix game.
-    """
-
+class _WorstCase(Objective):
     rewards: Any
-    strength: float = 1.0
-    tables = ("rewards",)
+    tables = {"rewards": "k n"}  # noqa: RUF012
     has_multipliers = True
-
-    def __post_init__(self) -> None:
-        check_strength("WorstCase", self.strength)
-        table = as_table(self.rewards, "rewards")
-        object.__setattr__(self, "rewards", table[None, :] if table.ndim == 1 else table)
-
-    def __repr__(self) -> str:
-        return f"WorstCase({self.rewards.shape[-2]} graders, {self.strength:g})"
-
-    @property
-    def concave(self) -> bool | None:
-        """A minimum of linear functions."""
-        return True
+    concave = True
 
     @property
     def magnitude(self) -> float:
-        """strength * max |r|."""
-        return self.strength * largest(self.rewards)
-
-    def _room(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return (*shape[:-2], self.rewards.shape[-2], shape[-1])
+        """max |r|."""
+        return largest(self.rewards)
 
     def _grades(self, log_nu: Array, weights: Array) -> Array:
         """<r_k, nu> (*batch, k)."""
@@ -55,8 +35,8 @@ class WorstCase(Objective):
         return xp.sum(like(self.rewards, log_nu) * mean[..., None, :], axis=-1)
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """strength * min_k <r_k, nu>."""
-        return self.strength * namespace(log_nu).min(self._grades(log_nu, weights), axis=-1)
+        """min_k <r_k, nu>."""
+        return namespace(log_nu).min(self._grades(log_nu, weights), axis=-1)
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """The rewards of a worst grader, a supergradient; `game.rewards` mixes over ties."""
@@ -68,23 +48,23 @@ class WorstCase(Objective):
 
     def _mixed(self, alpha: Array, log_nu: Array) -> Array:
         xp = namespace(log_nu)
-        u = self.strength * xp.sum(alpha[..., None] * like(self.rewards, log_nu), axis=-2)
+        u = xp.sum(alpha[..., None] * like(self.rewards, log_nu), axis=-2)
         return xp.broadcast_to(u[..., None, :], log_nu.shape)
 
     def dual_form(self, log_nu0: Array, weights: Array) -> DualForm:
-        """u = sum_k alpha_k strength r_k over the simplex."""
+        """u = sum_k alpha_k r_k over the simplex."""
         xp = namespace(log_nu0)
         k, n = self.rewards.shape[-2:]
-        rows = self.strength * like(self.rewards, log_nu0)[..., :, None, :]
+        rows = like(self.rewards, log_nu0)[..., :, None, :]
         rows = xp.broadcast_to(rows, (*log_nu0.shape[:-2], k, log_nu0.shape[-2], n))
         zero = xp.zeros((k,), dtype=log_nu0.dtype, device=log_nu0.device)
         return DualForm(rows, zero, zero == 0, simplex=True)
 
     def multipliers(
-        self, log_nu: Array, weights: Array, residual: Array, support: Array
+        self, log_nu: Array, weights: Array, residual: Array, support: Array, factor: float = 1.0
     ) -> Array | None:
         """alpha of the least squares fit to the residual, over the simplex."""
-        form = self.dual_form(log_nu, weights)
+        form = self.dual_form(log_nu, weights) * factor
         oracle = fit_oracle(form, log_nu, weights, residual, support)
         start = 0 * form.rows[..., 0, 0] + 1 / self.rewards.shape[-2]
         flat = namespace(start).reshape(start, (-1, start.shape[-1]))
@@ -94,7 +74,7 @@ class WorstCase(Objective):
     def linearise(
         self, log_target: Array, weights: Array, multipliers: Array | None = None
     ) -> tuple[Array, Array]:
-        """c = 0, u = strength sum_k alpha_k r_k: Phi(nu) <= <u, nu> for every mixture."""
+        """c = 0, u = sum_k alpha_k r_k: Phi(nu) <= <u, nu> for every mixture."""
         if multipliers is None:
             u = self.reward_log(log_target, weights)
         else:
@@ -105,4 +85,30 @@ class WorstCase(Objective):
         """A minimum of linear expressions."""
         import cvxpy as cp
 
-        return self.strength * cp.min(np.asarray(self.rewards) @ (weights @ nu))
+        return cp.min(np.asarray(self.rewards) @ (weights @ nu))
+
+
+@dataclass(frozen=True, eq=False)
+class WorstCase(Scaled):
+    """Phi(nu) = strength * min_k <r_k, nu>, one minimum over the weighted mean of the contexts.
+
+    `rewards` (k, n), or (*batch, k, n). The target's move is the mixture alpha over the k graders,
+    reward strength sum_k alpha_k r_k(z); alpha solves a convex dual in k numbers (theory, section 3).
+    Without the KL it is a matrix game.
+    """
+
+    rewards: Any
+    strength: float = 1.0
+    tables = _WorstCase.tables
+
+    def __post_init__(self) -> None:
+        table = as_table(self.rewards, "rewards")
+        object.__setattr__(self, "rewards", table[None, :] if table.ndim == 1 else table)
+        super().__post_init__()
+
+    def __repr__(self) -> str:
+        return f"WorstCase({self.rewards.shape[-2]} graders, {self.strength:g})"
+
+    def row(self) -> Objective:
+        """At strength 1."""
+        return _WorstCase(self.rewards)

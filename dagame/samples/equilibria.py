@@ -15,9 +15,10 @@ from ..arrays import to_numpy
 from ..errors import SamplesError
 from ..game import AlignmentGame
 from ..objectives import Objective
+from ..progress import Progress, silent
 from ..solution import Solution, Status
 from ..solvers import solve
-from .partition import Bucket, Partition
+from .partition import Bucket, Partition, name_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -159,7 +160,7 @@ def solve_samples(
     beta: float,
     method: str = "auto",
     tol: float = 1e-12,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
     device: str | None = None,
 ) -> SampleEquilibria:
     """Solve every class on its empirical reference (theory, sections 1 and 3); see `Samples.solve`.
@@ -168,7 +169,7 @@ def solve_samples(
     Classes that no policy can satisfy have status INFEASIBLE and leave the averages.
     """
     started = time.perf_counter()
-    say = progress or (lambda stage: None)
+    say = progress or silent
     buckets = samples.partition.buckets()
     solutions = []
     for k, bucket in enumerate(buckets):
@@ -295,7 +296,7 @@ def _summary(
         value: Any = used[column].mean()
         return None if value is None else float(value)
 
-    names = [_label(n) for n in partition.class_names]
+    names = [name_text(name) for name in partition.class_names]
     unsolved = used["status"] != Status.SOLVED.name.lower()
     return {
         "classes": len(partition),
@@ -315,7 +316,7 @@ def _summary(
         "solved": int((table["status"] == Status.SOLVED.name.lower()).sum()),
         "infeasible": [names[i] for i in infeasible.arg_true()],
         "unsolved": int(unsolved.sum()),
-        "lost_classes": [_label(c) for c in partition.lost_classes],
+        "lost_classes": [name_text(name) for name in partition.lost_classes],
         "rows": len(partition.row_class),
         "no_answer_rows": int(
             (partition.row_answer == partition.no_answer_index[partition.row_class]).sum()
@@ -339,10 +340,6 @@ def _described(objective: Objective) -> str:
     """The objective's text, tables of classes left out."""
     parts = [(f, type(o).__name__ if o.tables else repr(o)) for f, o in objective.terms()]
     return " + ".join(name if f == 1 else f"{f:g} * {name}" for f, name in parts)
-
-
-def _label(name: tuple) -> str:
-    return " / ".join(str(part) for part in name)
 
 
 def _normalised(partition: Partition, ratio: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .._display import Shown
+from ..text import shortened
+from .disagreements import LISTED, SPELLINGS, Contested, Disagreements, Split
 from .excerpts import Excerpt, excerpt
 from .keys.extract import make_extractor
 from .keys.reader import ENOUGH, TRIED
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
 
     from .partition import Partition
 
-EXAMPLES, LISTED, SPELLINGS = 10, 12, 8
-"""Completions shown, entries of each list, spellings shown of one key."""
+EXAMPLES = 10
+"""Completions shown."""
 
 UNREAD = 0.2
 """The share without a readable answer above which there is a warning."""
@@ -36,22 +38,6 @@ class Merged(NamedTuple):
     key: str
     count: int
     spellings: tuple[tuple[str, int], ...]
-
-
-class Split(NamedTuple):
-    """A class with several keys that are labelled right."""
-
-    name: str
-    keys: tuple[str, ...]
-
-
-class Contested(NamedTuple):
-    """An answer of a class with samples labelled right and samples labelled wrong."""
-
-    name: str
-    key: str
-    right: int
-    wrong: int
 
 
 class Caution(NamedTuple):
@@ -160,7 +146,7 @@ def how_read(
     read = len(keys) - keys.null_count()
     looked_at = _some(len(keys), _MERGED_OF, rng)
     merged, merged_keys = _merged(answers.gather(looked_at), keys.gather(looked_at))
-    labels = _Labels(partition, lost)
+    labels = Disagreements(partition, lost)
     split, split_classes = labels.split()
     contested, contested_answers = labels.contested()
     right, labelled = labels.unread
@@ -265,72 +251,10 @@ def _spelled(frame: pl.LazyFrame) -> pl.DataFrame:
     return counted.with_columns(pl.col("answer").str.strip_chars()).filter(pl.col("answer") != "")
 
 
-class _Labels:
-    """What the labels say of each answer of each class; nothing where there are none."""
-
-    def __init__(self, partition: Partition, lost: np.ndarray) -> None:
-        self.of = partition
-        self.unread = (0, 0)
-        self.right = self.wrong = np.zeros(0, dtype=np.int64)
-        if partition.correct is None:
-            return
-        start = np.concatenate([[0], np.cumsum(partition.answers_per_class)])
-        label = partition.correct
-        self.right, self.wrong = (
-            np.bincount(
-                start[partition.row_class[rows]] + partition.row_answer[rows], minlength=start[-1]
-            )
-            for side in (label > 0.5, label < 0.5)
-            for rows in [np.flatnonzero(side & partition.counted)]
-        )
-        self.unread = int((label[lost] > 0.5).sum()), int((~np.isnan(label[lost])).sum())
-
-    def _table(self, chosen: np.ndarray) -> pl.DataFrame:
-        """Rows of `partition.answers` with their labels, "no answer" left out."""
-        import polars as pl
-
-        if not len(self.right):
-            return self.of.answers.clear()
-        counts = pl.DataFrame({"right": self.right, "wrong": self.wrong})
-        table = pl.concat([self.of.answers, counts], how="horizontal").filter(pl.Series(chosen))
-        return table.filter(pl.col("answer").is_not_null())
-
-    def _name(self, index: int) -> str:
-        return " / ".join(map(str, self.of.class_names[index]))
-
-    def split(self) -> tuple[tuple[Split, ...], int]:
-        """Classes with several keys that are mostly labelled right."""
-        import polars as pl
-
-        table = self._table(self.right > self.wrong)
-        groups = table.group_by("class").agg(pl.col("answer").sort(), n=pl.len())
-        groups = groups.filter(pl.col("n") > 1).sort("n", "class", descending=[True, False])
-        shown = (
-            Split(self._name(index), tuple(keys[:SPELLINGS]))
-            for index, keys, _ in groups.head(LISTED).rows()
-        )
-        return tuple(shown), len(groups)
-
-    def contested(self) -> tuple[tuple[Contested, ...], int]:
-        """Answers with labels of both kinds, the most evenly divided first."""
-        import polars as pl
-
-        table = self._table((self.right > 0) & (self.wrong > 0))
-        if not len(table):
-            return (), 0
-        less = pl.min_horizontal("right", "wrong")
-        table = table.sort(less, "class", "index", descending=[True, False, False])
-        shown = (
-            Contested(self._name(row["class"]), row["answer"], row["right"], row["wrong"])
-            for row in table.head(LISTED).rows(named=True)
-        )
-        return tuple(shown), len(table)
-
-
 # -- warnings -------------------------------------------------------------------------------------
 
 
-def _cautions(found: HowRead, some: pl.Series, labels: _Labels) -> list[Caution]:
+def _cautions(found: HowRead, some: pl.Series, labels: Disagreements) -> list[Caution]:
     said: list[Caution] = []
     if found.unread > UNREAD * found.rows:
         said.append(Caution("unread", _unread(found, some)))
@@ -404,5 +328,4 @@ def _quoted(texts: Sequence[str]) -> str:
 
 def _short(text: str) -> str:
     """On one line of at most `_SHOWN` characters."""
-    flat = " ".join(text[: 4 * _SHOWN].split())
-    return flat if len(flat) <= _SHOWN else f"{flat[: _SHOWN - 1]}…"
+    return shortened(text[: 4 * _SHOWN], _SHOWN)

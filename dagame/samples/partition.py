@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,6 +11,11 @@ import numpy as np
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+def name_text(name: Iterable[object]) -> str:
+    """The name of a class or context, which has one part for each of its columns, as one text."""
+    return " / ".join(map(str, name))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._display import Shown
 from ..errors import SamplesError
+from ..progress import Progress, silent
 from .files.layouts import Flat, missing
 from .files.tables import Wish, read_table
 from .how_read import HowRead, how_read
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 _EXACT = 2.0**53
 """Whole numbers below it are exact in float64; names beyond could fall together."""
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -119,7 +118,7 @@ class Samples(Shown):
             check_pattern(abstain, "abstain pattern")
         if truncated not in ("no-answer", "read"):
             raise SamplesError(f"truncated is {truncated!r}; choose 'no-answer' or 'read'.")
-        say = progress or (lambda stage: None)
+        say = progress or silent
         say("reading")
         wish = Wish(
             *(class_by, context_by, completion, answer, correct, gold, finish_reason),

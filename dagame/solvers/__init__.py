@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from ._solve import solve
 from .anderson import Anderson
+from .base import Solver
 from .best_response import BestResponse
 from .fictitious_play import Extragradient, FictitiousPlay, FrankWolfe
 from .mirror import Mirror
 from .newton import Newton
 from .no_regret import FTRL, MultiplicativeWeights, OptimisticMultiplicativeWeights
+from .registry import DYNAMICS, METHODS
 from .run import run
+from .solve import solve
 
 __all__ = [
+    "DYNAMICS",
     "FTRL",
+    "METHODS",
     "Anderson",
     "BestResponse",
     "Extragradient",
@@ -22,6 +26,7 @@ __all__ = [
     "MultiplicativeWeights",
     "Newton",
     "OptimisticMultiplicativeWeights",
+    "Solver",
     "run",
     "solve",
 ]

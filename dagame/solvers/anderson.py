@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from ..arrays import Array, log_normalise, namespace, solve
 from ..game import AlignmentGame, Evaluation
-from .base import column, pick
+from .base import Solver, accepted, column, pick
+
+
+class Kept(NamedTuple):
+    """The kept iterate with r = log best response - log nu, J and gap; the share; how it came about.
+
+    `extrapolated`: whether the proposal under test is one. `moves` and `changes` are dX and dR of the last
+    rounds, columns of 0 where a proposal was rejected; None before the first proposal.
+    """
+
+    log_policy: Array
+    residual: Array
+    value: Array
+    gap: Array
+    share: Array
+    extrapolated: Array
+    moves: tuple[Array, ...] | None
+    changes: tuple[Array, ...] | None
 
 
 @dataclass(frozen=True)
-class Anderson:
+class Anderson(Solver):
     """Extrapolates r(nu) = log best response - log nu to zero from the last `depth` iterates.
 
     nu_{t+1} = nu_t + s r_t - (dX + s dR) g with g = argmin ||r_t - dR g|| in the norm weighted by
@@ -33,63 +50,63 @@ class Anderson:
             return None
         return min(1.0, game.free_beta / (smoothness + game.beta))
 
-    def init(self, game: AlignmentGame, start: Evaluation) -> tuple[Array, ...]:
-        """The kept iterate (x, r, J, gap), the share, whether the last proposal was extrapolated."""
+    def init(self, game: AlignmentGame, start: Evaluation) -> Kept:
+        """The start is kept and nothing is proposed."""
         share = self._share(game)
         shares = 0 * start.value + (0.5 if share is None else share)
-        residual = start.log_best - start.log_policy
-        never = start.value < start.value - 1
-        return (start.log_policy, residual, start.value, start.gap, shares, never)
+        residual, never = start.log_best - start.log_policy, shares < 0
+        return Kept(start.log_policy, residual, start.value, start.gap, shares, never, None, None)
 
-    def step(
-        self, game: AlignmentGame, now: Evaluation, state: tuple[Array, ...]
-    ) -> tuple[Array, tuple[Array, ...]]:
+    def step(self, game: AlignmentGame, now: Evaluation, state: Kept) -> tuple[Array, Kept]:
         """Keep or reject the proposal, then extrapolate from the kept iterate."""
-        xp = namespace(now.value)
-        x, r, value, gap, share, extrapolated, *history = state
+        xp, old, share = namespace(now.value), state, state.share
         eps, size = xp.finfo(now.value.dtype).eps, game.beta + xp.abs(now.value)
-        level = now.value >= value - eps**0.625 * size
-        kept = (now.value >= value - 64 * eps * size) | (level & (now.gap < gap / 2))
+        level = (now.value >= old.value - eps**0.625 * size) & (now.gap < old.gap / 2)
+        kept = accepted(game, now, old.value) | level
         residual = now.log_best - now.log_policy
-        if history or now.log_policy is not x:
-            history = self._remember(history, now.log_policy - x, residual - r, kept)
+        if old.moves is None or old.changes is None:
+            moves = changes = ()
+        else:
+            moves = self._remember(old.moves, now.log_policy - old.log_policy, kept)
+            changes = self._remember(old.changes, residual - old.residual, kept)
         if self._share(game) is None:
-            share = xp.where(
-                kept,
-                xp.minimum(1.5 * share, 0 * share + 1),
-                xp.where(extrapolated, share, share / 2),
-            )
-        x, r = pick(kept, now.log_policy, x), pick(kept, residual, r)
-        value, gap = xp.where(kept, now.value, value), xp.where(kept, now.gap, gap)
-        plain = x + column(share) * r
-        proposal = plain
-        if history:
-            proposal = plain - self._correction(game, x, r, share, history)
-            proposal = pick(kept, proposal, plain)
-        log_new = game._masked(log_normalise(proposal))
-        return log_new, (x, r, value, gap, share, kept, *history)
+            more = xp.minimum(1.5 * share, 0 * share + 1)
+            share = xp.where(kept, more, xp.where(old.extrapolated, share, share / 2))
+        new = Kept(
+            log_policy=pick(kept, now.log_policy, old.log_policy),
+            residual=pick(kept, residual, old.residual),
+            value=xp.where(kept, now.value, old.value),
+            gap=xp.where(kept, now.gap, old.gap),
+            share=share,
+            extrapolated=kept,
+            moves=moves,
+            changes=changes,
+        )
+        proposal = plain = new.log_policy + column(share) * new.residual
+        if moves:
+            proposal = pick(kept, plain - self._correction(game, new, moves, changes), plain)
+        return game.masked(log_normalise(proposal)), new
 
-    def _remember(self, history: list[Array], dx: Array, dr: Array, kept: Array) -> list[Array]:
-        """Append the differences; a rejected proposal clears its game's columns."""
-        xp = namespace(dx)
-        keep = xp.astype(kept, dx.dtype)
-        if not bool(xp.all(kept)):
-            history = [h * column(keep) for h in history]
-            dx, dr = dx * column(keep), dr * column(keep)
-        return [*history, dx, dr][-2 * self.depth :]
+    def _remember(self, columns: tuple[Array, ...], last: Array, kept: Array) -> tuple[Array, ...]:
+        """Append a difference; a rejected proposal clears its game's columns."""
+        xp = namespace(last)
+        columns = (*columns, last)[-self.depth :]
+        if bool(xp.all(kept)):
+            return columns
+        keep = column(xp.astype(kept, last.dtype))
+        return tuple(c * keep for c in columns)
 
     def _correction(
-        self, game: AlignmentGame, x: Array, r: Array, share: Array, history: list[Array]
+        self, game: AlignmentGame, at: Kept, moves: tuple[Array, ...], changes: tuple[Array, ...]
     ) -> Array:
         """(dX + s dR) g, g the weighted least-squares fit of r by the columns dR."""
-        xp = namespace(x)
+        x, xp = at.log_policy, namespace(at.log_policy)
         size = x.shape[0]
         norm = xp.reshape(xp.exp(x) * game.weights[..., None], (size, 1, -1))
-        steps, residuals = history[0::2], history[1::2]
-        dr = xp.reshape(xp.stack(residuals, axis=1), (size, len(residuals), -1))
+        dr = xp.reshape(xp.stack(changes, axis=1), (size, len(changes), -1))
         scaled = dr * norm
         gram = scaled @ xp.matrix_transpose(dr)
-        right = scaled @ xp.reshape(r, (size, -1, 1))
+        right = scaled @ xp.reshape(at.residual, (size, -1, 1))
         diagonal = xp.linalg.diagonal(gram)
         scale = 1 / xp.sqrt(xp.where(diagonal > 0, diagonal, 1.0))
         ridge = 1e-14 if x.dtype == xp.float64 else 1e-6
@@ -98,6 +115,6 @@ class Anderson:
         unit = unit + eye * xp.astype(diagonal <= 0, x.dtype)[:, :, None]
         g = solve(unit, right * scale[..., None]) * scale[..., None]
         moved = 0 * x
-        for k, (dx_k, dr_k) in enumerate(zip(steps, residuals, strict=True)):
-            moved = moved + column(g[:, k, 0]) * (dx_k + column(share) * dr_k)
+        for k, (dx_k, dr_k) in enumerate(zip(moves, changes, strict=True)):
+            moved = moved + column(g[:, k, 0]) * (dx_k + column(at.share) * dr_k)
         return moved

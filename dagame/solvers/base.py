@@ -2,32 +2,79 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
 
 from ..arrays import Array, namespace
 from ..errors import InvalidObjective
 from ..game import AlignmentGame, Evaluation
+from ..objectives.pairing import pairing
+
+State = Any
+"""What a solver remembers between rounds: a NamedTuple of arrays with leading dimension B, or None."""
 
 
-class Solver(Protocol):
+class Solver:
     """One fixed-point method on log-policies of a flat batch (B, m, traces).
 
     Each round the loop evaluates the proposal (value, rewards, best response, gap) and asks for the
-    next one. State is a tuple of arrays with leading dimension B, so that the loop can drop
-    finished games.
+    next one. The state's arrays have leading dimension B, so that the loop can drop finished games.
     """
 
     name: ClassVar[str]
 
-    def init(self, game: AlignmentGame, start: Evaluation) -> tuple[Array, ...]:
-        """The state before the first step."""
-        ...
+    def init(self, game: AlignmentGame, start: Evaluation) -> State:
+        """The state before the first step; by default none."""
+        return None
 
-    def step(
-        self, game: AlignmentGame, now: Evaluation, state: tuple[Array, ...]
-    ) -> tuple[Array, tuple[Array, ...]]:
+    def step(self, game: AlignmentGame, now: Evaluation, state: State) -> tuple[Array, State]:
         """The next log-policy to evaluate, and the state."""
-        ...
+        raise NotImplementedError
+
+    def report(
+        self, game: AlignmentGame, now: Evaluation, state: State
+    ) -> tuple[Array, Array, Array]:
+        """Value, certified gap and log-marginals that a run records: those of the iterate."""
+        return now.value, now.gap, now.log_marginals
+
+    def in_units(self, beta: float) -> Self:
+        """The solver that takes the same steps on the game divided by beta."""
+        return self
+
+
+@dataclass(frozen=True)
+class Stepping(Solver):
+    """A solver with a step eta, whose unit is one over that of beta; None for its own choice."""
+
+    step_size: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the step."""
+        if self.step_size is not None and not self.step_size > 0:
+            raise InvalidObjective(f"step_size is {self.step_size!r}; give a number > 0, or None.")
+
+    def in_units(self, beta: float) -> Self:
+        """With the step eta beta."""
+        return self if self.step_size is None else replace(self, step_size=beta * self.step_size)
+
+
+def accepted(game: AlignmentGame, now: Evaluation, least: Array) -> Array:
+    """Whether J is at least `least` (B,), but for its rounding error.
+
+    That is taken as 64 eps of beta + |J| + <|u|, nu>: J is a difference of sums of up to thousands of
+    terms, whose size the rewards show where J itself is small. A tighter one rejects steps near the end
+    on noise, with which Newton halves its step for ever at masses of e^-200, which J does not show; a
+    wrong step let through costs a round, as the loop keeps the iterate of the least gap.
+    """
+    xp, rose = namespace(now.value), now.value >= least
+    if bool(xp.all(rose)):
+        return rose
+    size = (
+        game.beta + xp.abs(now.value) + pairing(xp.abs(now.rewards), now.log_policy, game.weights)
+    )
+    return now.value >= least - 64 * xp.finfo(now.value.dtype).eps * size
 
 
 def column(values: Array) -> Array:
@@ -40,6 +87,21 @@ def pick(condition: Array, yes: Any, no: Any) -> Array:
     xp = namespace(yes, no)
     shape = (condition.shape[0],) + (1,) * (max(yes.ndim, no.ndim) - 1)
     return xp.where(xp.reshape(condition, shape), yes, no)
+
+
+def index_like(like_: Array, rows: np.ndarray) -> Array:
+    """Row numbers as an integer array of the namespace and device of `like_`."""
+    return namespace(like_).asarray(rows, device=like_.device)
+
+
+def take(state: State, index: Array) -> State:
+    """The rows `index` of every array of a tuple of arrays or tuples, of the same type; None stays."""
+    if state is None:
+        return None
+    if not isinstance(state, tuple):
+        return namespace(state).take(state, index, axis=0)
+    parts = [take(part, index) for part in state]
+    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
 
 
 def require_gradient(game: AlignmentGame) -> None:

@@ -7,10 +7,11 @@ from typing import ClassVar
 
 from ..arrays import Array
 from ..game import AlignmentGame, Evaluation
+from .base import Solver
 
 
 @dataclass(frozen=True)
-class BestResponse:
+class BestResponse(Solver):
     """nu_{t+1} ∝ nu0 exp(u_t / beta), u_t = grad Phi(nu_t) (theory, section 4).
 
     Converges linearly near the equilibrium when L < beta (sufficient, local). When it fails: for
@@ -20,12 +21,6 @@ class BestResponse:
 
     name: ClassVar[str] = "best_response"
 
-    def init(self, game: AlignmentGame, start: Evaluation) -> tuple[Array, ...]:
-        """No state."""
-        return ()
-
-    def step(
-        self, game: AlignmentGame, now: Evaluation, state: tuple[Array, ...]
-    ) -> tuple[Array, tuple[Array, ...]]:
+    def step(self, game: AlignmentGame, now: Evaluation, state: None) -> tuple[Array, None]:
         """The best response."""
-        return now.log_best, state
+        return now.log_best, None

@@ -6,13 +6,8 @@ import numpy as np
 
 from ..arrays import to_numpy
 from ..game import AlignmentGame
-from ..objectives.coherence import GeometricCoherence
-from ..objectives.hard_coherence import HardCoherence
-from ..objectives.pairwise import PairwiseKL
 
 _NAMED = 8
-_TOGETHER = (GeometricCoherence, HardCoherence, PairwiseKL)
-"""Objectives that are finite on answers which all contexts can give only."""
 
 
 def causes(game: AlignmentGame, infeasible: np.ndarray, known: tuple[str, ...]) -> tuple[str, ...]:
@@ -29,7 +24,7 @@ def causes(game: AlignmentGame, infeasible: np.ndarray, known: tuple[str, ...]) 
     if game.forbidden is not None:
         shape = (*game.batch_shape, game.contexts, game.n)
         shut = np.broadcast_to(to_numpy(game.forbidden), shape).reshape(support.shape)
-    together = any(isinstance(o, _TOGETHER) for f, o in game.objective.terms() if f > 0)
+    together = game.objective.common_support
     found = []
     for b in todo:
         left = support[b] if shut is None else support[b] & ~shut[b]

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..arrays import Array, namespace
 from ..game import AlignmentGame
-from .loop import LoopResult, index_like
+from .base import index_like
+from .loop import LoopResult
 
 _ARRAYS = 40
 """Tables of the size of the reference that a solver holds at once, Anderson's history included."""
@@ -44,15 +45,17 @@ def _item_size(table: Array) -> int:
 def in_pieces(
     game: AlignmentGame,
     solve_one: Callable[[AlignmentGame], tuple[str, LoopResult]],
-    size: int,
     *,
+    max_bytes: int | None = None,
     threads: bool = True,
 ) -> tuple[str, LoopResult]:
     """`solve_one` on consecutive rows of a flat game, joined; on the CPU one thread per core.
 
     The games are independent, so the result does not depend on the size or on the threads.
     """
-    total = game.log_reference.shape[0]
+    total, size = game.log_reference.shape[0], piece_size(game, max_bytes)
+    if total <= size:
+        return solve_one(game)
     starts = range(0, total, size)
 
     def run(start: int) -> tuple[str, LoopResult]:

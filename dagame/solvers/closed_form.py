@@ -22,7 +22,7 @@ def closed_form(game: AlignmentGame) -> tuple[Array, Array] | None:
         log_nu = objective.closed_form(log_nu0, game.weights, game.beta)
         if log_nu is None:
             return None
-        log_nu = game._masked(log_normalise(game._masked(log_nu)))
+        log_nu = game.masked(log_normalise(game.masked(log_nu)))
         return log_nu, objective.value_log(log_nu, game.weights) > NO_VALUE
     reward = form.reward if isinstance(form.reward, float) else like(form.reward, log_nu0)
     possible = game.support if game.forbidden is None else game.support & ~game.forbidden

@@ -10,6 +10,7 @@ import numpy as np
 from ..arrays import LOG_ZERO, log, to_numpy
 from ..errors import NotConcave, NotConverged
 from ..game import AlignmentGame
+from .base import index_like
 
 
 def convex_solve(
@@ -35,8 +36,6 @@ def convex_solve(
 
 
 def _row(game: AlignmentGame, b: int) -> Any:
-    from .loop import index_like
-
     return index_like(game.log_reference, np.asarray([b]))
 
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from ..arrays import LOG_ZERO, Array, float64, like, log_normalise, namespace, to_numpy
 from ..game import AlignmentGame
-from ..objectives.base import DualForm, Objective
 from ..objectives.dual import dual_log_policy, solve_dual
+from ..objectives.forms import DualForm
+from ..objectives.objective import Objective
 from ..objectives.set_rows import clashing
 from ..solution import Status
 from .base import pick
@@ -35,7 +36,7 @@ def dual_solve(game: AlignmentGame) -> LoopResult | None:
     work = float64(log_reference)
     form = form._replace(rows=float64(form.rows), bound=float64(form.bound))
     y = solve_dual(form, work, float64(game.weights), beta)
-    log_nu = game._masked(like(dual_log_policy(form, work, y, beta), game.log_reference))
+    log_nu = game.masked(like(dual_log_policy(form, work, y, beta), game.log_reference))
     off, clashes = _residual(game, form, log_nu)
     statuses = np.full(log_nu.shape[0], Status.STALLED, dtype=object)
     notes: list[str] = []
@@ -79,7 +80,7 @@ def _split(game: AlignmentGame) -> tuple[DualForm, Array, float] | None:
     logits = (game.beta * game.log_reference + extra) / beta
     logits = xp.where(game.log_reference > LOG_ZERO / 2, logits, LOG_ZERO)
     bound = factor * form.bound
-    return form._replace(rows=rows, bound=bound), game._masked(log_normalise(logits)), beta
+    return form._replace(rows=rows, bound=bound), game.masked(log_normalise(logits)), beta
 
 
 def _residual(game: AlignmentGame, form: DualForm, log_nu: Array) -> tuple[np.ndarray, Any]:
@@ -88,7 +89,7 @@ def _residual(game: AlignmentGame, form: DualForm, log_nu: Array) -> tuple[np.nd
     off = np.broadcast_to(
         to_numpy(0.0 + game.objective.violation(log_answers, game.weights)), log_nu.shape[:1]
     )
-    sets = [part for _, part in game.objective.terms() if hasattr(part, "set")]
+    sets = [part for _, part in game.objective.terms() if part.hard]
 
     def clashes(b: int) -> list[str]:
         rows: Any = sets[0]

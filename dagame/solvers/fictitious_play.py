@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from ..arrays import Array, log_normalise
 from ..game import AlignmentGame, Evaluation
 from ..simplex import log_mix
+from .base import Solver, Stepping, column
+
+
+class Mixed(NamedTuple):
+    """How many best responses have been mixed in, (B,)."""
+
+    count: Array
 
 
 @dataclass(frozen=True)
-class FrankWolfe:
+class FrankWolfe(Solver):
     """Generalised Frank-Wolfe: pi_{t+1} = (1 - g) pi_t + g best response to u_t, g = 2/(t + 2).
 
     Phi is linearised, the KL kept, so a step is a mixture of policies and commutes with
@@ -22,20 +29,18 @@ class FrankWolfe:
 
     name: ClassVar[str] = "frank_wolfe"
 
-    def init(self, game: AlignmentGame, start: Evaluation) -> tuple[Array, ...]:
-        """The round."""
-        return (0 * start.value,)
+    def init(self, game: AlignmentGame, start: Evaluation) -> Mixed:
+        """None so far."""
+        return Mixed(0 * start.value)
 
     def _share(self, count: Array) -> Array:
         return 2 / (count + 2)
 
-    def step(
-        self, game: AlignmentGame, now: Evaluation, state: tuple[Array, ...]
-    ) -> tuple[Array, tuple[Array, ...]]:
+    def step(self, game: AlignmentGame, now: Evaluation, state: Mixed) -> tuple[Array, Mixed]:
         """Mix the best response in."""
-        (count,) = state
-        share = self._share(count)[:, None, None]
-        return game._masked(log_mix(now.log_policy, now.log_best, share)), (count + 1,)
+        share = column(self._share(state.count))
+        mixed = game.masked(log_mix(now.log_policy, now.log_best, share))
+        return mixed, Mixed(state.count + 1)
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class FictitiousPlay(FrankWolfe):
 
 
 @dataclass(frozen=True)
-class Extragradient:
+class Extragradient(Stepping):
     """Entropic extragradient: a trial mirror step, then the real one with the rewards found there.
 
     pi' = mirror(pi_t, u(pi_t)), pi_{t+1} = mirror(pi_t, u(pi')), step 1/(L + beta) by default (1/(2
@@ -63,16 +68,9 @@ class Extragradient:
     where mirror converges (there at 1.1 times the default, mirror not at 1.9 times).
     """
 
-    step_size: float | None = None
     name: ClassVar[str] = "extragradient"
 
-    def init(self, game: AlignmentGame, start: Evaluation) -> tuple[Array, ...]:
-        """No state."""
-        return ()
-
-    def step(
-        self, game: AlignmentGame, now: Evaluation, state: tuple[Array, ...]
-    ) -> tuple[Array, tuple[Array, ...]]:
+    def step(self, game: AlignmentGame, now: Evaluation, state: None) -> tuple[Array, None]:
         """Look ahead, then move."""
         smooth = game.smoothness
         eta = self.step_size
@@ -82,7 +80,7 @@ class Extragradient:
 
         def toward(log_best: Array) -> Array:
             moved = now.log_policy + share * (log_best - now.log_policy)
-            return game._masked(log_normalise(moved))
+            return game.masked(log_normalise(moved))
 
         ahead = game.evaluate(toward(now.log_best))
-        return toward(ahead.log_best), state
+        return toward(ahead.log_best), None

@@ -7,12 +7,10 @@ from typing import Any
 
 import torch
 
-from ..answer_map import AnswerMap
-from ..arrays import LOG_ZERO, log, log_normalise
+from ..arrays import LOG_ZERO
 from ..game import AlignmentGame
 from ..objectives import Objective
 from ..solution import Solution
-from ._solve import solve
 from .newton import kkt_solve
 
 
@@ -37,40 +35,6 @@ class _Stationary(torch.autograd.Function):
         return nu * kkt_solve(ctx.game, log_nu, slope), None, None
 
 
-def equilibrium(
-    reference: torch.Tensor,
-    objective: Objective,
-    *,
-    beta: float | torch.Tensor,
-    strength: float | torch.Tensor = 1.0,
-    weights: torch.Tensor | None = None,
-    answers: Any = None,
-    tol: float = 1e-12,
-) -> torch.Tensor:
-    """nu* (*batch, m, n), differentiable by reference, beta, strength and the objective's tables.
-
-    The objective is `strength * objective`, so a tensor strength has a gradient. Solved without a graph;
-    backward is one Newton system (theory, section 4) at the solution, exact up to the solution's own
-    error. Needs an objective with a Hessian and a deterministic answer map. At masses that the
-    equilibrium sends to 0 exactly (zeros of the reference) the gradient is 0.
-
-    Raises:
-        InvalidObjective: the objective states no Hessian.
-        NotConverged: the game was not solved to `tol`.
-    """
-    table = torch.as_tensor(reference)
-    amap = AnswerMap.of(answers, table.shape[-1]).bind(table)
-    amap.require_deterministic("differentiating an equilibrium")
-    scale, kl = float(torch.as_tensor(strength).detach()), float(torch.as_tensor(beta).detach())
-    with torch.no_grad():
-        game = AlignmentGame(
-            table.detach(), scale * _detached(objective), beta=kl, weights=weights, answers=amap
-        ).on_answers()
-        log_nu = solve(game, tol=tol).log_marginals
-    log_nu0 = amap.log_push_forward(log_normalise(log(table)))
-    return torch.exp(attached(game, log_nu, log_nu0, objective.bind(table), strength, beta))
-
-
 def attached(
     game: AlignmentGame,
     log_nu: torch.Tensor,
@@ -90,27 +54,28 @@ def attached(
     return out.reshape(log_nu.shape)
 
 
-def solve_with_gradient(game: AlignmentGame, **options: Any) -> Solution:
-    """`solve` for a game whose reference is in an autograd graph; policy and marginals carry gradients."""
+def detached(game: AlignmentGame) -> AlignmentGame:
+    """The game out of its autograd graph; deterministic answer maps only."""
     game.answer_map.require_deterministic("differentiating an equilibrium")
-    with torch.no_grad():
-        fixed = game.detached(_detached(game.objective))
-        solution = solve(fixed, **options)
-        on_answers = fixed.on_answers()
-        log_nu = solution.log_marginals
-    log_nu0 = game.log_reference_answers
-    moved = attached(on_answers, log_nu, log_nu0, game.objective, 1.0, game.beta)
-    ratio = torch.where(on_answers.support, moved - log_nu0, 0.0)
-    log_policy = moved
+    return game.detached(detached_objective(game.objective))
+
+
+def with_gradient(game: AlignmentGame, fixed: AlignmentGame, solution: Solution) -> Solution:
+    """The solution of `fixed`, the detached game, with policy and marginals in the graph of `game`."""
+    on_answers, log_nu0 = fixed.on_answers(), game.log_reference_answers
+    log_policy = moved = attached(
+        on_answers, solution.log_marginals, log_nu0, game.objective, 1.0, game.beta
+    )
     if game.answer_map.kind != "identity":
+        ratio = torch.where(on_answers.support, moved - log_nu0, 0.0)
         log_policy = game.answer_map.lift(game.log_reference, ratio)
     return dataclasses.replace(solution, game=game, log_policy=log_policy)
 
 
-def _detached(objective: Objective) -> Objective:
+def detached_objective(objective: Objective) -> Objective:
     """The objective with its tables out of the graph."""
     parts = [
-        f * o._map_tables(lambda t: t.detach() if isinstance(t, torch.Tensor) else t)
+        f * o.map_tables(lambda t, axes: t.detach() if isinstance(t, torch.Tensor) else t)
         for f, o in objective.terms()
     ]
     return sum(parts[1:], start=parts[0])

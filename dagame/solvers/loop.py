@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Generator
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import Array, namespace, to_numpy
 from ..game import AlignmentGame, Evaluation
 from ..solution import Status
-from .base import Solver, pick
+from .base import Solver, State, index_like, pick, take
 
 NO_VALUE = -1e20
 """Values below stand for -infinity: no step has found a policy in the objective's domain."""
@@ -28,6 +28,19 @@ class LoopResult(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+def replaced(result: LoopResult, again: LoopResult, failed: np.ndarray) -> LoopResult:
+    """The result with the rows `failed` replaced by those of another one."""
+    xp = namespace(again.log_policy)
+    kept = np.setdiff1d(np.arange(len(result.statuses)), failed)
+    rows = index_like(again.log_policy, kept)
+    both = xp.concat([xp.take(result.log_policy, rows, axis=0), again.log_policy], axis=0)
+    order = index_like(again.log_policy, np.argsort(np.concatenate([kept, failed])))
+    steps, statuses = result.steps.copy(), result.statuses.copy()
+    steps[failed] += again.steps
+    statuses[failed] = again.statuses
+    return result._replace(log_policy=xp.take(both, order, axis=0), steps=steps, statuses=statuses)
+
+
 class _Best(NamedTuple):
     """Of each game the iterate of least gap so far, its value and gap, and its round."""
 
@@ -37,70 +50,90 @@ class _Best(NamedTuple):
     at: Array
 
 
-class Pace(NamedTuple):
-    """Rounds between tests of convergence, and whether the evaluation is compiled (torch)."""
+class Limits(NamedTuple):
+    """When a loop ends, every how many rounds that is tested, and whether torch compiles the evaluation."""
 
+    tol: float = 1e-10
+    max_steps: int = 10_000
     check_every: int = 1
     compile: bool = False
 
 
-_PACE = Pace()
+class Round(NamedTuple):
+    """One round: the games that are played, the iterate and what the solver remembers."""
+
+    game: AlignmentGame
+    now: Evaluation
+    state: State
 
 
-def _evaluation(game: AlignmentGame, pace: Pace) -> Callable[[Array], Evaluation]:
-    if not pace.compile:
-        return game.evaluate
-    from .compiled import compiled_evaluate
+def rounds(
+    game: AlignmentGame, solver: Solver, start: Array | None = None, compile: bool = False
+) -> Generator[Round, np.ndarray | None, None]:
+    """The rounds of `solver` on a flat batch, without end; the first is the start, by default the reference.
 
-    return compiled_evaluate(game)
+    `send(rows)` goes on with these games of the batch only, `next` with all.
+    """
+    evaluate = game.evaluate
+    if compile:
+        from .compiled import compiled_evaluate
+
+        evaluate = compiled_evaluate(game)
+    now = evaluate(game.log_reference if start is None else start)
+    state = solver.init(game, now)
+    while True:
+        rows = yield Round(game, now, state)
+        if rows is not None:
+            index = index_like(now.gap, rows)
+            game, now, state = game.rows(index), take(now, index), take(state, index)
+            evaluate = game.evaluate
+        proposal, state = solver.step(game, now, state)
+        now = evaluate(proposal)
 
 
 def iterate(
     game: AlignmentGame,
     solver: Solver,
+    limits: Limits,
     *,
-    tol: float,
-    max_steps: int,
     start: Array | None = None,
-    pace: Pace = _PACE,
     patience: int = 500,
 ) -> LoopResult:
     """Run `solver` on a flat batch until every gap is <= tol * max(beta, |J|), or `max_steps` rounds.
 
     Each game keeps the iterate of least gap; one whose least gap is `patience` rounds old has stalled
     and is given up. A test of convergence reads one number per game from the device, every
-    `pace.check_every` rounds; games that are done are then taken out of the batch once they are at
+    `check_every` rounds; games that are done are then taken out of the batch once they are at
     least a quarter of it, unless the evaluation is compiled for its shape.
     """
-    total, evaluate = game.log_reference.shape[0], _evaluation(game, pace)
-    now = evaluate(game.log_reference if start is None else start)
-    state = solver.init(game, now)
+    tol, max_steps, unit, total = (
+        limits.tol,
+        limits.max_steps,
+        game.beta,
+        game.log_reference.shape[0],
+    )
+    playing = rounds(game, solver, start, limits.compile)
+    now = next(playing).now
     best = _Best(now.log_policy, now.value, now.gap, 0 * now.gap)
-    record = _Record(total)
-    alive = np.arange(total)
+    record, alive = _Record(total), np.arange(total)
     finished: list[tuple[np.ndarray, _Best]] = []
     for round_ in range(max_steps + 1):
-        if round_ % pace.check_every == 0 or round_ == max_steps:
-            done = to_numpy(_solved(best, tol, game.beta) | (best.at < round_ - patience))
+        rest = None
+        if round_ % limits.check_every == 0 or round_ == max_steps:
+            done = to_numpy(_solved(best, tol, unit) | (best.at < round_ - patience))
             if round_ >= 2:
                 done = done | ~to_numpy(_sound(best))
             record.add(alive, now)
             if done.all() or round_ == max_steps:
                 break
-            if done.mean() >= 0.25 and len(done) > 1 and not pace.compile:
+            if done.mean() >= 0.25 and len(done) > 1 and not limits.compile:
                 out, rest = np.flatnonzero(done), np.flatnonzero(~done)
-                finished.append((alive[out], _Best(*_take(best, out))))
-                alive = alive[rest]
-                game = game.rows(index_like(now.gap, rest))
-                evaluate = game.evaluate
-                now = Evaluation(*_take(now, rest))
-                state = _take(state, rest)
-                best = _Best(*_take(best, rest))
-        proposal, state = solver.step(game, now, state)
-        now = evaluate(proposal)
-        best = _improved(now, best, round_ + 1, tol, game.beta)
+                finished.append((alive[out], take(best, index_like(now.gap, out))))
+                alive, best = alive[rest], take(best, index_like(now.gap, rest))
+        now = playing.send(rest).now
+        best = _improved(now, best, round_ + 1, tol, unit)
     finished.append((alive, best))
-    return _gathered(finished, record, tol, max_steps - patience, game.beta)
+    return _gathered(finished, record, tol, max_steps - patience, unit)
 
 
 def _sound(now: Evaluation | _Best) -> Array:
@@ -126,19 +159,6 @@ def _improved(now: Evaluation, best: _Best, at: int, tol: float, unit: float) ->
         xp.where(better, now.gap, best.gap),
         xp.where(better, 0 * best.at + at, best.at),
     )
-
-
-def index_like(like_: Array, rows: np.ndarray) -> Array:
-    """Row numbers as an integer array of the namespace and device of `like_`."""
-    xp = namespace(like_)
-    return xp.asarray(rows, device=like_.device)
-
-
-def _take(arrays: tuple[Array, ...], rows: np.ndarray) -> tuple[Array, ...]:
-    if not arrays:
-        return ()
-    index = index_like(arrays[0], rows)
-    return tuple(namespace(a).take(a, index, axis=0) for a in arrays)
 
 
 class _Record:
@@ -167,7 +187,7 @@ def _gathered(
     if len(finished) > 1:
         xp = namespace(best.gap)
         joined = [xp.concat(parts, axis=0) for parts in zip(*(b for _, b in finished), strict=True)]
-        best = _Best(*_take(tuple(joined), np.argsort(rows)))
+        best = take(_Best(*joined), index_like(best.gap, np.argsort(rows)))
     steps = to_numpy(best.at)
     statuses = np.full(len(rows), Status.MAX_STEPS, dtype=object)
     statuses[steps < stalled_at] = Status.STALLED

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from ..arrays import LOG_ZERO, Array, log_normalise, namespace, solve
 from ..errors import InvalidObjective
 from ..game import AlignmentGame, Evaluation
-from ..objectives.base import pairing, per_context
-from .base import column, pick
+from ..objectives.pairing import per_context
+from ..solution import Status
+from .base import Solver, accepted, column, pick
+from .loop import Limits, LoopResult, iterate
 
 _REACH = 20.0
 """Largest change of a log-probability in one step."""
@@ -20,8 +22,17 @@ _FAINTEST = -1400.0
 """Log of the least mass whose square root fits float64; fainter ones move as if they had it."""
 
 
+class Kept(NamedTuple):
+    """The kept iterate and its J, the Newton direction there, and the step length to try."""
+
+    log_policy: Array
+    value: Array
+    direction: Array
+    length: Array
+
+
 @dataclass(frozen=True)
-class Newton:
+class Newton(Solver):
     """Damped Newton ascent of J over the simplices, in coordinates scaled by sqrt(nu).
 
     The Hessian of -J is beta diag(w/nu) + one m x m block per answer + U diag(s) U', solved with the
@@ -29,42 +40,44 @@ class Newton:
     equilibrium; the step is halved until J does not fall. Needs
     `Objective.hessian_log` and traces that are answers. Where it fails: from a far start at strengths
     above 100 beta, or with rewards like 1/nu at tiny masses, the step length can collapse; therefore
-    `strengths` gives a ladder of strengths to climb, each solved from the last one's optimum, which
-    solved every stress game of benchmarks/stress.py.
+    `solve` climbs a ladder of strengths (`climb`), which solved every stress game of benchmarks/stress.py.
     """
 
     name: ClassVar[str] = "newton"
 
-    def init(self, game: AlignmentGame, start: Evaluation) -> tuple[Array, ...]:
-        """The kept iterate and its J, the direction, the step length."""
+    def init(self, game: AlignmentGame, start: Evaluation) -> Kept:
+        """The start, of no value yet, so that the first step takes it."""
         if game.answer_map.kind != "identity":
             raise InvalidObjective("Newton works on answers; use 'anderson' for a channel.")
-        x = start.log_policy
-        return (x, start.value - 1e300, 0 * x, 1 + 0 * start.value)
+        xp, zero = namespace(start.value), 0 * start.value
+        return Kept(start.log_policy, zero - xp.inf, 0 * start.log_policy, 1 + zero)
 
-    def step(
-        self, game: AlignmentGame, now: Evaluation, state: tuple[Array, ...]
-    ) -> tuple[Array, tuple[Array, ...]]:
-        """A new direction where J did not fall beyond its rounding error, else half the step.
-
-        At that error masses of e^-200 still have far to go, which J cannot show; the loop keeps the
-        iterate of the least gap.
-        """
+    def step(self, game: AlignmentGame, now: Evaluation, state: Kept) -> tuple[Array, Kept]:
+        """A new direction where J did not fall beyond its rounding error, else half the step."""
         xp = namespace(now.value)
-        x, value, direction, length = state
-        size = (
-            game.beta
-            + xp.abs(now.value)
-            + pairing(xp.abs(now.rewards), now.log_policy, game.weights)
+        kept = accepted(game, now, state.value)
+        new = Kept(
+            log_policy=pick(kept, now.log_policy, state.log_policy),
+            value=xp.where(kept, now.value, state.value),
+            direction=pick(kept, newton_direction(game, now), state.direction),
+            length=xp.where(kept, 1.0, state.length / 2),
         )
-        slack = 64 * xp.finfo(now.value.dtype).eps * size
-        kept = now.value >= value - slack
-        x = pick(kept, now.log_policy, x)
-        direction = pick(kept, newton_direction(game, now), direction)
-        value = xp.where(kept, now.value, value)
-        length = xp.where(kept, 1.0, length / 2)
-        moved = xp.clip(column(length) * direction, -_REACH, _REACH)
-        return game._masked(log_normalise(x + moved)), (x, value, direction, length)
+        moved = xp.clip(column(new.length) * new.direction, -_REACH, _REACH)
+        return game.masked(log_normalise(new.log_policy + moved)), new
+
+
+def climb(game: AlignmentGame, limits: Limits) -> LoopResult:
+    """Newton up the ladder of strengths, each rung from the optimum of the one below."""
+    start, steps = even_start(game), 0
+    rough = limits._replace(tol=1e-3, max_steps=50)
+    for factor in strengths(game):
+        last = factor == 1
+        rung = game if last else game.with_objective(factor * game.objective)
+        result = iterate(rung, Newton(), limits if last else rough, start=start, patience=60)
+        start, steps = result.log_policy, steps + result.steps
+        if (result.statuses == Status.INFEASIBLE).all():  # at one strength, hence at all
+            break
+    return result._replace(steps=steps)
 
 
 def strengths(game: AlignmentGame) -> list[float]:
@@ -85,7 +98,7 @@ def even_start(game: AlignmentGame) -> Array:
     even = log_normalise(xp.where(game.support, 0 * nu0, LOG_ZERO))
     top = xp.maximum(nu0, even)
     both = top + xp.log(xp.exp(nu0 - top) + xp.exp(even - top))
-    return game._masked(log_normalise(game._masked(both)))
+    return game.masked(log_normalise(game.masked(both)))
 
 
 def newton_direction(game: AlignmentGame, now: Evaluation) -> Array:

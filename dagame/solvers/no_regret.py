@@ -15,61 +15,58 @@ from typing import ClassVar, NamedTuple
 from ..arrays import Array, log, log_normalise, logsumexp, namespace
 from ..errors import InvalidObjective
 from ..game import AlignmentGame, Evaluation
-from ..objectives.base import weighted
+from ..objectives.pairing import weighted
+from .base import Stepping, column
 
 
-class Averages(NamedTuple):
-    """Sums over the rounds so far: policies, rewards of traces, constants, and the count."""
+class Played(NamedTuple):
+    """The target's point and its last rewards of traces; sums over the rounds so far, and their count."""
 
-    policy: Array
+    log_target: Array
+    last: Array
+    policies: Array
     rewards: Array
-    constant: Array
+    constants: Array
     count: Array
 
 
 def _played(game: AlignmentGame, log_q: Array) -> tuple[Array, Array]:
     """The target's move at q: its constant and its rewards of traces."""
-    constant, u = game._linearise(log_q, None)
+    constant, u = game.linearise(log_q, None)
     return constant, game.answer_map.pull_back(u)
 
 
 @dataclass(frozen=True)
-class _Learners:
-    step_size: float | None = None
+class _Learners(Stepping):
     target_share: float = 1.0
-    certifies_average: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.step_size is not None and not self.step_size > 0:
-            raise InvalidObjective(f"step_size is {self.step_size!r}; give a number > 0, or None.")
+        super().__post_init__()
         if not 0 < self.target_share <= 1:
             raise InvalidObjective(f"target_share is {self.target_share!r}; give one in (0, 1].")
 
-    def init(self, game: AlignmentGame, start: Evaluation) -> tuple[Array, ...]:
-        """The target at the reference, the last rewards, and the averages of no round."""
+    def init(self, game: AlignmentGame, start: Evaluation) -> Played:
+        """The target at the reference, the last rewards, and the sums of no round."""
         log_q = start.log_marginals
         constant, u = _played(game, log_q)
-        return (log_q, u, 0 * u, 0 * u, 0 * constant, 0 * constant)
+        return Played(log_q, u, 0 * u, 0 * u, 0 * constant, 0 * constant)
 
-    def step(
-        self, game: AlignmentGame, now: Evaluation, state: tuple[Array, ...]
-    ) -> tuple[Array, tuple[Array, ...]]:
+    def step(self, game: AlignmentGame, now: Evaluation, state: Played) -> tuple[Array, Played]:
         """Both move at once: the target to the policy's marginals, the policy along the rewards."""
-        xp = namespace(now.value)
-        log_q, last, policies, rewards, constants, count = state
+        log_q, count = state.log_target, state.count + 1
         constant, u = _played(game, log_q)
-        policies, rewards = policies + xp.exp(now.log_policy), rewards + u
-        constants, count = constants + constant, count + 1
+        rewards = state.rewards + u
         shared = log_q + self.target_share * (now.log_marginals - log_q)
         new_q = now.log_marginals if self.target_share == 1 else log_normalise(shared)
         if self.target_share == 1:
             _, u_now = _played(game, now.log_marginals)
         else:
             u_now = u
-        best = game.log_best_response(self._heading(u_now, last, rewards, count[:, None, None]))
-        share = self._share(game, count)[:, None, None]
-        log_new = game._masked(log_normalise(now.log_policy + share * (best - now.log_policy)))
-        return log_new, (new_q, u_now, policies, rewards, constants, count)
+        best = game.log_best_response(self._heading(u_now, state.last, rewards, column(count)))
+        share = column(self._share(game, count))
+        log_new = game.masked(log_normalise(now.log_policy + share * (best - now.log_policy)))
+        policies = state.policies + namespace(now.value).exp(now.log_policy)
+        return log_new, Played(new_q, u_now, policies, rewards, state.constants + constant, count)
 
     def _heading(self, u: Array, last: Array, rewards: Array, count: Array) -> Array:
         """The rewards that the policy moves along, from the latest, those before and the sum."""
@@ -82,18 +79,16 @@ class _Learners:
         return 1 / count
 
     def report(
-        self, game: AlignmentGame, now: Evaluation, state: tuple[Array, ...]
+        self, game: AlignmentGame, now: Evaluation, state: Played
     ) -> tuple[Array, Array, Array]:
-        """Value, certified gap and log-marginals of the averaged play."""
-        _, _, policies, rewards, constants, count = state
-        played = count > 0
-        if not bool(namespace(count).any(played)):
-            return now.value, now.gap, now.log_marginals
-        total = count[:, None, None]
-        log_pi = game._masked(log_normalise(log(policies / total)))
-        mean = rewards / total
-        log_sum = logsumexp(game._masked(game.log_reference + mean / game.beta))
-        bound = constants / count + game.beta * weighted(log_sum, game.weights)
+        """Value, certified gap and log-marginals of the averaged play; before the first round of now."""
+        if not bool(namespace(state.count).any(state.count > 0)):
+            return super().report(game, now, state)
+        total = column(state.count)
+        log_pi = game.masked(log_normalise(log(state.policies / total)))
+        mean = state.rewards / total
+        log_sum = logsumexp(game.masked(game.log_reference + mean / game.beta))
+        bound = state.constants / state.count + game.beta * weighted(log_sum, game.weights)
         value = game.value_log(log_pi)
         return value, bound - value, game.answer_map.log_push_forward(log_pi)
 

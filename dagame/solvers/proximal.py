@@ -7,9 +7,9 @@ import numpy as np
 from ..arrays import LOG_ZERO, Array, float64, log_normalise, namespace, to_numpy
 from ..certificate import certify_log
 from ..game import AlignmentGame
-from ..objectives.base import Objective
 from ..objectives.dual import dual_log_policy, solve_dual
 from ..objectives.forms import DualForm
+from ..objectives.objective import Objective
 from .base import column, pick
 
 
@@ -41,9 +41,9 @@ def ascend(
             log_nu = game.answer_map.log_push_forward(x)
             logits = logits + game.answer_map.pull_back(rest.reward_log(log_nu, weights))
         logits = xp.where(game.support, logits / column(total), LOG_ZERO)
-        start_ = game._masked(log_normalise(game._masked(logits)))
+        start_ = game.masked(log_normalise(game.masked(logits)))
         y = solve_dual(_scaled(form, 1 / total), start_, weights, 1.0)
-        new = game._masked(dual_log_policy(_scaled(form, 1 / total), start_, y, 1.0))
+        new = game.masked(dual_log_policy(_scaled(form, 1 / total), start_, y, 1.0))
         found = game.value_log(new)
         fell = (found < value - 1e-9 * (game.beta + xp.abs(value))) & (value > LOG_ZERO / 1e10)
         proof = certify_log(game, new, multipliers=y)

@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
+from itertools import islice
 
 import numpy as np
 
 from ..arrays import to_numpy
-from ..errors import InvalidObjective
 from ..game import AlignmentGame
 from ..solution import History
-from .anderson import Anderson
 from .base import Solver, require_gradient
-from .best_response import BestResponse
-from .fictitious_play import Extragradient, FictitiousPlay, FrankWolfe
-from .mirror import Mirror
-from .newton import Newton
-from .no_regret import FTRL, MultiplicativeWeights, OptimisticMultiplicativeWeights
-
-DYNAMICS: dict[str, Solver] = {
-    d.name: d
-    for d in (
-        Mirror(),
-        BestResponse(),
-        MultiplicativeWeights(),
-        OptimisticMultiplicativeWeights(),
-        FTRL(),
-        FictitiousPlay(),
-        FrankWolfe(),
-        Extragradient(),
-        Anderson(),
-        Newton(),
-    )
-}
-"""Every dynamic by name, with its default parameters."""
+from .loop import rounds
+from .registry import dynamic_named
 
 
 def run(game: AlignmentGame, dynamic: str | Solver = "mirror", steps: int = 100) -> History:
@@ -54,36 +32,17 @@ def run(game: AlignmentGame, dynamic: str | Solver = "mirror", steps: int = 100)
     Returns:
         History with values and gaps (steps + 1, *batch) and marginals (steps + 1, *batch, m, n).
     """
-    dynamic = _named(dynamic)
+    dynamic = dynamic_named(dynamic) if isinstance(dynamic, str) else dynamic
     require_gradient(game)
     flat, batch = game.flat(), game.batch_shape
-    report = getattr(dynamic, "report", None)
-    now = flat.evaluate(flat.log_reference)
-    state = dynamic.init(flat, now)
-    values, gaps, marginals = [], [], []
-    for round_ in range(steps + 1):
-        shown = now.value, now.gap, now.log_marginals
-        if report is not None:
-            shown = report(flat, now, state)
-        values.append(to_numpy(shown[0]))
-        gaps.append(to_numpy(shown[1]))
-        marginals.append(np.exp(to_numpy(shown[2])))
-        if round_ < steps:
-            proposal, state = dynamic.step(flat, now, state)
-            now = flat.evaluate(proposal)
-    m, n = flat.contexts, flat.n
+    played = islice(rounds(flat, dynamic), steps + 1)
+    shown = [dynamic.report(*round_) for round_ in played]
+    values, gaps, log_nu = (
+        np.stack([to_numpy(t) for t in part]) for part in zip(*shown, strict=True)
+    )
     return History(
-        values=np.reshape(np.stack(values), (-1, *batch)),
-        gaps=np.reshape(np.stack(gaps), (-1, *batch)),
-        marginals=np.reshape(np.stack(marginals), (-1, *batch, m, n)),
+        values=np.reshape(values, (-1, *batch)),
+        gaps=np.reshape(gaps, (-1, *batch)),
+        marginals=np.exp(np.reshape(log_nu, (-1, *batch, flat.contexts, flat.n))),
         dynamic=dynamic.name,
     )
-
-
-def _named(dynamic: str | Solver) -> Solver:
-    if not isinstance(dynamic, str):
-        return dynamic
-    if dynamic not in DYNAMICS:
-        near = get_close_matches(dynamic, DYNAMICS, 1, 0.3) or sorted(DYNAMICS)
-        raise InvalidObjective(f"dynamic {dynamic!r} is unknown; did you mean {near[0]!r}?")
-    return DYNAMICS[dynamic]

@@ -32,7 +32,7 @@ def soft_solve(game: AlignmentGame) -> LoopResult | None:
     log_nu = like(log_nu, game.log_reference)
     sound = xp.all(xp.all(xp.isfinite(log_nu), axis=-1), axis=-1)
     sound = sound & xp.all(xp.max(log_nu, axis=-1) > LOG_ZERO / 2, axis=-1) & found.found
-    log_nu = game._masked(pick(sound, log_nu, game.log_reference))
+    log_nu = game.masked(pick(sound, log_nu, game.log_reference))
     size = log_nu.shape[0]
     statuses = np.full(size, Status.STALLED, dtype=object)
     return LoopResult(log_nu, np.zeros(size, dtype=int), statuses, [], [])
@@ -58,7 +58,7 @@ def _split(game: AlignmentGame) -> tuple[SoftConstraint, float, Array] | None:
     xp, extra = namespace(game.log_reference), _table(reward, game.log_reference)
     logits = (game.beta * game.log_reference + extra) / beta
     logits = xp.where(game.log_reference > LOG_ZERO / 2, logits, LOG_ZERO)
-    return term, strength / beta, game._masked(log_normalise(logits))
+    return term, strength / beta, game.masked(log_normalise(logits))
 
 
 def _table(reward: Any, log_reference: Array) -> Any:

@@ -13,7 +13,7 @@ import torch
 
 import dagame as dg
 from dagame import plots
-from dagame.demo import Recipe, fine_tune
+from dagame.lm.tiny.experiment import Recipe, fine_tune
 from dagame.lm import tiny
 
 small = "DAGAME_SMALL" in os.environ

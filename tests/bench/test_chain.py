@@ -57,7 +57,7 @@ def test_expected_step_is_the_gradient_of_the_value(chains):
     game = ChainGame(reference, dg.GiniDiversity(1.5), 0.7, 6, 0)
     many = np.repeat(policy[None], 20_000, axis=0)
     draw = game.marginals(many)
-    moved = game.policy_step(many, (draw, game.rewards(draw, None)), 1e-3)
+    moved = game.policy_step(many, game.rewards(draw, None), 1e-3)
     moved = moved - moved.mean(-1, keepdims=True) - (many - many.mean(-1, keepdims=True))
     step, error = moved.mean(0) / 1e-3, moved.std(0) / 1e-3 / np.sqrt(len(many))
 

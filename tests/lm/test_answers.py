@@ -74,19 +74,19 @@ OPTIONS = {"extract": raises_at_seven, "canonical": "exact"}
 
 def by_training(text, ended, answer, aliases, truncated, tokenizer):
     reward = GroupReward(
-        dg.Coherence(), beta=0.1, group_size=2, truncated=truncated, no_answer="keep", **OPTIONS
+        dg.Coherence(), beta=0.1, group_size=3, truncated=truncated, no_answer="keep", **OPTIONS
     )
     reward._tokenizer, reward._model = tokenizer, Says([], 4)
     reward._checked = True
     seen = {}
-    labels = {"answer": [answer] * 4, "aliases": [aliases] * 4}
+    labels = {"answer": [answer] * 6, "aliases": [aliases] * 6}
     reward(
-        ["Q"] * 4,
-        [text] * 4,
-        [[7, 1] if ended else [7, 7]] * 4,
-        class_id=[0] * 4,
-        member_id=[0, 0, 1, 1],
-        class_size=[2] * 4,
+        ["Q"] * 6,
+        [text] * 6,
+        [[7, 1] if ended else [7, 7]] * 6,
+        class_id=[0] * 6,
+        member_id=[0] * 3 + [1] * 3,
+        class_size=[2] * 6,
         log_extra=lambda name, values: seen.update({name: values}),
         log_metric=lambda name, value: seen.update({name: value}),
         **labels,

@@ -89,12 +89,23 @@ def difference(one, other):
     return max(float(np.abs(one[k] - other[k]).max()) for k in one)
 
 
-def test_a_run_leaves_weights_metrics_curves_and_a_card(tmp_path, model):
+@pytest.fixture
+def configurations(monkeypatch):
+    """The trainer's configurations that are made."""
+    from trl.trainer.grpo_config import GRPOConfig
+
+    made, ready = [], GRPOConfig.__post_init__
+    monkeypatch.setattr(GRPOConfig, "__post_init__", lambda self: made.append(ready(self)))
+    return made
+
+
+def test_a_run_leaves_weights_metrics_curves_and_a_card(tmp_path, model, configurations):
     told = []
     path = write(tmp_path / "run.yaml", task(tmp_path, model))
     result = run_finetune(path, progress=told.append)
     out = tmp_path / "out"
     assert result["steps"] == 5
+    assert len(configurations) == 1
     assert difference(weights(out / "model"), weights(model)) > 1e-3
     metrics = read_metrics(out / "metrics.jsonl")
     assert [row["step"] for row in metrics] == [1, 2, 3, 4, 5]

@@ -11,6 +11,7 @@ transformers = pytest.importorskip("transformers")
 
 from dagame.errors import DagameError  # noqa: E402
 from dagame.lm.generation import Generations, generate, log_probability  # noqa: E402
+from dagame.lm.scoring import score  # noqa: E402
 
 torch.set_num_threads(1)
 WORDS = ["<pad>", "<eos>", "a", "b"]
@@ -275,3 +276,46 @@ def test_the_position_limit_is_each_rows_own(model, tokenizer):
     assert np.isfinite(scored).all()
     with pytest.raises(DagameError, match="prompt 1 has 15 tokens, which with 3 new ones"):
         log_probability(model, tokenizer, prompts, Generations(tokens, np.ones_like(short), *rest))
+
+
+class Narrow(torch.nn.Module):
+    """A causal model whose forward takes ids and mask, and what else is named in `more`."""
+
+    def __init__(self, model, more=(), broken=False):
+        super().__init__()
+        self.inner, self.more, self.broken, self.asked = model, more, broken, []
+        self.config, self.device = model.config, model.device
+
+    def forward(self, input_ids, attention_mask, **options):
+        self.asked.append(sorted(options))
+        for name in options:
+            if name not in self.more:
+                raise TypeError(f"forward() got an unexpected keyword argument {name!r}")
+        if self.broken:
+            raise TypeError("unsupported operand")
+        return self.inner(input_ids, attention_mask=attention_mask, **options)
+
+
+def test_arguments_that_a_model_does_not_take_are_tried_once_and_change_nothing(model):
+    prompts, tokens = [[2, 3], [3]], np.array([[2, 3, 1], [3, 1, 0]])
+    mask = np.array([[True, True, True], [True, True, False]])
+    wanted = [
+        log_prob_by_hand(model, p, t[m]) for p, t, m in zip(prompts, tokens, mask, strict=True)
+    ]
+    full = ["logits_to_keep", "use_cache"]
+    for more, passes in (
+        (("use_cache", "logits_to_keep"), [full, full]),
+        (("logits_to_keep",), [full, ["logits_to_keep"], ["logits_to_keep"]]),
+        ((), [full, ["logits_to_keep"], [], []]),
+    ):
+        kind = type("Kind", (Narrow,), {})
+        narrow = kind(model, more)
+        for _ in range(2):
+            np.testing.assert_allclose(score(narrow, prompts, tokens, mask), wanted, atol=1e-5)
+        assert narrow.asked == passes
+
+
+def test_any_other_error_of_a_model_is_its_own(model):
+    broken, one = Narrow(model, ("use_cache", "logits_to_keep"), True), np.ones((1, 1), int)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        score(broken, [[2]], one, one > 0)

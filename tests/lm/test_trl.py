@@ -528,9 +528,39 @@ def test_a_schedule_is_not_scheduled_again(tmp_path):
         run(tmp_path, rows=made, steps=3)
 
 
-def test_two_samples_leave_no_signal():
+def test_two_samples_leave_no_signal_wherever_they_are_asked_for(tmp_path):
     with pytest.raises(SettingsError, match="no signal"):
         grpo_config(Coherence(), beta=0.1, group_size=2, contexts=2)
+    with pytest.raises(SettingsError, match="no signal"):
+        GroupReward(Coherence(), beta=0.1, group_size=2)
+    with pytest.raises(SettingsError, match="no signal"):
+        run(tmp_path, group_size=2)
+
+
+class Halved(dg.Objective):
+    """Gini's value with half of its reward."""
+
+    def value(self, nu, weights=None):
+        return GiniDiversity().value(nu, weights)
+
+    def reward(self, nu, weights=None):
+        return GiniDiversity().reward(nu, weights) / 2
+
+
+def test_an_objective_of_ones_own_with_a_wrong_gradient_ends_the_run_before_a_step(tmp_path):
+    trainer = coherence_grpo(
+        random_model(),
+        problems(),
+        Halved(),
+        tokenizer=word_tokenizer(),
+        steps=2,
+        **settings(tmp_path),
+    )
+    with pytest.raises(InvalidObjective, match="not the gradient of value"):
+        trainer.train()
+    assert trainer.state.global_step == 0
+    trainer, _ = run(tmp_path, Halved(), steps=1, reward_options={"check": False})
+    assert trainer.state.global_step == 1
 
 
 def test_tables_need_a_vocabulary():

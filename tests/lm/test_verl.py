@@ -9,9 +9,11 @@ import pytest
 import dagame as dg
 from dagame.errors import InvalidGame
 from dagame.lm._schedule import ScheduleError, schedule
+from dagame.lm.game import LMGame
 from dagame.lm.rewards import group_rewards
+from dagame.lm.spec import AnswerSection, ObjectiveSection
 from dagame.lm.verl import Trajectories, VerlGame, check_prompts, read_answer, verl_rows
-from dagame.lm.verl_settings import GameSection, ObjectiveSection
+from dagame.lm.verl_settings import GameSection
 from dagame.samples.equilibria import labelled_table
 from dagame.samples.keys.reader import AnswerReader
 
@@ -35,7 +37,8 @@ def trajectories(class_id, member_id, answers, *, size=2, samples=2, tokens=3, s
 
 
 def game(name="coherence", kl="loss", beta=0.1, prompts=2, **options):
-    return VerlGame(GameSection(ObjectiveSection(name), **options), kl, beta, prompts)
+    section = GameSection(ObjectiveSection(name), **options)
+    return VerlGame(LMGame(section.spec(kl, beta, 8)), prompts)
 
 
 # -- advantages -----------------------------------------------------------------------------------
@@ -161,8 +164,8 @@ def test_a_sample_of_several_outputs_is_judged_by_its_last():
 
 def test_dropped_completions_are_not_moved_at_all():
     rows = trajectories([5] * 4, [0, 0, 1, 1], ["a", None, "b", "b"])
-    section = replace(GameSection(), answers=replace(GameSection().answers, no_answer="drop"))
-    tokens, _ = VerlGame(section, "reward", 0.5, 2).advantages(rows)
+    dropped = AnswerSection(no_answer="drop")
+    tokens, _ = game(kl="reward", beta=0.5, answers=dropped).advantages(rows)
     np.testing.assert_array_equal(tokens[1], 0.0)
     assert (tokens[[0, 2, 3], 0] != 0).all()
 

@@ -15,9 +15,10 @@ import pytest
 from test_verl import game, trajectories
 from test_verl_settings import OVERRIDES
 
+from dagame import Coherence
 from dagame.lm.settings import SettingsError
 from dagame.lm.verl import verl_game
-from dagame.lm.verl_settings import RULES, ObjectiveSection, setting
+from dagame.lm.verl_settings import RULES, setting
 
 STORAGE = "transfer_queue.backend.SimpleStorage"
 pytestmark = [
@@ -64,8 +65,9 @@ def test_the_settings_exist_in_verl_and_its_defaults_are_refused(plugin):
     with pytest.raises(SettingsError, match=r"norm_adv_by_std_in_grpo=True: set False"):
         verl_game(plain)
     made = verl_game(plugin._plain(composed(documented())))
-    assert (made.kl, made.beta, made.prompts) == ("reward", 0.1, 128)
-    assert made.section.objective == ObjectiveSection("coherence", 1.0)
+    spec = made.game.spec
+    assert (spec.kl, spec.beta, made.prompts) == ("reward", 0.1, 128)
+    assert repr(spec.objective) == repr(Coherence(1.0))
 
 
 def test_the_reward_manager_stores_the_answer(plugin):

@@ -54,10 +54,11 @@ def config(**changed):
 
 def test_settings_that_play_the_game_are_accepted():
     made = verl_game(config())
-    assert (made.kl, made.beta, made.prompts) == ("reward", 0.1, 4)
+    spec = made.game.spec
+    assert (spec.kl, spec.beta, spec.group_size, made.prompts) == ("reward", 0.1, 4, 4)
     for kind in LOSS_KL:
         made = verl_game(config(**KL_IN_LOSS | {"actor_rollout_ref.actor.kl_loss_type": kind}))
-        assert (made.kl, made.beta) == ("loss", 0.2)
+        assert (made.game.spec.kl, made.game.spec.beta) == ("loss", 0.2)
 
 
 WRONG = {
@@ -91,7 +92,7 @@ def test_every_rule_has_a_wrong_value_here():
 def test_each_setting_that_breaks_the_game_is_refused(path):
     with pytest.raises(SettingsError) as caught:
         verl_game(config(**{path: WRONG[path]}))
-    assert f"{path}={WRONG[path]!r}: set {RULES[path][0][0]}" in str(caught.value)
+    assert f"{path}={WRONG[path]!r}: set {RULES[path].fix}; {RULES[path].why}" in str(caught.value)
     assert str(caught.value).count(": set ") == 1
 
 

@@ -17,10 +17,10 @@ pytest.importorskip("trl")
 from markdown_it import MarkdownIt
 from test_pages import Reader, unseen
 
-from dagame._display import visible
 from dagame.lm.finetune_config import DataSection, FinetuneConfig
 from dagame.lm.model_card import card
 from dagame.provenance import provenance
+from dagame.text import visible
 
 TAGS = {"h1", "p", "table", "thead", "tbody", "tr", "th", "td", "code", "hr"}
 

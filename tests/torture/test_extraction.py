@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import json
 import random
 import re
-import subprocess
-import sys
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +13,7 @@ import polars as pl
 import pytest
 from budget import FACTOR, scale
 from corpora import expression, hostile_rows, latex_soup
+from interpreter import python
 
 from dagame.errors import ExtractionError
 from dagame.samples.keys.canonical import make_canonicaliser
@@ -27,19 +25,6 @@ SEED = 8 if FACTOR == 1 else random.SystemRandom().randrange(2**32)
 
 def keys(name, rows, **options):
     return make_canonicaliser(name, **options)(pl.Series(rows, dtype=pl.String)).to_list()
-
-
-def python(code, *arguments, timeout=120, **options):
-    """The last line that a fresh interpreter prints for `code`, as JSON."""
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=True,
-        **options,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 # -- nothing runs ---------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("resource")
 
 from budget import FACTOR, scale
-from faults import SOLVING, Forks, fill_set
+from faults import fill_set
 from outputs import (
     assert_old_or_new,
     child_env,
@@ -31,20 +31,8 @@ import dagame as dg
 from dagame.errors import OutputError
 from dagame.estimators import reward_table
 from dagame.output import check_file, check_folder, locked, replacing, replacing_all
-from dagame.sample_file import sample_file
 
 SIZES = (0, 1, 100, 1_000, 10_000)
-
-
-@pytest.fixture(scope="module")
-def forks():
-    with Forks(SOLVING) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def samples(tmp_path_factory):
-    return sample_file(tmp_path_factory.mktemp("s") / "s.jsonl", 1, questions=3, samples=4)
 
 
 # -- killed ---------------------------------------------------------------------------------------

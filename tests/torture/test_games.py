@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 import dagame as dg
 from dagame.arrays import solve as solve_all
 from dagame.errors import DagameError, Infeasible, InvalidDistribution, InvalidGame, NotConcave
-from dagame.solvers._solve import METHODS
-from dagame.solvers.run import DYNAMICS
+from dagame.solvers import DYNAMICS, METHODS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Solution may be inaccurate")
 ROOT = Path(__file__).parents[2]
@@ -140,7 +139,7 @@ def test_a_bad_game_leaves_the_others_of_its_batch_alone(kind, bad):
 # -- sizes ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["arithmetic", "geometric", "hard coherence", "Shannon", "sum"])
+@pytest.mark.parametrize("kind", ["coherence", "geometric", "hard-coherence", "shannon", "sum"])
 @pytest.mark.parametrize(("m", "n"), [(5000, 3), (2, 20000), (1, 1)])
 def test_thousands_of_contexts_or_answers(kind, m, n):
     if (kind, m) == ("geometric", 5000) or (kind, m) == ("sum", 5000):
@@ -153,8 +152,8 @@ def test_thousands_of_contexts_or_answers(kind, m, n):
     game = dg.AlignmentGame(reference, MAKERS[kind](1.0, rng, m, n), beta=1.0)
     solution = dg.solve(game, max_steps=300)
     assert solution.certificate.relative_gap <= TOLERANCE
-    if kind in ("geometric", "hard coherence") and n == 3:
-        assert solution.policy[:, 1].max() < (1e-300 if kind == "hard coherence" else 1)
+    if kind in ("geometric", "hard-coherence") and n == 3:
+        assert solution.policy[:, 1].max() < (1e-300 if kind == "hard-coherence" else 1)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +201,7 @@ def test_integers_and_single_precision():
     assert dg.solve(single).policy.dtype == np.float32
 
 
-_NUMBERS = [math.nan, math.inf, -math.inf, 0.0, -1.0, 1e-300, 1e300, 1e-10, 1e10, "1", None, 1j]
+_NUMBERS = [math.nan, math.inf, -math.inf, 0.0, -1.0, 1e-300, 1e300, 1e-10, 1e13, "1", None, 1j]
 
 
 @pytest.mark.parametrize("beta", _NUMBERS, ids=str)

@@ -24,11 +24,12 @@ from hypothesis import strategies as st
 
 import dagame as dg
 from dagame import plots
-from dagame._display import Column, Shown, facts_html, markdown, table_html, visible
+from dagame._display import Column, Shown, facts_html, table_html
 from dagame.provenance import provenance
 from dagame.report import picture, render, samples_report
 from dagame.samples import Samples
 from dagame.samples.how_read import Caution, Contested, Excerpt, Merged, Split
+from dagame.text import markdown, visible
 
 TAGS = {"html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "p", "div", "b", "em"}
 TAGS |= {

@@ -12,23 +12,10 @@ import pytest
 
 pytest.importorskip("resource")
 
-from faults import SOLVING, Forks
 from outputs import is_root, mounted, one_sentence, read_only, solving
 
 from dagame.errors import OutputError
 from dagame.output import check_file, write_json
-from dagame.sample_file import sample_file
-
-
-@pytest.fixture(scope="module")
-def forks():
-    with Forks(SOLVING) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def samples(tmp_path_factory):
-    return sample_file(tmp_path_factory.mktemp("s") / "s.jsonl", 1, questions=3, samples=4)
 
 
 def test_a_full_disk(forks, samples, tmp_path):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from budget import FACTOR, scale
+from interpreter import python
 
 from dagame.errors import ExtractionError
 from dagame.samples.keys.canonical import make_canonicaliser
@@ -23,19 +24,6 @@ from dagame.samples.keys.extract import make_extractor
 from dagame.samples.keys.workers import map_in_workers
 
 SEED = 8 if FACTOR == 1 else random.SystemRandom().randrange(2**32)
-
-
-def python(code, *arguments, timeout=120, **options):
-    """The last line that a fresh interpreter prints for `code`, as JSON."""
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=True,
-        **options,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def children(pid):

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
-from ...errors import SamplesError
+from ...errors import SamplesError, nearest
 from .containers import KIND_NAMES
 from .paths import ABSENT, at, known_paths
 
@@ -85,9 +84,7 @@ def check_format(name: str) -> str:
     """The name, if it is known."""
     known = ("auto", *FORMATS, *KIND_NAMES)
     if name not in known:
-        near = get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]!r}" if near else f"choose one of {', '.join(known)}"
-        raise SamplesError(f"format {name!r} is unknown; {hint}.")
+        raise SamplesError(f"format {name!r} is unknown; {nearest(name, known)}")
     return name
 
 

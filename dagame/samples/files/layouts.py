@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from ...errors import SamplesError
+from ...errors import SamplesError, nearest
 from ..chats import TRUNCATED
 from .formats import FINISH
 from .reading import Rows
@@ -84,13 +83,8 @@ def lay_out(rows: Rows, roles: Roles) -> Flat:
 
 def missing(name: str, role: str, columns: Sequence[str]) -> SamplesError:
     """The error of a column that is not there."""
-    near = get_close_matches(name[:100], [c for c in columns[:1000] if len(c) <= 100], 1)
-    hint = f"did you mean {near[0]!r}? The" if near else "the"
-    printable = [c if c.isprintable() else ascii(c) for c in columns[:20]]
-    names = ", ".join(c if len(c) <= 60 else f"{c[:60]}..." for c in printable)
-    more = f" and {len(columns) - 20:,} more" if len(columns) > 20 else ""
     return SamplesError(
-        f"there is no column {name[:60]!r} for the {role}; {hint} columns are {names}{more}."
+        f"there is no column {name[:60]!r} for the {role}; {nearest(name, columns, 'columns')}"
     )
 
 

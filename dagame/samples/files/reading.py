@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import SamplesError
+from ...errors import SamplesError, one_line
 from .containers import MOST_UNPACKED, contents, shown
 from .delimited import Faults, read_table, typed
 from .formats import open_document
@@ -141,7 +141,7 @@ def _parsed(
         frame, faults = _csv(name, data, "\t" if kind == "tsv" else ",", on_error)
         return Rows(name, frame, None, tuple(line for line, _ in faults))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, 200)
     what = "is no readable Parquet file" if kind == "parquet" else "has columns of unclear type"
     raise SamplesError(f"{name} {what}: {reason}.")
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from ...errors import ExtractionError
+from ...errors import ExtractionError, nearest
 from .markup import with_ellipses
 from .mathematics import amount_key
 from .quantities import value
@@ -33,8 +32,7 @@ def make_canonicaliser(name: str, *, row_seconds: float = 5.0) -> Canonicaliser:
     """
     check_row_seconds(row_seconds)
     if name not in CANONICALS:
-        near = get_close_matches(name, CANONICALS, 1, 0.3) or ["exact"]
-        raise ExtractionError(f"canonical {name!r} is unknown; did you mean {near[0]!r}?")
+        raise ExtractionError(f"canonical {name!r} is unknown; {nearest(name, CANONICALS)}")
 
     def run(answers: pl.Series) -> pl.Series:
         import polars as pl

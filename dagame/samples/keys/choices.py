@@ -10,36 +10,38 @@ from __future__ import annotations
 
 import re
 
-_GAP = r"[^\S\n]"
+from .markup import announced
+
 _OPEN = r"[^\S\n]*[*_#>\"'(\[{$\\-]*"
 _LETTERS = (
-    r"[A-J]\b(?:[)\]*]*\s*(?:,\s*and\b|,\s*or\b|,|/|&|\band\b|\bor\b|\x{3001}|\x{548c}|\x{6216})"
+    r"[A-J]\b(?:[)\]*]*\s*(?:,\s*and\b|,\s*or\b|,|/|&|\band\b|\bor\b|\u3001|\u548c|\u6216)"
     r"\s*[(\[*]*[A-J]\b)*"
 )
-_SAID = r"(?:\bis\b|\bare\b|\bwould be\b|[:?=\x{ff1a}]|\s[-\x{2013}\x{2014}]\s)"
+_SIGNS = r"[:?=\uff1a]|\s[-\u2013\u2014]\s"
+_ANSWER = announced("answers?", r".:?=\uff1a", _SIGNS)
+_BEST = announced(r"(?:correct|right|best|final)\s+(?:choice|option)s?", r".:?\uff1a", _SIGNS, 40)
+_CHOICE = announced("(?:choice|option)s?", r".:?\uff1a", _SIGNS, 40)
 STATEMENT = "|".join(
     (
         rf"\A\W*(?:{_LETTERS}|[a-j])\W*\z",
         r"\\f?boxed\s*\{[^{}\n]{0,80}(?:\{[^{}\n]{0,40}\}[^{}\n]{0,40})?\}",
         r"(?i:<answer>)[^<]{1,200}(?i:</answer>)",
-        rf"(?i:\banswers?\b[^\n.:?=\x{{ff1a}}]{{0,60}}?{_SAID})[\s*_]*[^\n]{{0,100}}",
-        r"(?:\x{7b54}\x{6848}|\x{6545}\x{9009}|\x{5e94}\x{9009})[^\n]{0,60}",
-        rf"(?i:\b(?:correct|right|best|final)\s+(?:choice|option)s?\b[^\n.:?\x{{ff1a}}]{{0,40}}?{_SAID})"
-        r"[^\n]{0,100}",
+        rf"(?i:{_ANSWER})[\s*_]*[^\n]{{0,100}}",
+        r"(?:\u7b54\u6848|\u6545\u9009|\u5e94\u9009)[^\n]{0,60}",
+        rf"(?i:{_BEST})[^\n]{{0,100}}",
         r"(?i:\bI\s+(?:would\s+)?(?:choose|pick|select|chose|go\s+with|answer)\b)[^\n]{0,100}",
     )
 )
 ALONE = rf"(?m:^{_OPEN}[A-J][)\]}}.:\"'*_$\s]*$)"
 CORRECT = rf"\b{_LETTERS}[)\]*_]*\s+(?:is|are)\s+(?:the\s+)?(?:correct|right|best|true)\b"
-LINE = rf"(?m:^{_OPEN}(?:[A-J](?:[).\]:*_]|\x{{ff1a}}|\s*,)|[A-J]\s+(?:is|and|or)\b)[^\n]*)"
+LINE = rf"(?m:^{_OPEN}(?:[A-J](?:[).\]:*_]|\uff1a|\s*,)|[A-J]\s+(?:is|and|or)\b)[^\n]*)"
 MENTION = rf"[(\[]{_LETTERS}[)\]]|(?i:options?|choices?)\s+[(\[]?{_LETTERS}"
 """Patterns of the linear-time engine, see the module."""
 
-_BEHIND = r"(?:\bis\b|\bare\b|\bwould be\b|[:?=\uff1a]|\s[-\u2013\u2014]\s)"
 _MARKER = re.compile(
-    rf"(?:\\f?boxed\s*\{{|<answer>|\banswers?\b[^\n.:?=\uff1a]{{0,60}}?{_BEHIND}"
+    rf"(?:\\f?boxed\s*\{{|<answer>|{_ANSWER}"
     r"|(?:\u7b54\u6848|\u6545\u9009|\u5e94\u9009)[\u662f\u4e3a\u9009]*"
-    rf"|\b(?:choice|option)s?\b[^\n.:?\uff1a]{{0,40}}?{_BEHIND}"
+    rf"|{_CHOICE}"
     r"|\b(?:choose|pick|select|chose|go\s+with)\b)",
     re.IGNORECASE,
 )

@@ -53,7 +53,7 @@ def confine() -> None:
     sys.addaudithook(_watch)
 
 
-def _watch(event: str, args: tuple[Any, ...]) -> None:
+def _watch(event: str, _args: tuple[Any, ...]) -> None:
     if event in _HARMLESS or event.startswith(_HARMLESS_KINDS):
         return
     try:

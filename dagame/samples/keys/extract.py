@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ExtractionError
+from ...errors import ExtractionError, nearest
 from .presets import PRESETS
 from .workers import check_row_seconds, map_in_workers
 
@@ -58,9 +57,8 @@ def make_extractor(
     if spec in PRESETS:
         return lambda completions: Extraction(PRESETS[spec].find(completions))
     if not re.search(r"[\\()\[\].*+?^$|{}]", spec):
-        near = get_close_matches(spec, NAMES, 1, 0.3)
-        hint = f"did you mean {near[0]!r}" if near else f"the presets are {', '.join(NAMES)}"
-        raise ExtractionError(f"extract {spec!r} is neither a preset nor a pattern; {hint}?")
+        hint = nearest(spec, NAMES)
+        raise ExtractionError(f"extract {spec!r} is neither a preset nor a pattern; {hint}")
     return _by_pattern(spec)
 
 

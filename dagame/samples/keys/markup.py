@@ -96,3 +96,8 @@ def balanced(text: str) -> bool:
         if depth < 0:
             return False
     return depth == 0
+
+
+def announced(noun: str, stops: str, signs: str, reach: int = 60) -> str:
+    """A pattern, for both engines: the noun, at most `reach` characters but stops, and "is" or a sign."""
+    return rf"\b{noun}\b[^\n{stops}]{{0,{reach}}}?(?:\bis\b|\bare\b|\bwould be\b|{signs})"

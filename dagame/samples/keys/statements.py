@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 
-from .markup import balanced, bare
+from .markup import announced, balanced, bare
 
 _COLON = ":\uff1a"
 _SAID = (
-    rf"\banswers?\b[^\n.?!={_COLON}]{{0,60}}?(?:\bis\b|\bare\b|\bwould be\b|[={_COLON}])"
-    f"|\u7b54\u6848[\u662f\u4e3a{_COLON}]*"
+    announced("answers?", f".?!={_COLON}", f"[={_COLON}]") + f"|\u7b54\u6848[\u662f\u4e3a{_COLON}]*"
 )
 STATEMENT = rf"(?is:<answer>.{{1,2000}}?</answer>)|(?i:{_SAID})[\s*_{_COLON}]*[^\n]+"
 """A pattern of the linear-time engine."""

@@ -197,17 +197,6 @@ def magnitude(a: Value) -> float:
     return sum(abs(s) for s in sizes if s is not None)
 
 
-def has_letters(a: Value) -> bool:
-    """Whether it could be anything but one number."""
-    known = ("prime", "i", "exp", "ln", "degree", "base")
-    return any(
-        not (x.kind in known or x == PI or x.size is not None)
-        for part in a
-        for m in part
-        for x, _ in m
-    )
-
-
 def content_of(a: Polynomial) -> Fraction:
     """The positive rational factor that leaves coprime whole coefficients."""
     above = math.gcd(*(c.numerator for c in a.values()))

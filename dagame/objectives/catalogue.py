@@ -1,0 +1,241 @@
+"""Every kind of objective by name, one row each: how it is made, what it needs, what is known of it.
+
+The names of the command line, random games, tests, benchmarks and docs/reference/objectives.md are made
+from these rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .bregman import BregmanCoherence, TraceCoherence
+from .coherence import Coherence
+from .constraints import HardConstraint
+from .diversity import GiniDiversity, RenyiDiversity, ShannonDiversity, TsallisDiversity
+from .hard_coherence import HardCoherence
+from .matching import TargetMatching
+from .nonconcave import Agreement, MajorityVote, SelfConsistency, Sharpening
+from .objective import Objective
+from .pairwise import PairwiseCoherence
+from .reward import Reward
+from .sets import Cap, Moment, Parity
+from .soft import SoftConstraint
+from .success import LogSuccess, PassAtK
+from .worst_case import WorstCase
+
+Draw = Callable[[np.random.Generator, int, int], tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of objective: `build(strength, *parameters)` makes one, with `parameters(rng, m, n)` at random.
+
+    name: of random games and tests.
+    public: its name in `dagame`, which several kinds may share.
+    command: its name on the command line, which gives no parameter but labels; "" if it has none.
+    labels: whether its first parameter is the correctness of each answer.
+    support: "full" if Phi is -infinity unless the policy gives every answer, "common" if answers that some
+        context lacks are avoided by all, else "any".
+    concave: whether -Phi is convex at every strength > 0.
+    strengths: the range of strengths at which random games of beta 1 are certified (T4, T6); None: it has
+        no strength.
+    multipliers: whether the target moves multipliers (kinks, hard sets).
+    on_traces: whether it acts on traces, in games without an answer map.
+    kinked: whether Phi has kinks and no multipliers for them, so that its optimum is explicit or unknown.
+    """
+
+    name: str
+    public: str
+    build: Callable[..., Objective]
+    parameters: Draw = lambda rng, m, n: ()
+    command: str = ""
+    labels: bool = False
+    support: str = "any"
+    concave: bool = True
+    strengths: tuple[float, float] | None = (0.1, 10.0)
+    multipliers: bool = False
+    on_traces: bool = False
+    kinked: bool = False
+
+    def make(self, strength: float, rng: np.random.Generator, m: int, n: int) -> Objective:
+        """One of this strength with random parameters, for m contexts and n answers."""
+        return self.build(strength, *self.parameters(rng, m, n))
+
+    def random(self, rng: np.random.Generator, m: int, n: int) -> Objective:
+        """One with random parameters and strength that fits games of beta 1."""
+        parameters = self.parameters(rng, m, n)
+        strength = 1.0 if self.strengths is None else log_uniform(rng, *self.strengths)
+        return self.build(strength, *parameters)
+
+
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """A random number whose logarithm is uniform."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def _success(rng: np.random.Generator, _m: int, n: int) -> tuple[Any, ...]:
+    c = rng.random(n) * (rng.random(n) < 0.5)
+    c[0] = rng.uniform(0.1, 1)
+    return (c,)
+
+
+def _success_and_k(rng: np.random.Generator, m: int, n: int) -> tuple[Any, ...]:
+    return (*_success(rng, m, n), int(rng.integers(1, 9)))
+
+
+def _distribution(rng: np.random.Generator, _m: int, n: int) -> tuple[Any, ...]:
+    return (rng.dirichlet(np.ones(n)),)
+
+
+def _rare_last(rng: np.random.Generator, _m: int, n: int) -> tuple[Any, ...]:
+    return (Cap([n - 1], rng.uniform(0.05, 0.4)),)
+
+
+def _moment(rng: np.random.Generator, _m: int, n: int) -> tuple[Any, ...]:
+    return (Moment(np.arange(n), float(rng.uniform(0.2, n / 2)), across=True),)
+
+
+def _parity(rng: np.random.Generator, _m: int, _n: int) -> tuple[Any, ...]:
+    return (Parity(float(rng.uniform(0.01, 0.3)), answers=[0]),)
+
+
+def _pairwise(divergence: str, **facts: Any) -> Kind:
+    name = "pairwise-" + divergence.replace("_", "-")
+    return Kind(name, "PairwiseCoherence", lambda s: PairwiseCoherence(s, divergence), **facts)
+
+
+_ROWS = (
+    Kind(
+        "reward",
+        "Reward",
+        lambda s, r: s * Reward(r),
+        lambda rng, m, n: (rng.normal(size=(m, n)),),
+        command="reward",
+        labels=True,
+        strengths=None,
+    ),
+    Kind(
+        "log-success",
+        "LogSuccess",
+        lambda s, c: LogSuccess(c, s),
+        _success,
+        command="log-success",
+        labels=True,
+    ),
+    Kind(
+        "pass-at-k",
+        "PassAtK",
+        lambda s, c, k=4: PassAtK(c, k, s),
+        _success_and_k,
+        command="pass-at-4",
+        labels=True,
+    ),
+    Kind("shannon", "ShannonDiversity", ShannonDiversity, command="shannon"),
+    Kind("gini", "GiniDiversity", GiniDiversity, command="gini"),
+    Kind("tsallis-half", "TsallisDiversity", lambda s: TsallisDiversity(s, 0.5)),
+    Kind("tsallis-3", "TsallisDiversity", lambda s: TsallisDiversity(s, 3.0)),
+    Kind("renyi-half", "RenyiDiversity", lambda s: RenyiDiversity(s, 0.5)),
+    Kind("target", "TargetMatching", lambda s, rho: TargetMatching(rho, s), _distribution),
+    Kind(
+        "target-forward",
+        "TargetMatching",
+        lambda s, rho: TargetMatching(rho, s, "forward"),
+        _distribution,
+        support="full",
+    ),
+    Kind("coherence", "Coherence", Coherence, command="coherence"),
+    Kind(
+        "geometric",
+        "Coherence",
+        lambda s: Coherence(s, "geometric"),
+        command="geometric-coherence",
+    ),
+    Kind(
+        "euclidean",
+        "Coherence",
+        lambda s: Coherence(s, "euclidean"),
+        command="euclidean-coherence",
+    ),
+    _pairwise("kl", support="common"),
+    _pairwise("jeffreys", support="common"),
+    _pairwise("hellinger"),
+    _pairwise("jensen_shannon", command="pairwise-coherence"),
+    _pairwise("euclidean"),
+    Kind(
+        "bregman",
+        "BregmanCoherence",
+        lambda s, order: BregmanCoherence(order, s),
+        lambda rng, m, n: (float(rng.uniform(1.05, 1.95)),),
+    ),
+    Kind("soft-cap", "SoftConstraint", lambda s, c: SoftConstraint(c, s), _rare_last),
+    Kind(
+        "sharpening",
+        "Sharpening",
+        Sharpening,
+        command="sharpening",
+        concave=False,
+        strengths=(0.1, 0.9),
+    ),
+    Kind(
+        "self-consistency",
+        "SelfConsistency",
+        SelfConsistency,
+        command="self-consistency",
+        concave=False,
+        strengths=(0.1, 0.9),
+    ),
+    Kind(
+        "agreement",
+        "Agreement",
+        Agreement,
+        command="agreement",
+        concave=False,
+        strengths=(0.1, 0.9),
+    ),
+    Kind(
+        "majority-vote",
+        "MajorityVote",
+        MajorityVote,
+        command="majority-vote",
+        concave=False,
+        kinked=True,
+    ),
+    Kind(
+        "worst-case",
+        "WorstCase",
+        lambda s, r: WorstCase(r, s),
+        lambda rng, m, n: (rng.normal(size=(3, n)),),
+        multipliers=True,
+    ),
+    Kind(
+        "hard-coherence",
+        "HardCoherence",
+        lambda s: HardCoherence(),
+        command="hard-coherence",
+        strengths=None,
+        multipliers=True,
+    ),
+    *(
+        Kind(
+            name,
+            "HardConstraint",
+            lambda s, c: HardConstraint(c),
+            draw,
+            strengths=None,
+            multipliers=True,
+        )
+        for name, draw in (
+            ("hard-cap", _rare_last),
+            ("hard-moment", _moment),
+            ("hard-parity", _parity),
+        )
+    ),
+    Kind("trace-coherence", "TraceCoherence", TraceCoherence, on_traces=True),
+)
+
+CATALOGUE: dict[str, Kind] = {kind.name: kind for kind in _ROWS}
+"""The rows by name."""

@@ -1,0 +1,226 @@
+"""The objective Phi: value, reward (= its gradient), and what solvers may know about it; sums; strength.
+
+To define one, subclass `Objective` and give `value` and `reward` on probabilities; every generic
+solver and the certificate then work. Objectives of this package are written on log-probabilities
+(`value_log`, `reward_log`), where masses of 1e-300 and exact zeros keep their meaning, and at strength 1:
+`Scaled` multiplies.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from ..arrays import LOG_ZERO, Array, infinities, like, log, namespace
+from ..errors import InvalidObjective
+from .arguments import prepared, with_weights
+from .forms import ExponentialForm, Hessian
+from .parameters import check_strength
+from .structure import Structure
+from .weighted import Weighted
+
+
+class Objective(Structure):
+    """An answer-level objective Phi(nu), to be maximised (theory, sections 1 and 3).
+
+    Override `value(marginals, weights)` -> (*batch,) and `reward(marginals, weights)` ->
+    (*batch, m, n), the gradient in the pairing <u, nu> = sum_x w_x sum_z u_x(z) nu_x(z) (an additive
+    constant per context is free). Both are always given arrays and context weights, (m,) or
+    (*batch, m): where a caller leaves the weights out they are uniform. Optionally state facts:
+    `concave` (None: unknown, the certificate is then conditional on concavity), `smoothness` L and
+    `curvature` mu with mu KL <= B(p, q) <= L KL, KL = sum_x w_x KL(p_x || q_x), B the Bregman
+    divergence of -Phi. A game tries all of that when it is made (`dagame.testing.check_objective`
+    tries harder) and raises `InvalidObjective` where it does not hold.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let a subclass's own `value` and `reward` be called without weights, and with lists."""
+        super().__init_subclass__(**options)
+        for name in ("value", "reward"):
+            if name in vars(cls):
+                setattr(cls, name, with_weights(vars(cls)[name]))
+
+    def __repr__(self) -> str:
+        return type(self).__name__
+
+    # -- on probabilities -------------------------------------------------------------------------
+
+    def value(self, marginals: Array, weights: Array | None = None) -> Array:
+        """Phi(nu): marginals (*batch, m, n) -> (*batch,)."""
+        nu, w = prepared(marginals, weights)
+        return infinities(self.value_log(log(nu), w))
+
+    def reward(self, marginals: Array, weights: Array | None = None) -> Array:
+        """grad Phi(nu): marginals (*batch, m, n) -> the reward of each answer, same shape."""
+        nu, w = prepared(marginals, weights)
+        return infinities(self.reward_log(log(nu), w))
+
+    # -- on log-probabilities: what solvers call --------------------------------------------------
+
+    def value_log(self, log_nu: Array, weights: Array) -> Array:
+        """Phi from log-marginals; the default goes through `value`."""
+        self._require_override("value")
+        xp = namespace(log_nu)
+        value = like(self.value(_visible(log_nu), weights), log_nu)
+        return xp.where(value == -xp.inf, LOG_ZERO, value)
+
+    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+        """grad Phi from log-marginals; the default goes through `reward`.
+
+        At an exact zero an infinity is 1e30, and so is what is no number: nothing is known there.
+        """
+        self._require_override("reward")
+        xp, zero = namespace(log_nu), log_nu < LOG_ZERO / 2
+        u = like(self.reward(_visible(log_nu), weights), log_nu)
+        u = xp.where(zero & (xp.isnan(u) | (u == xp.inf)), -LOG_ZERO, u)
+        return xp.where(zero & (u == -xp.inf), LOG_ZERO, u)
+
+    def value_and_reward_log(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
+        """Both at once, for objectives that share work between them."""
+        return self.value_log(log_nu, weights), self.reward_log(log_nu, weights)
+
+    def _require_override(self, name: str) -> None:
+        """Refuse a class that defines neither `value` nor `value_log`, whose defaults call each other."""
+        if getattr(type(self), name) is getattr(Objective, name):
+            raise InvalidObjective(
+                f"{type(self).__name__} defines no `{name}`; give `value(marginals, weights)` and "
+                "`reward(marginals, weights)`."
+            )
+
+    # -- sums -------------------------------------------------------------------------------------
+
+    def terms(self) -> tuple[tuple[float, Objective], ...]:
+        """(factor, objective) pairs whose weighted sum this is."""
+        return ((1.0, self),)
+
+    def __add__(self, other: Objective) -> Objective:
+        if not isinstance(other, Objective):
+            return NotImplemented
+        return Combination(self.terms() + other.terms())
+
+    def __sub__(self, other: Objective) -> Objective:
+        return self + (-1.0) * other if isinstance(other, Objective) else NotImplemented
+
+    def __mul__(self, factor: float) -> Objective:
+        if isinstance(factor, Objective) or not np.isfinite(factor):
+            raise InvalidObjective("an objective is scaled by one finite number.")
+        return Combination(tuple((float(factor) * f, o) for f, o in self.terms()))
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Objective:
+        return self * -1.0
+
+
+def _visible(log_nu: Array) -> Array:
+    """Probabilities in which every mass but an exact zero is positive, however small it is."""
+    xp = namespace(log_nu)
+    least = math.log(float(xp.finfo(log_nu.dtype).smallest_normal))
+    return xp.where(log_nu > LOG_ZERO / 2, xp.exp(xp.clip(log_nu, least, None)), 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Nothing(Objective):
+    """Phi = 0."""
+
+    concave = True
+    smoothness = 0.0
+
+    def value_log(self, log_nu: Array, weights: Array) -> Array:
+        """0."""
+        return 0 * log_nu[..., 0, 0]
+
+    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+        """0."""
+        return 0 * log_nu
+
+    def exponential_form(self) -> ExponentialForm:
+        """(0, 0)."""
+        return ExponentialForm(0.0, 0.0)
+
+    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+        """0."""
+        return Hessian(0 * log_nu)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Combination(Weighted, Objective):
+    """sum_k factor_k Phi_k: values, rewards, L and mu add; a negative factor swaps and negates L, mu.
+
+    A term of factor 0 is left out, domain and all: 0 * HardConstraint(...) constrains nothing. A hard set
+    times a positive factor is the same set.
+    """
+
+    parts: Sequence[tuple[float, Objective]]
+
+    def __post_init__(self) -> None:
+        first = self.parts[0][1]
+        nothing = Nothing() if first.has_multipliers or first.concave is None else first
+        live = tuple((f, o) for f, o in self.parts if f != 0)
+        object.__setattr__(self, "parts", live or ((0.0, nothing),))
+        special = [o for _, o in self.parts if o.has_multipliers]
+        if len(special) > 1:
+            names = ", ".join(type(o).__name__ for o in special)
+            raise InvalidObjective(
+                f"a sum may hold one term with multipliers, not {len(special)} ({names}); "
+                "put several constraint sets into one HardConstraint."
+            )
+        if any(f < 0 for f, o in self.parts if o.has_multipliers):
+            raise InvalidObjective("a term with multipliers cannot have a negative factor.")
+
+    def terms(self) -> tuple[tuple[float, Objective], ...]:
+        """The weighted parts."""
+        return tuple(self.parts)
+
+    def _each(self, change: Callable[[Objective], Objective]) -> Combination:
+        return Combination(tuple((f, change(o)) for f, o in self.parts))
+
+
+class Scaled(Weighted, Objective):
+    """strength * Phi_1, a frozen dataclass: `row` is Phi_1, the theory's row at strength 1.
+
+    Strength 0 leaves the reference as it is. Tables of its own follow those of the row.
+    """
+
+    def __post_init__(self) -> None:
+        check_strength(type(self).__name__, self.strength)
+        object.__setattr__(self, "parts", ((float(self.strength), self.row()),))
+
+    def row(self) -> Objective:
+        """Phi_1, made of the parameters other than the strength."""
+        raise NotImplementedError
+
+    def terms(self) -> tuple[tuple[float, Objective], ...]:
+        """Itself, under the name that it was made with."""
+        return ((1.0, self),)
+
+    @property
+    def concavity_known(self) -> str:
+        """As the row's."""
+        return self.parts[0][1].concavity_known
+
+    def separated(self) -> tuple[Objective, Objective] | None:
+        """The row's parts, scaled."""
+        found = self.parts[0][1].separated()
+        return None if found is None else (self.strength * found[0], self.strength * found[1])
+
+    def success_derivative(self) -> Callable[[Any], Any] | None:
+        """The row's, scaled."""
+        slope = self.parts[0][1].success_derivative()
+        return None if slope is None else lambda p: self.strength * slope(p)
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Check the tables, by the name that they were given under."""
+        Structure.check(self, shape)
+
+    def _each(self, change: Callable[[Objective], Objective]) -> Self:
+        changed, row = copy.copy(self), change(self.parts[0][1])
+        object.__setattr__(changed, "parts", ((float(self.strength), row),))
+        for name in self.tables:
+            object.__setattr__(changed, name, getattr(row, name))
+        return changed

@@ -1,0 +1,40 @@
+"""Sums over contexts and answers that objectives are made of: the pairing <u, nu>, means, consensus."""
+
+from __future__ import annotations
+
+from ..arrays import LOG_ZERO, Array, logsumexp, namespace
+
+
+def pairing(u: Array, log_nu: Array, weights: Array) -> Array:
+    """<u, nu> = sum_x w_x sum_z u_x(z) nu_x(z), shape (*batch,)."""
+    xp = namespace(log_nu)
+    return weighted(xp.sum(xp.exp(log_nu) * u, axis=-1), weights)
+
+
+def weighted(per_context: Array, weights: Array) -> Array:
+    """sum_x w_x f_x: (*batch, m) -> (*batch,)."""
+    return namespace(per_context).sum(per_context * weights, axis=-1)
+
+
+def sunk(value: Array, infinite: Array) -> Array:
+    """`value`, and LOG_ZERO, which stands for -infinity, where Phi is -infinity."""
+    return namespace(value).where(infinite, LOG_ZERO, value)
+
+
+def mean_log(log_nu: Array, weights: Array) -> Array:
+    """log sum_x w_x nu_x, the arithmetic consensus: (*batch, m, n) -> (*batch, n)."""
+    return logsumexp(log_nu + namespace(weights).log(weights)[..., None], axis=-2)
+
+
+def geometric_mean_log(log_nu: Array, weights: Array) -> Array:
+    """sum_x w_x log nu_x (*batch, n), LOG_ZERO where a context lacks the answer."""
+    xp = namespace(log_nu)
+    common = xp.all(log_nu > LOG_ZERO / 2, axis=-2)
+    return xp.where(common, xp.sum(log_nu * weights[..., None], axis=-2), LOG_ZERO)
+
+
+def per_context(columns: Array) -> Array:
+    """One vector per context (*batch, m, n) as low-rank columns (*batch, m, n, m)."""
+    xp = namespace(columns)
+    eye = xp.eye(columns.shape[-2], dtype=columns.dtype, device=columns.device)
+    return columns[..., None] * eye[:, None, :]

@@ -1,0 +1,274 @@
+"""What a sum of objectives with factors is, says and does: the sums of what its parts are, say and do."""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from ..arrays import LOG_ZERO, Array
+from .forms import DualForm, ExponentialForm, Hessian
+from .pairing import mean_log, sunk
+from .structure import Structure, stated_curvature
+
+if TYPE_CHECKING:
+    from .objective import Objective
+
+
+def _value(factor: float, value: Array) -> Array:
+    """factor * value, -infinity staying what it is unless the factor is 0."""
+    if factor == 1:
+        return value
+    return sunk(factor * value, (value <= LOG_ZERO / 2) & (factor > 0))
+
+
+def _times(factor: float, term: Any) -> Any:
+    """factor * term, without a pass over arrays where the factor is 1."""
+    return term if factor == 1 else factor * term
+
+
+def _total(values: Iterable[Any]) -> Any:
+    """A sum that starts from the first element, so that arrays keep their namespace."""
+    total = None
+    for v in values:
+        total = v if total is None else total + v
+    return 0.0 if total is None else total
+
+
+def _first(values: Iterable[Any]) -> Any:
+    """The first that is not None."""
+    return next((v for v in values if v is not None), None)
+
+
+def _smoothness(objective: Objective) -> float:
+    return math.inf if objective.smoothness is None else objective.smoothness
+
+
+def _some(fact: str) -> Any:
+    """A fact of a sum that holds if it holds of one part."""
+    return property(lambda self: any(getattr(o, fact) for _, o in self.parts))
+
+
+def _every(fact: str) -> Any:
+    """A fact of a sum that holds if it holds of all parts."""
+    return property(lambda self: all(getattr(o, fact) for _, o in self.parts))
+
+
+def _of_each(name: str) -> Any:
+    """A method of `Parametric` that moves the tables of every part."""
+
+    def method(self: Any, *args: Any) -> Any:
+        return self._each(lambda o: getattr(o, name)(*args))
+
+    method.__name__, method.__doc__ = name, getattr(Structure, name).__doc__
+    return method
+
+
+class Weighted(Structure):
+    """sum_k factor_k Phi_k: values, rewards, constants and forms are the sums of the parts'.
+
+    Facts hold of a sum if they hold of all parts (`every`) or of one of them (`some`).
+    """
+
+    parts: Sequence[tuple[float, Objective]]
+
+    @property
+    def live(self) -> list[tuple[float, Objective]]:
+        """The parts whose factor is not 0."""
+        return [(f, o) for f, o in self.parts if f]
+
+    def _sum(self, of: Callable[[Objective], Any]) -> Any:
+        """sum_k factor_k of(Phi_k)."""
+        return _total(_times(f, of(o)) for f, o in self.parts)
+
+    def _alone(self) -> tuple[float, Objective] | None:
+        """The only part and its factor, if it is >= 0."""
+        (factor, only), *more = self.parts
+        return None if more or factor < 0 else (factor, only)
+
+    def __repr__(self) -> str:
+        return " + ".join(repr(o) if f == 1 else f"{f:g} * {o!r}" for f, o in self.parts)
+
+    # -- facts ------------------------------------------------------------------------------------
+
+    @property
+    def concave(self) -> bool | None:  # type: ignore[override]
+        """All parts concave with factors >= 0, or curvature mu >= 0 in sum."""
+        known = [o.concave is True and f > 0 for f, o in self.live]
+        unknown = any(o.concave is None for _, o in self.live)
+        if all(known) or (self.curvature >= 0 and not unknown):
+            return True
+        return None if unknown else False
+
+    @property
+    def smoothness(self) -> float | None:  # type: ignore[override]
+        """Sum of factor * L (factor * mu where the factor is negative)."""
+        total = sum(f * (_smoothness(o) if f > 0 else stated_curvature(o)) for f, o in self.live)
+        return float(total) if np.isfinite(total) else None
+
+    @property
+    def curvature(self) -> float:
+        """Sum of factor * mu (factor * L where the factor is negative)."""
+        parts = (f * (stated_curvature(o) if f > 0 else _smoothness(o)) for f, o in self.live)
+        return float(sum(parts))
+
+    def curvature_for(self, weights: Array) -> float:
+        """As `curvature`, with the parts' own at these weights."""
+        parts = (f * (o.curvature_for(weights) if f > 0 else _smoothness(o)) for f, o in self.live)
+        return float(sum(parts))
+
+    @property
+    def magnitude(self) -> float:
+        """Sum of |factor| times the parts' magnitudes."""
+        return float(sum(abs(f) * o.magnitude for f, o in self.parts))
+
+    has_multipliers = _some("has_multipliers")
+    hard = _some("hard")
+    on_traces = _some("on_traces")
+    deterministic_only = _some("deterministic_only")
+    own_consensus = _some("own_consensus")
+    low_rank = _some("low_rank")
+    answerwise = _every("answerwise")
+    affine = _every("affine")
+    between_contexts = _every("between_contexts")
+
+    @property
+    def has_hessian(self) -> bool:  # type: ignore[override]
+        """Whether all parts have one that their factors can multiply."""
+        return all(o.has_hessian and (f >= 0 or not o.low_rank) for f, o in self.parts)
+
+    @property
+    def common_support(self) -> bool:  # type: ignore[override]
+        """Whether a part with a positive factor needs one."""
+        return any(f > 0 and o.common_support for f, o in self.parts)
+
+    # -- values and the target's side -------------------------------------------------------------
+
+    def value_log(self, log_nu: Array, weights: Array) -> Array:
+        """Sum of the parts'."""
+        return _total(_value(f, o.value_log(log_nu, weights)) for f, o in self.parts)
+
+    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+        """Sum of the parts'."""
+        return self._sum(lambda o: o.reward_log(log_nu, weights))
+
+    def value_and_reward_log(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
+        """Sums of the parts', each part's at once."""
+        found = [(f, *o.value_and_reward_log(log_nu, weights)) for f, o in self.parts]
+        return _total(_value(f, v) for f, v, _ in found), _total(_times(f, u) for f, _, u in found)
+
+    def linearise(
+        self, log_target: Array, weights: Array, multipliers: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Sums of the parts'; the multipliers go to the one part that has them."""
+        lines = [(f, *o.linearise(log_target, weights, multipliers)) for f, o in self.parts]
+        return _total(_times(f, c) for f, c, _ in lines), _total(_times(f, u) for f, _, u in lines)
+
+    def multipliers(
+        self, log_nu: Array, weights: Array, residual: Array, support: Array, factor: float = 1.0
+    ) -> Array | None:
+        """Those of the one part that has them, after the other parts' rewards."""
+        found = [(f, o) for f, o in self.live if o.has_multipliers]
+        if not found:
+            return None
+        ((own, special),) = found
+        for f, o in self.parts:
+            if o is not special:
+                residual = residual - factor * f * o.reward_log(log_nu, weights)
+        return special.multipliers(log_nu, weights, residual, support, factor * own)
+
+    def project(self, log_nu: Array, weights: Array) -> Array:
+        """Onto the domain of the one part that is a hard set."""
+        return functools.reduce(lambda at, part: part[1].project(at, weights), self.parts, log_nu)
+
+    def violation(self, log_nu: Array, weights: Array) -> Array | float:
+        """That of the one part that is a hard set."""
+        return _total(o.violation(log_nu, weights) for _, o in self.parts)
+
+    def slack(self, log_nu: Array, weights: Array) -> Array | None:
+        """That of the one part that is a hard set."""
+        return _first(o.slack(log_nu, weights) for _, o in self.parts)
+
+    def charge(self, log_nu: Array, weights: Array, multipliers: Array) -> Array | float:
+        """Sum of the parts'."""
+        return self._sum(lambda o: o.charge(log_nu, weights, multipliers))
+
+    def reply_gap(self, log_nu: Array, weights: Array) -> Array | float:
+        """Sum of those of the parts with positive factors."""
+        return _total(f * o.reply_gap(log_nu, weights) for f, o in self.parts if f > 0)
+
+    def consensus_log(self, log_nu: Array, weights: Array) -> Array:
+        """The first part's own notion of consensus, else the mean."""
+        own = _first(o for _, o in self.parts if o.own_consensus)
+        return mean_log(log_nu, weights) if own is None else own.consensus_log(log_nu, weights)
+
+    def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
+        """Answers that one of the parts excludes."""
+        found = [o.forbidden(log_nu0, weights) for f, o in self.parts if f > 0]
+        masks = [m for m in found if m is not None]
+        return functools.reduce(operator.or_, masks) if masks else None
+
+    # -- structure --------------------------------------------------------------------------------
+
+    def optimum(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+        """That of a single part: J* of (f Phi, beta) is f times that of (Phi, beta / f)."""
+        alone = self._alone()
+        if alone is None or alone[0] == 0:
+            return None
+        found = alone[1].optimum(log_nu0, weights, min(beta / alone[0], 1e300))
+        return None if found is None else alone[0] * found
+
+    def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+        """That of a single part at beta / factor; the reference where the factor is 0."""
+        alone = self._alone()
+        if alone is None:
+            return None
+        scaled = beta / alone[0] if alone[0] else math.inf
+        return alone[1].closed_form(log_nu0, weights, scaled) if scaled < math.inf else log_nu0
+
+    def exponential_form(self) -> ExponentialForm | None:
+        """Sum of the parts' forms, if all have one."""
+        forms = [(f, o.exponential_form()) for f, o in self.parts]
+        known = [form * f for f, form in forms if form is not None]
+        return _total(known) if len(known) == len(forms) else None
+
+    def dual_form(self, log_nu0: Array, weights: Array) -> DualForm | None:
+        """That of a single part."""
+        alone = self._alone()
+        form = None if alone is None else alone[1].dual_form(log_nu0, weights)
+        return None if alone is None or form is None else form * alone[0]
+
+    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian | None:
+        """Sum of the parts' Hessians, if all are known."""
+        return self._sum(lambda o: o.hessian_log(log_nu, weights)) if self.has_hessian else None
+
+    def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
+        """Sum of the parts' expressions."""
+        return self._sum(lambda o: o.cvxpy(nu, weights, constraints))
+
+    def separable_derivative(self) -> Callable[[Any], Any]:
+        """Sum of the parts' derivatives."""
+        parts = [(f, o.separable_derivative()) for f, o in self.parts]
+        return lambda p: _total(f * d(p) for f, d in parts)
+
+    def check_domain(self, shape: tuple[int, ...], weights: Array) -> None:
+        """Check every part."""
+        for _, o in self.parts:
+            o.check_domain(shape, weights)
+
+    # -- parameters -------------------------------------------------------------------------------
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Check every part."""
+        for _, o in self.parts:
+            o.check(shape)
+
+    def _each(self, change: Callable[[Objective], Objective]) -> Self:
+        raise NotImplementedError
+
+    bind, rows, single, flat = map(_of_each, ("bind", "rows", "single", "flat"))
+    columns, take, map_tables = map(_of_each, ("columns", "take", "map_tables"))

@@ -1,0 +1,75 @@
+"""The decision list: which method solves a flat game, given in units of beta."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..certificate import not_provable
+from ..errors import InvalidObjective
+from ..game import AlignmentGame
+from ..solution import Status
+from .anderson import Anderson
+from .base import Solver, index_like, require_gradient
+from .direct import closed, constrained, dual, soft
+from .loop import Limits, LoopResult, iterate, replaced
+from .newton import Newton, climb
+from .registry import named
+
+
+def solved_by(game: AlignmentGame, method: str | Solver, limits: Limits) -> tuple[str, LoopResult]:
+    """The name of the method that was used, and its result; "auto" decides."""
+    if not game.provable and method not in ("auto", "closed_form"):
+        raise not_provable(game)
+    if method == "auto":
+        return auto(game, limits)
+    chosen = named(method) if isinstance(method, str) else method
+    if not callable(chosen):
+        return chosen.name, played(game, chosen, limits)
+    result = chosen(game, limits.tol)
+    if result is None:
+        what = str(method).replace("_", " ")
+        raise InvalidObjective(f"{game.objective!r} has no {what} here; use method='auto'.")
+    return str(method), result
+
+
+def played(game: AlignmentGame, solver: Solver, limits: Limits) -> LoopResult:
+    """A solver's rounds; Newton climbs from small strengths."""
+    require_gradient(game)
+    return climb(game, limits) if isinstance(solver, Newton) else iterate(game, solver, limits)
+
+
+def auto(game: AlignmentGame, limits: Limits) -> tuple[str, LoopResult]:
+    """A closed form; for kinks and hard sets a small dual, or cvxpy and steps in the set; else rounds."""
+    direct, found = "closed_form", closed(game, limits.tol)
+    if found is None and game.provable:
+        direct, found = "dual", soft(game, limits.tol)
+    if found is not None:
+        missed = np.flatnonzero(found.statuses == Status.STALLED)
+        if not missed.size or not game.provable or game.objective.has_multipliers:
+            return direct, found
+        name, again = _in_rounds(_rows(game, missed), limits)
+        return f"{direct}+{name}", replaced(found, again, missed)
+    if not game.provable:
+        raise not_provable(game)
+    if game.objective.has_multipliers:
+        found = dual(game, limits.tol)
+        return ("dual", found) if found is not None else constrained(game, limits)
+    return _in_rounds(game, limits)
+
+
+def _in_rounds(game: AlignmentGame, limits: Limits) -> tuple[str, LoopResult]:
+    """Newton where L is unknown and there is a Hessian; else Anderson, and Newton for what it leaves."""
+    newton = game.answer_map.kind == "identity" and game.objective.has_hessian
+    if newton and game.smoothness is None:
+        return "newton", played(game, Newton(), limits)
+    first = limits._replace(max_steps=min(limits.max_steps, 100)) if newton else limits
+    result = played(game, Anderson(), first)
+    failed = np.flatnonzero(result.statuses != Status.SOLVED)
+    if not newton or not failed.size:
+        return "anderson", result
+    again = played(_rows(game, failed), Newton(), limits)
+    return "anderson+newton", replaced(result, again, failed)
+
+
+def _rows(game: AlignmentGame, which: np.ndarray) -> AlignmentGame:
+    return game.rows(index_like(game.log_reference, which))

@@ -1,0 +1,133 @@
+"""Methods without rounds: a formula, a small dual, cvxpy. What they find is judged by its certificate."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..arrays import Array, like, log_normalise, namespace, to_numpy
+from ..certificate import certify_log
+from ..errors import NotConcave, NotConverged
+from ..game import AlignmentGame
+from ..solution import Status
+from .base import index_like
+from .closed_form import closed_form
+from .convex import convex_solve
+from .dual import dual_solve
+from .loop import NO_VALUE, Limits, LoopResult, replaced
+from .proximal import ascend
+from .soft import soft_solve
+
+_CVXPY_GAP = 1e-6
+_SINGLE_GAP = 1e-6
+_POLISH = 10
+
+
+def closed(game: AlignmentGame, tol: float) -> LoopResult | None:
+    """The objective's formula, or None."""
+    found = closed_form(game) if game.answer_map.kind == "identity" else None
+    if found is None:
+        return None
+    log_nu, feasible = found
+    return judged(game, _unjudged(log_nu, to_numpy(feasible)), tol)
+
+
+def dual(game: AlignmentGame, tol: float) -> LoopResult | None:
+    """Newton on the dual in few multipliers, of kinks, hard and soft sets, or None where there is none."""
+    found = dual_solve(game)
+    return soft(game, tol) if found is None else judged(game, found, tol)
+
+
+def soft(game: AlignmentGame, tol: float) -> LoopResult | None:
+    """A soft set's path for policy and target together, or None where the objective is no such sum."""
+    found = soft_solve(game)
+    return None if found is None else judged(game, found, tol)
+
+
+def _attained(game: AlignmentGame) -> np.ndarray:
+    """Games (B,) that have a policy of finite value: the reference, or the point of a hard set next to it."""
+    start = game.log_reference
+    if game.answer_map.kind == "identity":
+        inside = game.objective.project(start, game.weights)
+        start = game.masked(log_normalise(game.masked(inside)))
+    return to_numpy(game.value_log(start)) > NO_VALUE
+
+
+def convex(game: AlignmentGame, tol: float) -> LoopResult:
+    """cvxpy's optima, called solved at a certified relative gap of max(tol, 1e-6), its own accuracy."""
+    table, feasible = convex_solve(game)
+    log_nu = like(table, game.log_reference)
+    return judged(game, _unjudged(log_nu, feasible), max(tol, _CVXPY_GAP))
+
+
+def _unjudged(log_nu: Array, feasible: np.ndarray) -> LoopResult:
+    """Infeasible where it says so, else stalled, until it is judged."""
+    statuses = np.full(len(feasible), Status.INFEASIBLE, dtype=object)
+    statuses[feasible] = Status.STALLED
+    return LoopResult(log_nu, np.zeros(len(statuses), dtype=int), statuses, [], [])
+
+
+def judged(game: AlignmentGame, result: LoopResult, tol: float) -> LoopResult:
+    """A direct method's result, its stalled games called solved where value and gap say so.
+
+    A gap below 0 by more than the tolerance is no proof either: multipliers have lost their digits.
+    """
+    if game.provable and not game.objective.has_multipliers:
+        now = game.evaluate(result.log_policy)
+        gap, value = to_numpy(now.gap), to_numpy(now.value)
+    else:
+        proof = certify_log(game, result.log_policy, multipliers=result.multipliers)
+        gap, value = to_numpy(proof.gap), to_numpy(proof.value)
+    if game.objective.has_multipliers and _single(game):
+        tol = max(tol, _SINGLE_GAP)
+    proven = np.abs(gap) <= tol * np.maximum(np.abs(value), game.beta)
+    finite = np.isfinite(value) & (value > NO_VALUE)
+    solved = (result.statuses == Status.STALLED) & proven & finite
+    result.statuses[solved] = Status.SOLVED
+    return result
+
+
+def _single(game: AlignmentGame) -> bool:
+    return game.log_reference.dtype != namespace(game.log_reference).float64
+
+
+def constrained(game: AlignmentGame, limits: Limits) -> tuple[str, LoopResult]:
+    """A term with multipliers beside others: cvxpy, and mirror steps inside the set from where it ends.
+
+    Those also start from the reference, where cvxpy fails or the sum is concave only by its KL (T6).
+    """
+    tol = limits.tol
+    try:
+        name, result = "convex", convex(game, tol)
+        finite = _attained(game)
+        result.statuses[(result.statuses == Status.INFEASIBLE) & finite] = Status.STALLED
+    except (NotConcave, NotConverged):
+        untried = np.ones(game.log_reference.shape[0], dtype=bool)
+        name, result = "proximal", _unjudged(game.log_reference, untried)
+    again = np.flatnonzero(
+        (result.statuses == Status.STALLED)
+        | ((result.statuses == Status.SOLVED) & (_relative_gaps(game, result) > tol))
+    )
+    if not again.size:
+        return name, result
+    rest = game.rows(index_like(game.log_reference, again))
+    start = namespace(game.log_reference).take(
+        result.log_policy, index_like(game.log_reference, again), axis=0
+    )
+    rounds = min(limits.max_steps, _POLISH if name == "convex" else 100 * _POLISH)
+    found = ascend(rest, start, tol, rounds)
+    if found is None:
+        return name, result
+    log_nu, y = (like(part, game.log_reference) for part in found)
+    empty = np.full(len(again), Status.STALLED, dtype=object)
+    moved = LoopResult(log_nu, np.full(len(again), rounds), empty, [], [], y)
+    moved = judged(rest, moved, tol)
+    if name == "convex":  # cvxpy's own accuracy is enough where these steps do not better it
+        moved = judged(rest, moved, max(tol, _CVXPY_GAP))
+    if len(again) < len(result.statuses):
+        return f"{name}+proximal", replaced(result, moved, again)
+    return f"{name}+proximal" if name == "convex" else name, moved
+
+
+def _relative_gaps(game: AlignmentGame, result: LoopResult) -> np.ndarray:
+    proof = certify_log(game, result.log_policy, multipliers=result.multipliers)
+    return np.abs(to_numpy(proof.relative_gap))

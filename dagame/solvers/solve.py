@@ -1,0 +1,174 @@
+"""`solve`: the verb. The game on answers in units of beta, in pieces, and its solution with a certificate."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from ..arrays import LOG_ZERO, Array, like, logsumexp, namespace, to_numpy
+from ..certificate import not_provable
+from ..errors import NotConcave, NotConverged
+from ..game import AlignmentGame
+from ..objectives.pairing import weighted
+from ..solution import History, Solution, Status
+from .auto import solved_by
+from .base import Solver, pick
+from .causes import causes
+from .chunks import in_pieces
+from .loop import Limits, LoopResult
+
+
+def solve(
+    game: AlignmentGame,
+    method: str | Solver = "auto",
+    *,
+    tol: float = 1e-10,
+    max_steps: int = 10_000,
+    throw: bool = True,
+    max_bytes: int | None = None,
+    check_every: int = 1,
+    compile: bool = False,
+) -> Solution:
+    """The Nash equilibrium of a game, which is the ALFT optimum (T2), with its certificate.
+
+    A deterministic answer map is solved on the answers and lifted (T3); a channel on the traces. For a
+    torch reference in an autograd graph, policy and marginals carry the gradient of the equilibrium by
+    the implicit function theorem (`dagame.gpu.equilibrium` adds those by beta and strength).
+
+    Args:
+        game: any batch shape; all games are solved at once.
+        method: "auto" or another name of `dagame.solvers.METHODS` ("anderson", "newton", "dual",
+            "convex" for cvxpy, "frank_wolfe" ...), or a solver object such as `Mirror(step_size=0.1)`.
+            "auto" decides in this order: the closed form if there is one; for hard sets and kinks the
+            dual in few multipliers, or cvxpy and mirror steps in the set where other terms have no
+            exponential form; Newton where L is unknown and a Hessian known; else Anderson, and Newton
+            for the games it leaves.
+        tol: relative gap, gap <= tol * max(beta, |J|): `distance_bound` is then at most
+            tol * max(1, |J|/beta), and a game times a constant is the same game. max(tol, 1e-6) for hard
+            sets and kinks in single precision, whose gap is the rounding of the policy.
+        max_steps: rounds of the iterative methods.
+        throw: raise `NotConverged` if a game misses the tolerance for another reason than being
+            infeasible; with False look at `Solution.status`.
+        max_bytes: memory of the solver; larger batches are solved in pieces, on the CPU in one thread
+            per core. Default: pieces that stay in cache, on CUDA half of the free memory.
+        check_every: rounds between tests of convergence; each is one transfer from a device.
+        compile: torch only: compile the evaluation of Anderson, Mirror and the like for this shape (on
+            CUDA as a captured graph). Worth it for many solves of one shape.
+
+    Raises:
+        NotConverged: see `throw`; the message is the status.
+        FalseCertificate: a known policy is better than the bound, so that a user's objective breaks one
+            of its conditions.
+        InvalidObjective: an unknown method, or one that does not apply to the objective.
+    """
+    fixed = game
+    if getattr(game.log_reference, "requires_grad", False):
+        from .implicit import detached
+
+        fixed = detached(game)
+    limits = Limits(tol, max_steps, check_every, compile)
+    solution = _solution(fixed, method, limits, max_bytes)
+    if throw:
+        _raise_unless_solved(solution, tol)
+    if fixed is game:
+        return solution
+    from .implicit import with_gradient
+
+    return with_gradient(game, fixed, solution)
+
+
+def _solution(
+    game: AlignmentGame, method: str | Solver, limits: Limits, max_bytes: int | None
+) -> Solution:
+    started, inner = time.perf_counter(), _inner(game)
+    method = method if isinstance(method, str) else method.in_units(game.beta)
+    try:
+        name, result = in_pieces(
+            inner,
+            lambda piece: solved_by(piece, method, limits),
+            max_bytes=max_bytes,
+            threads=not limits.compile,
+        )
+    except NotConcave as error:  # in the units of the game that was asked for
+        raise (error if game.provable else not_provable(game)) from None
+    solution = _assembled(game, inner, name, result, time.perf_counter() - started)
+    if any(part.own for _, part in game.objective.terms()) and game.provable:
+        _ = solution.certificate  # confronts the bound with what is known to be attained
+    return solution
+
+
+def _inner(game: AlignmentGame) -> AlignmentGame:
+    """The flat game that is solved, in units of beta: on answers where the map allows it, forbidden
+    answers left out.
+    """
+    inner = (game.on_answers() if game.answer_map.deterministic else game).flat().unit
+    if inner.answer_map.kind != "identity" or inner.forbidden is None:
+        return inner
+    return inner.without(inner.forbidden)
+
+
+def _assembled(
+    game: AlignmentGame, inner: AlignmentGame, name: str, result: LoopResult, seconds: float
+) -> Solution:
+    xp, batch = namespace(game.log_reference), game.batch_shape
+    lost = like(result.statuses == Status.INFEASIBLE, inner.log_reference) > 0
+    log_nu = pick(lost, inner.log_reference, result.log_policy)
+    log_nu = xp.reshape(log_nu, (*batch, *inner.log_reference.shape[-2:]))
+    log_pi = _lifted(game, log_nu)
+    rounds = np.reshape(np.asarray(result.values), (len(result.values), len(result.statuses)))
+    record = rounds + to_numpy(_left_out(game, inner))
+    values = game.beta * np.reshape(record, (len(result.values), *batch))
+    gaps = game.beta * np.reshape(np.asarray(result.gaps), (len(result.gaps), *batch))
+    return Solution(
+        game=game,
+        log_policy=log_pi,
+        statuses=np.reshape(result.statuses, batch),
+        method=name,
+        steps=np.reshape(result.steps, batch),
+        history=History(values, gaps, dynamic=name),
+        multipliers=_reshaped(result.multipliers, batch),
+        seconds=seconds,
+        notes=causes(game, result.statuses == Status.INFEASIBLE, result.notes),
+    )
+
+
+def _left_out(game: AlignmentGame, inner: AlignmentGame) -> Array:
+    """sum_x w_x log of the reference's mass on the answers that the inner game keeps (B,)."""
+    if inner.answer_map.kind != "identity" or game.forbidden is None:
+        return 0 * inner.weights[..., 0]
+    flat = game.on_answers().flat()
+    xp = namespace(flat.log_reference)
+    kept = logsumexp(xp.where(inner.support, flat.log_reference, LOG_ZERO))
+    return weighted(kept, flat.weights)
+
+
+def _reshaped(multipliers: Array | None, batch: tuple[int, ...]) -> Array | None:
+    if multipliers is None:
+        return None
+    return namespace(multipliers).reshape(multipliers, (*batch, *multipliers.shape[1:]))
+
+
+def _lifted(game: AlignmentGame, log_nu: Array) -> Array:
+    if game.answer_map.kind in ("identity", "channel"):
+        return log_nu
+    log_ratio = log_nu - game.log_reference_answers
+    xp = namespace(log_nu)
+    log_ratio = xp.where(game.answer_support, log_ratio, 0.0)
+    return game.answer_map.lift(game.log_reference, log_ratio)
+
+
+def _raise_unless_solved(solution: Solution, tol: float) -> None:
+    bad = np.asarray(
+        (solution.statuses != Status.SOLVED) & (solution.statuses != Status.INFEASIBLE)
+    )
+    if not bad.any():
+        return
+    first: Any = solution.statuses.ravel()[np.flatnonzero(bad)[0]]
+    where = "" if bad.ndim == 0 else f"{int(bad.sum())} of {bad.size} games, the first at "
+    at = "" if bad.ndim == 0 else f"{np.argwhere(bad)[0].tolist()}: "
+    gap = np.max(to_numpy(solution.gap)[bad]) if bad.ndim else to_numpy(solution.gap)
+    raise NotConverged(
+        f"{where}{at}{first.value} (method {solution.method}, gap {float(gap):.3g}, tol {tol:g})"
+    )
