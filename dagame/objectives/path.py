@@ -152,7 +152,7 @@ def follow(space: Space, cost: Array, v: Array, s: Array, tilt: Tilt | None = No
         far = xp.max(xp.abs(aim / (v * s) - 1), axis=-1)
         fast = (least > 0.9) & (far < 0.5)
         near = xp.minimum(xp.maximum(xp.sqrt(t), 0 * t + 1e-6), 0 * t + 0.01)
-        cut = xp.where(fast, xp.where(far < 0.05, near, 0.01), xp.where(far < 2, 0.2, 1.0))
+        cut = xp.where(fast, xp.where(far < 0.05, near, 0.01), xp.where(far < 2, 0 * t + 0.2, 1.0))
         cut = xp.where(bent > 0.5, 1.0, cut)
         t = xp.where(done, t, xp.maximum(cut * t, 0 * t + LEAST))
         sigma = xp.where(cut < 1, xp.minimum(10 * sigma, 0 * t + goal), sigma)
@@ -218,8 +218,8 @@ def _newton(
 def _taken(table: Array, order: Array) -> Array:
     """The rows of a table (B, N, c) in an order (B, N) for each game."""
     xp = namespace(table)
-    if len(order) == 1:
-        return xp.take(table, order[0], axis=1)
+    if order.shape[0] == 1:
+        return xp.take(table, order[0, ...], axis=1)
     return xp.take_along_axis(table, xp.broadcast_to(order[..., None], table.shape), axis=1)
 
 
@@ -254,10 +254,10 @@ class _Factor(NamedTuple):
         if self.u is None:
             return table
         xp, (size, m, n) = namespace(table), self.u.shape
-        answers = xp.reshape(table[:, : m * n], (table.shape[0], m, n, table.shape[-1]))
+        answers = xp.reshape(table[:, : m * n, ...], (table.shape[0], m, n, table.shape[-1]))
         along = xp.sum(self.u[..., None] * answers, axis=2, keepdims=True)
         moved = answers + (factor * self.u)[..., None] * along
-        return xp.concat([xp.reshape(moved, (size, m * n, -1)), table[:, m * n :]], axis=1)
+        return xp.concat([xp.reshape(moved, (size, m * n, -1)), table[:, m * n :, ...]], axis=1)
 
     def times(self, table: Array) -> Array:
         """L table."""
@@ -285,7 +285,7 @@ def _forward(triangle: Array, right: Array) -> Array:
     unit = xp.where(scale[:, None, :] > 0, triangle * scale[:, None, :], 0.0)
     eye = xp.eye(unit.shape[-1], dtype=unit.dtype, device=unit.device)
     flat = xp.abs(xp.linalg.diagonal(unit)) < 1e-15
-    unit = unit + eye * xp.where(flat, 1.0, 0.0)[:, None, :]
+    unit = unit + eye * xp.astype(flat, unit.dtype)[:, None, :]
     right = xp.where(flat, 0.0, right * scale)
     return xp.linalg.solve(xp.matrix_transpose(unit), right[..., None])[..., 0]
 
