@@ -121,7 +121,8 @@ class LMGame(DistributionalGame):
             vocabulary=spec.columns,
         )
         if self._unchecked:
-            self._unchecked = not _checked(batch, fixed=spec.columns is not None)
+            _check_own(batch, spec.columns is None and isinstance(spec.objective, Objective))
+            self._unchecked = False
         return Observed(policy, batch)
 
     def target_reply(self, marginals: Observed) -> np.ndarray | None:
@@ -247,20 +248,17 @@ def _kl_costs(
     return own, np.where(counted, less_the_others(cost, total, size), 0.0)
 
 
-def _checked(batch: Batch, fixed: bool) -> bool:
-    """Ask the objectives from outside the package; whether there were answers enough to ask about.
+def _check_own(batch: Batch, free: bool) -> None:
+    """Ask the objectives from outside the package (`InvalidObjective`).
 
-    The marginals asked at are all positive, on four answers at least where their number is not fixed by
-    tables, so that nothing depends on what the first batch happened to say.
+    The marginals asked at are all positive, and on four answers at least where the objective is `free` of
+    their number (a bucket has two or more), so that nothing depends on what the first batch said.
     """
-    enough = True
     for classes in batch.classes:
-        made = classes.objective
-        if not isinstance(made, Objective) or not any(term.own for _, term in made.terms()):
+        made, (*lead, n) = classes.objective, classes.played.counts.shape
+        if not isinstance(made, Objective) or not any(part.own for _, part in made.terms()):
             continue
-        shape = classes.played.counts.shape
-        n = shape[2] if fixed or any(o.tables for _, o in made.terms()) else max(shape[2], 4)
-        log_nu0 = np.full((*shape[:2], n), -math.log(n))
+        if free and not any(part.tables for _, part in made.terms()):
+            n = max(n, 4)
+        log_nu0 = np.full((*lead, n), -math.log(n))
         checked_terms(made, made.bind(log_nu0), log_nu0, classes.weights)
-        enough = enough and n > 1
-    return enough

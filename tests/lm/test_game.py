@@ -243,15 +243,39 @@ ANSWERS = {"mixed": list("aabcabab"), "unanimous": list("aaaaaaaa"), "silent": [
 
 @pytest.mark.parametrize("answers", ANSWERS.values(), ids=ANSWERS)
 @pytest.mark.parametrize(
-    "make", [Own, lambda f: dg.Coherence() + Own(f), lambda f: lambda bucket: Own(f)],
-    ids=["alone", "in a sum", "of the batch"],
-)  # fmt: skip
+    "make", [Own, lambda f: dg.Coherence() + Own(f)], ids=["alone", "in a sum"]
+)
 def test_a_wrong_gradient_ends_the_run_at_its_first_batch(make, answers):
     with pytest.raises(InvalidObjective, match="not the gradient of value"):
         pay(LMGame(spec(make(0.5))), seen(answers))
     paid = pay(LMGame(spec(make(0.5)), check=False), seen(answers))
     assert np.isfinite(paid.rewards).all()
     assert np.isfinite(pay(LMGame(spec(make(1.0))), seen(answers)).rewards).all()
+
+
+class OwnReward(Own):
+    """sum_x w_x <r, nu_x>, r an attribute of the size of one batch's answers."""
+
+    def __init__(self, right, factor=1.0):
+        super().__init__(factor)
+        self.right = right
+
+    def value(self, nu, weights=None):
+        w = np.full(nu.shape[-2], 1 / nu.shape[-2]) if weights is None else weights
+        return (w * (self.right * nu).sum(-1)).sum(-1)
+
+    def reward(self, nu, weights=None):
+        return self.factor * self.right + 0 * nu
+
+
+@pytest.mark.parametrize("answers", ANSWERS.values(), ids=ANSWERS)
+def test_objectives_of_the_batch_are_asked_about_its_own_answers(answers):
+    def made(factor):
+        return lambda bucket: OwnReward(np.arange(1.0, 1 + bucket.counts.shape[-1]), factor)
+
+    assert np.isfinite(pay(LMGame(spec(made(1.0))), seen(answers)).rewards).all()
+    with pytest.raises(InvalidObjective, match="not the gradient of value"):
+        pay(LMGame(spec(made(0.5))), seen(answers))
 
 
 def test_the_check_is_made_once():
