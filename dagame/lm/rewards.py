@@ -50,7 +50,7 @@ ZERO_SIGNAL = ("single", "no_answer", "unanimous", "one_context", "equal")
 class ClassTables:
     """Classes of one shape: bucket (sizes, counts, answers), plug-in marginals, target and metrics.
 
-    marginals (B, m, n); consensus (B, n), the target's; value Phi, divergence sum_x w_x KL(nu_x || mean),
+    marginals (B, m, n); value Phi, divergence sum_x w_x KL(nu_x || mean),
     entropy (mean over contexts, nats; plug-ins), agreement (NaN for one context), each (B,);
     zero_signal (B, m) with 0 for a signal, else 1 + the index in `ZERO_SIGNAL`.
     """
@@ -58,7 +58,6 @@ class ClassTables:
     bucket: Bucket
     paid: CountRewards
     marginals: np.ndarray
-    consensus: np.ndarray
     value: np.ndarray
     divergence: np.ndarray
     entropy: np.ndarray
@@ -172,9 +171,8 @@ def _class_tables(
         counts, made, estimator, baseline=baseline, weights=w, multipliers=multipliers
     )
     value = np.asarray(made.value(classes.played.reference, w))
-    consensus = np.exp(made.consensus_log(classes.log_marginals, w))
     if columns is not None:
-        paid, consensus = _back(paid, bucket, columns), np.take_along_axis(consensus, columns, -1)
+        paid = _back(paid, bucket, columns)
     if no_answer == "lowest":
         paid = _never_consensus(paid, bucket.no_answer)
     nu = bucket.reference
@@ -183,7 +181,6 @@ def _class_tables(
         bucket,
         paid,
         nu,
-        consensus,
         value,
         (w * log_kl(log(nu), log(mean))).sum(-1),
         log_entropy(log(nu)).mean(-1),

@@ -96,18 +96,10 @@ class GroupReward(TrainerCallback, ExportableState):
     ) -> None:
         """See the class."""
         spec = GameSpec(
-            objective,
-            beta=beta,
-            kl=kl,
-            group_size=group_size,
-            estimator=estimator,
-            extract=extract,
-            canonical=canonical,
-            no_answer=no_answer,
-            truncated=truncated,
-            vocabulary=vocabulary,
+            objective, beta=beta, kl=kl, group_size=group_size, estimator=estimator, extract=extract,
+            canonical=canonical, no_answer=no_answer, truncated=truncated, vocabulary=vocabulary,
             multiplier_rate=multiplier_rate,
-        )
+        )  # fmt: skip
         self.game, self.beta = LMGame(spec, gap_every=gap_every, check=check), float(beta)
         self.__name__ = name
         self.answer_column, self.alias_column = answer_column, alias_column
