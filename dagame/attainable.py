@@ -85,17 +85,18 @@ def confront(
 ) -> None:
     """Compare an upper bound (*batch,) of J* with J of policies that the theory knows nothing special of.
 
-    These are the reference, its powers 1/4, 4 and 64, and the log-policies given: best responses to the
-    rewards that made the bound. Policies outside a hard set have no finite J and do not count. `single`:
-    the game was given in single precision.
+    These are the reference, the log-policies given (best responses to the rewards that made the bound) and,
+    where an objective of one's own is among the terms, the reference's powers 1/4, 4 and 64. Policies outside
+    a hard set have no finite J and do not count. `single`: the game was given in single precision.
 
     Raises:
         FalseCertificate: one of them is better than the bound by more than rounding error.
     """
     xp = namespace(bound)
     start = game.log_reference
-    tilted = [game.masked(log_normalise(game.masked(power * start))) for power in _POWERS]
-    for log_pi in [start, *tilted, *policies]:
+    powers = _POWERS if any(part.own for _, part in game.objective.terms()) else ()
+    tilted = [game.masked(log_normalise(game.masked(power * start))) for power in powers]
+    for log_pi in [start, *policies, *tilted]:
         log_nu = game.answer_map.log_push_forward(log_pi)
         value = game.value_log(log_pi, log_nu)
         off = game.objective.violation(log_nu, game.weights) + 0 * value
