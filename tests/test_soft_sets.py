@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 import dagame as dg
 from dagame.objectives.program import compiled, key, null_space
@@ -41,6 +41,7 @@ def _game(name, rng, strength, extra=None):
 
 
 @pytest.mark.parametrize("name", SETS)
+@settings(max_examples=8)
 @given(SEEDS)
 def test_the_policy_is_stationary_and_the_target_its_projection(name, seed):
     """nu ∝ nu0 d^-sigma on the support, q in C with q d = nu, and q is what projecting nu finds."""
