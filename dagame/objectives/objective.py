@@ -11,8 +11,8 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -182,18 +182,20 @@ class Combination(Weighted, Objective):
 
 
 class Scaled(Weighted, Objective):
-    """strength * Phi_1, a frozen dataclass: `row` is Phi_1, the theory's row at strength 1.
+    """strength * Phi_1, a frozen dataclass: Phi_1 is a `unit`, the theory's row at strength 1.
 
     Strength 0 leaves the reference as it is. Tables of its own follow those of the row.
     """
+
+    unit: ClassVar[type[Objective]]
 
     def __post_init__(self) -> None:
         check_strength(type(self).__name__, self.strength)
         object.__setattr__(self, "parts", ((float(self.strength), self.row()),))
 
     def row(self) -> Objective:
-        """Phi_1, made of the parameters other than the strength."""
-        raise NotImplementedError
+        """Phi_1, made of the parameters that it has a field for."""
+        return self.unit(**{f.name: getattr(self, f.name) for f in fields(self.unit)})  # type: ignore[arg-type]
 
     def terms(self) -> tuple[tuple[float, Objective], ...]:
         """Itself, under the name that it was made with."""
