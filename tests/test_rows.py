@@ -272,6 +272,35 @@ def test_tables_of_the_package_follow_the_name_they_were_given_under(rng):
     )
 
 
+def test_a_subclass_may_add_a_table_of_its_own(rng):
+    class Paid(dg.LogSuccess):
+        """Pays r besides."""
+
+        tables = {**dg.LogSuccess.tables, "r": "m n"}  # noqa: RUF012
+
+        def __init__(self, success, r):
+            super().__init__(success, 0.5)
+            object.__setattr__(self, "r", r)
+
+        def value_log(self, log_nu, weights):
+            paid = (np.exp(log_nu) * self.r).sum(-1)
+            return super().value_log(log_nu, weights) + (paid * weights).sum(-1)
+
+        def reward_log(self, log_nu, weights):
+            return super().reward_log(log_nu, weights) + self.r
+
+        def closed_form(self, log_nu0, weights, beta):
+            return None
+
+    success, r = rng.random((5, 2, 3)), rng.normal(size=(5, 2, 3))
+    reference = rng.dirichlet(np.ones(3), (5, 2))
+    whole = dg.solve(dg.AlignmentGame(reference, Paid(success, r), beta=0.7))
+    for k in range(5):
+        known = dg.LogSuccess(success[k], 0.5) + dg.Reward(r[k])
+        one = dg.solve(dg.AlignmentGame(reference[k], known, beta=0.7))
+        np.testing.assert_allclose(whole.policy[k], one.policy, atol=1e-5)
+
+
 def test_an_objective_has_few_methods_of_its_own():
     assert issubclass(Scaled, Objective)
     own = [name for name in vars(Objective) if not name.startswith("_")]
