@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -167,12 +168,12 @@ def test_copies_and_pickles_are_the_same_objective(name):
 
 def test_forms_add_and_scale_as_their_objectives_do(rng):
     r, s = rng.normal(size=(2, 3)), rng.normal(size=(2, 3))
-    form = 2 * ExponentialForm(r, 1.0) + 0.5 * ExponentialForm(s, 3.0, tied=True)
+    form: Any = 2.0 * ExponentialForm(r, 1.0) + 0.5 * ExponentialForm(s, 3.0, tied=True)
     np.testing.assert_array_equal(form.reward, 2 * r + 0.5 * s)
     assert (form.entropy, form.tied) == (3.5, True)
     diagonal, blocks = rng.random((1, 2, 3)), rng.random((1, 3, 2, 2))
     column = rng.random((1, 2, 3, 1))
-    total = 3 * Hessian(diagonal, column) + Hessian(blocks)
+    total: Any = 3.0 * Hessian(diagonal, column) + Hessian(blocks)
     for z in range(3):
         expected = 3 * np.diag(diagonal[0, :, z]) + blocks[0, z]
         np.testing.assert_allclose(total.blocks[0, z], expected)
@@ -180,7 +181,9 @@ def test_forms_add_and_scale_as_their_objectives_do(rng):
         total.low_rank @ np.swapaxes(total.low_rank, -1, -2),
         3 * column @ np.swapaxes(column, -1, -2),
     )
-    dual = 2 * DualForm(rng.random((1, 2, 2, 3)), np.array([1.0, 2.0]), np.array([True, False]))
+    dual: Any = 2.0 * DualForm(
+        rng.random((1, 2, 2, 3)), np.array([1.0, 2.0]), np.array([True, False])
+    )
     np.testing.assert_array_equal(dual.bound, [2.0, 4.0])
 
 
@@ -228,8 +231,9 @@ def test_a_square_table_binds_batches_and_is_cut_in_both_axes(rng):
     np.testing.assert_array_equal(Spread(cost[0]).single(5).cost, cost[0])
     single = phi.bind(np.zeros((1, 4), np.float32)).cost
     assert single.dtype == np.float32
-    summed = (dg.ShannonDiversity() + 2.0 * phi).columns(keep)
-    np.testing.assert_array_equal(summed.terms()[1][1].cost, cost[:, keep][:, :, keep])
+    ((_, _), (_, part)) = (dg.ShannonDiversity() + 2.0 * phi).columns(keep).terms()
+    assert isinstance(part, Spread)
+    np.testing.assert_array_equal(part.cost, cost[:, keep][:, :, keep])
 
 
 def test_permuting_a_square_table_permutes_the_equilibrium(rng):
@@ -266,6 +270,35 @@ def test_tables_of_the_package_follow_the_name_they_were_given_under(rng):
     np.testing.assert_array_equal(
         part.reward(nu, W), dg.LogSuccess(phi.success[3:4], 2.0).reward(nu, W)
     )
+
+
+def test_a_subclass_may_add_a_table_of_its_own(rng):
+    class Paid(dg.LogSuccess):
+        """Pays r besides."""
+
+        tables = {**dg.LogSuccess.tables, "r": "m n"}  # noqa: RUF012
+
+        def __init__(self, success, r):
+            super().__init__(success, 0.5)
+            object.__setattr__(self, "r", r)
+
+        def value_log(self, log_nu, weights):
+            paid = (np.exp(log_nu) * self.r).sum(-1)
+            return super().value_log(log_nu, weights) + (paid * weights).sum(-1)
+
+        def reward_log(self, log_nu, weights):
+            return super().reward_log(log_nu, weights) + self.r
+
+        def closed_form(self, log_nu0, weights, beta):
+            return None
+
+    success, r = rng.random((5, 2, 3)), rng.normal(size=(5, 2, 3))
+    reference = rng.dirichlet(np.ones(3), (5, 2))
+    whole = dg.solve(dg.AlignmentGame(reference, Paid(success, r), beta=0.7))
+    for k in range(5):
+        known = dg.LogSuccess(success[k], 0.5) + dg.Reward(r[k])
+        one = dg.solve(dg.AlignmentGame(reference[k], known, beta=0.7))
+        np.testing.assert_allclose(whole.policy[k], one.policy, atol=1e-5)
 
 
 def test_an_objective_has_few_methods_of_its_own():

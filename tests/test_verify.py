@@ -27,7 +27,7 @@ def test_every_theorem_holds():
 def test_a_wrong_gradient_is_seen(monkeypatch, wrong, seen):
     made = {"shannon": lambda rng, m, n: dg.ShannonDiversity(0.7)}
     monkeypatch.setattr("dagame._verify.OBJECTIVES", made)
-    monkeypatch.setattr(dg.ShannonDiversity, "reward_log", wrong)
+    monkeypatch.setattr(dg.ShannonDiversity.unit, "reward_log", wrong)
     report = dg.verify(games=9)
     assert not report.passed
     assert seen <= {c.theorem for c in report.checks if not c.passed}

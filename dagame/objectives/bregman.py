@@ -149,6 +149,7 @@ class BregmanCoherence(Scaled):
 
     generator: Any = 1.0
     strength: float = 1.0
+    unit = _JensenGap
 
     def __post_init__(self) -> None:
         given = self.generator
@@ -166,10 +167,6 @@ class BregmanCoherence(Scaled):
         object.__setattr__(self, "generator", made)
         self._check_burbea_rao()
         super().__post_init__()
-
-    def row(self) -> Objective:
-        """At strength 1."""
-        return _JensenGap(self.generator)
 
     @property
     def own(self) -> bool:
@@ -197,6 +194,7 @@ class BregmanCoherence(Scaled):
             )
 
 
+@dataclass(frozen=True, eq=False)
 class _TraceCoherence(ArithmeticCoherence):
     on_traces = True
 
@@ -211,10 +209,7 @@ class TraceCoherence(Scaled):
     """
 
     strength: float = 1.0
+    unit = _TraceCoherence
 
     def __repr__(self) -> str:
         return f"TraceCoherence({self.strength:g})"
-
-    def row(self) -> Objective:
-        """At strength 1."""
-        return _TraceCoherence()

@@ -19,6 +19,7 @@ from .objective import Objective, Scaled
 from .pairing import per_context, weighted
 
 
+@dataclass(frozen=True, eq=False)
 class _Shannon(Objective):
     concave, smoothness, curvature = True, 1.0, 1.0  # type: ignore[assignment]
 
@@ -57,12 +58,10 @@ class ShannonDiversity(Scaled):
     """
 
     strength: float = 1.0
-
-    def row(self) -> Objective:
-        """At strength 1."""
-        return _Shannon()
+    unit = _Shannon
 
 
+@dataclass(frozen=True, eq=False)
 class _Gini(Objective):
     concave, smoothness = True, 1.0
 
@@ -117,10 +116,7 @@ class GiniDiversity(Scaled):
     """
 
     strength: float = 1.0
-
-    def row(self) -> Objective:
-        """At strength 1."""
-        return _Gini()
+    unit = _Gini
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +179,7 @@ class TsallisDiversity(Scaled):
 
     strength: float = 1.0
     order: float = 2.0
+    unit = _Tsallis
 
     def __post_init__(self) -> None:
         if not (isinstance(self.order, Real) and 0 < self.order < np.inf and self.order != 1):
@@ -191,10 +188,6 @@ class TsallisDiversity(Scaled):
                 "(order 1 is ShannonDiversity)."
             )
         super().__post_init__()
-
-    def row(self) -> Objective:
-        """At strength 1."""
-        return _Tsallis(self.order)
 
 
 @dataclass(frozen=True, eq=False)

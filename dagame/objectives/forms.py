@@ -26,7 +26,8 @@ class ExponentialForm(NamedTuple):
         """The form of factor * Phi."""
         return ExponentialForm(factor * self.reward, float(factor * self.entropy), self.tied)
 
-    __rmul__ = __mul__  # type: ignore[assignment]
+    def __rmul__(self, factor: float) -> ExponentialForm:  # type: ignore[override]
+        return self * factor
 
     def __add__(self, other: ExponentialForm) -> ExponentialForm:  # type: ignore[override]
         """The form of a sum of two objectives."""
@@ -50,7 +51,8 @@ class Hessian(NamedTuple):
         low_rank = None if self.low_rank is None else math.sqrt(factor) * self.low_rank
         return Hessian(factor * self.blocks, low_rank)
 
-    __rmul__ = __mul__  # type: ignore[assignment]
+    def __rmul__(self, factor: float) -> Hessian:  # type: ignore[override]
+        return self * factor
 
     def __add__(self, other: Hessian) -> Hessian:  # type: ignore[override]
         """The Hessian of a sum."""
@@ -77,7 +79,8 @@ class DualForm(NamedTuple):
         """The form of factor * Phi, factor > 0, at the same multipliers."""
         return self._replace(rows=factor * self.rows, bound=factor * self.bound)
 
-    __rmul__ = __mul__  # type: ignore[assignment]
+    def __rmul__(self, factor: float) -> DualForm:  # type: ignore[override]
+        return self * factor
 
 
 def _as_blocks(blocks: Array, size: int) -> Array:

@@ -20,6 +20,7 @@ class _NonConcave(Scaled):
         return f"{type(self).__name__}({self.strength:g})"
 
 
+@dataclass(frozen=True, eq=False)
 class _Sharpening(Objective):
     concave, smoothness, curvature = False, -1.0, -1.0  # type: ignore[assignment]
 
@@ -63,12 +64,10 @@ class Sharpening(_NonConcave):
     """
 
     strength: float = 1.0
-
-    def row(self) -> Objective:
-        """At strength 1."""
-        return _Sharpening()
+    unit = _Sharpening
 
 
+@dataclass(frozen=True, eq=False)
 class _SelfConsistency(Objective):
     concave, smoothness, curvature = False, 0.0, -1.0  # type: ignore[assignment]
 
@@ -98,12 +97,10 @@ class SelfConsistency(_NonConcave):
     """
 
     strength: float = 1.0
-
-    def row(self) -> Objective:
-        """At strength 1."""
-        return _SelfConsistency()
+    unit = _SelfConsistency
 
 
+@dataclass(frozen=True, eq=False)
 class _Agreement(Objective):
     concave, smoothness, curvature = False, 1.0, -1.0  # type: ignore[assignment]
     answerwise = True
@@ -149,12 +146,10 @@ class Agreement(_NonConcave):
     """
 
     strength: float = 1.0
-
-    def row(self) -> Objective:
-        """At strength 1."""
-        return _Agreement()
+    unit = _Agreement
 
 
+@dataclass(frozen=True, eq=False)
 class _MajorityVote(Objective):
     concave, smoothness, curvature = False, 0.0, -np.inf  # type: ignore[assignment]
 
@@ -191,10 +186,7 @@ class MajorityVote(_NonConcave):
     """
 
     strength: float = 1.0
-
-    def row(self) -> Objective:
-        """At strength 1."""
-        return _MajorityVote()
+    unit = _MajorityVote
 
 
 def _one_hot(log_nu: Array) -> Array:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -44,6 +44,11 @@ class Objective(Structure):
         for name in ("value", "reward"):
             if name in vars(cls):
                 setattr(cls, name, with_weights(vars(cls)[name]))
+        mine = vars(cls)
+        if ("value_log" in mine or "reward_log" in mine) and "value_and_reward_log" not in mine:
+            cls.value_and_reward_log = (
+                Objective.value_and_reward_log
+            )  # not that of a base's formulas
 
     def __repr__(self) -> str:
         return type(self).__name__
@@ -182,18 +187,20 @@ class Combination(Weighted, Objective):
 
 
 class Scaled(Weighted, Objective):
-    """strength * Phi_1, a frozen dataclass: `row` is Phi_1, the theory's row at strength 1.
+    """strength * Phi_1, a frozen dataclass: Phi_1 is a `unit`, the theory's row at strength 1.
 
-    Strength 0 leaves the reference as it is. Tables of its own follow those of the row.
+    Strength 0 leaves the reference as it is. Its tables and the row's follow a batch alike.
     """
+
+    unit: ClassVar[type[Objective]]
 
     def __post_init__(self) -> None:
         check_strength(type(self).__name__, self.strength)
         object.__setattr__(self, "parts", ((float(self.strength), self.row()),))
 
     def row(self) -> Objective:
-        """Phi_1, made of the parameters other than the strength."""
-        raise NotImplementedError
+        """Phi_1, made of the parameters that it has a field for."""
+        return self.unit(**{f.name: getattr(self, f.name) for f in fields(self.unit)})  # type: ignore[arg-type]
 
     def terms(self) -> tuple[tuple[float, Objective], ...]:
         """Itself, under the name that it was made with."""
@@ -218,9 +225,15 @@ class Scaled(Weighted, Objective):
         """Check the tables, by the name that they were given under."""
         Structure.check(self, shape)
 
-    def _each(self, change: Callable[[Objective], Objective]) -> Self:
-        changed, row = copy.copy(self), change(self.parts[0][1])
-        object.__setattr__(changed, "parts", ((float(self.strength), row),))
-        for name in self.tables:
-            object.__setattr__(changed, name, getattr(row, name))
+    bind, rows, single, flat = Structure.bind, Structure.rows, Structure.single, Structure.flat
+    columns, take = Structure.columns, Structure.take
+
+    def map_tables(self, change: Callable[[Array, list[str]], Array]) -> Self:
+        """A copy with `change(table, axes)` for its own tables and the row's."""
+        ((factor, row),) = self.parts
+        changed: Any = Structure.map_tables(self, change)
+        moved = row.map_tables(change)
+        if moved is not row:
+            changed = copy.copy(changed)
+            object.__setattr__(changed, "parts", ((factor, moved),))
         return changed

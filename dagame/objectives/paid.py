@@ -178,10 +178,7 @@ class PaidByAnswer(_OfPayment):
     payment: Payment
     strength: float = 1.0
     success: Any = None
-
-    def row(self) -> Objective:
-        """At strength 1."""
-        return _ByAnswer(self.payment, self.success)
+    unit = _ByAnswer
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -191,7 +188,4 @@ class PaidBySuccess(_OfPayment):
     payment: Payment
     strength: float = 1.0
     success: Any = None
-
-    def row(self) -> Objective:
-        """At strength 1."""
-        return _BySuccess(self.payment, self.success)
+    unit = _BySuccess

@@ -21,8 +21,13 @@ from .parameters import Parametric
 if TYPE_CHECKING:
     from .objective import Objective
 
-_TOLD_BY = {"has_hessian": "hessian_log", "hard": "violation", "own_consensus": "consensus_log"}
-"""Facts that a class states by defining a method."""
+_TOLD_BY = {
+    "hessian_log": "has_hessian",
+    "violation": "hard",
+    "project": "hard",
+    "consensus_log": "own_consensus",
+}
+"""Methods by whose definition a class states a fact, unless it says otherwise."""
 
 
 class Structure(Parametric):
@@ -30,7 +35,7 @@ class Structure(Parametric):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        for fact, method in _TOLD_BY.items():
+        for method, fact in _TOLD_BY.items():
             if method in vars(cls) and fact not in vars(cls):
                 setattr(cls, fact, True)
 
@@ -183,7 +188,7 @@ class Structure(Parametric):
         return None
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian | None:
-        """The scaled Hessian of -Phi, for Newton's method; None where it is not known."""
+        """The scaled Hessian of -Phi, for Newton's method; None where `has_hessian` is False."""
         return None
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:

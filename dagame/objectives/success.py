@@ -183,13 +183,10 @@ class LogSuccess(_OfSuccess):
 
     success: Any
     strength: float = 1.0
+    unit = _LogSuccess
 
     def __repr__(self) -> str:
         return f"LogSuccess({self.strength:g})"
-
-    def row(self) -> Objective:
-        """At strength 1."""
-        return _LogSuccess(self.success)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -203,6 +200,7 @@ class PassAtK(_OfSuccess):
     success: Any
     k: int
     strength: float = 1.0
+    unit = _PassAtK
 
     def __post_init__(self) -> None:
         if not isinstance(self.k, int | np.integer) or self.k < 1:
@@ -212,7 +210,3 @@ class PassAtK(_OfSuccess):
 
     def __repr__(self) -> str:
         return f"PassAtK(k={self.k}, {self.strength:g})"
-
-    def row(self) -> Objective:
-        """At strength 1."""
-        return _PassAtK(self.success, self.k)

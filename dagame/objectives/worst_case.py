@@ -99,6 +99,7 @@ class WorstCase(Scaled):
 
     rewards: Any
     strength: float = 1.0
+    unit = _WorstCase
     tables = _WorstCase.tables
 
     def __post_init__(self) -> None:
@@ -108,7 +109,3 @@ class WorstCase(Scaled):
 
     def __repr__(self) -> str:
         return f"WorstCase({self.rewards.shape[-2]} graders, {self.strength:g})"
-
-    def row(self) -> Objective:
-        """At strength 1."""
-        return _WorstCase(self.rewards)
