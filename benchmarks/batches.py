@@ -22,8 +22,8 @@ import numpy as np
 from common import RESULTS, keep, median_seconds
 
 import dagame as dg
-from dagame.arrays import to_numpy
 from dagame.bench.peers import Peer, jaxopt_mirror, scipy_minimiser
+from dagame.numerics.arrays import to_numpy
 
 PHI = dg.Coherence(10.0)
 
@@ -155,7 +155,7 @@ def draw(rows: list[dict[str, Any]]) -> None:
     """Rate against batch size, one line per shape."""
     from matplotlib.figure import Figure
 
-    from dagame.plots import CYCLE
+    from dagame.show.plots import CYCLE
 
     made = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = made.subplots()

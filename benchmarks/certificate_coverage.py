@@ -3,7 +3,7 @@
     python benchmarks/certificate_coverage.py [--replicates 400]
 
 Classes of three (rare completions: one) contexts whose answers and gains are known. "before": both ends from
-the classes' own noise, normal log-ratios assumed (`dagame.lm.gap.intervals`); "after": what
+the classes' own noise, normal log-ratios assumed (`dagame.lm.certificates.bounds.intervals`); "after": what
 `dagame.lm.certificate_from_samples` returns. Regimes: a policy with completions of probability e and
 log-ratio d, otherwise the reference; normal log-ratios of a standard deviation; the reference itself and half
 way to the equilibrium under coherence. Upper ends at 95%: the share of replicates whose end is at least the
@@ -24,8 +24,8 @@ from common import keep
 
 import dagame as dg
 from dagame.lm import certificate_from_samples
-from dagame.lm.gap import Parts, estimate, intervals
-from dagame.lm.gap_samples import columns, sample_tables
+from dagame.lm.certificates.bounds import Parts, estimate, intervals
+from dagame.lm.certificates.tables import columns, sample_tables
 
 SHANNON, COHERENCE, BETA = dg.ShannonDiversity(0.5), dg.Coherence(1.0), 1.0
 Drawn = tuple[dict[str, Any], dict[str, Any], float]

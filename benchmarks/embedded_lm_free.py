@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dagame.lm import tiny
-from dagame.lm._evaluate import evaluate
+from dagame.lm.evaluation import evaluate
 from dagame.lm.reweight import best_of_n, equilibrium_weights, rejection_sample
 from dagame.lm.tiny.experiment import MAX_NEW_TOKENS, Judge, Recipe, fine_tune
 from dagame.samples import Samples

@@ -2,10 +2,11 @@
 
     python benchmarks/estimator_cells.py
 
-Exact median gap of a softmax policy on a table (`dagame.sampled`) after 1,500 steps of K samples at rate
-0.4 / sqrt(1 + t/100), 12 replicas, beta = strength = 1, for rewards that are no polynomial within K samples.
-And for arithmetic coherence of two contexts and three answers the largest bias of the expected update,
-every draw of K samples enumerated, mean over policies: contexts equal, near (0.7 and 0.3 mixed) and far.
+Exact median gap of a softmax policy on a table (`dagame.estimators.sampled`) after 1,500 steps of K samples
+at rate 0.4 / sqrt(1 + t/100), 12 replicas, beta = strength = 1, for rewards that are no polynomial within
+K samples. And for arithmetic coherence of two contexts and three answers the largest bias of the expected
+update, every draw of K samples enumerated, mean over policies: contexts equal, near (0.7 and 0.3 mixed)
+and far.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from common import keep
 
 import dagame as dg
 from dagame.estimators import count_rewards
-from dagame.sampled import SampledGame, train
+from dagame.estimators.sampled import SampledGame, train
 
 NAMED = ("variance_optimal", "plug_in", "jackknife", "krichevsky_trofimov", "leave_one_out")
 SUCCESS = np.array([1.0, 0.0])

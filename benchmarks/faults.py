@@ -31,8 +31,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "torture"))
 from faults import COMMAND, SOLVING, TRAINING, Forks, Outcome
 from outputs import left, solving, state
 
+from dagame.apps.sample_file import sample_file
 from dagame.bench.common import environment
-from dagame.sample_file import sample_file
 
 SEED = 8
 Row = dict[str, Any]
@@ -226,7 +226,7 @@ class BenchCase(Case):
 def demo_rows(home: Path, most: int) -> Iterator[Row]:
     out = home / "demo"
     argv = ["demo", "--out", out, "--steps", "1", "--problems", "2", "--json", out / "n.json"]
-    with Forks((*TRAINING, "dagame.demo", "dagame.demo_report")) as forks:
+    with Forks((*TRAINING, "dagame.apps.demo", "dagame.apps.demo_report")) as forks:
         case = Case("dagame demo", forks, out, argv, [*argv, "--seed", "1"])
         count = case.prepare()
         name = f"SIGKILL at changes 1 to {count} of its folder"

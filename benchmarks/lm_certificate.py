@@ -31,9 +31,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 import dagame as dg
 from dagame.estimators import count_rewards
-from dagame.lm._certificate import certificate
-from dagame.lm.enumerate import enumerate_traces, trace_game
-from dagame.simplex import kl
+from dagame.lm.certificates.estimate import certificate
+from dagame.lm.models.enumerate import enumerate_traces, trace_game
+from dagame.numerics.simplex import kl
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ def measure(
 def draw(rows: list[dict[str, Any]]) -> None:
     from matplotlib.figure import Figure
 
-    from dagame.plots import AFTER, CYCLE
+    from dagame.show.plots import AFTER, CYCLE
 
     made = Figure(figsize=(19, 6.2), layout="constrained")
     grid = made.subplots(2, len(RUNS), sharex=True)

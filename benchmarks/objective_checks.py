@@ -18,8 +18,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import dagame as dg
-from dagame.checks.own import fitting_sizes, probe
-from dagame.objectives.checked import forget
+from dagame.objectives.own.checked import forget
+from dagame.theory.checks.own import fitting_sizes, probe
 from tests.objective_zoo import RIGHT, WRONG
 
 RUNS, GAMES = 30, 60

@@ -82,7 +82,7 @@ def main() -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
     from transformers.utils import logging
 
-    import dagame.lm.trl as adapter
+    import dagame.lm.trainers.trl.reward as adapter
 
     torch.set_num_threads(1)
     logging.set_verbosity_error()

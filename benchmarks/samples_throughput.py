@@ -18,7 +18,7 @@ from pathlib import Path
 
 from common import keep
 
-from dagame.sample_file import sample_file
+from dagame.apps.sample_file import sample_file
 
 SIZES = (20_000, 200_000, 2_000_000)
 

@@ -32,8 +32,8 @@ import typer
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from samples_throughput import repeated
 
+from dagame.apps.sample_file import sample_file
 from dagame.bench.common import environment
-from dagame.sample_file import sample_file
 
 app = typer.Typer(add_completion=False)
 
@@ -110,7 +110,7 @@ Json = Annotated[Path | None, typer.Option("--json", help="Write every round.")]
 @app.command()
 def solve(minutes: Minutes = 60.0, rows: int = 2_000_000, json_file: Json = None) -> None:
     """`dagame solve` on a file of that many rows."""
-    from dagame.cli import app as command
+    from dagame.apps.cli import app as command
 
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
@@ -128,7 +128,7 @@ def finetune(minutes: Minutes = 60.0, steps: int = 20, json_file: Json = None) -
     """`dagame demo` with that many steps, a new seed each round."""
     import torch
 
-    from dagame.demo import run_demo
+    from dagame.apps.demo import run_demo
     from dagame.lm.tiny.experiment import Recipe
 
     torch.set_num_threads(1)

@@ -19,7 +19,7 @@ import numpy as np
 from common import keep
 
 import dagame as dg
-from dagame.streaming import answer_masses, solve_streamed
+from dagame.scale.streaming import answer_masses, solve_streamed
 
 ANSWERS = 1000
 

@@ -21,7 +21,7 @@ import numpy as np
 from common import keep
 
 import dagame as dg
-from dagame.library import random_reference
+from dagame.games.library import random_reference
 from dagame.objectives.catalogue import CATALOGUE, Draw, Kind
 
 

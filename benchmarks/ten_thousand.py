@@ -3,7 +3,7 @@
     python benchmarks/ten_thousand.py                    # several minutes on one core
     python benchmarks/ten_thousand.py --games 50 --worst 50 --json out.json
 
-Every kind of `dagame.random_games`, and sets of two rows, most with one of bound 0, 25 games a batch;
+Every kind of `dagame.games.random_games`, and sets of two rows, most with one of bound 0, 25 games a batch;
 each batch has its own size, beta (1e-3 to 1e3), ratio of the objective to beta (times 1e-3 to 1e3; to
 1 where the objective is not concave) and reference
 (Dirichlet(1/2) with zeros and masses down to 1e-300). Seed = batch number. The worst by relative gap, by
@@ -29,7 +29,13 @@ from rich.progress import track
 
 import dagame as dg
 from dagame.bench.common import environment
-from dagame.random_games import KINKED, OBJECTIVES, ObjectiveMaker, random_game, random_game_of
+from dagame.games.random_games import (
+    KINKED,
+    OBJECTIVES,
+    ObjectiveMaker,
+    random_game,
+    random_game_of,
+)
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -6,14 +6,16 @@ numpy and array-api-compat only; torch, cvxpy, matplotlib, polars and transforme
 
 from __future__ import annotations
 
-from . import estimators, library, lm, testing
-from ._classify import Classification, classify
-from ._methods import methods
-from ._verify import VerificationReport, verify
-from .answer_map import AnswerMap
-from .certificate import Certificate, certify
+import sys as _sys
+
+from . import _moved, estimators, lm, testing
 from .errors import DagameError
-from .game import AlignmentGame
+from .games import library
+from .games.answer_map import AnswerMap
+from .games.certificate import Certificate, certify
+from .games.game import AlignmentGame
+from .games.play import DistributionalGame
+from .games.solution import History, Solution, Status
 from .objectives import (
     Agreement,
     BregmanCoherence,
@@ -43,10 +45,11 @@ from .objectives import (
     TsallisDiversity,
     WorstCase,
 )
-from .play import DistributionalGame
 from .samples import Samples
-from .solution import History, Solution, Status
 from .solvers import run, solve
+from .theory.atlas import methods
+from .theory.classify import Classification, classify
+from .theory.verify import VerificationReport, verify
 
 __version__ = "0.1.0"
 
@@ -100,6 +103,9 @@ __all__ = [
     "testing",
     "verify",
 ]
+
+
+_sys.meta_path.insert(0, _moved.Finder())
 
 
 def __dir__() -> list[str]:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._verify import verify
-from .checks import VerificationReport
 from .errors import DagameError, InvalidObjective
-from .game import AlignmentGame
-from .library import KINKED, OBJECTIVES, random_game, random_game_of
+from .games.game import AlignmentGame
+from .games.library import KINKED, OBJECTIVES, random_game, random_game_of
 from .objectives import Objective
+from .theory.checks import VerificationReport
+from .theory.verify import verify
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -70,7 +70,7 @@ def games(
     """One random game, or a batch, with uneven weights, zeros and masses of 1e-12.
 
     Args:
-        kinds: names of `dagame.library.OBJECTIVES` and `KINKED` to draw the objective from.
+        kinds: names of `dagame.games.library.OBJECTIVES` and `KINKED` to draw the objective from.
         objective: yours instead (beta is 1).
         traces: several traces show each answer.
         channel: traces show mixtures of answers.

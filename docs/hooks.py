@@ -150,7 +150,7 @@ def gallery() -> str:
 
 def refused_settings() -> str:
     """The trainer's settings that break the game, from the rules of the package."""
-    from dagame.lm.settings import RULES
+    from dagame.lm.trainers.trl.settings import RULES
 
     return "\n".join(f"* `{r.field}` must be `{r.fix}`: {escaped(r.why)}." for r in RULES)
 
@@ -160,8 +160,8 @@ def refused_settings() -> str:
 
 def command_lines() -> dict[str, click.Group]:
     """The programs and their commands."""
+    from dagame.apps.cli import app
     from dagame.bench.cli import app as bench
-    from dagame.cli import app
 
     apps = {"dagame": app, "dagame-bench": bench}
     return {name: typer.main.get_command(a) for name, a in apps.items()}  # pyright: ignore

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dagame._methods import REFERENCE, SUCCESS, atlas
+from dagame.theory.atlas import REFERENCE, SUCCESS, atlas
 
 TEXT = """# What published rewards optimise
 

@@ -17,7 +17,7 @@ import matplotlib.style
 import numpy as np
 from matplotlib.figure import Figure
 
-from dagame.plots import CORNERS
+from dagame.show.plots import CORNERS
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dagame as dg
-from dagame.arrays import LOG_ZERO
+from dagame.numerics.arrays import LOG_ZERO
 from tests.games import SEEDS
 
 

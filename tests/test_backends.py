@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import dagame as dg
-from dagame.arrays import to_numpy
-from dagame.library import KINKED, OBJECTIVES, random_game_of
+from dagame.games.library import KINKED, OBJECTIVES, random_game_of
+from dagame.numerics.arrays import to_numpy
 
 KINDS = sorted(OBJECTIVES | KINKED)
 

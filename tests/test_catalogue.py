@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dagame as dg
-from dagame.library import COMMON_SUPPORT, KINKED, OBJECTIVES
+from dagame.games.library import COMMON_SUPPORT, KINKED, OBJECTIVES
 from dagame.objectives.catalogue import CATALOGUE
 from dagame.objectives.names import LABEL_FREE, LABELLED
 

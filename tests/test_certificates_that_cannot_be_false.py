@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 import dagame as dg
 from dagame.errors import FalseCertificate
+from dagame.numerics.simplex import kl as dg_kl
 from dagame.objectives import projection
-from dagame.simplex import kl as dg_kl
 from dagame.solvers import Extragradient
 from tests.games import SEEDS
 
@@ -436,7 +436,7 @@ def test_extragradient_is_slower_than_mirror_and_tolerates_less():
 def test_gradients_by_success_tables_at_0_and_1(make):
     import torch
 
-    from dagame.gpu import equilibrium
+    from dagame.scale import equilibrium
 
     c = torch.tensor([1.0, 0, 0], dtype=torch.float64, requires_grad=True)
     reference = np.array([[0.5, 0.3, 0.2]])

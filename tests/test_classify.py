@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dagame as dg
-from dagame._methods import atlas, where_it_ends
+from dagame.theory.atlas import atlas, where_it_ends
 
 P = sympy.Symbol("p")
 

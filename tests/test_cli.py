@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from dagame.sample_file import sample_file
+from dagame.apps.sample_file import sample_file
 
 EXTRACT = r"Answer: (\S+)"
 
@@ -177,13 +177,13 @@ def test_the_version():
 
 def test_a_violation_is_exit_code_1(monkeypatch, tmp_path):
     code = (
-        "import sys, dagame as dg, dagame.cli\n"
-        "from dagame import _verify\n"
+        "import sys, dagame as dg, dagame.apps.cli\n"
+        "from dagame.theory import verify as _verify\n"
         "dg.ShannonDiversity.reward_log = lambda self, nu, w: -2 * self.strength * nu\n"
         "_verify.CHECKS = [c for c in _verify.CHECKS if c.theorem == 'gradient']\n"
         "_verify.reference_games = dict\n"
         "sys.argv = ['dagame', 'verify', '--games', '20']\n"
-        "dagame.cli.main()"
+        "dagame.apps.cli.main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1

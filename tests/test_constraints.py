@@ -8,9 +8,9 @@ from scipy.optimize import minimize
 
 import dagame as dg
 from dagame.errors import Infeasible
-from dagame.library import random_game
+from dagame.games.library import random_game
+from dagame.numerics.simplex import kl
 from dagame.objectives import Intersection
-from dagame.simplex import kl
 from tests.games import SEEDS
 
 SETS = {

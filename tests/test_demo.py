@@ -2,7 +2,7 @@
 
 import pytest
 
-from dagame.demo import run_demo
+from dagame.apps.demo import run_demo
 from dagame.lm import tiny
 from dagame.lm.tiny.experiment import Judge, Recipe, fine_tune
 

@@ -9,7 +9,7 @@ from dependencies import TESTS, is_listed
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from dagame.doctor import versions_in
+from dagame.apps.doctor import versions_in
 from dagame.provenance import requirements
 
 ROOT = Path(__file__).parents[1]

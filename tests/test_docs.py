@@ -175,7 +175,7 @@ def test_every_name_of_the_paper_index_exists():
 
 
 def test_the_checks_of_the_paper_index_are_those_of_verify():
-    from dagame.checks import CHECKS
+    from dagame.theory.checks import CHECKS
 
     text = (DOCS / "reference/paper-index.md").read_text(encoding="utf-8")
     rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]

@@ -10,8 +10,17 @@ from importlib.util import find_spec
 
 import pytest
 
-from dagame import doctor
-from dagame.doctor import CHECKS, Check, Diagnosis, Package, diagnose, packages, tables, verdict
+from dagame.apps import doctor
+from dagame.apps.doctor import (
+    CHECKS,
+    Check,
+    Diagnosis,
+    Package,
+    diagnose,
+    packages,
+    tables,
+    verdict,
+)
 from dagame.provenance import in_words, provenance
 
 
@@ -86,13 +95,13 @@ def test_the_tables_fit_eighty_columns():
 
 
 BROKEN = {
-    "reference games": ("dagame.certificate.certify", lambda *_: 0),
+    "reference games": ("dagame.games.certificate.certify", lambda *_: 0),
     "answers": (
         "dagame.samples.keys.reader.AnswerReader.__call__",
         lambda _, texts: ["1"] * len(texts),
     ),
     "files": ("polars.DataFrame.write_parquet", lambda *_: None),
-    "trainer": ("dagame.lm.settings._made", lambda options: int("no such field")),
+    "trainer": ("dagame.lm.trainers.trl.settings._made", lambda options: int("no such field")),
 }
 
 

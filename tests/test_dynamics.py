@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dagame as dg
-from dagame.library import random_reference
-from dagame.simplex import kl, total_variation
+from dagame.games.library import random_reference
+from dagame.numerics.simplex import kl, total_variation
 from dagame.solvers import DYNAMICS
 from dagame.solvers.no_regret import average_gap_bound
 from tests.games import SEEDS

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dagame as dg
-from dagame.arrays import LOG_ZERO
-from dagame.library import KINKED, OBJECTIVES, random_reference
+from dagame.games.library import KINKED, OBJECTIVES, random_reference
+from dagame.numerics.arrays import LOG_ZERO
 from dagame.objectives.catalogue import CATALOGUE
 from dagame.objectives.names import LABEL_FREE, LABELLED, by_name
 from tests.games import SEEDS

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 import dagame as dg
-from dagame.arrays import to_numpy
-from dagame.library import OBJECTIVES, named, random_game, random_game_of, reference_games
+from dagame.games.library import OBJECTIVES, named, random_game, random_game_of, reference_games
+from dagame.numerics.arrays import to_numpy
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
 
-from dagame.gpu import SegmentSum, equilibrium, resolve_device, to_device  # noqa: E402
+from dagame.scale import SegmentSum, equilibrium, resolve_device, to_device  # noqa: E402
 
 SMOOTH = sorted(OBJECTIVES.keys() - {"soft-cap"})
 

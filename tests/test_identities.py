@@ -9,8 +9,8 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import rel_entr
 
 import dagame as dg
-from dagame.library import random_game
-from dagame.simplex import kl
+from dagame.games.library import random_game
+from dagame.numerics.simplex import kl
 from tests.games import SEEDS, a_policy
 
 

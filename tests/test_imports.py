@@ -6,59 +6,10 @@ import sys
 from pathlib import Path
 
 import dagame
+from tests.rooms import ROOMS
 
 ROOT = Path(dagame.__file__).parent
 HEAVY = ("torch", "cvxpy", "matplotlib", "polars", "transformers", "scipy", "sympy", "trl", "rich")
-
-LAYERS = [
-    "text",
-    "progress",
-    "errors",
-    "known_errors",
-    "provenance",
-    "_display",
-    "plots",
-    "arrays",
-    "scalar",
-    "barrier",
-    "simplex",
-    "answer_map",
-    "objectives",
-    "play",
-    "game_forms",
-    "game",
-    "attainable",
-    "certificate",
-    "solution",
-    "solvers",
-    "random_games",
-    "output",
-    "estimators",
-    "sampled",
-    "library",
-    "_reward_probe",
-    "_reward_proofs",
-    "_reward_formula",
-    "_classify",
-    "_methods",
-    "checks",
-    "_verify",
-    "testing",
-    "sample_file",
-    "gpu",
-    "streaming",
-    "samples",
-    "lm",
-    "report",
-    "demo_report",
-    "solution_files",
-    "demo",
-    "doctor",
-    "command",
-    "terminal",
-    "cli",
-    "bench",
-]
 
 
 def test_import_loads_no_heavy_package():
@@ -71,13 +22,14 @@ def test_public_names_exist():
     assert all(hasattr(dagame, name) for name in dagame.__all__)
 
 
-def _layer(path: Path) -> str:
-    part = path.relative_to(ROOT).parts[0]
-    return part.removesuffix(".py")
+def _module(path: Path) -> tuple[str, ...]:
+    """The dotted name below the package; that of a room for its `__init__`."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return parts[:-1] if parts[-1] == "__init__" else parts
 
 
 def _imports(path: Path):
-    """Layers imported at module level or inside functions, type-checking blocks left out."""
+    """Modules imported at module level or inside functions, type-checking blocks left out."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     skipped = {
         id(inner)
@@ -85,23 +37,61 @@ def _imports(path: Path):
         if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
         for inner in ast.walk(node)
     }
-    depth = len(path.relative_to(ROOT).parts)
+    room = path.relative_to(ROOT).parts[:-1]
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level == depth and id(node) not in skipped:
-            names = [node.module.split(".")[0]] if node.module else [a.name for a in node.names]
-            yield from (n for n in names if not n.startswith("__"))
+        if isinstance(node, ast.ImportFrom) and node.level and id(node) not in skipped:
+            base = room[: len(room) - (node.level - 1)]
+            base += tuple(node.module.split(".")) if node.module else ()
+            for name in node.names:
+                sub = (*base, name.name)
+                here = ROOT.joinpath(*sub)
+                yield sub if here.with_suffix(".py").exists() or here.is_dir() else base
 
 
-def test_imports_go_up_the_list_only():
-    for path in ROOT.rglob("*.py"):
-        layer = _layer(path)
-        if layer in ("__init__", "__main__"):
-            continue
-        assert layer in LAYERS, f"{path} has no place in the order of layers"
-        for name in _imports(path):
-            if name == layer or name not in LAYERS:
+FILES = [p for p in ROOT.rglob("*.py") if p.name != "__main__.py" and p != ROOT / "__init__.py"]
+
+
+def test_every_file_has_its_place_in_a_room():
+    for path in FILES:
+        module = _module(path)
+        for k, part in enumerate(module):
+            assert part in ROOMS[".".join(module[:k])], f"{path} has no place in tests/rooms.py"
+    listed = {
+        (*filter(None, room.split(".")), name) for room, names in ROOMS.items() for name in names
+    }
+    assert listed == {_module(p)[:k] for p in FILES for k in range(1, len(_module(p)) + 1)}
+
+
+def test_imports_go_up_the_rooms_only():
+    """Of importer and imported, the first parts that differ stand in this order in their room."""
+    for path in FILES:
+        here = _module(path)
+        for there in _imports(path):
+            k = next((k for k, (a, b) in enumerate(zip(here, there, strict=False)) if a != b), None)
+            if k is None:  # a room's own file, or the room itself
                 continue
-            assert LAYERS.index(name) < LAYERS.index(layer), f"{path} imports {name}"
+            order = ROOMS[".".join(here[:k])]
+            assert order.index(there[k]) < order.index(here[k]), f"{path} imports {'.'.join(there)}"
+
+
+def test_old_paths_warn_and_give_the_module_where_it_lives_now():
+    code = (
+        "import importlib, sys, warnings, dagame\n"
+        "from dagame._moved import MOVED\n"
+        "for old, new in MOVED.items():\n"
+        "    if new.endswith('verl.plugin'): continue  # imports verl\n"
+        "    with warnings.catch_warnings(record=True) as caught:\n"
+        "        warnings.simplefilter('always')\n"
+        "        found = importlib.import_module('dagame.' + old)\n"
+        "    assert found is importlib.import_module('dagame.' + new), old\n"
+        "    assert any(f'is dagame.{new} now' in str(w.message) for w in caught), old\n"
+        "from dagame.gpu import equilibrium\n"
+        "print('ok')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True
+    )
+    assert done.stdout.strip().endswith("ok"), done.stderr
 
 
 def test_files_stay_small():

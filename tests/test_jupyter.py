@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 import dagame as dg
-from dagame import plots
-from dagame._display import Column, indexed, shaded_html, table_html
-from dagame.checks import Check
+from dagame.show import plots
+from dagame.show.tables import Column, indexed, shaded_html, table_html
+from dagame.theory.checks import Check
 
 REFERENCE = np.array([[0.7, 0.2, 0.1], [0.2, 0.7, 0.1]])
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from dagame.files.output import system_reason
 from dagame.known_errors import (
     connection_lost,
     damaged,
@@ -17,7 +18,6 @@ from dagame.known_errors import (
     refused_by_the_system,
     system_number,
 )
-from dagame.output import system_reason
 
 FULL = Path("/dev/full")
 FRAME = pl.DataFrame({"x": range(100_000)})
@@ -144,7 +144,7 @@ speed; assisted decoding, which needs an assistant."""
 def test_settings_of_generation_are_all_known():
     """A setting that the library adds is looked at before it shapes samples in silence."""
     transformers = pytest.importorskip("transformers")
-    from dagame.lm.sampling import NEUTRAL
+    from dagame.lm.models.sampling import NEUTRAL
 
     have = {name for name in vars(transformers.GenerationConfig()) if not name.startswith("_")}
     assert sorted(have - set(NEUTRAL) - set(HARMLESS.split())) == []

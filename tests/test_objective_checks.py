@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dagame as dg
-from dagame.checks.own import named_objective
 from dagame.errors import FalseCertificate
+from dagame.theory.checks.own import named_objective
 from tests.objective_zoo import RIGHT, WRONG, Own, entropy, gini, log, mean, one_answer
 
 WEIGHTS = np.array([0.5, 0.3, 0.2])

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dagame as dg
-from dagame.library import OBJECTIVES, random_game
-from dagame.simplex import kl
+from dagame.games.library import OBJECTIVES, random_game
+from dagame.numerics.simplex import kl
 from tests.games import SEEDS
 
 KINDS = sorted(OBJECTIVES)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import dagame as dg
 from dagame.estimators.kl import less_the_others
-from dagame.play import DistributionalGame, pay, play
+from dagame.games.play import DistributionalGame, pay, play
 
 
 class Counting(DistributionalGame):

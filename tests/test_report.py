@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 
 import dagame as dg
-from dagame import plots
-from dagame.output import replacing, write_json
-from dagame.report import samples_report
+from dagame.apps.report import samples_report
+from dagame.files.output import replacing, write_json
 from dagame.samples import Samples
+from dagame.show import plots
 
 EVIL = '<script>alert(1)</script> $x_1$ & "quoted"'
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 import dagame as dg
-from dagame.arrays import LOG_ZERO
+from dagame.numerics.arrays import LOG_ZERO
 from dagame.objectives.catalogue import CATALOGUE
 from dagame.objectives.forms import DualForm, ExponentialForm, Hessian
 from dagame.objectives.objective import Objective, Scaled

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import dagame as dg
-from dagame.sampled import SampledGame, train
+from dagame.estimators.sampled import SampledGame, train
 
 RNG = np.random.default_rng(0)
 REFERENCE = RNG.dirichlet(np.full(4, 2.0), 3)

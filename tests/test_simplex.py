@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from dagame.arrays import log, logsumexp
-from dagame.scalar import increasing_root, wright_omega
-from dagame.simplex import entropy, kl, total_variation
+from dagame.numerics.arrays import log, logsumexp
+from dagame.numerics.scalar import increasing_root, wright_omega
+from dagame.numerics.simplex import entropy, kl, total_variation
 from tests.games import SEEDS
 
 

@@ -6,8 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dagame as dg
-from dagame.library import KINKED, OBJECTIVES, named, random_game, random_game_of, reference_games
-from dagame.simplex import kl, total_variation
+from dagame.games.library import (
+    KINKED,
+    OBJECTIVES,
+    named,
+    random_game,
+    random_game_of,
+    reference_games,
+)
+from dagame.numerics.simplex import kl, total_variation
 from dagame.solvers import DYNAMICS, METHODS
 from tests.games import SEEDS, games
 
@@ -313,7 +320,7 @@ def test_pages_and_command_line_name_every_method():
 
     from typer.testing import CliRunner
 
-    from dagame.cli import app
+    from dagame.apps.cli import app
 
     docs = Path(__file__).parents[1] / "docs"
     choose, reference = (docs / p for p in ("choose.md", "reference/solvers.md"))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dagame as dg
-from dagame.streaming import answer_masses, solve_streamed
+from dagame.scale.streaming import answer_masses, solve_streamed
 from tests.games import SEEDS
 
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dagame as dg
-from dagame.library import random_game
-from dagame.simplex import kl, total_variation
+from dagame.games.library import random_game
+from dagame.numerics.simplex import kl, total_variation
 from tests.games import SEEDS, a_policy, games
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import dagame as dg
-from dagame import library
+from dagame.games import library
 
 
 def test_every_theorem_holds():
@@ -26,7 +26,7 @@ def test_every_theorem_holds():
 )
 def test_a_wrong_gradient_is_seen(monkeypatch, wrong, seen):
     made = {"shannon": lambda rng, m, n: dg.ShannonDiversity(0.7)}
-    monkeypatch.setattr("dagame._verify.OBJECTIVES", made)
+    monkeypatch.setattr("dagame.theory.verify.OBJECTIVES", made)
     monkeypatch.setattr(dg.ShannonDiversity.unit, "reward_log", wrong)
     report = dg.verify(games=9)
     assert not report.passed

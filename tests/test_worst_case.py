@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 import dagame as dg
-from dagame.library import random_game
+from dagame.games.library import random_game
 from tests.games import SEEDS
 
 

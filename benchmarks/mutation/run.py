@@ -29,11 +29,11 @@ from tests_of_lines import TestsOfLines, measure
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUPS = {
-    "certificate": ["dagame/certificate.py"],
+    "certificate": ["dagame/games/certificate.py"],
     "objectives": ["dagame/objectives/*.py"],
     "estimators": ["dagame/estimators/*.py"],
-    "group rewards": ["dagame/lm/rewards.py", "dagame/lm/batch.py"],
-    "sampled game": ["dagame/sampled.py"],
+    "group rewards": ["dagame/lm/rewards.py", "dagame/lm/rows.py"],
+    "sampled game": ["dagame/estimators/sampled.py"],
 }
 CORE = (
     "answer_map",

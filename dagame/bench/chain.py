@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import log_normalise
-from ..certificate import certify_log
 from ..estimators.counts import count_rewards
 from ..estimators.kl import less_the_others
-from ..game import AlignmentGame
+from ..games.certificate import certify_log
+from ..games.game import AlignmentGame
+from ..games.play import DistributionalGame, play
+from ..numerics.arrays import log_normalise
 from ..objectives import Objective
-from ..play import DistributionalGame, play
 
 
 def random_chain(rng: np.random.Generator, m: int, tokens: int, length: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..command import application, console, run
+from ..apps.command import application, console, run
 from ..errors import OutputError
 from ..provenance import in_words, provenance
 
@@ -98,7 +98,7 @@ def lm(
     ] = None,
 ) -> None:
     """Objectives and published rewards on the embedded language model: predicted and trained."""
-    from ..cli import require_lm
+    from ..apps.cli import require_lm
     from . import lm as bench
 
     require_lm()
@@ -117,7 +117,7 @@ def lm(
 
 def _measure(bench: Any, json_file: str | None, plot: Path | None, **options: Any) -> None:
     """Check the outputs, run, print, write; exit code 1 if the result did not pass."""
-    from ..output import check_file, json_text, put_text, replacing_all, write_json
+    from ..files.output import check_file, json_text, put_text, replacing_all, write_json
     from .common import save_plot, watching
 
     targets = [check_file(json_file)] if json_file not in (None, "-") else []

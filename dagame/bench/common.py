@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ..command import console
-from ..progress import Progress, silent
+from ..apps.command import console
 from ..provenance import provenance
+from ..show.progress import Progress, silent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import log_normalise
-from ..game import AlignmentGame
+from ..games.game import AlignmentGame
+from ..numerics.arrays import log_normalise
+from ..numerics.simplex import log_kl
 from ..objectives import Coherence, Objective, PairwiseCoherence, TraceCoherence
-from ..samples.equilibria import agreement
-from ..simplex import log_kl
+from ..samples.metrics import agreement
 from ..solvers import solve
 from .chain import answers_of, random_chain, trace_table
 from .common import Row, Watch, median_seconds, slope

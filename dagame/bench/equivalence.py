@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..answer_map import AnswerMap
-from ..arrays import to_numpy
-from ..certificate import certify_log
 from ..errors import DagameError, InvalidObjective, NotConcave
-from ..game import AlignmentGame
-from ..random_games import KINKED, OBJECTIVES, random_game_of
-from ..solution import Status
+from ..games.answer_map import AnswerMap
+from ..games.certificate import certify_log
+from ..games.game import AlignmentGame
+from ..games.random_games import KINKED, OBJECTIVES, random_game_of
+from ..games.solution import Status
+from ..numerics.arrays import to_numpy
 from ..solvers import solve
 from ..solvers.convex import convex_solve
 from .common import Result, Row, Section, Watch, label
@@ -153,7 +153,7 @@ def draw(result: Result) -> Figure:
     """Every game's certified gap and difference of values, one line per objective."""
     from matplotlib.figure import Figure
 
-    from ..plots import AFTER, CYCLE
+    from ..show.plots import AFTER, CYCLE
 
     rows = list(result["rows"])[::-1]
     figure = Figure(figsize=(7.2, 1.2 + 0.24 * len(rows)), layout="constrained", facecolor="white")

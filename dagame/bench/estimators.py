@@ -21,9 +21,9 @@ import numpy as np
 
 from ..errors import InvalidObjective
 from ..estimators import METHODS, MINIMAX_LIMIT, Frontier, count_rewards, frontier, reward_table
-from ..game import AlignmentGame
+from ..estimators.sampled import SampledGame, SampledRun, train
+from ..games.game import AlignmentGame
 from ..objectives import Coherence, GiniDiversity, PassAtK, ShannonDiversity
-from ..sampled import SampledGame, SampledRun, train
 from .common import Result, Row, Section, Watch, group, label, median_seconds, panels, slope
 
 if TYPE_CHECKING:
@@ -272,7 +272,7 @@ def draw(result: Result) -> Figure:
 
 
 def _draw_tables(axes: Sequence[Axes], result: Result) -> None:
-    from ..plots import CYCLE
+    from ..show.plots import CYCLE
 
     slopes = result.facts["slopes"]
     for one, quantity in zip(axes[:2], ("sup-bias", "rmse"), strict=True):
@@ -295,7 +295,7 @@ def _draw_tables(axes: Sequence[Axes], result: Result) -> None:
 
 
 def _draw_gaps(axes: Sequence[Axes], result: Result) -> None:
-    from ..plots import CYCLE
+    from ..show.plots import CYCLE
 
     for one, (name, curves) in zip(axes, result.facts["curves"].items(), strict=True):
         for c, (estimator, curve) in enumerate(curves.items()):

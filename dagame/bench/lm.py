@@ -21,24 +21,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._methods import methods as atlas
-from .._methods import of_kind
-from ..arrays import log, to_numpy
 from ..errors import DagameError, InvalidObjective
-from ..game import AlignmentGame
+from ..games.game import AlignmentGame
+from ..games.solution import Status
 from ..lm.tiny.experiment import Judge, Recipe, fine_tune
+from ..numerics.arrays import log, to_numpy
+from ..numerics.simplex import log_entropy
 from ..objectives import Objective
-from ..progress import Progress
-from ..simplex import log_entropy
-from ..solution import Status
+from ..show.progress import Progress
 from ..solvers import run as play
 from ..solvers import solve
+from ..theory.atlas import methods as atlas
+from ..theory.atlas import of_kind
 from .common import Result, Row, Section, Watch, label, panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..lm._evaluate import LMEvaluation
+    from ..lm.evaluation import LMEvaluation
     from ..samples.equilibria import ObjectiveOf
     from ..samples.partition import Bucket
 
@@ -54,7 +54,7 @@ class Reward:
 
     def objective(self, strength: float) -> ObjectiveOf:
         """The objective, or a function of a bucket of classes where it has tables of labels."""
-        from ..samples.equilibria import labelled_table
+        from ..samples.metrics import labelled_table
 
         if not self.labelled:
             return self.make(None, strength)
@@ -214,7 +214,7 @@ def _equilibrium(
 
 def _marginal_measures(bucket: Bucket, nu: np.ndarray, value: np.ndarray) -> np.ndarray:
     """`MEASURES` of each class (B, 5)."""
-    from ..samples.equilibria import accuracy, agreement
+    from ..samples.metrics import accuracy, agreement
 
     none = (nu * bucket.no_answer[:, None, :]).sum(-1).mean(-1)
     entropy = log_entropy(log(nu)).mean(-1)
@@ -255,7 +255,7 @@ def _certified(judge: Judge, found: LMEvaluation, objective: ObjectiveOf | None)
 
 def draw(result: Result) -> Figure:
     """Reference, prediction and trained model of every method: accuracy, agreement, entropy."""
-    from ..plots import AFTER, CYCLE
+    from ..show.plots import AFTER, CYCLE
 
     runs: list[Mapping[str, Any]] = list(result.facts["runs"])[::-1]
     figure, axes = panels(3, width=3.9, height=1.5 + 0.27 * len(runs))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DagameError, InvalidObjective
-from ..game import AlignmentGame
+from ..games.game import AlignmentGame
 from ..objectives import Coherence, ShannonDiversity
 from ..solvers import solve
 from ..solvers.convex import convex_solve

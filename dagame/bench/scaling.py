@@ -30,19 +30,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..answer_map import AnswerMap
-from ..arrays import to_numpy
-from ..certificate import certify_log
 from ..errors import DagameError
-from ..game import AlignmentGame, Evaluation
+from ..games.answer_map import AnswerMap
+from ..games.certificate import certify_log
+from ..games.game import AlignmentGame, Evaluation
+from ..numerics.arrays import to_numpy
 from ..objectives import Coherence
+from ..scale.streaming import answer_masses
 from ..solvers import solve
 from ..solvers.anderson import Anderson
 from ..solvers.base import Solver
 from ..solvers.convex import convex_solve
 from ..solvers.loop import rounds
 from ..solvers.mirror import Mirror
-from ..streaming import answer_masses
 from .chain import ChainGame, answers_of, random_chain, trace_table, train
 from .common import Result, Row, Section, Watch, group, label, median_seconds, panels, slope
 from .context_costs import calls, contexts, levels
@@ -299,7 +299,7 @@ def draw(result: Result) -> Figure:
 
 
 def _line(axes: Axes, way: str, rows: Any, cost: str, slopes: dict[str, float | None]) -> None:
-    from ..plots import CYCLE
+    from ..show.plots import CYCLE
 
     known = [(r["|Y|"], r[cost]) for r in rows if r[cost]]
     if not known:
@@ -316,7 +316,7 @@ def _line(axes: Axes, way: str, rows: Any, cost: str, slopes: dict[str, float | 
 
 
 def _forms(axes: Axes, result: Result) -> None:
-    from ..plots import CYCLE
+    from ..show.plots import CYCLE
 
     for k, row in enumerate(result["contexts"]):
         text = f"{row['form']}, slope {row['slope in m']:.2f}"

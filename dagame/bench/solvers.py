@@ -1,6 +1,6 @@
 """Time and certified gap of every solver on the same games, as performance profiles.
 
-Games: two of each concave, differentiable random objective of `dagame.random_games` at 3 x 10 and
+Games: two of each concave, differentiable random objective of `dagame.games.random_games` at 3 x 10 and
 4 x 40 contexts x answers, beta = 1, strengths log-uniform in [0.1, 10] (quick: three objectives, 3 x 10).
 Times count the construction of the program. Each is the median of runs until 0.2 s or three
 are through, after a warm-up on a game of each size; iterative peers are stopped at the limit.
@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..certificate import certify
 from ..errors import DagameError
-from ..game import AlignmentGame
-from ..random_games import OBJECTIVES, random_game
+from ..games.certificate import certify
+from ..games.game import AlignmentGame
+from ..games.random_games import OBJECTIVES, random_game
 from .common import Result, Row, Section, Watch, label, panels
 from .peers import NotStated, OutOfTime, Peer, peers
 
@@ -177,7 +177,7 @@ def _share(stated: list[Row], tolerance: float) -> float | None:
 
 def draw(result: Result) -> Figure:
     """Performance profiles at both tolerances."""
-    from ..plots import CYCLE
+    from ..show.plots import CYCLE
 
     figure, both = panels(2, width=4.8)
     styles = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)), (0, (1, 1)))

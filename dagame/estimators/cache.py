@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import OutputError
-from ..output import write_text
+from ..files.output import write_text
 from .binomial import grid
 
 VERSION = 2

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidGame, InvalidObjective
+from ..numerics.simplex import check_weights
 from ..objectives import Objective
-from ..simplex import check_weights
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,8 +29,8 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, like, log
 from ..errors import InvalidObjective, NotSeparable
+from ..numerics.arrays import LOG_ZERO, like, log
 from ..objectives import Objective
 from .cells import Cells, checked_cells, numbers
 from .tables import CENTRED, METHODS, counted_derivative, lookup_table

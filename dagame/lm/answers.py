@@ -11,7 +11,7 @@ from ..errors import ExtractionError
 
 if TYPE_CHECKING:
     from ..samples.keys.reader import AnswerReader
-    from .generation import Generations
+    from .models.generation import Generations
 
 TRUNCATED = ("no-answer", "read")
 """What a completion without an end token is: no answer, or read like any other."""

@@ -2,8 +2,8 @@
 
     completions -> classes, contexts, answers -> the target's multipliers -> rewards, KL paid, metrics
 
-TRL and verl bring completions in their own form and carry the rewards away; `dagame.lm.trl` and
-`dagame.lm.verl` only translate. Nothing here knows a trainer, a model or a process.
+TRL and verl bring completions in their own form and carry the rewards away; `trainers.trl.reward` and
+`trainers.verl.advantages` only translate. Nothing here knows a trainer, a model or a process.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import numpy as np
 
 from ..errors import InvalidGame, InvalidObjective, NotConcave, SamplesError
 from ..estimators.kl import kl_weight, less_the_others
+from ..games.play import DistributionalGame
 from ..objectives import Objective
-from ..objectives.checked import checked_terms
-from ..play import DistributionalGame
+from ..objectives.own.checked import checked_terms
 from ..samples.partition import Partition
-from .batch import UNEQUAL_ROWS, Batch, read_batch
 from .rewards import GroupRewards, batch_rewards
+from .rows import UNEQUAL_ROWS, Batch, read_batch
 from .spec import GameSpec, check_count
 
 
@@ -79,7 +79,7 @@ class LMGame(DistributionalGame):
         check: whether an objective from outside the package is asked, at the first batch, if its
             `reward` belongs to its `value`.
         trainer: the policy's step, (completions, paid, size) -> completions of the policy after it;
-            None where a trainer makes its own rounds and calls `dagame.play.pay`.
+            None where a trainer makes its own rounds and calls `dagame.games.play.pay`.
 
     `multipliers` (r,) of a hard set and the number of `rounds` are the state of the game: one vector for
     all classes, so that the constraint holds for the average of their marginals.
@@ -207,7 +207,7 @@ class LMGame(DistributionalGame):
 
     def _gap(self, policy: Completions) -> dict[str, float]:
         """The certificate's estimate from the batch itself, where there is one for the objective."""
-        from .sample_certificate import certificate_from_samples
+        from .certificates.from_samples import certificate_from_samples
 
         spec, ratio = self.spec, policy.log_ratio
         if self.gap_every is None or self.rounds % self.gap_every or ratio is None:

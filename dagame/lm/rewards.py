@@ -31,15 +31,16 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import log
 from ..errors import InvalidObjective
 from ..estimators.counts import ESTIMATORS, CountRewards, count_rewards
 from ..estimators.kl import less_the_others
+from ..numerics.arrays import log
+from ..numerics.simplex import log_entropy, log_kl
 from ..objectives import HardConstraint, Objective, Parity, SoftConstraint
-from ..samples.equilibria import ObjectiveOf, agreement
+from ..samples.equilibria import ObjectiveOf
+from ..samples.metrics import agreement
 from ..samples.partition import Bucket, Partition
-from ..simplex import log_entropy, log_kl
-from .batch import Batch, PlayedClasses, answer_places, read_batch
+from .rows import Batch, PlayedClasses, answer_places, read_batch
 
 NO_ANSWER_RULES = ("lowest", "keep", "drop")
 ZERO_SIGNAL = ("single", "no_answer", "unanimous", "one_context", "equal")

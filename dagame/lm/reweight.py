@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..arrays import to_numpy
 from ..errors import InvalidGame, OutputError, SamplesError
-from ..output import check_file, replacing
+from ..files.output import check_file, replacing
+from ..numerics.arrays import to_numpy
 from ..samples import Samples
 from ..samples.equilibria import ObjectiveOf
 

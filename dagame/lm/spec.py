@@ -12,8 +12,9 @@ from typing import Any
 from ..errors import InvalidObjective, SettingsError
 from ..objectives import HardConstraint, Objective
 from ..objectives.names import LABELLED, by_name, check_name
-from ..samples.equilibria import ObjectiveOf, labelled_table
+from ..samples.equilibria import ObjectiveOf
 from ..samples.keys.reader import AnswerReader
+from ..samples.metrics import labelled_table
 from .answers import check_truncated
 from .rewards import check_payment
 

@@ -6,8 +6,8 @@ import functools
 import inspect
 from typing import Any
 
-from ..arrays import Array, as_floating, like
 from ..errors import InvalidGame
+from ..numerics.arrays import Array, as_floating, like
 
 
 def with_weights(function: Any) -> Any:

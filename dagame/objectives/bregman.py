@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, namespace
 from ..errors import InvalidObjective, NotConcave
+from ..numerics.arrays import LOG_ZERO, Array, namespace
 from .coherence import ArithmeticCoherence
 from .forms import Hessian
 from .objective import Objective, Scaled

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, like, namespace, to_numpy
-from ..barrier import barrier_minimise
 from ..errors import InvalidGame, InvalidObjective
+from ..numerics.arrays import LOG_ZERO, Array, like, namespace, to_numpy
+from ..numerics.barrier import barrier_minimise
 from .dual import dual_log_policy, solve_dual
 from .fit import fit_oracle
 from .forms import DualForm

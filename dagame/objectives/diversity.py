@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, exp_capped, logsumexp, namespace
 from ..errors import InvalidObjective
-from ..scalar import increasing_root, wright_omega
-from ..simplex import log_entropy
+from ..numerics.arrays import LOG_ZERO, Array, exp_capped, logsumexp, namespace
+from ..numerics.scalar import increasing_root, wright_omega
+from ..numerics.simplex import log_entropy
 from .forms import ExponentialForm, Hessian
 from .objective import Objective, Scaled
 from .pairing import per_context, weighted

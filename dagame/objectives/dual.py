@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..arrays import LOG_ZERO, Array, log_normalise, logsumexp, namespace
-from ..barrier import barrier_minimise
+from ..numerics.arrays import LOG_ZERO, Array, log_normalise, logsumexp, namespace
+from ..numerics.barrier import barrier_minimise
 from .forms import DualForm
 from .pairing import weighted
 

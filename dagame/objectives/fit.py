@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from ..arrays import Array, namespace
+from ..numerics.arrays import Array, namespace
 from .forms import DualForm
 
 

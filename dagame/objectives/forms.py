@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from ..arrays import Array, namespace
+from ..numerics.arrays import Array, namespace
 
 
 class ExponentialForm(NamedTuple):

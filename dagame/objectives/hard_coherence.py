@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, log_normalise, namespace
+from ..numerics.arrays import LOG_ZERO, Array, log_normalise, namespace
 from .forms import ExponentialForm
 from .objective import Objective
 from .pairing import geometric_mean_log, mean_log, weighted

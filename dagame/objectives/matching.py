@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, exp_capped, like, log, logsumexp, namespace
 from ..errors import InvalidObjective
-from ..scalar import increasing_root, wright_omega
-from ..simplex import check_distribution, log_kl
+from ..numerics.arrays import LOG_ZERO, Array, exp_capped, like, log, logsumexp, namespace
+from ..numerics.scalar import increasing_root, wright_omega
+from ..numerics.simplex import check_distribution, log_kl
 from .forms import ExponentialForm, Hessian
 from .objective import Objective, Scaled
 from .pairing import sunk, weighted

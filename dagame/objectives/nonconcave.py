@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, log_normalise, namespace, to_numpy
-from ..simplex import log_entropy
+from ..numerics.arrays import LOG_ZERO, Array, log_normalise, namespace, to_numpy
+from ..numerics.simplex import log_entropy
 from .forms import ExponentialForm, Hessian
 from .objective import Objective, Scaled
 from .pairing import pairing, weighted

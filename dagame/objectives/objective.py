@@ -16,8 +16,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, infinities, like, log, namespace
 from ..errors import InvalidObjective
+from ..numerics.arrays import LOG_ZERO, Array, infinities, like, log, namespace
 from .arguments import prepared, with_weights
 from .forms import ExponentialForm, Hessian
 from .parameters import check_strength

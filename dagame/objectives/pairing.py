@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..arrays import LOG_ZERO, Array, logsumexp, namespace
+from ..numerics.arrays import LOG_ZERO, Array, logsumexp, namespace
 
 
 def pairing(u: Array, log_nu: Array, weights: Array) -> Array:

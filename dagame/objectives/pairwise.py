@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, exp_capped, namespace
 from ..errors import InvalidObjective
-from ..simplex import log_kl
+from ..numerics.arrays import LOG_ZERO, Array, exp_capped, namespace
+from ..numerics.simplex import log_kl
 from .coherence import EuclideanCoherence
 from .forms import Hessian
 from .objective import Objective, Scaled

@@ -14,8 +14,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ..arrays import Array, as_floating, like, namespace
 from ..errors import InvalidGame, InvalidObjective
+from ..numerics.arrays import Array, as_floating, like, namespace
 
 
 class Parametric:

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, log_normalise, namespace
+from ..numerics.arrays import LOG_ZERO, Array, log_normalise, namespace
 
 LEAST = 1e-20
 """The end of the path: the optimum is missed by at most this times the number of coordinates."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arrays import Array, to_numpy
+from ..numerics.arrays import Array, to_numpy
 from .path import End, Space, follow
 from .set_rows import Rows
 from .sets import ConstraintSet, compiled_rows

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..arrays import LOG_ZERO, Array, float64, like, log, log_normalise, namespace
+from ..numerics.arrays import LOG_ZERO, Array, float64, like, log, log_normalise, namespace
 from .path import Space, Tilt, follow
 from .program import MET, compiled, key, null_space
 from .sets import ConstraintSet

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, like, namespace
+from ..numerics.arrays import Array, like, namespace
 from .forms import ExponentialForm, Hessian
 from .objective import Objective
 from .pairing import pairing

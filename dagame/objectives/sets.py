@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import to_numpy
 from ..errors import InvalidGame, InvalidObjective
+from ..numerics.arrays import to_numpy
 from .set_rows import Groups, Rows, opposed, stacked
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, like, log, logsumexp, namespace, to_numpy
 from ..errors import Infeasible
-from ..scalar import increasing_root
-from ..simplex import log_kl
+from ..numerics.arrays import LOG_ZERO, Array, like, log, logsumexp, namespace, to_numpy
+from ..numerics.scalar import increasing_root
+from ..numerics.simplex import log_kl
 from .constraints import OnSet, rows_cvxpy
 from .pairing import pairing, sunk, weighted
 from .parameters import check_strength

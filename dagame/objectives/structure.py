@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..arrays import Array
 from ..errors import InvalidObjective, NotSeparable
+from ..numerics.arrays import Array
 from .forms import DualForm, ExponentialForm, Hessian
 from .pairing import mean_log, pairing
 from .parameters import Parametric

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, exp_capped, like, log, log_normalise, namespace
 from ..errors import InvalidObjective
-from ..scalar import increasing_root
+from ..numerics.arrays import LOG_ZERO, Array, exp_capped, like, log, log_normalise, namespace
+from ..numerics.scalar import increasing_root
 from .forms import Hessian
 from .objective import Objective, Scaled
 from .pairing import per_context, sunk, weighted

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array
+from ..numerics.arrays import LOG_ZERO, Array
 from .forms import DualForm, ExponentialForm, Hessian
 from .pairing import mean_log, sunk
 from .structure import Structure, stated_curvature

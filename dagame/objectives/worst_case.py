@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, like, namespace
-from ..barrier import barrier_minimise
+from ..numerics.arrays import Array, like, namespace
+from ..numerics.barrier import barrier_minimise
 from .fit import fit_oracle
 from .forms import DualForm
 from .objective import Objective, Scaled

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._display import Shown
-from ..arrays import to_numpy
 from ..errors import SamplesError
-from ..game import AlignmentGame
+from ..games.game import AlignmentGame
+from ..games.solution import Solution, Status
+from ..numerics.arrays import to_numpy
 from ..objectives import Objective
-from ..progress import Progress, silent
-from ..solution import Solution, Status
+from ..show.progress import Progress, silent
+from ..show.tables import Shown
 from ..solvers import solve
+from .metrics import accuracy, agreement, majority_accuracy
 from .partition import Bucket, Partition, name_text
 
 if TYPE_CHECKING:
@@ -186,61 +187,9 @@ def solve_samples(
 def _placed(reference: np.ndarray, device: str | None) -> Any:
     if device is None:
         return reference
-    from ..gpu import resolve_device, to_device
+    from ..scale import resolve_device, to_device
 
     return to_device(reference, resolve_device(device))
-
-
-def labelled_table(bucket: Bucket) -> np.ndarray:
-    """Correctness as a reward table (B, 1, n); answers of unknown correctness count as 0."""
-    if bucket.correct is None:
-        raise SamplesError("this objective needs a column of correctness; name it with correct=.")
-    return np.nan_to_num(bucket.correct, nan=0.0)[:, None, :]
-
-
-# -- metrics --------------------------------------------------------------------------------------
-
-
-def agreement(marginals: np.ndarray) -> np.ndarray:
-    """Mean over pairs x != x' of <nu_x, nu_x'>: (B, m, n) -> (B,); NaN for one context."""
-    m = marginals.shape[-2]
-    if m == 1:
-        return np.full(marginals.shape[0], np.nan)
-    total = marginals.sum(axis=-2)
-    pairs = (total**2).sum(-1) - (marginals**2).sum((-1, -2))
-    return pairs / (m * (m - 1))
-
-
-def accuracy(marginals: np.ndarray, correct: np.ndarray | None) -> np.ndarray:
-    """Mean correctness under the context-averaged marginal, over answers of known correctness."""
-    if correct is None:
-        return np.full(marginals.shape[0], np.nan)
-    mean = marginals.mean(axis=-2)
-    known = ~np.isnan(correct)
-    mass = (mean * known).sum(-1)
-    right = (mean * np.where(known, correct, 0)).sum(-1)
-    return np.divide(right, mass, out=np.full_like(mass, np.nan), where=mass > 0)
-
-
-def majority(bucket: Bucket) -> np.ndarray:
-    """Answers of the largest context-averaged reference mass (B, n), bool; never "no answer"."""
-    mean = np.where(bucket.no_answer | ~bucket.answer_mask, -1.0, bucket.reference.mean(axis=-2))
-    return (mean >= mean.max(axis=-1, keepdims=True) - 1e-12) & (mean > 0)
-
-
-def majority_accuracy(bucket: Bucket) -> np.ndarray:
-    """Correctness of a class's majority answers (B,), the mean of the known ones of a tie; NaN unknown.
-
-    0 where no context has any answer.
-    """
-    if bucket.correct is None:
-        return np.full(len(bucket.classes), np.nan)
-    chosen = majority(bucket)
-    known = chosen & ~np.isnan(bucket.correct)
-    right = np.where(known, np.nan_to_num(bucket.correct), 0).sum(-1)
-    count = known.sum(-1)
-    unanswered = np.where(chosen.any(-1), np.nan, 0.0)
-    return np.divide(right, count, out=unanswered, where=count > 0)
 
 
 def _class_table(

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .samples import Samples
 
 CLASS, CONTEXT, ANSWER, CORRECT = "question", "format", "answer", "correct"
 """What its columns are; besides, `id`, `model`, `completion` and `gold` (the right answer)."""
@@ -19,10 +15,3 @@ Chain-of-Thought Reasoning (Lyu et al., 2023, arXiv 2301.13379).
 completion each. `answer` was read by the authors, from the completion or from what its program printed;
 `correct` says whether it is `gold`.
 """
-
-
-def read() -> Samples:
-    """`Samples.example`."""
-    from .samples import Samples
-
-    return Samples.read(PATH, CLASS, CONTEXT, answer=ANSWER, correct=CORRECT)

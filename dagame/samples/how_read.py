@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .._display import Shown
+from ..show.tables import Shown
 from ..text import shortened
 from .disagreements import LISTED, SPELLINGS, Contested, Disagreements, Split
 from .excerpts import Excerpt, excerpt

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._display import Shown
 from ..errors import SamplesError
-from ..progress import Progress, silent
-from .files.layouts import Flat, missing
+from ..show.progress import Progress, silent
+from ..show.tables import Shown
+from .files.roles import Flat, missing
 from .files.tables import Wish, read_table
 from .how_read import HowRead, how_read
 from .keys.extract import check_pattern
@@ -21,7 +21,7 @@ from .partition import Partition
 if TYPE_CHECKING:
     import polars as pl
 
-    from ..game import AlignmentGame
+    from ..games.game import AlignmentGame
     from ..objectives import Objective
     from .equilibria import SampleEquilibria
 
@@ -206,9 +206,9 @@ class Samples(Shown):
         Faithful Chain-of-Thought Reasoning (Lyu et al., 2023, arXiv 2301.13379; MIT licence), read by
         its authors. `dagame.samples.example.PATH` is the file.
         """
-        from .example import read
+        from . import example as e
 
-        return read()
+        return cls.read(e.PATH, e.CLASS, e.CONTEXT, answer=e.ANSWER, correct=e.CORRECT)
 
     def _rows(self) -> list[tuple[str, str]]:
         p = self.partition

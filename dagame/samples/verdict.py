@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..arrays import to_numpy
 from ..errors import DagameError
-from ..solution import Status
+from ..games.solution import Status
+from ..numerics.arrays import to_numpy
 from ..solvers import solve
-from .equilibria import accuracy, agreement
 from .how_read import Caution
+from .metrics import accuracy, agreement
 
 if TYPE_CHECKING:
     from .equilibria import SampleEquilibria

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from ..arrays import Array, log_normalise, namespace, solve
-from ..game import AlignmentGame, Evaluation
+from ..games.game import AlignmentGame, Evaluation
+from ..numerics.arrays import Array, log_normalise, namespace, solve
 from .base import Solver, accepted, column, pick
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..certificate import not_provable
 from ..errors import InvalidObjective
-from ..game import AlignmentGame
-from ..solution import Status
+from ..games.certificate import not_provable
+from ..games.game import AlignmentGame
+from ..games.solution import Status
 from .anderson import Anderson
 from .base import Solver, index_like, require_gradient
 from .direct import closed, constrained, dual, soft

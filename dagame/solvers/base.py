@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ..arrays import Array, namespace
 from ..errors import InvalidObjective
-from ..game import AlignmentGame, Evaluation
+from ..games.game import AlignmentGame, Evaluation
+from ..numerics.arrays import Array, namespace
 from ..objectives.pairing import pairing
 
 State = Any

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..arrays import Array
-from ..game import AlignmentGame, Evaluation
+from ..games.game import AlignmentGame, Evaluation
+from ..numerics.arrays import Array
 from .base import Solver
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import to_numpy
-from ..game import AlignmentGame
+from ..games.game import AlignmentGame
+from ..numerics.arrays import to_numpy
 
 _NAMED = 8
 

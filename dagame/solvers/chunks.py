@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import array_api_compat
 import numpy as np
 
-from ..arrays import Array, namespace
-from ..game import AlignmentGame
+from ..games.game import AlignmentGame
+from ..numerics.arrays import Array, namespace
 from .base import index_like
 from .loop import LoopResult
 

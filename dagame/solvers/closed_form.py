@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..arrays import LOG_ZERO, Array, like, log_normalise, namespace
-from ..game import AlignmentGame
+from ..games.game import AlignmentGame
+from ..numerics.arrays import LOG_ZERO, Array, like, log_normalise, namespace
 from .loop import NO_VALUE
 
 

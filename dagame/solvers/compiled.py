@@ -8,9 +8,9 @@ from collections.abc import Callable
 import array_api_compat
 import torch
 
-from ..arrays import Array
 from ..errors import InvalidGame
-from ..game import AlignmentGame, Evaluation
+from ..games.game import AlignmentGame, Evaluation
+from ..numerics.arrays import Array
 
 
 def compiled_evaluate(game: AlignmentGame) -> Callable[[Array], Evaluation]:

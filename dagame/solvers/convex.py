@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, log, to_numpy
 from ..errors import NotConcave, NotConverged
-from ..game import AlignmentGame
+from ..games.game import AlignmentGame
+from ..numerics.arrays import LOG_ZERO, log, to_numpy
 from .base import index_like
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import Array, like, log_normalise, namespace, to_numpy
-from ..certificate import certify_log
 from ..errors import NotConcave, NotConverged
-from ..game import AlignmentGame
-from ..solution import Status
+from ..games.certificate import certify_log
+from ..games.game import AlignmentGame
+from ..games.solution import Status
+from ..numerics.arrays import Array, like, log_normalise, namespace, to_numpy
 from .base import index_like
 from .closed_form import closed_form
 from .convex import convex_solve

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, float64, like, log_normalise, namespace, to_numpy
-from ..game import AlignmentGame
+from ..games.game import AlignmentGame
+from ..games.solution import Status
+from ..numerics.arrays import LOG_ZERO, Array, float64, like, log_normalise, namespace, to_numpy
 from ..objectives.dual import dual_log_policy, solve_dual
 from ..objectives.forms import DualForm
 from ..objectives.objective import Objective
 from ..objectives.set_rows import clashing
-from ..solution import Status
 from .base import pick
 from .loop import LoopResult
 

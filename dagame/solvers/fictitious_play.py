@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from ..arrays import Array, log_normalise
-from ..game import AlignmentGame, Evaluation
-from ..simplex import log_mix
+from ..games.game import AlignmentGame, Evaluation
+from ..numerics.arrays import Array, log_normalise
+from ..numerics.simplex import log_mix
 from .base import Solver, Stepping, column
 
 

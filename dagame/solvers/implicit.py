@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from ..arrays import LOG_ZERO
-from ..game import AlignmentGame
+from ..games.game import AlignmentGame
+from ..games.solution import Solution
+from ..numerics.arrays import LOG_ZERO
 from ..objectives import Objective
-from ..solution import Solution
 from .newton import kkt_solve
 
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..arrays import Array, namespace, to_numpy
-from ..game import AlignmentGame, Evaluation
-from ..solution import Status
+from ..games.game import AlignmentGame, Evaluation
+from ..games.solution import Status
+from ..numerics.arrays import Array, namespace, to_numpy
 from .base import Solver, State, index_like, pick, take
 
 NO_VALUE = -1e20

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from ..arrays import Array, namespace
-from ..game import AlignmentGame, Evaluation
+from ..games.game import AlignmentGame, Evaluation
+from ..numerics.arrays import Array, namespace
+from ..numerics.simplex import log_kl
 from ..objectives.pairing import weighted
-from ..simplex import log_kl
 from .base import Stepping, accepted, column, pick
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from ..arrays import LOG_ZERO, Array, log_normalise, namespace, solve
 from ..errors import InvalidObjective
-from ..game import AlignmentGame, Evaluation
+from ..games.game import AlignmentGame, Evaluation
+from ..games.solution import Status
+from ..numerics.arrays import LOG_ZERO, Array, log_normalise, namespace, solve
 from ..objectives.pairing import per_context
-from ..solution import Status
 from .base import Solver, accepted, column, pick
 from .loop import Limits, LoopResult, iterate
 

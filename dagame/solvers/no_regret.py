@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from ..arrays import Array, log, log_normalise, logsumexp, namespace
 from ..errors import InvalidObjective
-from ..game import AlignmentGame, Evaluation
+from ..games.game import AlignmentGame, Evaluation
+from ..numerics.arrays import Array, log, log_normalise, logsumexp, namespace
 from ..objectives.pairing import weighted
 from .base import Stepping, column
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, float64, log_normalise, namespace, to_numpy
-from ..certificate import certify_log
-from ..game import AlignmentGame
+from ..games.certificate import certify_log
+from ..games.game import AlignmentGame
+from ..numerics.arrays import LOG_ZERO, Array, float64, log_normalise, namespace, to_numpy
 from ..objectives.dual import dual_log_policy, solve_dual
 from ..objectives.forms import DualForm
 from ..objectives.objective import Objective

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import InvalidObjective, nearest
-from ..game import AlignmentGame
+from ..games.game import AlignmentGame
 from .anderson import Anderson
 from .base import Solver
 from .best_response import BestResponse

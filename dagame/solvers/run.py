@@ -6,9 +6,9 @@ from itertools import islice
 
 import numpy as np
 
-from ..arrays import to_numpy
-from ..game import AlignmentGame
-from ..solution import History
+from ..games.game import AlignmentGame
+from ..games.solution import History
+from ..numerics.arrays import to_numpy
 from .base import Solver, require_gradient
 from .loop import rounds
 from .registry import dynamic_named

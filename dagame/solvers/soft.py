@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, like, log_normalise, namespace
-from ..game import AlignmentGame
+from ..games.game import AlignmentGame
+from ..games.solution import Status
+from ..numerics.arrays import LOG_ZERO, Array, like, log_normalise, namespace
 from ..objectives.projection import reply
 from ..objectives.soft import SoftConstraint
-from ..solution import Status
 from .base import pick
 from .loop import LoopResult
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import LOG_ZERO, Array, like, logsumexp, namespace, to_numpy
-from ..certificate import not_provable
 from ..errors import NotConcave, NotConverged
-from ..game import AlignmentGame
+from ..games.certificate import not_provable
+from ..games.game import AlignmentGame
+from ..games.solution import History, Solution, Status
+from ..numerics.arrays import LOG_ZERO, Array, like, logsumexp, namespace, to_numpy
 from ..objectives.pairing import weighted
-from ..solution import History, Solution, Status
 from .auto import solved_by
 from .base import Solver, pick
 from .causes import causes
@@ -35,7 +35,7 @@ def solve(
 
     A deterministic answer map is solved on the answers and lifted (T3); a channel on the traces. For a
     torch reference in an autograd graph, policy and marginals carry the gradient of the equilibrium by
-    the implicit function theorem (`dagame.gpu.equilibrium` adds those by beta and strength).
+    the implicit function theorem (`dagame.scale.equilibrium` adds those by beta and strength).
 
     Args:
         game: any batch shape; all games are solved at once.

@@ -11,7 +11,7 @@ import ipywidgets as widgets
 import numpy as np
 
 import dagame as dg
-from dagame import plots
+from dagame.show import plots
 
 beta, strength = 1.0, 2.0
 reference = np.array([[0.75, 0.20, 0.05]])

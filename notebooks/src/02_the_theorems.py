@@ -7,7 +7,7 @@
 import numpy as np
 
 import dagame as dg
-from dagame import plots
+from dagame.show import plots
 
 rng = np.random.default_rng(0)
 reference = rng.dirichlet(np.ones(6), 3)

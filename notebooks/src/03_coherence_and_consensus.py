@@ -7,7 +7,7 @@
 import numpy as np
 
 import dagame as dg
-from dagame import plots
+from dagame.show import plots
 
 reference = np.array([[0.90, 0.07, 0.03], [0.15, 0.80, 0.05], [0.30, 0.10, 0.60]])
 strengths = [0.0, *np.geomspace(0.01, 1000, 50)]

@@ -7,7 +7,7 @@
 import numpy as np
 
 import dagame as dg
-from dagame import plots
+from dagame.show import plots
 
 answers, prompts = ["helpful", "evasive", "unsafe"], ["prompt 1", "prompt 2"]
 reference = np.array([[0.5, 0.3, 0.2], [0.3, 0.6, 0.1]])
@@ -75,5 +75,5 @@ print(*impossible.notes, sep="\n")
 #
 # - A soft cap: `dg.SoftConstraint(dg.Cap([2], 0.1), strength)`. Which strength halves the violation?
 # - `dg.Quota({0: 0.5, 1: 0.4})`, `dg.Moment(...)`, `dg.Polytope(...)`.
-# - Play it from samples, where multipliers rise as the cap is broken: `dagame.sampled.SampledGame`
+# - Play it from samples, where multipliers rise as the cap is broken: `dagame.estimators.sampled.SampledGame`
 #   in [05 from K samples to rewards](05_from_samples_to_rewards.ipynb).

@@ -12,8 +12,8 @@ import os
 import numpy as np
 
 import dagame as dg
-from dagame import plots
-from dagame.sampled import SampledGame, train
+from dagame.show import plots
+from dagame.estimators.sampled import SampledGame, train
 
 small = "DAGAME_SMALL" in os.environ
 entropy, K = dg.ShannonDiversity(1.0), 8

@@ -12,7 +12,7 @@ import os
 import torch
 
 import dagame as dg
-from dagame import plots
+from dagame.show import plots
 from dagame.lm.tiny.experiment import Recipe, fine_tune
 from dagame.lm import tiny
 

@@ -106,7 +106,7 @@ for name, paid in rewards.items():
     print(f"{name}: {dg.classify(paid)}\n".replace(". ", ".\n  ").replace(": Phi", ":\n  Phi"))
 
 # %%
-from dagame import plots
+from dagame.show import plots
 
 start = np.array([[0.6, 0.3, 0.1]])
 picture = plots.figure(8.6, 3.2)

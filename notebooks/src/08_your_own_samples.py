@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import dagame as dg
-from dagame import plots
+from dagame.show import plots
 from dagame.lm import tiny
 
 small = "DAGAME_SMALL" in os.environ

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import dagame as dg
-from dagame.plots import CORNERS
+from dagame.show.plots import CORNERS
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from paper import DARK, PAGE, QUIET, Data, figure, letters, look, main, triangle

@@ -4,7 +4,7 @@
 
 Top: best value under the bound. Bottom: the multiplier that the solver reports (dashed), against the
 slope of the frontier by finite differences, dJ*/d bound, which the envelope theorem says it is. The
-games are `safety` and `fairness` of dagame.library, beta 1; in `safety` the multipliers of both prompts
+games are `safety` and `fairness` of dagame.games.library, beta 1; in `safety` the multipliers of both prompts
 add.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import dagame as dg
-from dagame.library import fairness, safety
+from dagame.games.library import fairness, safety
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from paper import PAGE, Data, figure, look, main

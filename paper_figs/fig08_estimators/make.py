@@ -24,7 +24,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter
 
 import dagame as dg
 from dagame.estimators import MINIMAX_LIMIT, CountRewards, count_rewards, frontier, reward_table
-from dagame.sampled import Draw, SampledGame, train
+from dagame.estimators.sampled import Draw, SampledGame, train
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from paper import DARK, MARKERS, PAGE, Data, figure, letters, look, main

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import dagame as dg
-from dagame._methods import REFERENCE, SUCCESS, where_it_ends
+from dagame.theory.atlas import REFERENCE, SUCCESS, where_it_ends
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from paper import PAGE, QUIET, Data, figure, look, main

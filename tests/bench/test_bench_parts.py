@@ -15,7 +15,7 @@ from dagame.bench.equivalence import _on_traces
 from dagame.bench.peers import NotStated, OutOfTime, _cost, cvxpy, peers, scipy_minimiser
 from dagame.bench.scaling import CountedGame
 from dagame.bench.solvers import profiles
-from dagame.library import random_game
+from dagame.games.library import random_game
 
 
 def test_slope_is_that_of_a_power_law():

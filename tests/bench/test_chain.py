@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import dagame as dg
-from dagame.arrays import log_normalise
 from dagame.bench.chain import ChainGame, answers_of, forward, kl, random_chain, trace_table, train
+from dagame.numerics.arrays import log_normalise
 
 M, V, T = 2, 3, 4
 

@@ -10,10 +10,10 @@ import pytest
 import sympy
 
 import dagame as dg
-from dagame.arrays import log
 from dagame.estimators import count_rewards, kl_weight, reward_table
 from dagame.estimators.counts import Cells
-from dagame.sampled import Draw, SampledGame
+from dagame.estimators.sampled import Draw, SampledGame
+from dagame.numerics.arrays import log
 
 TRACES = np.array([0, 0, 1, 2])
 REFERENCE = np.array([[0.1, 0.3, 0.4, 0.2], [0.35, 0.05, 0.2, 0.4]])

@@ -10,12 +10,12 @@ transformers = pytest.importorskip("transformers")
 pytest.importorskip("trl")
 
 import dagame as dg  # noqa: E402
-from dagame.lm._certificate import _answer_frame, _prompt_rows  # noqa: E402
-from dagame.lm._evaluate import evaluate  # noqa: E402
-from dagame.lm.enumerate import trace_game  # noqa: E402
-from dagame.lm.generation import Generations  # noqa: E402
-from dagame.lm.trl import GroupReward  # noqa: E402
-from dagame.lm.verl import read_answer  # noqa: E402
+from dagame.lm.certificates.estimate import _answer_frame, _prompt_rows  # noqa: E402
+from dagame.lm.evaluation import evaluate  # noqa: E402
+from dagame.lm.models.enumerate import trace_game  # noqa: E402
+from dagame.lm.models.generation import Generations  # noqa: E402
+from dagame.lm.trainers.trl.reward import GroupReward  # noqa: E402
+from dagame.lm.trainers.verl.advantages import read_answer  # noqa: E402
 from dagame.samples.keys.reader import AnswerReader  # noqa: E402
 
 torch.set_num_threads(1)
@@ -196,7 +196,7 @@ def test_an_unknown_rule_is_refused():
 
 def test_labels_of_several_aliases_reach_the_certificate_of_a_labelled_objective(tokenizer):
     """A reward of the right answer, which rows name in two spellings."""
-    from dagame.samples.equilibria import labelled_table
+    from dagame.samples.metrics import labelled_table
 
     model = Says([7, 4], 4)
     rows = [

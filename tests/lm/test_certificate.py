@@ -10,9 +10,9 @@ import scipy.stats
 
 import dagame as dg
 from dagame.errors import InvalidGame, NotConcave, SamplesError
-from dagame.lm._certificate import certificate_from_samples
-from dagame.lm.gap import SampleTables, estimate, exceeding, intervals
-from dagame.output import write_json
+from dagame.files.output import write_json
+from dagame.lm.certificates.bounds import SampleTables, estimate, exceeding, intervals
+from dagame.lm.certificates.estimate import certificate_from_samples
 
 
 def drawn(rng, nu0, nu, copies, reference, policy):
@@ -486,7 +486,7 @@ def test_classes_together_show_the_tail_and_their_ends_cover(rng, e, d):
 
 def test_smooth_log_ratios_have_no_tail():
     """Normal log-ratios with standard deviations 0, 1 and 4: none of 6,000 lies in it; a lump does."""
-    from dagame.lm.tail import pooled_tail
+    from dagame.lm.certificates.tail import pooled_tail
 
     rng = np.random.default_rng(0)
     group, owner = np.repeat(np.arange(12), 500), np.repeat(np.arange(4), 3)
@@ -506,7 +506,7 @@ def test_smooth_log_ratios_have_no_tail():
 
 
 def test_the_spread_between_classes_is_johnsons_interval():
-    from dagame.lm.pooling import across_classes
+    from dagame.lm.certificates.pooling import across_classes
 
     rng = np.random.default_rng(0)
     nu0 = [a_reference(rng, 2, 4) for _ in range(20)]

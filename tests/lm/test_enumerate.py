@@ -10,9 +10,9 @@ transformers = pytest.importorskip("transformers")
 
 import dagame as dg  # noqa: E402
 from dagame.errors import DagameError, InvalidGame, SamplesError  # noqa: E402
-from dagame.lm._certificate import certificate  # noqa: E402
-from dagame.lm.enumerate import enumerate_traces, policy_table, trace_game  # noqa: E402
-from dagame.lm.generation import generate  # noqa: E402
+from dagame.lm.certificates.estimate import certificate  # noqa: E402
+from dagame.lm.models.enumerate import enumerate_traces, policy_table, trace_game  # noqa: E402
+from dagame.lm.models.sample import generate  # noqa: E402
 
 torch.set_num_threads(1)
 WORDS = ["<pad>", "<eos>", "a", "b", "c"]

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 import dagame as dg  # noqa: E402
-from dagame.lm._evaluate import evaluate  # noqa: E402
+from dagame.lm.evaluation import evaluate  # noqa: E402
 
 torch.set_num_threads(1)
 WORDS = ["<pad>", "<eos>", "p", "q", "r", "A", "B", "C"]

@@ -14,14 +14,14 @@ import yaml
 
 pytest.importorskip("trl")
 
+from dagame.lm.finetune.run.config import PLACED, DataSection, read_config
+from dagame.lm.finetune.run.data import read_rows
+from dagame.lm.finetune.run.folder import last_complete, read_metrics
+from dagame.lm.finetune.run.run import run_finetune
 from distributed.runs import model_folder, word_tokenizer
 from safetensors.numpy import load_file
 
 from dagame.errors import ConfigError, DagameError, OutputError, SettingsError
-from dagame.lm.finetune import run_finetune
-from dagame.lm.finetune_config import PLACED, DataSection, read_config
-from dagame.lm.finetune_data import read_rows
-from dagame.lm.run_folder import last_complete, read_metrics
 
 pytestmark = pytest.mark.filterwarnings(  # the trainer itself reads the deprecated name
     "ignore:.*is_gradient_checkpointing.*:FutureWarning"
@@ -132,7 +132,7 @@ def test_a_run_leaves_weights_metrics_curves_and_a_card(tmp_path, model, configu
 
 KILLED = """
 import os, signal, sys
-from dagame.lm.finetune import run_finetune
+from dagame.lm.finetune.run import run_finetune
 
 def progress(line):
     if line.startswith("step 5 of"):

@@ -7,10 +7,10 @@ import pytest
 
 import dagame as dg
 from dagame.errors import InvalidGame, InvalidObjective, SettingsError
+from dagame.games.play import pay, play
 from dagame.lm.game import Completions, LMGame
 from dagame.lm.spec import AnswerSection, GameSpec, ObjectiveSection, named_objective
-from dagame.lm.verl import Trajectories, VerlGame
-from dagame.play import pay, play
+from dagame.lm.trainers.verl.advantages import Trajectories, VerlGame
 
 TRACES, SAMPLES, BETA = 4, 3, 0.3
 ANSWER = np.array([0, 0, 1, 1])

@@ -10,8 +10,9 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from dagame.errors import DagameError  # noqa: E402
-from dagame.lm.generation import Generations, generate, log_probability  # noqa: E402
-from dagame.lm.scoring import score  # noqa: E402
+from dagame.lm.models.generation import Generations, log_probability  # noqa: E402
+from dagame.lm.models.sample import generate  # noqa: E402
+from dagame.lm.models.scoring import score  # noqa: E402
 
 torch.set_num_threads(1)
 WORDS = ["<pad>", "<eos>", "a", "b"]

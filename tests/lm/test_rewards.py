@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import dagame as dg
 from dagame.estimators import count_rewards
 from dagame.lm.rewards import ZERO_SIGNAL, group_rewards
-from dagame.samples.equilibria import labelled_table
+from dagame.samples.metrics import labelled_table
 
 CLASSES = [7, 7, 7, 7, 7, 7, 3, 3, 3, 3]
 CONTEXTS = [0, 0, 0, 1, 1, 1, 0, 0, 1, 1]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 pytest.importorskip("datasets")
 
 from dagame.errors import ScheduleError
-from dagame.lm._schedule import class_order, schedule
+from dagame.lm.schedules import class_order, schedule
 
 
 def rows(sizes, **extra):

@@ -13,16 +13,17 @@ transformers = pytest.importorskip("transformers")
 
 import dagame as dg  # noqa: E402
 from dagame.errors import SelfCheckFailed  # noqa: E402
-from dagame.lm import generation, scoring, tiny  # noqa: E402
-from dagame.lm.enumerate import enumerate_traces  # noqa: E402
-from dagame.lm.reference import sequence_log_probability  # noqa: E402
-from dagame.lm.selfcheck import (  # noqa: E402
+from dagame.lm import tiny  # noqa: E402
+from dagame.lm.models import generation, scoring  # noqa: E402
+from dagame.lm.models.enumerate import enumerate_traces  # noqa: E402
+from dagame.lm.models.reference import sequence_log_probability  # noqa: E402
+from dagame.lm.models.selfcheck import (  # noqa: E402
     require_agreement,
     require_probabilities,
     require_self_check,
     self_check,
 )
-from dagame.lm.selfcheck_batches import _ratios, batch_check, require_no_kl  # noqa: E402
+from dagame.lm.models.selfcheck_batches import _ratios, batch_check, require_no_kl  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -562,7 +563,7 @@ def test_a_reference_of_the_same_weights_that_answers_otherwise_is_stopped(shipp
 
 def test_the_first_batch_of_verl_is_stopped_where_its_engines_differ():
     pytest.importorskip("datasets")
-    from dagame.lm.verl import Trajectories, check_first_batch
+    from dagame.lm.trainers.verl.advantages import Trajectories, check_first_batch
 
     rng = np.random.default_rng(0)
     mask = np.array([[1, 1, 0], [1, 1, 1], [1, 0, 0]])

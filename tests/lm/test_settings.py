@@ -9,7 +9,7 @@ import trl
 
 from dagame import Coherence, GiniDiversity, PairwiseCoherence, Reward, ShannonDiversity
 from dagame.errors import SettingsError
-from dagame.lm.settings import (
+from dagame.lm.trainers.trl.settings import (
     LOSSES,
     check_config,
     checkpointing_name,

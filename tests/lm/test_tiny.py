@@ -15,7 +15,7 @@ transformers = pytest.importorskip("transformers")
 
 from dagame.errors import DagameError  # noqa: E402
 from dagame.lm import tiny  # noqa: E402
-from dagame.lm._evaluate import evaluate  # noqa: E402
+from dagame.lm.evaluation import evaluate  # noqa: E402
 from dagame.lm.tiny import llama  # noqa: E402
 from dagame.lm.tiny.corpus import CORPORA, batches, completion, misreadings  # noqa: E402
 from dagame.lm.tiny.problems import trace  # noqa: E402

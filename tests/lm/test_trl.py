@@ -30,14 +30,14 @@ from transformers import TrainerCallback
 import dagame as dg
 from dagame import Cap, Coherence, GiniDiversity, HardConstraint, ShannonDiversity
 from dagame.errors import InvalidObjective, ScheduleError, SelfCheckFailed, SettingsError
-from dagame.lm._certificate import certificate_from_samples
-from dagame.lm._schedule import check_whole_classes, schedule
-from dagame.lm.grpo import coherence_grpo
+from dagame.lm.certificates.estimate import certificate_from_samples
 from dagame.lm.rewards import group_rewards
-from dagame.lm.settings import grpo_config
-from dagame.lm.trl import GroupReward
+from dagame.lm.schedules import check_whole_classes, schedule
+from dagame.lm.trainers.trl.reward import GroupReward
+from dagame.lm.trainers.trl.settings import grpo_config
+from dagame.lm.trainers.trl.trainer import coherence_grpo
 from dagame.objectives.names import by_name
-from dagame.samples.equilibria import labelled_table
+from dagame.samples.metrics import labelled_table
 
 pytestmark = pytest.mark.filterwarnings(  # the trainer itself reads the deprecated name
     "ignore:.*is_gradient_checkpointing.*:FutureWarning"

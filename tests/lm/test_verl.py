@@ -8,14 +8,20 @@ import pytest
 
 import dagame as dg
 from dagame.errors import InvalidGame
-from dagame.lm._schedule import ScheduleError, schedule
 from dagame.lm.game import LMGame
 from dagame.lm.rewards import group_rewards
+from dagame.lm.schedules import ScheduleError, schedule
 from dagame.lm.spec import AnswerSection, ObjectiveSection
-from dagame.lm.verl import Trajectories, VerlGame, check_prompts, read_answer, verl_rows
-from dagame.lm.verl_settings import GameSection
-from dagame.samples.equilibria import labelled_table
+from dagame.lm.trainers.verl.advantages import (
+    Trajectories,
+    VerlGame,
+    check_prompts,
+    read_answer,
+    verl_rows,
+)
+from dagame.lm.trainers.verl.settings import GameSection
 from dagame.samples.keys.reader import AnswerReader
+from dagame.samples.metrics import labelled_table
 
 
 def trajectories(class_id, member_id, answers, *, size=2, samples=2, tokens=3, seed=0):

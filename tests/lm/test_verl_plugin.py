@@ -16,9 +16,9 @@ from test_verl import game, trajectories
 from test_verl_settings import OVERRIDES
 
 from dagame import Coherence
-from dagame.lm.settings import SettingsError
-from dagame.lm.verl import verl_game
-from dagame.lm.verl_settings import RULES, setting
+from dagame.lm.trainers.trl.settings import SettingsError
+from dagame.lm.trainers.verl.advantages import verl_game
+from dagame.lm.trainers.verl.settings import RULES, setting
 
 STORAGE = "transfer_queue.backend.SimpleStorage"
 pytestmark = [
@@ -43,7 +43,7 @@ def composed(overrides):
 
 @pytest.fixture(scope="module")
 def plugin():
-    return import_module("dagame.lm.verl_plugin")
+    return import_module("dagame.lm.trainers.verl.plugin")
 
 
 def test_verl_finds_the_plugin():
@@ -52,7 +52,7 @@ def test_verl_finds_the_plugin():
         "from verl.experimental.reward_loop.reward_manager import get_reward_manager_cls as r; "
         "print(t['dagame'].__name__, r('dagame').__name__, t['sync'].__name__)"
     )
-    env = os.environ | {"VERL_USE_EXTERNAL_MODULES": "dagame.lm.verl_plugin"}
+    env = os.environ | {"VERL_USE_EXTERNAL_MODULES": "dagame.lm.trainers.verl.plugin"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert done.stdout.split()[-3:] == ["GameTrainer", "GameRewardManager", "PPOTrainerSync"]
 

@@ -3,9 +3,9 @@
 import pytest
 
 from dagame.errors import ConfigError, ExtractionError, InvalidObjective
-from dagame.lm.settings import SettingsError
-from dagame.lm.verl import verl_game
-from dagame.lm.verl_settings import LOSS_KL, RULES
+from dagame.lm.trainers.trl.settings import SettingsError
+from dagame.lm.trainers.verl.advantages import verl_game
+from dagame.lm.trainers.verl.settings import LOSS_KL, RULES
 
 OVERRIDES = {
     "trainer.use_v1": True,

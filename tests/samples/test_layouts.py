@@ -123,7 +123,7 @@ def dagame(*arguments, text=None):
 
 @pytest.mark.parametrize("name", [n for n in LAYOUTS if n not in ("frame", "list_of_rows")])
 def test_every_layout_by_the_command_line(tmp_path, name, monkeypatch):
-    from dagame import cli
+    from dagame.apps import cli
 
     source, options = LAYOUTS[name](tmp_path, ROWS)
     out = tmp_path / "out"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import dagame as dg
 from dagame.samples import Samples
-from dagame.samples.equilibria import agreement, labelled_table
+from dagame.samples.metrics import agreement, labelled_table
 
 ROWS = [
     {"q": "a", "f": "x", "completion": "#### 1", "ok": 1},

@@ -14,6 +14,6 @@ def forks():
 
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory):
-    from dagame.sample_file import sample_file
+    from dagame.apps.sample_file import sample_file
 
     return sample_file(tmp_path_factory.mktemp("s") / "s.jsonl", 1, questions=3, samples=4)

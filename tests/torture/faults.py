@@ -24,20 +24,25 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-COMMAND = "dagame.cli:main"
+COMMAND = "dagame.apps.cli:main"
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.truncate", "os.utime"}
 NEVER = 10**9
 COUNTED = "\0changes "
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 SOLVING = (
-    "dagame.cli",
-    "dagame.report",
+    "dagame.apps.cli",
+    "dagame.apps.report",
     "dagame.samples.equilibria",
     "polars",
     "rich.progress",
     "cvxpy",
 )
-TRAINING = (*SOLVING, "trl.trainer.grpo_trainer", "dagame.lm.finetune", "dagame.lm.run_folder")
+TRAINING = (
+    *SOLVING,
+    "trl.trainer.grpo_trainer",
+    "dagame.lm.finetune.run",
+    "dagame.lm.finetune.folder",
+)
 
 
 @dataclass(frozen=True)
@@ -242,7 +247,7 @@ def write_set() -> None:
 
 def fill_set(root: Path, word: str) -> None:
     """Two files and a folder of two, all filled with one word."""
-    from dagame.output import replacing_all
+    from dagame.files.output import replacing_all
 
     first, second, folder = root / "first", root / "second", root / "folder"
     with replacing_all([first, second], folders=[folder]) as drafts:
@@ -254,7 +259,7 @@ def fill_set(root: Path, word: str) -> None:
 
 def write_often() -> None:
     """A file of one line a thousand times, written over and over."""
-    from dagame.output import write_text
+    from dagame.files.output import write_text
 
     path, count, name = sys.argv[1:]
     for k in range(int(count)):
@@ -263,7 +268,7 @@ def write_often() -> None:
 
 def hold() -> None:
     """Hold a folder, say so, and stay."""
-    from dagame.output import locked
+    from dagame.files.output import locked
 
     with locked(sys.argv[1]):
         print("held", flush=True)

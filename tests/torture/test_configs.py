@@ -17,11 +17,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("trl")
 
-from hostile_texts import SHORT, texts
-
-from dagame.errors import ConfigError, DagameError
-from dagame.lm._yaml import LARGEST, read_yaml
-from dagame.lm.finetune_config import (
+from dagame.lm.finetune.run.config import (
     SEEDS,
     AnswerSection,
     BatchSection,
@@ -30,6 +26,10 @@ from dagame.lm.finetune_config import (
     ObjectiveSection,
     read_config,
 )
+from hostile_texts import SHORT, texts
+
+from dagame.errors import ConfigError, DagameError
+from dagame.files.yaml import LARGEST, read_yaml
 from dagame.objectives.names import NAMES
 
 SECTIONS = {"": FinetuneConfig, "data": DataSection, "answers": AnswerSection}

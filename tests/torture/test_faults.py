@@ -30,7 +30,7 @@ from outputs import (
 import dagame as dg
 from dagame.errors import OutputError
 from dagame.estimators import reward_table
-from dagame.output import check_file, check_folder, locked, replacing, replacing_all
+from dagame.files.output import check_file, check_folder, locked, replacing, replacing_all
 
 SIZES = (0, 1, 100, 1_000, 10_000)
 

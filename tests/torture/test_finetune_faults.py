@@ -16,15 +16,21 @@ pytest.importorskip("trl")
 pytest.importorskip("resource")
 
 from budget import FACTOR
+from dagame.lm.finetune.run.config import read_config
+from dagame.lm.finetune.run.folder import (
+    last_complete,
+    mark_complete,
+    prepare,
+    read_metrics,
+    staying,
+)
+from dagame.lm.finetune.run.run import _going_on
 from faults import ROOT, TRAINING, Forks
 from outputs import chosen, mounted, one_sentence
 from training import fresh, result, started_again, whole, write_task
 
 from dagame.errors import OutputError
-from dagame.lm.finetune import _going_on
-from dagame.lm.finetune_config import read_config
-from dagame.lm.run_folder import last_complete, mark_complete, prepare, read_metrics, staying
-from dagame.output import locked
+from dagame.files.output import locked
 
 
 @pytest.fixture(scope="module")

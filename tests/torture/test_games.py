@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dagame as dg
-from dagame.arrays import solve as solve_all
 from dagame.errors import DagameError, Infeasible, InvalidDistribution, InvalidGame, NotConcave
+from dagame.numerics.arrays import solve as solve_all
 from dagame.solvers import DYNAMICS, METHODS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Solution may be inaccurate")

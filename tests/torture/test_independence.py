@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 import dagame as dg
 from dagame.estimators import count_rewards
+from dagame.games.random_games import OBJECTIVES, random_game_of
 from dagame.lm import certificate_from_samples
-from dagame.random_games import OBJECTIVES, random_game_of
-from dagame.streaming import answer_masses
+from dagame.scale.streaming import answer_masses
 
 TOLERANCE = 1e-6
 """Of weights and rewards where bits are not promised: the root of the gap 1e-12 of solved samples."""
@@ -209,8 +209,8 @@ DIGEST = """
     import dagame as dg
     from dagame.estimators import reward_table
     from dagame.lm import certificate_from_samples, group_rewards
-    from dagame.random_games import random_game
-    from dagame.streaming import answer_masses
+    from dagame.games.random_games import random_game
+    from dagame.scale.streaming import answer_masses
 
     threads, folder = int(sys.argv[1]), sys.argv[2]
     torch.set_num_threads(threads)

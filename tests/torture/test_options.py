@@ -62,7 +62,7 @@ RUN = f"""
 import contextlib, io, json, sys, traceback
 from dagame import cli
 from dagame.bench import cli as bench, common
-from dagame.command import run
+from dagame.apps.command import run
 
 def begin(*args, **kwargs):
     raise SystemExit({BEGUN})  # the options were taken, and the work would begin

@@ -23,12 +23,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dagame as dg
-from dagame import plots
-from dagame._display import Column, Shown, facts_html, table_html
+from dagame.apps.report import picture, render, samples_report
 from dagame.provenance import provenance
-from dagame.report import picture, render, samples_report
 from dagame.samples import Samples
 from dagame.samples.how_read import Caution, Contested, Excerpt, Merged, Split
+from dagame.show import plots
+from dagame.show.tables import Column, Shown, facts_html, table_html
 from dagame.text import markdown, visible
 
 TAGS = {"html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "p", "div", "b", "em"}
@@ -204,8 +204,8 @@ def test_long_names_do_not_make_long_pages():
 
 
 def test_the_page_of_the_demo_is_plain_too():
-    from dagame.demo_report import demo_page
-    from dagame.lm._evaluate import LMEvaluation
+    from dagame.apps.demo_report import demo_page
+    from dagame.lm.evaluation import LMEvaluation
 
     names = [storable(t) for t in (*SCRIPTS[:6], *UNSEEN[:4])]
     count = len(names)

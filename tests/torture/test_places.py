@@ -15,7 +15,7 @@ pytest.importorskip("resource")
 from outputs import is_root, mounted, one_sentence, read_only, solving
 
 from dagame.errors import OutputError
-from dagame.output import check_file, write_json
+from dagame.files.output import check_file, write_json
 
 
 def test_a_full_disk(forks, samples, tmp_path):

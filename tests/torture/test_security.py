@@ -32,7 +32,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from dagame.lm import tiny
-from dagame.lm.loading import pretrained
+from dagame.lm.models.loading import pretrained
 
 PACKAGE = Path(dagame.__file__).parent
 pytestmark = [
@@ -328,7 +328,7 @@ TEMPLATES = (
 def test_chat_templates_cannot_leave_their_sandbox(good, canary, template):
     from jinja2.exceptions import TemplateError
 
-    from dagame.lm.generation import prompt_ids
+    from dagame.lm.models.generation import prompt_ids
 
     _, tokenizer = tiny.load(good)
     tokenizer.chat_template = template.format(canary)
@@ -355,7 +355,7 @@ def test_the_templates_would_leave_without_a_sandbox(tmp_path):
 
 
 def test_arrays_of_objects_are_refused(tmp_path, canary):
-    from dagame.streaming import _Table
+    from dagame.scale.streaming import _Table
 
     np.save(tmp_path / "x.npy", np.array([[Bomb(canary)]], dtype=object))
     with pytest.raises(InvalidGame, match=r"no readable \.npy"):
@@ -374,7 +374,7 @@ PLANTED = [(part, kind) for part in PARTS for kind in KINDS]
 @pytest.fixture(scope="module")
 def stopped(good, tmp_path_factory):
     """A run of two steps with its checkpoint, to go on from; the path of its file."""
-    from dagame.lm.finetune import run_finetune
+    from dagame.lm.finetune.run.run import run_finetune
 
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("run")
@@ -404,8 +404,8 @@ def chosen():
 
 @pytest.mark.parametrize(("part", "kind"), chosen())
 def test_a_run_goes_on_without_running_what_its_checkpoint_holds(stopped, canary, part, kind):
-    from dagame.lm.finetune import run_finetune
-    from dagame.lm.run_folder import mark_complete
+    from dagame.lm.finetune.run.folder import mark_complete
+    from dagame.lm.finetune.run.run import run_finetune
 
     kept = stopped / "kept"
     if not kept.exists():

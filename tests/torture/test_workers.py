@@ -139,7 +139,7 @@ from dagame.samples.keys import workers
 workers._SERVE = workers._SERVE.replace("serve(sys", "import faulty; faulty.install(); serve(sys")
 """
 ORPHAN = WITH_IT + 'workers.map_in_workers("extract_math", ["late"] * 64, 4.0, 2)'
-COMMAND = WITH_IT + "from dagame.cli import main; main()"
+COMMAND = WITH_IT + "from dagame.apps.cli import main; main()"
 
 
 def hanging(tmp_path):

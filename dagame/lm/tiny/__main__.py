@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ...errors import DagameError
-from ...output import check_folder
+from ...files.output import check_folder
 from . import pretrain, save
 from .corpus import CORPORA
 

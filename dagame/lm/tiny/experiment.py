@@ -8,15 +8,15 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ...objectives import Coherence, Objective
-from ...progress import Progress
+from ...show.progress import Progress
 from .problems import extract
 
 if TYPE_CHECKING:
     import polars as pl
 
     from ...samples.equilibria import ObjectiveOf, SampleEquilibria
-    from .._evaluate import LMEvaluation
-    from ..sample_certificate import GapEstimate
+    from ..certificates.from_samples import GapEstimate
+    from ..evaluation import LMEvaluation
 
 MAX_NEW_TOKENS, CERTIFIED, CERTIFICATE_SAMPLES = 16, 20, 64
 
@@ -103,7 +103,7 @@ class Judge:
         """What any policy could still gain over the model of the completions, of the first problems."""
         import polars as pl
 
-        from ..sample_certificate import certificate_from_samples
+        from ..certificates.from_samples import certificate_from_samples
 
         reference = (pl.col("log_prob") - pl.col("log_ratio")).alias("log_reference")
         return certificate_from_samples(
@@ -135,7 +135,7 @@ def _evaluate(
     reference: Any,
     progress: Progress | None,
 ) -> LMEvaluation:
-    from .._evaluate import evaluate
+    from ..evaluation import evaluate
 
     return evaluate(
         model,
@@ -164,7 +164,7 @@ def fine_tune(
     """Train the model in place through TRL, the KL in the reward; the metrics of every step."""
     from transformers.trainer_callback import PrinterCallback
 
-    from ..grpo import coherence_grpo
+    from ..trainers.trl.trainer import coherence_grpo
 
     with TemporaryDirectory() as folder:
         trainer = coherence_grpo(

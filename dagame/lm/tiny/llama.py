@@ -14,8 +14,8 @@ from transformers import PreTrainedTokenizerFast as FastTokenizer
 from transformers.utils import logging
 
 from ...errors import DagameError
-from ...output import check_folder
-from ..loading import pretrained
+from ...files.output import check_folder
+from ..models.loading import pretrained
 from .problems import vocabulary
 
 if TYPE_CHECKING:

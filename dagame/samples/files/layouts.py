@@ -6,59 +6,17 @@ the answer; the other columns are carried along. Nothing nested ever passes as t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ...errors import SamplesError, nearest
+from ...errors import SamplesError
 from ..chats import TRUNCATED
 from .formats import FINISH
+from .nested import spread
 from .reading import Rows
+from .roles import Flat, Roles, missing, no_row, role_of
 
 if TYPE_CHECKING:
     import polars as pl
-
-
-@dataclass(frozen=True)
-class Roles:
-    """Which columns, or dotted paths, say what.
-
-    text: of the completions, or of the answers if `answers`; correct, gold, finish: none, one, or
-    one for each of `text`; where: (path, value) that rows must have; skip_null: a row without a
-    completion is no sample; no_answer: an answer that means none.
-    """
-
-    text: tuple[str, ...]
-    answers: bool = False
-    class_by: tuple[str, ...] = ()
-    context_by: tuple[str, ...] | None = None
-    correct: tuple[str, ...] = ()
-    gold: tuple[str, ...] = ()
-    finish: tuple[str, ...] = ()
-    where: tuple[tuple[str, str], ...] = ()
-    skip_null: bool = False
-    no_answer: str | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All paths but those of the completions."""
-        contexts = self.context_by or ()
-        return (*self.class_by, *contexts, *self.correct, *self.gold, *self.finish)
-
-
-@dataclass(frozen=True, eq=False)
-class Flat:
-    """One row per completion; `roles` names plain columns of the frame, the text's first.
-
-    gold: what the file says is right, a value or a list of aliases per row; truncated: completions
-    that were cut off; empty_rows: rows of the file that hold no completion.
-    """
-
-    frame: pl.DataFrame
-    roles: Roles
-    gold: list[Any] | None = None
-    truncated: pl.Series | None = None
-    empty_rows: int = 0
 
 
 def lay_out(rows: Rows, roles: Roles) -> Flat:
@@ -76,16 +34,7 @@ def lay_out(rows: Rows, roles: Roles) -> Flat:
             )
     if _is_flat(rows, roles):
         return _flat(rows, roles)
-    from .nested import spread
-
     return spread(rows, roles)
-
-
-def missing(name: str, role: str, columns: Sequence[str]) -> SamplesError:
-    """The error of a column that is not there."""
-    return SamplesError(
-        f"there is no column {name[:60]!r} for the {role}; {nearest(name, columns, 'columns')}"
-    )
 
 
 # -- plain columns --------------------------------------------------------------------------------
@@ -107,21 +56,6 @@ def _is_flat(rows: Rows, roles: Roles) -> bool:
     texts = (*roles.text, *roles.gold, *roles.finish)
     plain = all(frame.schema[n] != pl.String or rows.is_text(n) for n in texts)
     return plain and len(roles.text) == 1 and not roles.skip_null
-
-
-def role_of(name: str, roles: Roles) -> str:
-    """What a column was named for, in words."""
-    for role, names in (
-        ("answer" if roles.answers else "completion", roles.text),
-        ("class", roles.class_by),
-        ("context", roles.context_by or ()),
-        ("correctness", roles.correct),
-        ("gold answer", roles.gold),
-        ("finish reason", roles.finish),
-    ):
-        if name in names:
-            return role
-    return "rows that --where selects"
 
 
 def _flat(rows: Rows, roles: Roles) -> Flat:
@@ -172,9 +106,3 @@ def as_text(values: pl.Series) -> pl.Series:
     return frame.select(
         pl.when(whole).then(integer).otherwise(plain).alias(values.name)
     ).to_series()
-
-
-def no_row(name: str, path: str, value: str, found: Sequence[Any]) -> SamplesError:
-    """The error of a selection of nothing."""
-    values = ", ".join(str(v)[:40] for v in found[:8])
-    return SamplesError(f"{name}: no row has {path}={value[:60]}; it is {values}.")

@@ -11,9 +11,9 @@ from ...errors import SamplesError
 from ..chats import Completion, Each, NoCompletion, completions_of, is_truncated
 from .formats import FINISH
 from .json_rows import check_size
-from .layouts import Flat, Roles, missing, no_row, role_of
 from .paths import ABSENT, at, known_paths
 from .reading import Rows
+from .roles import Flat, Roles, missing, no_row, role_of
 
 if TYPE_CHECKING:
     import polars as pl

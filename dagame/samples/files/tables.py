@@ -13,10 +13,11 @@ from ...errors import SamplesError
 from .containers import KIND_NAMES, file_names, files_of, is_several
 from .formats import FORMATS, GUESSED, Format, check_format, detected
 from .json_rows import read_lines
-from .layouts import Flat, Roles, lay_out, missing
+from .layouts import lay_out
 from .nested import column_of
 from .paths import ABSENT, at
 from .reading import Rows, read_rows
+from .roles import Flat, Roles, missing
 
 if TYPE_CHECKING:
     import polars as pl

@@ -90,8 +90,9 @@ def main():
 
 def finetune(path):
     """A run from a file, then an attempt to run it again, which every process must refuse."""
+    from dagame.lm.finetune.run.run import run_finetune
+
     from dagame.errors import OutputError
-    from dagame.lm.finetune import run_finetune
 
     result = run_finetune(path)
     try:
@@ -108,7 +109,7 @@ def train(task):
     from safetensors.torch import save_file
 
     from dagame import Coherence
-    from dagame.lm.grpo import coherence_grpo
+    from dagame.lm.trainers.trl.trainer import coherence_grpo
 
     trainer = coherence_grpo(
         task["model"],

@@ -1,0 +1,1 @@
+"""The command line, the demo, the doctor and the report page."""

@@ -1,0 +1,123 @@
+"""What the command lines share: an application, its one-sentence errors, its version, its console."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import DagameError
+from ..files.output import hush, system_reason
+from ..text import visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def application(summary: str) -> typer.Typer:
+    """A typer application whose only option is --version."""
+    app = typer.Typer(
+        help=summary,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+
+    @app.callback(invoke_without_command=True)
+    def _root(
+        version: Annotated[
+            bool, typer.Option("--version", help="Print the version and exit.")
+        ] = False,
+    ) -> None:
+        if version:
+            from .. import __version__
+
+            print(f"dagame {__version__}")
+            raise typer.Exit
+
+    return app
+
+
+def run(app: typer.Typer, name: str) -> None:
+    """Run the command line and exit.
+
+    2 and one sentence for an error of the user's or of the system's (no space, no memory), 130 and a
+    sentence after Ctrl-C. SIGTERM ends the process at once, as is usual: nothing needs tidying. A
+    reader of standard output that goes away, as `head` does, changes nothing but what is printed.
+    """
+    _reserve_streams()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names may be no text
+    try:
+        code = _called(app)
+    except DagameError as error:
+        code = _refused(f"{name}: {error}")
+    except Exception as error:
+        reason = "out of memory" if isinstance(error, MemoryError) else system_reason(error)
+        if reason is None:
+            raise
+        where = getattr(error, "filename", None)
+        code = _refused(f"{name}: {where or 'the system says'}: {reason}.")
+    if code == 130:
+        _tell(f"{name}: interrupted; nothing half-written was left.")
+    sys.exit(code)
+
+
+def _called(app: typer.Typer) -> int | str | None:
+    """The exit code, once everything that was printed has gone out."""
+    code: int | str | None = 0
+    try:
+        app()
+    except SystemExit as stop:
+        code = stop.code
+    except KeyboardInterrupt:
+        code = 130
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        hush(1)
+    return code
+
+
+def _refused(sentence: str) -> int:
+    """Say it; exit code 2. What standard output has not taken by now is let go."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        hush(1)
+    _tell(sentence)
+    return 2
+
+
+def _tell(sentence: str) -> None:
+    """One line on stderr, if that can be written to."""
+    if sys.stderr is None:  # closed: print would fall back on standard output
+        return
+    with suppress(OSError):
+        print(visible(" ".join(sentence.splitlines()), 2000), file=sys.stderr)
+
+
+def _reserve_streams() -> None:
+    """Let no file of ours become stream 0, 1 or 2 where the caller closed them."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        continue
+    os.close(descriptor)
+
+
+def console(stderr: bool = False) -> Console:
+    """A rich console that goes on in silence when its reader goes away."""
+    from rich.console import Console
+
+    class _Patient(Console):
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            hush(2 if self.stderr else 1)
+
+    return _Patient(stderr=stderr)

@@ -1,0 +1,178 @@
+"""What commands show on a terminal: progress, tables and lines, without a result's own numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..show.progress import Progress
+from ..text import visible
+from .command import console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..samples.equilibria import SampleEquilibria
+    from ..theory.checks import VerificationReport
+
+
+def show_lines(rows: Sequence[tuple[str, str]], shown: Console) -> None:
+    """Names and texts, each on a line that is cut to the console's width."""
+    from rich.text import Text
+
+    for name, text in rows:
+        line = " ".join(visible(f"{name:<11} {text}", 400).splitlines())
+        shown.print(Text(line), no_wrap=True, overflow="ellipsis")
+
+
+def show(table: Table, written: Sequence[Path], stderr: bool) -> None:
+    """The table, and what was written; on stderr where stdout is for JSON."""
+    shown = console(stderr)
+    shown.print(table)
+    show_written(written, shown)
+
+
+def show_written(written: Sequence[Path], shown: Console) -> None:
+    """The files that were written."""
+    for path in written:
+        if path.exists():
+            shown.print(
+                f"wrote {visible(str(path))}", markup=False, highlight=False, soft_wrap=True
+            )
+
+
+@contextmanager
+def stages() -> Iterator[Progress]:
+    """A spinner on stderr that names the stage in work and its time; silent off a terminal."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    text = TextColumn("{task.description}", markup=False)
+    shown = console(stderr=True)
+    with Progress(
+        SpinnerColumn(),
+        text,
+        TimeElapsedColumn(),
+        console=shown,
+        transient=True,
+        disable=not shown.is_terminal,
+    ) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda stage: bar.update(task, description=stage, refresh=True)
+
+
+def table_of(title: str, *columns: str) -> Table:
+    """An empty table whose first column is words."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title), title_justify="left")
+    for k, name in enumerate(columns):
+        table.add_column(name, justify="left" if k == 0 or name == "statement" else "right")
+    return table
+
+
+def verification_table(report: VerificationReport) -> Table:
+    """A row per check, then in full what is violated, and what was skipped, and why."""
+    from rich.markup import escape
+
+    from ..theory.checks import VIOLATION
+
+    title = f"{report.objective or 'Theorems'} on random games, seed {report.seed}"
+    table = table_of(title, "theorem", "statement", "cases", "worst", "allowed", "theory/")
+    below = [f"worst {VIOLATION}; theory/... are pages of the documentation"]
+    for row in report.checks:
+        mark = "[green]holds[/]" if row.passed else "[red]VIOLATED[/]"
+        numbers = f"{row.worst:.1e}", f"{row.tolerance:.0e}"
+        if row.theorem == "objective":
+            numbers = "", ""
+        page = row.page.removeprefix("theory/")
+        table.add_row(
+            f"{row.theorem} {mark}", escape(row.statement), f"{row.cases:,}", *numbers, page
+        )
+        if not row.passed:
+            below.append(f"[red]{row.theorem}[/]: {escape(visible(row.where))}")
+    below += [f"skipped {escape(name)}: {escape(visible(why))}" for name, why in report.skipped]
+    below += [f"stands on {escape(visible(condition))}" for condition in report.conditions]
+    table.caption, table.caption_justify, table.caption_style = "\n".join(below), "left", ""
+    return table
+
+
+def summary_table(found: SampleEquilibria) -> Table:
+    """Means before and at equilibrium."""
+    s = found.summary
+    title = f"{s['objective']}, beta {s['beta']:g}"
+    table = table_of(title, "", "reference", "equilibrium")
+    for label, before, after in (
+        ("accuracy", "accuracy_reference", "accuracy_equilibrium"),
+        ("accuracy, majority answer", "majority_accuracy", None),
+        ("agreement of contexts", "agreement_reference", "agreement_equilibrium"),
+        ("share without an answer", "no_answer", "no_answer_equilibrium"),
+        ("mean value J", None, "mean_value"),
+    ):
+        cells = ["" if k is None else _cell(s[k]) for k in (before, after)]
+        if any(cells):
+            table.add_row(label, *cells)
+    return table
+
+
+def facts(s: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was solved, and what was left out."""
+    gap = "" if s["max_gap"] is None else f", largest gap {s['max_gap']:.1e}"
+    facts = [
+        ("classes", f"{s['classes']:,}, {s['solved']:,} solved{gap}"),
+        ("samples", f"{s['samples']:,} in {s['contexts']:,} contexts"),
+    ]
+    for label, names, note in (
+        ("infeasible", s["infeasible"], "not in the means: "),
+        ("left out", s["lost_classes"], "no answer at all: "),
+    ):
+        if names:
+            listed = ", ".join(visible(name, 60) for name in names[:8])
+            facts.append((label, f"{len(names):,}, {note}{listed}{' …' * (len(names) > 8)}"))
+    for label, count in (("skipped", s["skipped_lines"]), ("unsolved", s["unsolved"])):
+        if count:
+            facts.append((label, f"{count:,} {'lines' if label == 'skipped' else 'classes'}"))
+    return facts
+
+
+def demo_table(result: dict[str, Any]) -> Table:
+    """The numbers of the demo."""
+    facts, columns = result["settings"], ["before", "after"]
+    columns += ["labelled"] if "labelled" in result else []
+    title = f"Embedded model, {facts['objective']}, beta {facts['beta']:g}, seed {facts['seed']}"
+    table = table_of(title, "", *columns)
+    for label, name in (
+        ("accuracy, sampled", "sampled_accuracy"),
+        ("accuracy, greedy", "greedy_accuracy"),
+        ("accuracy, majority answer", "majority_accuracy"),
+        ("agreement of phrasings", "agreement"),
+        ("answer entropy, nats", "entropy"),
+        ("share without an answer", "no_answer"),
+        ("KL to the reference", "kl"),
+        ("gap, estimate", "gap"),
+    ):
+        table.add_row(label, *(_cell(result[c][name]) for c in columns))
+    ends = [" to ".join(f"{v:.3f}" for v in result[c]["gap_interval"]) for c in columns]
+    table.add_row("its 95% interval", *ends)
+    p = result["predicted"]
+    table.caption = (
+        f"The exact game on the reference's samples predicts accuracy {p['accuracy_equilibrium']:.3f} "
+        f"and agreement {p['agreement_equilibrium']:.3f}."
+    )
+    return table
+
+
+def metrics_table(result: dict[str, Any]) -> Table:
+    """The first and the last metrics of a training run."""
+    table = table_of(f"{result['steps']} steps, {result['seconds']:.0f} s", "", "first", "last")
+    first, last = result.get("first", {}), result.get("last", {})
+    for name in sorted(k for k in last if k.startswith("game/")):
+        table.add_row(name.removeprefix("game/"), _cell(first.get(name)), _cell(last[name]))
+    return table
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

@@ -1,0 +1,296 @@
+"""The duality-gap certificate (T4): reads a game and a policy, never a solver, always in float64."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from ..errors import NotConcave
+from ..numerics.arrays import (
+    LOG_ZERO,
+    Array,
+    as_floating,
+    float64,
+    infinities,
+    log,
+    log_normalise,
+    namespace,
+    to_numpy,
+)
+from ..numerics.simplex import log_kl
+from ..objectives.own.conditions import Condition
+from ..objectives.pairing import pairing, weighted
+from ..show.tables import Exported, Shown, indexed, shortest
+from .attainable import Target, confront, refute, targets
+from .game import AlignmentGame
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Certificate(Shown, Exported):
+    """A proof of how far a policy is from the optimum; every field has shape (*batch,).
+
+    value J(pi) <= J* <= upper_bound D(q); gap = upper_bound - value = policy_regret + target_regret,
+    the two players' exploitabilities; distance_bound >= sum_x w_x KL(pi_x || pi*_x), in nats, and
+    tv_bound its Pinsker bound on the mean total variation. `violation` is the distance to a hard set
+    (value and gap are then those of the projected policy). `conditions` name what the proof stands
+    on, each proved, checked or assumed; `conditional`: one of them is neither proved nor checked.
+    """
+
+    value: Array
+    upper_bound: Array
+    gap: Array
+    policy_regret: Array
+    target_regret: Array
+    distance_bound: Array
+    tv_bound: Array
+    violation: Array
+    beta: float = 1.0
+    conditions: tuple[Condition, ...] = ()
+
+    @property
+    def conditional(self) -> bool:
+        """Whether a condition is neither proved nor checked."""
+        return bool(self.needs)
+
+    @property
+    def needs(self) -> str:
+        """What remains to be believed, in words; "" if nothing does."""
+        return " and ".join(dict.fromkeys(c.needs for c in self.conditions if c.needs))
+
+    @property
+    def relative_gap(self) -> Array:
+        """Gap / max(beta, |value|)."""
+        xp = namespace(self.gap)
+        size = xp.where(xp.isfinite(self.value), xp.abs(self.value), 0.0)
+        return self.gap / xp.maximum(size, 0 * size + self.beta)
+
+    def __str__(self) -> str:
+        gap, value = to_numpy(self.gap), to_numpy(self.value)
+        if gap.ndim:
+            return f"{gap.size} games certified: largest gap {gap.max():.3g}"
+        note = f" (if {self.needs})" if self.conditional else ""
+        bound = float(to_numpy(self.upper_bound))
+        return (
+            f"value {value:.10g} <= optimum <= {bound:.10g}, gap {gap:.3g}{note}; "
+            f"KL to the optimum <= {float(to_numpy(self.distance_bound)):.3g}"
+        )
+
+    __repr__ = __str__
+
+    def _rows(self) -> list[tuple[str, str]]:
+        value, bound = to_numpy(self.value), to_numpy(self.upper_bound)
+        rows = [("games", f"{value.size:,}")]
+        if not value.ndim:
+            rows = [("value J(pi)", f"{value:.10g}"), ("optimum J* <=", f"{bound:.10g}")]
+        rows += [
+            ("gap", shortest(to_numpy(self.gap))),
+            ("policy's regret", shortest(to_numpy(self.policy_regret))),
+            ("target's regret", shortest(to_numpy(self.target_regret))),
+            ("KL to the optimum <=", f"{shortest(to_numpy(self.distance_bound))} nats"),
+            ("total variation <=", shortest(to_numpy(self.tv_bound))),
+        ]
+        if np.any(to_numpy(self.violation) > 0):
+            rows.append(("distance to the hard set", shortest(to_numpy(self.violation))))
+        if self.conditions:
+            rows.append(("stands on", "; ".join(self.conditions)))
+        if self.conditional:
+            rows.append(("holds if", self.needs))
+        return rows
+
+    def _columns(self) -> dict[str, np.ndarray]:
+        """A row per game with every number."""
+        names = [f.name for f in fields(self) if f.name not in ("conditions", "beta")]
+        shape = to_numpy(self.value).shape
+        numbers = {k: np.ravel(to_numpy(getattr(self, k))) for k in names}
+        return {**indexed(shape, []), **numbers}
+
+
+def certify(
+    game: AlignmentGame,
+    policy: Array,
+    target: Array | None = None,
+    *,
+    multipliers: Array | None = None,
+) -> Certificate:
+    """Bound how much any policy could still gain over `policy` (T4).
+
+    D(q) = Phi(q) - <u, q> + beta * sum_x w_x log sum_y pi0_x(y) e^{u_x(a(y))/beta}, u = grad Phi(q),
+    holds for every q in the interior; the gap is D(q) - J(pi), computed as beta KL(pi || best response)
+    plus the Bregman divergence of the target, so that it keeps its precision down to 1e-20. Where the
+    curvature mu is negative and beta + mu > 0, the same is done for Phi~ = Phi + mu KL(pi || pi0) and
+    beta~ = beta + mu (T6), which leaves J as it is.
+
+    In float64 J is right to about 1e-15 of the size of its terms, the gap at q = nu(pi) to its own
+    leading digits; with multipliers a regret below 1e-14 of its terms counts as 0
+    (`benchmarks/ten_thousand.py` compares both with 50 digits).
+
+    Args:
+        game: the game, of any batch shape.
+        policy: probabilities (*batch, m, traces).
+        target: q (*batch, m, n); default nu(pi). Where it has zeros that the reference has not, D is
+            the least over q mixed with a share of 1e-12 to 1 of the reference.
+        multipliers: the target's move for objectives that have them; default the best fit.
+
+    Raises:
+        InvalidDistribution, InvalidGame: the policy does not fit the game.
+        FalseCertificate: the reference, a power of it or a best response to the rewards is better than
+            the bound, so that one of its conditions fails.
+        NotConcave: the objective's curvature mu has beta + mu <= 0, T4 and T6 do not apply, and its
+            optimum is not known otherwise.
+    """
+    log_pi = log(float64(game.check_policy(policy)))
+    log_q = None if target is None else log(float64(as_floating(target)))
+    return certify_log(game, log_pi, log_q, multipliers)
+
+
+def certify_log(
+    game: AlignmentGame,
+    log_policy: Array,
+    log_target: Array | None = None,
+    multipliers: Array | None = None,
+) -> Certificate:
+    """`certify` on log-probabilities, for policies with masses below 1e-308; in units of beta inside."""
+    given, game = game, game.in_float64()
+    single = game.log_reference.dtype != given.log_reference.dtype
+    log_pi = float64(log_policy)
+    if single:  # of sum 1 to the precision of the certificate
+        log_pi = game.masked(log_normalise(log_pi))
+    violation, log_pi = _projected(game, log_pi)
+    if not (game.provable and game.unit.provable):
+        return _explicit(game, log_pi, violation)
+    unit, xp = game.unit, namespace(log_pi)
+    log_nu = unit.answer_map.log_push_forward(log_pi)
+    value = unit.value_log(log_pi, log_nu)
+    found = targets(unit, log_pi, log_target)
+    policy_regret, target_regret, replies = _least(unit, log_pi, log_nu, found, multipliers)
+    gap = xp.where(value > LOG_ZERO / 2e10, policy_regret + target_regret, -LOG_ZERO)
+    distance = infinities(gap / unit.free_beta)
+    upper_bound = game.beta * infinities(xp.where(gap < 1e20, value + gap, gap))
+    confront(game, upper_bound, replies, single)
+    return Certificate(
+        value=game.beta * infinities(value),
+        upper_bound=upper_bound,
+        gap=game.beta * infinities(gap),
+        policy_regret=game.beta * infinities(policy_regret),
+        target_regret=game.beta * infinities(target_regret),
+        distance_bound=distance,
+        tv_bound=xp.sqrt(xp.clip(distance, 0.0, 2.0) / 2),
+        violation=violation,
+        conditions=game.conditions,
+        beta=game.beta,
+    )
+
+
+def not_provable(game: AlignmentGame) -> NotConcave:
+    """The error of a game that neither T4 nor T6 covers, with the way out."""
+    mu = game.objective.curvature_for(game.weights)
+    if mu == -np.inf and any(part.own for _, part in game.objective.terms()):
+        return NotConcave(
+            f"{game.objective!r} is not concave and no finite curvature mu of it is known, so neither "
+            "theorem proves a gap (T4, T6); state `curvature` if B(p, q) >= mu KL(p || q) for a finite mu."
+        )
+    return NotConcave(
+        f"{game.objective!r} is not concave, its curvature is mu = {mu:g}, and beta = {game.beta:g} "
+        f"is not above {-mu:g}: neither theorem proves a gap (T6); raise beta or lower the strength."
+    )
+
+
+def _explicit(game: AlignmentGame, log_pi: Array, violation: Array) -> Certificate:
+    """Against the known optimum of the answer-level problem, which bounds that on traces (T3)."""
+    best = None
+    if game.answer_map.deterministic:
+        best = game.objective.optimum(game.log_reference_answers, game.weights, game.beta)
+    if best is None:
+        raise not_provable(game)
+    xp = namespace(log_pi)
+    value = game.beta * infinities(game.unit.value_log(log_pi))
+    refute(game, best, value)
+    confront(game, best, [])
+    gap = xp.maximum(best - value, 0 * best)
+    unknown = 0 * best + xp.inf
+    return Certificate(
+        value=value,
+        upper_bound=best,
+        gap=gap,
+        policy_regret=gap,
+        target_regret=0 * best,
+        distance_bound=unknown,
+        tv_bound=0 * best + 1,
+        violation=violation,
+        conditions=(Condition("the optimum is a formula: proved"),),
+        beta=game.beta,
+    )
+
+
+def _projected(game: AlignmentGame, log_pi: Array) -> tuple[Array, Array]:
+    """Distance of nu(pi) to a hard set, and the policy moved onto it, traces given answers kept."""
+    log_nu = game.answer_map.log_push_forward(log_pi)
+    violation = game.objective.violation(log_nu, game.weights)
+    violation = violation + 0 * weighted(log_pi[..., 0], game.weights)
+    inside = game.objective.project(log_nu, game.weights)
+    if inside is log_nu:
+        return violation, log_pi
+    xp = namespace(log_pi)
+    ratio = xp.where(log_nu > LOG_ZERO / 2, inside - log_nu, LOG_ZERO)
+    return violation, game.masked(log_normalise(log_pi + game.answer_map.pull_back(ratio)))
+
+
+def _regrets(
+    game: AlignmentGame, log_pi: Array, log_nu: Array, target: Target, multipliers: Array | None
+) -> tuple[Array, Array, Array]:
+    """max_pi' V(pi', q) - V(pi, q), V(pi, q) - J(pi), 0 at q = nu(pi), and the best response.
+
+    Where nu(pi) misses a hard set within its tolerance, what the multipliers charge for that is added to
+    the second, so that no value is above its bound.
+    """
+    if multipliers is None:
+        multipliers = game.multipliers(target.log_q)
+    constant, u = game.linearise(target.log_q, multipliers)
+    on_traces, rho = game.answer_map.pull_back(u), game.transfer
+    if rho:
+        on_traces = on_traces - rho * (target.log_policy - game.log_reference)
+    log_best = game.log_best_response(on_traces, game.free_beta)
+    policy_regret = game.free_beta * weighted(log_kl(log_pi, log_best), game.weights)
+    if target.is_policy and multipliers is None:
+        reply = game.objective.reply_gap(log_nu, game.weights) + 0 * policy_regret
+        return policy_regret, reply, log_best
+    phi = game.objective.value_log(log_nu, game.weights)
+    paid, xp = pairing(u, log_nu, game.weights), namespace(phi)
+    target_regret = constant + paid - phi
+    if multipliers is not None:
+        target_regret = target_regret + game.objective.charge(log_nu, game.weights, multipliers)
+    size = pairing(xp.abs(u), log_nu, game.weights)
+    rounding = 1e-14 * (xp.abs(constant) + size + xp.abs(phi))
+    target_regret = xp.where(xp.abs(target_regret) <= rounding, 0 * phi, target_regret)
+    if rho:
+        moved = weighted(log_kl(log_pi, target.log_policy), game.weights)
+        target_regret = target_regret + rho * moved
+    return policy_regret, target_regret, log_best
+
+
+def _least(
+    game: AlignmentGame,
+    log_pi: Array,
+    log_nu: Array,
+    found: list[Target],
+    multipliers: Array | None,
+) -> tuple[Array, Array, list[Array]]:
+    """The two regrets at the target that gives the least bound, and the best responses to all."""
+    best: tuple[Array, Array] | None = None
+    replies = []
+    for target in found:
+        policy_regret, target_regret, reply = _regrets(game, log_pi, log_nu, target, multipliers)
+        replies.append(reply)
+        xp = namespace(policy_regret)
+        total = policy_regret + target_regret
+        void = ~target.usable | ~(infinities(total) > -xp.inf)
+        policy_regret = xp.where(void, -LOG_ZERO, policy_regret)
+        target_regret = xp.where(void, 0.0, target_regret)
+        if best is not None:
+            less = policy_regret + target_regret < best[0] + best[1]
+            policy_regret = xp.where(less, policy_regret, best[0])
+            target_regret = xp.where(less, target_regret, best[1])
+        best = policy_regret, target_regret
+    assert best is not None
+    return *best, replies

@@ -1,0 +1,269 @@
+"""What a solve returns: `Solution`, its `Status` (a sentence) and its `History`."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InvalidGame
+from ..numerics.arrays import LOG_ZERO, Array, float64, namespace, to_numpy
+from ..show.tables import Exported, Shown, facts_html, indexed, shaded_html, shortest
+from .attainable import refute
+from .certificate import Certificate, certify_log
+from .game import AlignmentGame
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Status(enum.Enum):
+    """How a solve ended; the value is a sentence that says what to change."""
+
+    SOLVED = "The gap is within the tolerance."
+    MAX_STEPS = "The step limit came first: raise max_steps, loosen tol, or try another method."
+    STALLED = (
+        "Progress stopped above the tolerance, at rounding error or where the method does not suit: "
+        "loosen tol, use float64, or try another method."
+    )
+    INFEASIBLE = (
+        "No policy attains a finite value: supports or constraints clash. Loosen or leave out what the "
+        "solution's notes name, smooth the reference, or use a soft objective."
+    )
+    NOT_FINITE = (
+        "The objective returned NaN or an infinity at a policy inside the reference's support: "
+        "check its value and reward at small probabilities."
+    )
+
+    def __str__(self) -> str:
+        return f"{self.name.lower()}: {self.value}"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class History(Shown, Exported):
+    """The rounds of a run: `values` J and `gaps` of shape (rounds, *batch), float64 on the host.
+
+    `marginals` (rounds, *batch, m, n) holds every iterate where the run was asked to keep them.
+    """
+
+    values: np.ndarray
+    gaps: np.ndarray
+    marginals: np.ndarray | None = None
+    dynamic: str = ""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def plot(
+        self,
+        answers: Sequence[str] | None = None,
+        contexts: Sequence[str] | None = None,
+        game: int = 0,
+    ) -> Figure:
+        """The gap of each round beside the marginals, on a triangle for three answers.
+
+        `answers` and `contexts` are names; `game` counts along a flattened batch.
+        """
+        from ..show.plots import trajectory
+
+        count = int(np.prod(self.values.shape[1:]))
+        one = self._of(_member(game, count), count)
+        return trajectory(one, one.marginals, answers, contexts, _named(game, count))
+
+    def _of(self, game: int, count: int) -> History:
+        """The rounds of one game of a batch of `count`."""
+        values, gaps = (t.reshape(len(self), count)[:, game] for t in (self.values, self.gaps))
+        marginals = self.marginals
+        if marginals is not None:
+            marginals = marginals.reshape(len(self), count, *marginals.shape[-2:])[:, game]
+        return History(values, gaps, marginals, self.dynamic)
+
+    def _columns(self) -> dict[str, np.ndarray]:
+        """Round, game, value and gap; marginals are arrays of their own."""
+        index = indexed(np.moveaxis(self.values, 0, -1).shape, ["round"])
+        flat = {k: np.moveaxis(v, 0, -1).ravel() for k, v in self._numbers().items()}
+        return {**index, **flat}
+
+    def _numbers(self) -> dict[str, np.ndarray]:
+        return {"value": self.values, "gap": self.gaps}
+
+    def _rows(self) -> list[tuple[str, str]]:
+        rows = [("dynamic", self.dynamic or "run"), ("rounds", str(len(self)))]
+        if len(self):
+            first, last = shortest(self.gaps[0]), shortest(self.gaps[-1])
+            rows += [("gap", f"{first} at first, {last} at last")]
+        return rows
+
+    def __str__(self) -> str:
+        if not len(self):
+            return "no rounds"
+        first, last = self.gaps[0].max(), self.gaps[-1].max()
+        return f"{self.dynamic or 'run'}: {len(self)} rounds, largest gap {first:.3g} -> {last:.3g}"
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Solution(Shown, Exported):
+    """An equilibrium with its certificate.
+
+    `policy` (*batch, m, traces), `marginals` and `rewards` (*batch, m, n), `target` the
+    point q (*batch, m, n), `value` J and `gap` (*batch,). `statuses` holds one `Status` per game; `method`
+    the solver; `steps` its iterations per game; `multipliers` those of kinks and hard sets.
+    """
+
+    game: AlignmentGame
+    log_policy: Array
+    statuses: np.ndarray
+    method: str
+    steps: np.ndarray
+    history: History
+    multipliers: Array | None = None
+    seconds: float = 0.0
+    notes: tuple[str, ...] = field(default=())
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        """T4 at the policy and its marginals, computed afresh, and compared with J of every round."""
+        proof = certify_log(self.game, self.log_policy, multipliers=self.multipliers)
+        if len(self.history):
+            values = self.history.values
+            refute(
+                self.game, proof.upper_bound, np.where(np.isfinite(values), values, -np.inf).max(0)
+            )
+        return proof
+
+    @cached_property
+    def log_marginals(self) -> Array:
+        """log nu(pi) (*batch, m, n)."""
+        return self.game.answer_map.log_push_forward(self.log_policy)
+
+    @property
+    def policy(self) -> Array:
+        """pi* (*batch, m, traces)."""
+        return namespace(self.log_policy).exp(self.log_policy)
+
+    @property
+    def marginals(self) -> Array:
+        """nu(pi*) (*batch, m, n)."""
+        return namespace(self.log_policy).exp(self.log_marginals)
+
+    @property
+    def target(self) -> Array:
+        """The target's move q = nu(pi*) (*batch, m, n), its best reply to the policy (T1)."""
+        return self.marginals
+
+    @property
+    def consensus(self) -> Array:
+        """The consensus that belongs to the target, (*batch, n)."""
+        log_q = self.game.objective.consensus_log(self.log_marginals, self.game.weights)
+        return namespace(log_q).exp(log_q)
+
+    @cached_property
+    def rewards(self) -> Array:
+        """U (*batch, m, n), what an answer is paid at the equilibrium; 0 where nu0 is 0."""
+        at, multipliers = self.log_marginals, self.multipliers
+        known = self.game.multipliers(at) if multipliers is None else multipliers
+        return self.game.rewards_at(at, known)
+
+    @property
+    def value(self) -> Array:
+        """J(pi*) (*batch,); -inf where infeasible."""
+        return self.certificate.value
+
+    @property
+    def gap(self) -> Array:
+        """The duality gap (*batch,)."""
+        return self.certificate.gap
+
+    @property
+    def status(self) -> Any:
+        """The `Status`; for a batch an object array of them."""
+        return self.statuses.item() if self.statuses.ndim == 0 else self.statuses
+
+    @property
+    def solved(self) -> np.ndarray:
+        """Whether each game reached the tolerance (*batch,)."""
+        return np.asarray(self.statuses == Status.SOLVED)
+
+    def weights_on_traces(self) -> Array:
+        """pi*(y) / pi0(y) of each trace (*batch, m, traces): nu*(a(y)) / nu0(a(y)) by T3.
+
+        What a reference sample is worth in weighted fine-tuning or rejection sampling; 0 where the
+        reference is 0. Their mean under the reference is 1.
+        """
+        xp = namespace(self.log_policy)
+        reference = self.game.log_reference
+        ratio = xp.exp(xp.where(reference > LOG_ZERO / 2, self.log_policy - reference, LOG_ZERO))
+        return ratio
+
+    def _rows(self) -> list[tuple[str, str]]:
+        game, certificate = self.game, self.certificate
+        value, gap = to_numpy(float64(certificate.value)), to_numpy(certificate.gap)
+        counts = [(s, int((self.statuses == s).sum())) for s in Status]
+        status = "; ".join(f"{c} {s.name.lower()}" for s, c in counts if c)
+        if not self.statuses.ndim:
+            status = " ".join([str(self.status), *(n.split(": ", 1)[-1] for n in self.notes)])
+            size = f"{value:.10g}", f"{gap:.3g}"
+        else:
+            finite = value[np.isfinite(value)]
+            mean = finite.mean() if finite.size else -np.inf
+            size = f"mean {mean:.10g}", f"largest {gap.max(initial=0):.3g}"
+        return [
+            ("game", repr(game)),
+            ("method", f"{self.method}, {int(np.max(self.steps, initial=0))} steps"),
+            ("value", size[0]),
+            ("gap", size[1]),
+            ("status", status),
+        ]
+
+    def _repr_html_(self) -> str:
+        tables = ""
+        if not self.game.batch_shape:
+            tables = shaded_html("answer marginals at equilibrium", to_numpy(self.marginals))
+        return facts_html(self._rows()) + tables
+
+    def plot(
+        self,
+        answers: Sequence[str] | None = None,
+        contexts: Sequence[str] | None = None,
+        game: int = 0,
+    ) -> Figure:
+        """Answer marginals of the reference and at equilibrium: see `dagame.show.plots.equilibrium`.
+
+        `answers` and `contexts` are names; `game` counts along a flattened batch.
+        """
+        from ..show.plots import equilibrium
+
+        count = int(np.prod(self.game.batch_shape))
+        shape = (count, self.game.contexts, self.game.n)
+        before = np.exp(to_numpy(float64(self.game.log_reference_answers))).reshape(shape)
+        after = to_numpy(float64(self.marginals)).reshape(shape)
+        k = _member(game, count)
+        return equilibrium(before[k], after[k], answers, contexts, _named(k, count))
+
+    def _columns(self) -> dict[str, np.ndarray]:
+        """A row per context and answer: reference, equilibrium, target, reward."""
+        tables = {
+            "reference": namespace(self.log_policy).exp(self.game.log_reference_answers),
+            "equilibrium": self.marginals,
+            "target": self.target,
+            "reward": self.rewards,
+        }
+        shape = (*self.game.batch_shape, self.game.contexts, self.game.n)
+        flat = {k: np.ravel(to_numpy(float64(v))) for k, v in tables.items()}
+        return {**indexed(shape, ["context", "answer"]), **flat}
+
+
+def _member(game: int, count: int) -> int:
+    if not 0 <= game < count:
+        raise InvalidGame(f"game {game} is not among the {count} of the batch; count from 0.")
+    return game
+
+
+def _named(game: int, count: int) -> str:
+    return f"game {game} of {count}" if count > 1 else ""

@@ -1,0 +1,1 @@
+"""The duality gap of a language model, from samples."""

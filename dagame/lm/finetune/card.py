@@ -1,0 +1,141 @@
+"""The picture and the card that go with a fine-tuned model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...objectives.names import LABELLED
+from ...provenance import in_words
+from ...text import markdown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .config import FinetuneConfig
+
+CURVES = (
+    ("game/value", "objective Phi"),
+    ("game/agreement", "agreement of contexts"),
+    ("game/accuracy", "accuracy, sampled"),
+    ("game/entropy", "answer entropy, nats"),
+    ("game/divergence", "divergence of contexts"),
+    ("game/no_answer", "share without an answer"),
+    ("game/zero_signal", "share of groups without signal"),
+    ("game/kl", "KL to the reference"),
+    ("kl", "KL to the reference, per token"),
+    ("game/gap_estimate", "estimate of the gap"),
+    ("completions/mean_length", "tokens per completion"),
+    ("grad_norm", "gradient norm"),
+)
+"""Metrics that are drawn, where they were logged."""
+
+
+def curves(metrics: Sequence[dict[str, Any]]) -> Figure:
+    """One panel per metric of `CURVES` over the steps, from rows of metrics.jsonl."""
+    from matplotlib.figure import Figure
+
+    from ...show.plots import AFTER
+
+    drawn = [(name, title) for name, title in CURVES if any(name in row for row in metrics)]
+    rows = -(-len(drawn) // 3)
+    figure = Figure(figsize=(10.5, 2.3 * rows), layout="constrained", facecolor="white")
+    grid = figure.subplots(rows, 3, squeeze=False)
+    for axes in grid.flat[len(drawn) :]:
+        axes.set_visible(False)
+    for axes, (name, title) in zip(grid.flat, drawn, strict=False):
+        points = [(row["step"], row[name]) for row in metrics if name in row]
+        marker = "o" if len(points) < 30 else ""
+        axes.plot(*zip(*points, strict=True), color=AFTER, lw=1.4, marker=marker, ms=3)
+        axes.set_title(title, size=10, loc="left")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8)
+    for axes in grid[-1]:
+        axes.set_xlabel("step", size=9)
+    return figure
+
+
+def card(
+    folder: Path,
+    config: FinetuneConfig,
+    metrics: Sequence[dict[str, Any]],
+    result: dict[str, Any],
+) -> str:
+    """The text of the model card: what was played, with what, and what was logged."""
+    source = config.data.path or " ".join(
+        filter(None, [config.data.name, config.data.config, config.data.split])
+    )
+    name, strength = config.objective.name, config.objective.strength
+    rows = [
+        ("objective", f"{name}, strength {strength:g}"),
+        ("KL to the reference", f"beta {config.beta:g}, in the {config.kl}"),
+        ("reference", config.model),
+        ("data", source),
+        ("answers", f"extract {config.answers.extract!r}, canonical {config.answers.canonical!r}, "
+                    f"no answer: {config.answers.no_answer}"),
+        ("batch", f"{config.batch.classes_per_step} classes x contexts x "
+                  f"{config.batch.group_size} completions"),
+        ("steps", f"{result['steps']} on {result['processes']} process(es), seed {config.seed}"),
+        ("adapters", "LoRA " + json.dumps(config.lora) if config.lora is not None else "none"),
+    ]  # fmt: skip
+    library = "peft" if config.lora else "transformers"
+    front = {"base_model": config.model, "library_name": library, "tags": ["dagame", "grpo"]}
+    lines = [
+        "---",
+        *(f"{key}: {_quoted(value)}" for key, value in front.items()),
+        "---",
+        "",
+        f"# {markdown(Path(config.model).name)}, fine-tuned for {name}",
+        "",
+        "Trained by `dagame finetune` through TRL's GRPOTrainer, as the policy of a distributional",
+        "alignment game (arXiv 2604.27166): rewards come from the answer distributions of its own",
+        f"samples. {_labels(config)}",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {key} | {markdown(value)} |" for key, value in rows),
+        "",
+        *_table(metrics),
+        "Training metrics are about the policy's own samples on training prompts. Agreement and low",
+        "entropy are not accuracy: a policy can be unanimously wrong. Evaluate on held-out prompts.",
+        "",
+        markdown(in_words(result["provenance"])) + "." + _begun(folder, result["provenance"]),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _begun(folder: Path, now: dict[str, Any]) -> str:
+    """Versions that the run was begun with, where a resumed part had others."""
+    then = json.loads((folder / "run.json").read_text(encoding="utf-8"))["versions"]
+    others = [f"{k} {v}" for k, v in then.items() if v != now["versions"].get(k, v)]
+    return markdown(f" Begun with {', '.join(others)}.") if others else ""
+
+
+def _quoted(value: Any) -> str:
+    """A value of YAML on one line, in quotes."""
+    import yaml
+
+    style: Any = {"default_style": '"', "default_flow_style": True, "width": 10**9}
+    return yaml.safe_dump(value, allow_unicode=True, **style).rstrip()
+
+
+def _labels(config: FinetuneConfig) -> str:
+    if config.objective.name in LABELLED:
+        return "Correct answers are part of the objective."
+    if config.data.answer_column is None and config.data.alias_column is None:
+        return "No labels were used."
+    return "Labels were used for the accuracy shown here and to take aliases for one answer only."
+
+
+def _table(metrics: Sequence[dict[str, Any]]) -> list[str]:
+    if not metrics:
+        return []
+    first, last = metrics[0], metrics[-1]
+    lines = [f"| metric | step {first['step']} | step {last['step']} |", "|---|---|---|"]
+    for name, title in CURVES:
+        if name in first and name in last:
+            lines.append(f"| {title} | {first[name]:.4g} | {last[name]:.4g} |")
+    return [*lines, "", "![learning curves](curves.png)", ""]

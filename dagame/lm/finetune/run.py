@@ -1,0 +1,301 @@
+"""`dagame finetune`: a fine-tuning run from a YAML file, checked first, resumable, documented on disk.
+
+Under `torchrun` or `accelerate launch` every process calls `run_finetune`; the main one writes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ...errors import ConfigError, DagameError, OutputError, one_line
+from ...files.output import check_folder, locked, put_text, replacing_all, system_reason
+from ...known_errors import connection_lost, damaged
+from ...provenance import provenance
+from ...show.progress import Progress, silent
+from ..models.loading import pretrained
+from ..schedules import schedule
+from ..spec import GameSpec
+from ..trainers.trl.settings import check_sampling, grpo_config
+from .config import OWN_FILES, FinetuneConfig, read_config
+from .data import Row, read_rows
+
+Made = TypeVar("Made")
+
+
+def paths_of(config_path: str | Path) -> list[Path]:
+    """The files and folders that the run of a file reads or writes, the file among them."""
+    config = read_config(config_path)
+    named = [config_path, config.model, *([config.data.path] if config.data.path else [])]
+    own = [Path(config.output) / name for name in OWN_FILES]
+    return [*map(Path, named), *own]
+
+
+def run_finetune(
+    config_path: str | Path,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Run the file from start to end, or go on with it, and write its folder (see `run_folder`).
+
+    Everything that can be is checked before a model is loaded: names and types, the data and its
+    columns, the arithmetic of batches, the settings of the trainer, the length of prompts, the
+    folder. A run that was killed goes on from its last complete checkpoint with `resume` and
+    reaches the same weights as one that was not.
+
+    Returns:
+        `output`, `model` (its folder), `steps`, `seconds`, `resumed_from` (a step or None),
+        `processes`, `main` (whether this process wrote), `provenance`, `first` and `last` (logged
+        metrics).
+
+    Raises:
+        DagameError: in one sentence, what to change; also when the disk is full or another process of
+            the run ended, after which `resume` goes on.
+    """
+    from accelerate import PartialState
+
+    from .folder import prepare, staying
+
+    say, started = progress or silent, time.perf_counter()
+    say("checking the configuration")
+    config = read_config(config_path)
+    folder = check_folder(config.output)
+    say("reading data")
+    rows = read_rows(config.data)
+    data = _schedule(config, rows)
+    spec = config.spec()
+    made = grpo_config(
+        spec.objective,
+        beta=spec.beta,
+        kl=spec.kl,
+        contexts=int(data[0]["class_size"]),
+        group_size=spec.group_size,
+        classes_per_step=config.batch.classes_per_step,
+        **_trainer_settings(config, folder),
+    )
+    tokenizer = _tokenizer(config, rows, int(made.max_completion_length or 0))
+    state = PartialState()
+    with ExitStack() as held, _stopping(folder, state.num_processes):
+        agreed(lambda: held.enter_context(locked(folder)))
+        checkpoint = agreed(lambda: prepare(folder, config, state.num_processes, resume))
+        held.enter_context(staying(folder))
+        trainer = _trainer(config, spec, folder, data, tokenizer, made, say)
+        with _going_on(trainer, checkpoint):
+            trainer.train(resume_from_checkpoint=checkpoint)
+        say("saving the model")
+        result = {
+            "output": str(folder),
+            "model": str(folder / "model"),
+            "steps": trainer.state.global_step,
+            "seconds": time.perf_counter() - started,
+            "resumed_from": _step(checkpoint),
+            "processes": state.num_processes,
+            "main": state.is_main_process,
+            "provenance": provenance(),
+        }
+        result |= _save(trainer, folder, config, result)
+    return result
+
+
+def _save(
+    trainer: Any, folder: Path, config: FinetuneConfig, result: dict[str, Any]
+) -> dict[str, Any]:
+    """Put model/, README.md and curves.png in place; the first and last metrics (main process)."""
+    from accelerate import PartialState
+
+    from .card import card, curves
+    from .folder import read_metrics
+
+    state, found = PartialState(), {}
+    weights, readme, picture = (folder / name for name in ("model", "README.md", "curves.png"))
+    metrics = read_metrics(folder / "metrics.jsonl") if state.is_main_process else []
+    files = [readme, picture] if metrics else [readme]
+    with ExitStack() as writing:
+        drafts = agreed(lambda: writing.enter_context(replacing_all(files, folders=[weights])))
+        trainer.save_model(str(drafts[weights]))
+        if state.is_main_process:
+            (drafts[weights] / "training_args.bin").unlink(missing_ok=True)  # a pickle nobody needs
+            found = {"first": metrics[0], "last": metrics[-1]} if metrics else {}
+            text = card(folder, config, metrics, result | found)
+            for place in (drafts[readme], drafts[weights] / readme.name):
+                put_text(place, text)
+            if metrics:
+                figure = curves(metrics)
+                for place in (drafts[picture], drafts[weights] / picture.name):
+                    figure.savefig(place, format="png", dpi=120)
+        state.wait_for_everyone()
+    state.wait_for_everyone()
+    return found
+
+
+@contextmanager
+def _stopping(folder: Path, processes: int) -> Iterator[None]:
+    """What stops a run from outside, as one sentence that says how to go on."""
+    try:
+        yield
+    except Exception as error:
+        reason = system_reason(error)
+        if reason is None and processes > 1 and connection_lost(error):
+            reason = "another of its processes ended"
+        if reason is None:
+            raise
+        raise OutputError(
+            f"the run in {folder} stopped: {reason}; when that is put right, go on with --resume."
+        ) from error
+
+
+@contextmanager
+def _going_on(trainer: Any, checkpoint: str | None) -> Iterator[None]:
+    """An error of reading the checkpoint, which ends before the next step does, as one sentence."""
+    try:
+        yield
+    except Exception as error:
+        resumed = _step(checkpoint)
+        if resumed is None or trainer.state.global_step > resumed or not damaged(error):
+            raise
+        raise OutputError(
+            f"the checkpoint {checkpoint} cannot be read; delete it, and go on from the one before "
+            "with --resume."
+        ) from error
+
+
+def _step(checkpoint: str | None) -> int | None:
+    return None if checkpoint is None else int(checkpoint.rpartition("-")[2])
+
+
+def agreed(make: Callable[[], Made]) -> Made:
+    """What the main process makes, on every process; an error of the user's is raised on all."""
+    from accelerate import PartialState
+    from accelerate.utils import broadcast_object_list
+
+    box: list[Any] = [None, None]
+    if PartialState().is_main_process:
+        try:
+            box[0] = make()
+        except DagameError as error:
+            box[1] = error
+    broadcast_object_list(box)
+    if box[1] is not None:
+        raise box[1]
+    return box[0]
+
+
+def _schedule(config: FinetuneConfig, rows: list[Row]) -> Any:
+    return schedule(
+        rows,
+        classes_per_step=config.batch.classes_per_step,
+        contexts=config.data.contexts,
+        epochs=config.batch.epochs,
+        steps=config.batch.steps,
+        seed=config.seed,
+    )
+
+
+def _trainer_settings(config: FinetuneConfig, folder: Path) -> dict[str, Any]:
+    """Fields of the trainer's configuration: defaults of a run, the file's, and the fixed ones."""
+    defaults = {
+        "logging_steps": 1,
+        "save_strategy": "steps",
+        "save_steps": 50 * int(config.training.get("num_iterations", 1)),
+        "disable_tqdm": True,
+    }
+    fixed = {"output_dir": str(folder / "checkpoints"), "seed": config.seed, "save_total_limit": 3}
+    return defaults | config.training | fixed
+
+
+def _tokenizer(config: FinetuneConfig, rows: list[Row], room: int) -> Any:
+    """The model's tokenizer, once model and tokenizer are known to exist and prompts to fit."""
+    from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+
+    where = Path(config.model)
+    if where.is_dir() and not (where / "config.json").is_file():
+        raise ConfigError(f"model {config.model!r} is a folder without a config.json.")
+    if not where.is_dir() and (config.model.startswith((".", "/")) or where.is_file()):
+        raise ConfigError(f"model {config.model!r} is no folder; save_pretrained makes one.")
+    trusted = bool(config.training.get("trust_remote_code", False))
+    shape = pretrained(AutoConfig, config.model, trust_remote_code=trusted).get_text_config()
+    tokenizer = pretrained(
+        AutoTokenizer, config.model, trust_remote_code=trusted, padding_side="left"
+    )
+    if (where / "generation_config.json").is_file() or not where.is_dir():
+        own = GenerationConfig.from_pretrained(config.model)
+        check_sampling(own, config.training.get("generation_kwargs"))
+    if tokenizer.eos_token is None:
+        raise ConfigError(f"the tokenizer of {config.model!r} has no end-of-sequence token.")
+    chats = not isinstance(rows[0]["prompt"], str)
+    if chats and not tokenizer.chat_template:
+        raise ConfigError(
+            f"the tokenizer of {config.model!r} has no chat template; leave data.chat out, or give "
+            "prompts as text."
+        )
+    limit = getattr(shape, "max_position_embeddings", None)
+    longest = sorted(rows, key=lambda row: -len(str(row["prompt"])))[:32]
+    template = config.training.get("chat_template_kwargs") or {}
+    from ..models.generation import prompt_ids
+
+    try:
+        used = max(map(len, prompt_ids(tokenizer, [r["prompt"] for r in longest], template)))
+    except Exception as error:  # a chat template is a program
+        raise ConfigError(
+            f"prompts cannot be tokenised by the tokenizer of {config.model!r}: {one_line(error)}."
+        ) from error
+    if limit is not None and used + room > limit:
+        raise ConfigError(
+            f"a prompt of {used} tokens and training.max_completion_length {room} pass the model's "
+            f"{limit} positions; shorten one of them."
+        )
+    return tokenizer
+
+
+def _trainer(
+    config: FinetuneConfig,
+    spec: GameSpec,
+    folder: Path,
+    data: Any,
+    tokenizer: Any,
+    made: Any,
+    say: Progress,
+) -> Any:
+    from transformers.trainer_callback import PrinterCallback
+
+    from ..trainers.trl.reward import GroupReward
+    from ..trainers.trl.trainer import game_trainer
+    from .folder import RunFiles
+
+    lora = None
+    if config.lora is not None:
+        from peft import LoraConfig
+
+        options: dict[str, Any] = {"task_type": "CAUSAL_LM"} | config.lora
+        lora = LoraConfig(**options)
+    reference = config.model if spec.kl == "reward" and lora is None else None
+    reward = GroupReward(spec.objective, reference=reference, **spec.keywords())
+    say("loading the model")
+    trainer = _refusing(
+        game_trainer,
+        config.model,
+        data,
+        reward,
+        made,
+        tokenizer=tokenizer,
+        peft_config=lora,
+        callbacks=[RunFiles(folder, say)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _refusing(make: Callable[..., Made], model: str, *arguments: Any, **options: Any) -> Made:
+    """What `make` makes of a model; what the trainer finds wrong with it or its settings, as a sentence."""
+    try:
+        return make(model, *arguments, **options)
+    except Exception as error:
+        if isinstance(error, DagameError) or system_reason(error) is not None:
+            raise
+        raise ConfigError(
+            f"the trainer refuses {model!r} or its settings: {one_line(error)}."
+        ) from error

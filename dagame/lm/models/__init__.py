@@ -1,0 +1,1 @@
+"""Language models: loading, sampling, scoring, enumerating, and the self-check of sampler and scorer."""

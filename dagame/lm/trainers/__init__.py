@@ -1,0 +1,1 @@
+"""Trainers as adapters of one `LMGame`, and the rules that their settings must keep."""

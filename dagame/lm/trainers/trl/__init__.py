@@ -1,0 +1,1 @@
+"""TRL: the reward function, its settings, the trainer."""

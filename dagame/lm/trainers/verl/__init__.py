@@ -1,0 +1,1 @@
+"""verl: advantages, settings, the plug-in."""

@@ -1,0 +1,1 @@
+"""Arrays of any namespace: zeros, simplices, roots, small convex programs. Knows no game."""

@@ -1,0 +1,1 @@
+"""The theorems as checks, rewards classified, and the atlas of published methods."""
