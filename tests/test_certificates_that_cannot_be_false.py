@@ -320,6 +320,11 @@ def test_a_hard_set_times_zero_constrains_nothing():
             [[1.0, 0], [0, 1.0]],
             "context 1 has only answers that",
         ),
+        (
+            dg.TargetMatching([1.0, 0]) + 2 * dg.HardConstraint(dg.Floor([1], 0.2, across=True)),
+            [[0, 1.0], [0.8, 0.2], [1.0, 0]],
+            "context 0 has only answers that",
+        ),
     ],
 )
 def test_an_infeasible_game_says_why(objective, reference, note):

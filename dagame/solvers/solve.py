@@ -113,6 +113,7 @@ def _assembled(
     game: AlignmentGame, inner: AlignmentGame, name: str, result: LoopResult, seconds: float
 ) -> Solution:
     xp, batch = namespace(game.log_reference), game.batch_shape
+    result.statuses[_ruled_out(game) & (result.statuses != Status.SOLVED)] = Status.INFEASIBLE
     lost = like(result.statuses == Status.INFEASIBLE, inner.log_reference) > 0
     log_nu = pick(lost, inner.log_reference, result.log_policy)
     log_nu = xp.reshape(log_nu, (*batch, *inner.log_reference.shape[-2:]))
@@ -132,6 +133,15 @@ def _assembled(
         seconds=seconds,
         notes=causes(game, result.statuses == Status.INFEASIBLE, result.notes),
     )
+
+
+def _ruled_out(game: AlignmentGame) -> np.ndarray:
+    """Games of the flat batch with a context that has forbidden answers only: J is -inf of every policy."""
+    size = max(1, int(np.prod(game.batch_shape)))
+    if game.forbidden is None:
+        return np.zeros(size, dtype=bool)
+    live = to_numpy(game.support & game.open_traces).reshape(size, game.contexts, -1)
+    return ~live.any(axis=-1).all(axis=-1)
 
 
 def _left_out(game: AlignmentGame, inner: AlignmentGame) -> Array:
