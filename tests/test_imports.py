@@ -1,6 +1,7 @@
 """Importing is light, and modules import only what stands above them."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -97,3 +98,26 @@ def test_old_paths_warn_and_give_the_module_where_it_lives_now():
 def test_files_stay_small():
     long = {p.name: n for p in ROOT.rglob("*.py") if (n := len(p.read_text().splitlines())) > 450}
     assert not long
+
+
+def _hops(page: str):
+    """(file, name) of every hop of docs/architecture.md."""
+    return re.findall(r"`([\w/]+\.py):(\w+)`", page)
+
+
+def test_every_hop_of_the_walks_exists():
+    page = (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    hops = _hops(page)
+    assert len(hops) > 40
+    for file, name in hops:
+        tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+        defined = {getattr(node, "name", None) for node in ast.walk(tree)}
+        assert name in defined, f"{file} has no {name}"
+
+
+def test_contributing_prints_the_rooms():
+    code = "import sys; sys.path.insert(0, 'docs'); import make_rooms; print('\\n'.join(make_rooms.tree()))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent
+    )
+    assert done.stdout.strip() in (ROOT.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
