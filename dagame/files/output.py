@@ -169,7 +169,7 @@ def _begin(
 
 
 def _is_of_others(error: Exception, ours: Sequence[str | Path]) -> bool:
-    """Whether the error names a file, and that is none of ours nor within one."""
+    """Whether the error names a file that is neither one of `ours` nor inside one of them."""
     name = getattr(error, "filename", None)
     if not isinstance(name, str | bytes | os.PathLike):
         return False
@@ -178,7 +178,10 @@ def _is_of_others(error: Exception, ours: Sequence[str | Path]) -> bool:
 
 
 def _put_in_place(drafts: Sequence[_Draft]) -> None:
-    """Rename all, through an interrupt too; what cannot be renamed is kept: it may be all that is left."""
+    """Rename every draft to its target, also when interrupted; keep each draft that cannot be renamed.
+
+    Such a draft may be the only copy of its data: the error names it and where it belongs.
+    """
     waiting = [draft for draft in drafts if draft.path.exists()]
     try:
         for draft in waiting[1:]:
@@ -281,14 +284,17 @@ class _Draft:
             _remove(old)
 
     def keep(self) -> Path:
-        """Where it stays for good, under a name that no write takes for abandoned if that can be had."""
+        """Keep the temporary file or folder, and return its path.
+
+        It is renamed to .kept where that is possible, so that no later write removes it as abandoned.
+        """
         with suppress(OSError):
             self.path = self.path.rename(self.path.with_suffix(".kept"))
         self.kept = True
         return self.path
 
     def drop(self) -> None:
-        """Remove the temporary if it is there still and not to be kept, and let go of the lock."""
+        """Remove the temporary unless it is to be kept, and release the lock."""
         if not self.kept:
             with suppress(OSError):
                 _remove(self.path)

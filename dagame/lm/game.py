@@ -68,7 +68,7 @@ class Paid:
 
 
 class LMGame(DistributionalGame):
-    """Policies are `Completions`, drawn anew after every step (theory, section 6).
+    """Policies are `Completions`, drawn anew after every step (docs/theory/policy-gradient.md#the-gradient).
 
     The expected update along `Paid.advantages`, or along `Paid.rewards` under the game's baseline, is
     the gradient of J per context, up to the bias of the estimator, for kl="reward".

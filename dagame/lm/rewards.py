@@ -99,7 +99,7 @@ def group_rewards(
     vocabulary: Sequence[Any] | None = None,
     multipliers: Any = None,
 ) -> GroupRewards:
-    """Pay N completions by the game of their class (theory, sections 6 and 7).
+    """Pay N completions by the game of their class (docs/theory/policy-gradient.md#no-answer).
 
     Args:
         class_ids, context_ids: (N,) integers or strings: the question, and which phrasing of it.

@@ -15,7 +15,7 @@ class ExponentialForm(NamedTuple):
     """Phi(nu) = <reward, nu> + entropy * sum_x w_x H(nu_x) + constant; `tied`: one shared marginal.
 
     Such objectives have nu* ∝ exp((beta log nu0 + reward) / (beta + entropy)), per context or, when
-    tied, with the exponent averaged over contexts (theory, section 3).
+    tied, with the exponent averaged over contexts (docs/theory/objectives.md#closed-forms).
     """
 
     reward: Array | float

@@ -26,7 +26,7 @@ from .weighted import Weighted
 
 
 class Objective(Structure):
-    """An answer-level objective Phi(nu), to be maximised (theory, sections 1 and 3).
+    """An answer-level objective Phi(nu), to be maximised (docs/theory/objectives.md).
 
     Override `value(marginals, weights)` -> (*batch,) and `reward(marginals, weights)` ->
     (*batch, m, n), the gradient in the pairing <u, nu> = sum_x w_x sum_z u_x(z) nu_x(z) (an additive

@@ -16,7 +16,7 @@ from .parameters import as_table, largest
 
 @dataclass(frozen=True, eq=False)
 class Reward(Objective):
-    """Expected reward: Phi(nu) = <r, nu>, reward r_x(z) (theory, section 3).
+    """Expected reward: Phi(nu) = <r, nu>, reward r_x(z) (docs/theory/objectives.md).
 
     `r` has shape (n,), (m, n) or (*batch, m, n); any finite numbers. nu* ∝ nu0 e^{r/beta}.
     """

@@ -142,7 +142,7 @@ class Structure(Parametric):
         return 0.0
 
     def slack(self, log_nu: Array, weights: Array) -> Array | None:
-        """G nu - h (*batch, r) of a hard set {G nu <= h}; None: Phi is none."""
+        """The excess G nu - h (*batch, r) of a hard set {G nu <= h}; None where Phi is no hard set."""
         return None
 
     def charge(self, log_nu: Array, weights: Array, multipliers: Array) -> Array | float:
@@ -210,7 +210,7 @@ class Structure(Parametric):
         return None
 
     def success_derivative(self) -> Callable[[Any], Any] | None:
-        """F' with Phi(nu) = sum_x w_x F(p_x), p_x = sum_z success(z) nu_x(z); None: Phi is no such sum."""
+        """The derivative F' where Phi(nu) = sum_x w_x F(p_x), p_x = sum_z success(z) nu_x(z); else None."""
         return None
 
 

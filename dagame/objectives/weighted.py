@@ -12,7 +12,7 @@ import numpy as np
 
 from ..numerics.arrays import LOG_ZERO, Array
 from .forms import DualForm, ExponentialForm, Hessian
-from .pairing import mean_log, sunk
+from .pairing import mean_log, minus_infinity_where
 from .structure import Structure, stated_curvature
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def _value(factor: float, value: Array) -> Array:
     """factor * value, -infinity staying what it is unless the factor is 0."""
     if factor == 1:
         return value
-    return sunk(factor * value, (value <= LOG_ZERO / 2) & (factor > 0))
+    return minus_infinity_where(factor * value, (value <= LOG_ZERO / 2) & (factor > 0))
 
 
 def _times(factor: float, term: Any) -> Any:

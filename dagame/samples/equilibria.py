@@ -164,7 +164,7 @@ def solve_samples(
     progress: Progress | None = None,
     device: str | None = None,
 ) -> SampleEquilibria:
-    """Solve every class on its empirical reference (theory, sections 1 and 3); see `Samples.solve`.
+    """Solve every class on its empirical reference (docs/theory/game.md#t3-lifting); see `Samples.solve`.
 
     `objective` is one objective for all classes, or a function of a `Bucket` where it has tables.
     Classes that no policy can satisfy have status INFEASIBLE and leave the averages.

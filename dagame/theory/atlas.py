@@ -22,7 +22,8 @@ from .classify import classify
 class Method:
     """A published reward. `objective(success, strength)` builds Phi from c (n,) in {0, 1}.
 
-    `source` names where the reward is used; the objective and its concavity are derived (theory, 7b).
+    `source` names where the reward is used; the objective and its concavity are derived
+    (docs/theory/classifier.md).
     """
 
     name: str

@@ -128,8 +128,8 @@ def _plain(config: FinetuneConfig) -> dict[str, Any]:
 
 
 @contextmanager
-def staying(folder: Path) -> Iterator[None]:
-    """Whatever goes wrong once the folder of a run is gone, goes wrong because of that."""
+def reporting_a_lost_folder(folder: Path) -> Iterator[None]:
+    """Raise an error of the run as `OutputError` where run.json is gone: the folder was moved or removed."""
     from accelerate import PartialState
 
     try:

@@ -1,10 +1,10 @@
 """Completions of a causal language model with their exact log-probabilities.
 
 Plain ancestral sampling at temperature 1 from the full softmax, whatever generation settings the
-model carries: the empirical answer marginals and KL terms of the game are about pi itself (theory,
-section 5), and a top-k, a temperature or a repetition penalty would make it another policy. The
-library's own `generate` runs the model and its cache; the tokens are chosen here, in a logits
-processor, from a seed of ours.
+model carries: the empirical answer marginals and KL terms of the game are about pi itself
+(docs/theory/lm-certificate.md), and a top-k, a temperature or a repetition penalty would make
+it another policy. The library's own `generate` runs the model and its cache; the tokens are chosen
+here, in a logits processor, from the caller's seed.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def require(checks: Sequence[Check]) -> None:
     if failed is not None:
         raise SelfCheckFailed(
             f"self-check ({failed.name}): {failed.detail}; found with {versions()}, so use versions "
-            "that this package was tested with, or mend what changes the model or its tokenizer."
+            "that this package was tested with, or correct what changes the model or its tokenizer."
         )
 
 

@@ -105,7 +105,7 @@ class _Pool:
         code = worker.stop()
         first = worker.pending[0]
         if worker.full:
-            pass  # it went after its answer, and the next row had no part in that
+            pass  # it ended itself after an answer that filled its memory: no fault of the next row
         elif worker.ready:
             self.deaths[first] += 1
             if not worker.dead or self.deaths[first] == _TRIES:

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 
 
 class GroupReward(TrainerCallback, ExportableState):
-    """r_i = u_x(z_i), u the reward table of the objective at the batch's own marginals (theory, 6).
+    """r_i = u_x(z_i), u the reward table of the objective at the batch's own marginals.
+
+    Why this is the policy gradient: docs/theory/policy-gradient.md#the-gradient.
 
     A reward function of TRL: give it as `reward_funcs` and also as a callback. Each call gathers
     (class, context, answer) rows from all processes, so that a class, and even the completions of

@@ -60,7 +60,9 @@ class VerlGame:
     prompts: int
 
     def advantages(self, rows: Trajectories) -> tuple[np.ndarray, dict[str, float]]:
-        """Token-level advantages (N, T) of the game's policy gradient (theory, section 6), and metrics.
+        """Token-level advantages (N, T) of the game's policy gradient, and metrics.
+
+        Formula and proof: docs/theory/policy-gradient.md#the-gradient.
 
         Sample i of context x with answer z has A_i = u_x(z) - b_i on each of its tokens, u and the
         baseline b as in `group_rewards`. With kl="reward" it has -beta (s_i - mean of s over the
