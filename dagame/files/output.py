@@ -1,4 +1,4 @@
-"""Writing results: found out before the work whether it can be done, nothing half-written left.
+"""Writing results: checked before the work, whole or not at all, and never half-written.
 
 Results are written beside their place under a temporary name, forced to the disk (fsync), and renamed
 together at the end. After a kill, a full disk or a power cut each is whole, as it was before, or
@@ -221,7 +221,7 @@ class _Draft:
         return self.target.with_name(f"{self.stem}-{secrets.token_hex(6)}.part")
 
     def _opened(self) -> int | None:
-        """The descriptor that holds the lock; None if another took the path for abandoned just then."""
+        """The descriptor that holds the lock; None if another process has just removed it as abandoned."""
         if self.folder and fcntl is None:
             return None
         flags = os.O_RDONLY if self.folder else os.O_CREAT | os.O_EXCL | os.O_RDWR
@@ -237,7 +237,7 @@ class _Draft:
         return None
 
     def _remove_abandoned(self) -> None:
-        """Remove temporaries of this target that nobody holds."""
+        """Remove temporaries of this target that no process has locked."""
         if fcntl is None:
             return
         for path in self.target.parent.glob(f"{self.stem}-*.part"):
@@ -369,7 +369,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def hush(stream: int) -> None:
-    """Let what is written to stream 1 or 2, whose reader went away, go nowhere."""
+    """Send stream 1 or 2, whose reader has closed it, to the null device."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream)
     os.close(null)

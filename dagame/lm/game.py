@@ -252,7 +252,7 @@ def _check_own(batch: Batch, free: bool) -> None:
     """Ask the objectives from outside the package (`InvalidObjective`).
 
     The marginals asked at are all positive, and on four answers at least where the objective is `free` of
-    their number (a bucket has two or more), so that nothing depends on what the first batch said.
+    their number (a bucket has two or more), so that nothing depends on the first batch.
     """
     for classes in batch.classes:
         made, (*lead, n) = classes.objective, classes.played.counts.shape

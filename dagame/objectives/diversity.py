@@ -32,7 +32,7 @@ class _Shannon(Objective):
         return -log_nu
 
     def exponential_form(self) -> ExponentialForm:
-        """(0, 1)."""
+        """Reward 0, entropy 1."""
         return ExponentialForm(0.0, 1.0)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:

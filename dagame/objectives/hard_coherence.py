@@ -75,7 +75,7 @@ class HardCoherence(Objective):
         return 0 * weighted(u[..., 0], weights), u
 
     def exponential_form(self) -> ExponentialForm:
-        """(0, 0, tied)."""
+        """Reward 0, entropy 0, one marginal shared by the contexts."""
         return ExponentialForm(0.0, 0.0, tied=True)
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:

@@ -50,7 +50,7 @@ class _Reverse(_Matching):
         return self._log_rho(log_nu0) < LOG_ZERO / 2
 
     def exponential_form(self) -> ExponentialForm:
-        """(log rho, 1)."""
+        """Reward log rho, entropy 1."""
         return ExponentialForm(self.log_target, 1.0)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:

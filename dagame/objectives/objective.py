@@ -145,7 +145,7 @@ class Nothing(Objective):
         return 0 * log_nu
 
     def exponential_form(self) -> ExponentialForm:
-        """(0, 0)."""
+        """Reward 0, entropy 0."""
         return ExponentialForm(0.0, 0.0)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:

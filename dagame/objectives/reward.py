@@ -43,7 +43,7 @@ class Reward(Objective):
         return xp.broadcast_to(like(self.r, log_nu), log_nu.shape)
 
     def exponential_form(self) -> ExponentialForm:
-        """(r, 0)."""
+        """Reward r, entropy 0."""
         return ExponentialForm(self.r, 0.0)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:

@@ -1,4 +1,4 @@
-"""What a sum of objectives with factors is, says and does: the sums of what its parts are, say and do."""
+"""A sum of objectives with factors: its value, reward, facts and forms are made from those of its parts."""
 
 from __future__ import annotations
 

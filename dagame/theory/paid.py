@@ -47,7 +47,7 @@ class _Paid(Objective):
 
     @property
     def concave(self) -> bool | None:  # type: ignore[override]
-        """Whether g does not increase; None where the points tried do not tell, but show no rise."""
+        """Whether g does not increase; None where that is not proved, though no point tried shows a rise."""
         unproved = self.payment.concave and self.payment.known != "proved"
         return None if unproved else self.payment.concave
 

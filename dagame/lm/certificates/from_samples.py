@@ -1,4 +1,4 @@
-"""The certificate's estimate from samples of two models, and what it is told as."""
+"""The certificate's estimate from samples of two models, and the result that holds it."""
 
 from __future__ import annotations
 

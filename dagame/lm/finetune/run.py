@@ -136,7 +136,7 @@ def _save(
 
 @contextmanager
 def _reporting_stops(folder: Path, processes: int) -> Iterator[None]:
-    """What stops a run from outside, as one sentence that says how to go on."""
+    """Raise what stops a run from outside as one sentence that says how to go on."""
     try:
         yield
     except Exception as error:
@@ -170,7 +170,7 @@ def _step(checkpoint: str | None) -> int | None:
 
 
 def from_main_process(make: Callable[[], Made]) -> Made:
-    """What the main process makes, on every process; an error of the user's is raised on all."""
+    """Call `make` on the main process; return its result, or raise its `DagameError`, on every process."""
     from accelerate import PartialState
     from accelerate.utils import broadcast_object_list
 
@@ -294,7 +294,7 @@ def _trainer(
 def _reporting_refusals(
     make: Callable[..., Made], model: str, *arguments: Any, **options: Any
 ) -> Made:
-    """What `make` makes of a model; what the trainer finds wrong with it or its settings, as a sentence."""
+    """Call `make` on a model; raise as one sentence what the trainer refuses in it or its settings."""
     try:
         return make(model, *arguments, **options)
     except Exception as error:

@@ -166,7 +166,7 @@ class Choice:
         self.log_probs: list[torch.Tensor] = []
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Scores that are finite for the chosen token alone; step t is told by the length so far."""
+        """Scores that are finite for the chosen token alone; the length so far gives the step t."""
         token = self.choose(scores, input_ids.shape[1] - self.width)
         forced = torch.full_like(scores, -torch.inf)
         return forced.scatter_(-1, token[:, None], 0.0)

@@ -186,7 +186,7 @@ def checkpointing_name() -> str:
 
 
 def _made(options: dict[str, Any]) -> GRPOConfig:
-    """The trainer's configuration; what it finds wrong itself, as a sentence."""
+    """Make the trainer's configuration; what its own checks refuse is raised as one sentence."""
     from trl.trainer.grpo_config import GRPOConfig
 
     try:

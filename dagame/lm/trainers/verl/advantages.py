@@ -96,7 +96,7 @@ def verl_game(config: Mapping[str, Any]) -> VerlGame:
     kl, beta = check_settings(config)
     spec = section.spec(kl, beta, setting(config, "actor_rollout_ref.rollout.n"))
     k = 4
-    group_rewards(  # what the objective, the estimator and the baseline cannot do together, said now
+    group_rewards(  # raises now what objective, estimator and baseline cannot do together
         [0] * 2 * k,
         [0] * k + [1] * k,
         ["a", "b"] * k,
