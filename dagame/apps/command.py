@@ -45,9 +45,9 @@ def application(summary: str) -> typer.Typer:
 def run(app: typer.Typer, name: str) -> None:
     """Run the command line and exit.
 
-    2 and one sentence for an error of the user's or of the system's (no space, no memory), 130 and a
-    sentence after Ctrl-C. SIGTERM ends the process at once, as is usual: nothing needs tidying. A
-    reader of standard output that goes away, as `head` does, changes nothing but what is printed.
+    The exit code is 2, with one sentence, for an error of the user's or of the system's (no space, no
+    memory), and 130, with a sentence, after Ctrl-C. SIGTERM ends the process at once; nothing has to be
+    cleaned up. A reader that closes standard output early, as `head` does, changes only what is printed.
     """
     _reserve_streams()
     for stream in (sys.stdout, sys.stderr):

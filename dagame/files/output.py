@@ -123,7 +123,7 @@ def replacing_all(
     """Temporary paths, by their targets, for results that belong together; folders exist already.
 
     If all went well they are renamed one after the other, once the old versions of all but the first
-    are gone: whenever it is stopped, what is there comes from one run. If that fails, what could not
+    are gone: at any moment the results in place come from one run. If that fails, what could not
     be renamed is kept beside its place. A device or pipe is written to as it is, a symbolic link is
     followed. An error that names another file, such as one that is read, stays as it is.
 

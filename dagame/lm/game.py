@@ -126,10 +126,10 @@ class LMGame(DistributionalGame):
         return Observed(policy, batch)
 
     def target_reply(self, marginals: Observed) -> np.ndarray | None:
-        """The multipliers (r,) before this batch, which then move them; None without a hard set.
+        """Return the multipliers (r,) of before this batch, then move them; None without a hard set.
 
-        What pays a batch does not depend on it, and the step is one of dual ascent at a rate that
-        falls like 1/sqrt(rounds).
+        So the multipliers that pay a batch do not depend on it. The move is a step of dual ascent at a
+        rate that falls like 1/sqrt(rounds).
         """
         hard = self.spec.hard
         if hard is None:

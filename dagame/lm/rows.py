@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 UNEQUAL_ROWS = (
-    "classes with different numbers of members have different constraint rows; give every class all its "
-    "members, or use sets that act across contexts."
+    "classes with different numbers of contexts have different constraint rows; give every class all its "
+    "contexts, or use sets that act across contexts."
 )
 
 

@@ -77,7 +77,7 @@ class Objective(Structure):
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """grad Phi from log-marginals; the default goes through `reward`.
 
-        At an exact zero an infinity is 1e30, and so is what is no number: nothing is known there.
+        At an exact zero an infinite reward becomes +-1e30. So does NaN (+1e30), as nothing is known there.
         """
         self._require_override("reward")
         xp, zero = namespace(log_nu), log_nu < LOG_ZERO / 2

@@ -34,7 +34,7 @@ ObjectiveOf = Objective | Callable[[Bucket], Objective]
 class SampleEquilibria(Shown):
     """The equilibria of all classes of a samples file.
 
-    `classes`: one row per class (names, sizes, value, gap, status, and the metrics of design:
+    `classes`: one row per class (names, sizes, value, gap, status, and the metrics:
     agreement = mean over pairs of contexts of <nu_x, nu_x'>, accuracy = E[correct] under the
     marginals averaged over contexts, majority = argmax of the averaged reference marginal without
     "no answer", ties sharing the credit). `summary`: one dictionary. `rows`: answer, reward,

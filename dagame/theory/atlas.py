@@ -174,7 +174,7 @@ _ROWS = (
     ),
     Method(
         "expected agreement",
-        "agreement of paraphrases, uniform weights",
+        "agreement of contexts, uniform weights",
         "mean of nu_x'(z) over x' != x, times 2(m-1)/m (1 for m = 2)",
         "sum_{x != x'} w w' <nu_x, nu_x'>",
         False,

@@ -142,7 +142,7 @@ def verl_rows(
 
 
 def check_prompts(contexts: np.ndarray, expected: int) -> None:
-    """Raise `ScheduleError` unless prompts (P, 3) of class, member and size are whole classes.
+    """Raise `ScheduleError` unless prompts (P, 3) of class, context and size are whole classes.
 
     A class may lack no more contexts than there are prompts of `expected` without any completion,
     as happens where a rollout fails.
