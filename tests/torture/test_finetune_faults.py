@@ -16,6 +16,12 @@ pytest.importorskip("trl")
 pytest.importorskip("resource")
 
 from budget import FACTOR
+from faults import ROOT, TRAINING, Forks
+from outputs import chosen, mounted, one_sentence
+from training import fresh, result, started_again, whole, write_task
+
+from dagame.errors import OutputError
+from dagame.files.output import locked
 from dagame.lm.finetune.config import read_config
 from dagame.lm.finetune.folder import (
     last_complete,
@@ -25,12 +31,6 @@ from dagame.lm.finetune.folder import (
     reporting_a_lost_folder,
 )
 from dagame.lm.finetune.run import _reporting_damage
-from faults import ROOT, TRAINING, Forks
-from outputs import chosen, mounted, one_sentence
-from training import fresh, result, started_again, whole, write_task
-
-from dagame.errors import OutputError
-from dagame.files.output import locked
 
 
 @pytest.fixture(scope="module")
