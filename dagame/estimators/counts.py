@@ -185,7 +185,7 @@ class _Answer:
 
 @dataclass(frozen=True, eq=False)
 class _Constant(_Answer):
-    """Paid whatever the others say, also in a group of one."""
+    """Paid the same for all counts of the others, also in a group of one."""
 
     def paid(self, cells: Cells, others: np.ndarray, of: np.ndarray) -> np.ndarray:
         return self.own(others, of)
@@ -277,7 +277,7 @@ def _parts(
 
 
 def _constant_table(objective: Objective, cells: Cells, multipliers: Any) -> np.ndarray | None:
-    """The rewards of an objective that pays the same whatever the marginals are."""
+    """The rewards of an objective that pays the same at all marginals."""
     if objective.has_multipliers and multipliers is not None:
         shape = cells.counts.shape
         y = numbers(multipliers, "multipliers")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _value(factor: float, value: Array) -> Array:
-    """factor * value, -infinity staying what it is unless the factor is 0."""
+    """factor * value; -infinity stays -infinity unless the factor is 0."""
     if factor == 1:
         return value
     return minus_infinity_where(factor * value, (value <= LOG_ZERO / 2) & (factor > 0))

@@ -1,4 +1,4 @@
-"""What a model said in a value of a data set: the text of the answer, and why it ends where it does.
+"""What a model wrote, in a value of a data set: the text of the answer, and why it ends where it does.
 
 A completion is a text, a chat (a list of messages), one message, or the response of an API with its
 choices. Of a chat the last turn counts, and only if it is an assistant's: earlier turns, and one that
