@@ -1,4 +1,4 @@
-"""J and D of a game in mpmath from their definitions (theory: section 1, T4, T6): certificates' referee."""
+"""J and D of a game in mpmath from their definitions (docs/theory/game.md): certificates' referee."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _COMMON = ("PairwiseCoherence, kl", "PairwiseCoherence, jeffreys", "HardCoherenc
 
 
 def least_curvature(objective: Any, w: list[Any]) -> Any:
-    """mu of T6 by the table of section 3, at most 0."""
+    """mu of T6 by the table of docs/theory/objectives.md, at most 0."""
     total = mp.mpf(0)
     for factor, o in objective.terms():
         name = name_of(o)

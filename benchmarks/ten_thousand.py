@@ -42,21 +42,21 @@ sys.path.insert(0, str(Path(__file__).parent))
 from referee import value_and_bound
 
 SETS: dict[str, ObjectiveMaker] = {
-    "hard-cap-0-and-cap": lambda rng, m, n: dg.HardConstraint(_shut() & _cap(rng, n)),
+    "hard-cap-0-and-cap": lambda rng, m, n: dg.HardConstraint(_closed() & _cap(rng, n)),
     "hard-moment-0-and-cap": lambda rng, m, n: dg.HardConstraint(
         dg.Moment(np.eye(n)[1], 0.0) & _cap(rng, n)
     ),
-    "hard-cap-0-and-moment": lambda rng, m, n: dg.HardConstraint(_shut() & _moment(rng, n)),
+    "hard-cap-0-and-moment": lambda rng, m, n: dg.HardConstraint(_closed() & _moment(rng, n)),
     "hard-parity-and-cap": lambda rng, m, n: dg.HardConstraint(
         dg.Parity(float(rng.uniform(0.01, 0.3)), answers=[0]) & _cap(rng, n)
     ),
-    "soft-cap-0-and-cap": lambda rng, m, n: dg.SoftConstraint(_shut() & _cap(rng, n)),
-    "soft-cap-0-and-moment": lambda rng, m, n: dg.SoftConstraint(_shut() & _moment(rng, n)),
+    "soft-cap-0-and-cap": lambda rng, m, n: dg.SoftConstraint(_closed() & _cap(rng, n)),
+    "soft-cap-0-and-moment": lambda rng, m, n: dg.SoftConstraint(_closed() & _moment(rng, n)),
 }
 """Sets of two rows, one of which has no slope once the answer that it shuts is out of the reference."""
 
 
-def _shut() -> dg.Cap:
+def _closed() -> dg.Cap:
     return dg.Cap([1], 0.0)
 
 

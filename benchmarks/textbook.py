@@ -1,4 +1,4 @@
-"""Value and gradient of every objective in mpmath, written from the formulas of the theory (section 3) alone.
+"""Value and gradient of every objective in mpmath, written from docs/theory/objectives.md alone.
 
 Nothing here calls the package's numerics: objectives are read for their parameters.
 """

@@ -155,7 +155,7 @@ def in_set(chosen: Any, q: Any, w: np.ndarray) -> list[Any]:
 
 
 def stated(o: Any, nu: Any, w: np.ndarray, extra: list[Any]) -> Any:
-    """Phi by its definition (theory, section 3), every inner minimum a variable over all answers."""
+    """Phi by its definition (docs/theory/objectives.md), every inner minimum a variable over all answers."""
     name, (m, n), s = type(o).__name__, nu.shape, getattr(o, "strength", 1.0)
     rows = [nu[x] for x in range(m)]
     if name == "Reward":

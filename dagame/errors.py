@@ -80,7 +80,7 @@ class SelfCheckFailed(DagameError):
 def nearest(name: object, known: Iterable[object], listed: str = "") -> str:
     """What to say of an unknown name: "did you mean 'x'?", or else "known are a, b, c.".
 
-    With `listed`, such as "columns", the known names are told in any case. Of very many or very long
+    With `listed`, such as "columns", the known names are listed in any case. Of very many or very long
     ones the first.
     """
     names = [text if text.isprintable() else ascii(text) for text in map(str, islice(known, 1000))]

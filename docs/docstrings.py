@@ -8,6 +8,7 @@ from typing import Any
 import griffe
 
 _RULE = re.compile(r"^ *=+(?: +=+)+ *$")
+_THEORY = re.compile(r"\bdocs/theory/([\w-]+)\.md(?:#([\w-]+))?")
 
 
 class Docstrings(griffe.Extension):
@@ -31,7 +32,7 @@ class Docstrings(griffe.Extension):
 
 
 def as_markdown(text: str) -> str:
-    """Signs of formulas escaped outside code, simple tables as pipe tables."""
+    """Signs of formulas escaped outside code, simple tables as pipe tables, citations as links."""
     return "\n".join(_tables(text.split("\n")))
 
 
@@ -75,5 +76,13 @@ def _escaped(line: str) -> str:
     parts = re.split(r"(`[^`]*`)", line)
     for k in range(0, len(parts), 2):
         plain = re.sub(r"(?<=[\w)}])\*(?!\*)|(?<=[( ])\*(?=[\w ])|(?<= )\*(?= )", r"\*", parts[k])
-        parts[k] = re.sub(r"<(?=[A-Za-z/])", "&lt;", plain)
+        parts[k] = _THEORY.sub(_link, re.sub(r"<(?=[A-Za-z/])", "&lt;", plain))
     return "".join(parts)
+
+
+def _link(cited: re.Match[str]) -> str:
+    """The page and heading that a docstring cites, as a link from a page of the reference."""
+    page, heading = cited.groups()
+    at = f"{page}.md" + (f"#{heading}" if heading else "")
+    name = f"{page}, {heading}" if heading else page
+    return f"[theory: {name.replace('-', ' ')}](../theory/{at})"

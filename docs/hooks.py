@@ -171,7 +171,7 @@ def command_line_page() -> str:
     """Every command with its options, from the programs themselves."""
     parts = [
         "# Command line\n\nWritten from the programs themselves. Exit codes: 0 done; 1 a check failed or "
-        "a game was not solved; 2 bad input, told in one sentence; 3 `solve --strict` has a warning."
+        "a game was not solved; 2 bad input, explained in one sentence; 3 `solve --strict` has a warning."
     ]
     for name, group in command_lines().items():
         parts.append(f"## {name}\n\n{escaped(group.help or '')}")

@@ -1,4 +1,4 @@
-"""Every field of a certificate from the formulas of theory, sections 2 and 3 (T4, T6), in plain numpy."""
+"""Every field of a certificate from the formulas of T4 and T6 (docs/theory/game.md), in plain numpy."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The classifier and the atlas of published rewards (theory, section 7b)."""
+"""The classifier and the atlas of published rewards (docs/theory/classifier.md)."""
 
 import numpy as np
 import pytest

@@ -174,6 +174,23 @@ def test_every_name_of_the_paper_index_exists():
         resolve("dagame.AlignmentGame.no_such_thing")
 
 
+def test_every_page_and_heading_that_code_cites_exists():
+    """Citations in docstrings and comments name a page and the slug of one of its headings."""
+    from markdown.extensions.toc import slugify
+
+    cited = re.compile(r"\bdocs/[\w/-]+\.md(?:#[\w-]+)?")
+    places = [
+        p for d in ("dagame", "tests", "benchmarks") for p in sorted((ROOT / d).rglob("*.py"))
+    ]
+    found = {(c, p.name) for p in places for c in cited.findall(p.read_text(encoding="utf-8"))}
+    assert len({c for c, _ in found}) > 15
+    for citation, where in sorted(found):
+        page, _, anchor = citation.partition("#")
+        assert (ROOT / page).is_file(), f"{where}: {citation}"
+        headings = re.findall(r"^#+ (.*)$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+        assert not anchor or anchor in {slugify(h, "-") for h in headings}, f"{where}: {citation}"
+
+
 def test_the_checks_of_the_paper_index_are_those_of_verify():
     from dagame.theory.checks import CHECKS
 

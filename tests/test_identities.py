@@ -1,4 +1,4 @@
-"""Identities between objectives (theory, sections 2, 3 and 10)."""
+"""Identities between objectives (docs/theory/objectives.md)."""
 
 import numpy as np
 import pytest
@@ -119,7 +119,7 @@ def test_without_the_criterion_the_jensen_gap_is_not_convex():
 
 @given(SEEDS, st.floats(0.1, 5))
 def test_shannon_suboptimality_is_two_divergences(seed, strength):
-    """J* - J(pi) = beta KL(pi || pi*) + strength KL(nu || nu*) exactly (theory, section 6)."""
+    """J* - J(pi) = beta KL(pi || pi*) + strength KL(nu || nu*) exactly (docs/theory/game.md, T4)."""
     rng = np.random.default_rng(seed)
     game = random_game(rng, traces=8, zeros=0.0, objective=dg.ShannonDiversity(strength), beta=0.7)
     best, policy = dg.solve(game), a_policy(game, rng)

@@ -1,4 +1,4 @@
-"""T1 to T6 as property tests (theory, sections 2 and 9)."""
+"""T1 to T6 as property tests (docs/theory/game.md)."""
 
 import numpy as np
 from hypothesis import given

@@ -1,6 +1,6 @@
 """The command line: `dagame demo | solve | verify | finetune | doctor`.
 
-Exit codes: 0 done; 1 a check failed or a class was not solved; 2 bad input, told in one sentence;
+Exit codes: 0 done; 1 a check failed or a class was not solved; 2 bad input, explained in one sentence;
 3 `solve --strict` has a warning (its results are written).
 """
 

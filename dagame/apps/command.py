@@ -45,9 +45,9 @@ def application(summary: str) -> typer.Typer:
 def run(app: typer.Typer, name: str) -> None:
     """Run the command line and exit.
 
-    2 and one sentence for an error of the user's or of the system's (no space, no memory), 130 and a
-    sentence after Ctrl-C. SIGTERM ends the process at once, as is usual: nothing needs tidying. A
-    reader of standard output that goes away, as `head` does, changes nothing but what is printed.
+    The exit code is 2, with one sentence, for an error of the user's or of the system's (no space, no
+    memory), and 130, with a sentence, after Ctrl-C. SIGTERM ends the process at once; nothing has to be
+    cleaned up. A reader that closes standard output early, as `head` does, changes only what is printed.
     """
     _reserve_streams()
     for stream in (sys.stdout, sys.stderr):
@@ -69,7 +69,7 @@ def run(app: typer.Typer, name: str) -> None:
 
 
 def _called(app: typer.Typer) -> int | str | None:
-    """The exit code, once everything that was printed has gone out."""
+    """Run the application, flush stdout, and return the exit code."""
     code: int | str | None = 0
     try:
         app()
@@ -86,7 +86,7 @@ def _called(app: typer.Typer) -> int | str | None:
 
 
 def _refused(sentence: str) -> int:
-    """Say it; exit code 2. What standard output has not taken by now is let go."""
+    """Print the sentence on stderr and return exit code 2; text that stdout does not accept is dropped."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -97,7 +97,7 @@ def _refused(sentence: str) -> int:
 
 
 def _tell(sentence: str) -> None:
-    """One line on stderr, if that can be written to."""
+    """Print one line on stderr, if that can be written to."""
     if sys.stderr is None:  # closed: print would fall back on standard output
         return
     with suppress(OSError):
@@ -105,14 +105,14 @@ def _tell(sentence: str) -> None:
 
 
 def _reserve_streams() -> None:
-    """Let no file of ours become stream 0, 1 or 2 where the caller closed them."""
+    """Open the null device as each of streams 0, 1, 2 that the caller closed, so that no file becomes one."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         continue
     os.close(descriptor)
 
 
 def console(stderr: bool = False) -> Console:
-    """A rich console that goes on in silence when its reader goes away."""
+    """A rich console that prints nothing more once its reader has closed the pipe."""
     from rich.console import Console
 
     class _Patient(Console):

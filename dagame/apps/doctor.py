@@ -135,7 +135,7 @@ def _plain(name: str) -> str:
 
 
 def _checked(name: str, check: Callable[[], tuple[bool | None, str]]) -> Check:
-    """A check's answer; whatever it raises is one that failed."""
+    """The result of a check; any exception that it raises is a failure."""
     try:
         return Check(name, *check())
     except Exception as error:

@@ -148,7 +148,7 @@ def demo_table(result: dict[str, Any]) -> Table:
         ("accuracy, sampled", "sampled_accuracy"),
         ("accuracy, greedy", "greedy_accuracy"),
         ("accuracy, majority answer", "majority_accuracy"),
-        ("agreement of phrasings", "agreement"),
+        ("agreement of contexts", "agreement"),
         ("answer entropy, nats", "entropy"),
         ("share without an answer", "no_answer"),
         ("KL to the reference", "kl"),

@@ -1,6 +1,6 @@
 """The command line of the benchmarks: `dagame-bench equivalence | scaling | solvers | estimators | lm`.
 
-Exit codes: 0 done; 1 a result contradicts the theory; 2 bad input, told in one sentence.
+Exit codes: 0 done; 1 a result contradicts the theory; 2 bad input, explained in one sentence.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ class Watch:
         self._bar = bar
 
     def over(self, items: Sequence[T], what: str | Callable[[T], str]) -> Iterator[T]:
-        """The items one by one, told as they come; `what` names all of them, or each."""
+        """The items one by one, with progress; `what` names all of them, or each."""
         name = what if isinstance(what, str) else ""
         if self._bar is None:
             yield from items
@@ -211,7 +211,7 @@ def label(axes: Axes, x: str, y: str, title: str = "") -> None:
 
 
 def save_plot(figure: Figure, path: Path, suffix: str) -> None:
-    """Write the figure as png, pdf or svg, whatever the path is called."""
+    """Write the figure in the format `suffix`, png, pdf or svg, at any path."""
     figure.savefig(path, dpi=130, format=suffix)
 
 

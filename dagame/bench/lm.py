@@ -9,7 +9,7 @@ Predictions: means over problems of the equilibrium on empirical answer distribu
 nor T6 nor a formula gives the optimum (agreement, self-consistency at strengths above beta), the end of
 300 mirror steps from the reference stands in, `found by` says so. The empirical game knows only answers
 that were sampled, a trained model may go elsewhere (diversity does).
-`gap`: estimate of what any policy could still gain over the trained model (theory, section 5).
+`gap`: estimate of what any policy could still gain over the trained model (docs/theory/lm-certificate.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Cost to a fixed gap as the traces multiply: |Y| = V^T for V = 4 tokens (theory, section 8).
+"""Cost to a fixed gap as the traces multiply: |Y| = V^T for V = 4 tokens (docs/theory/complexity.md).
 
 The reference is an autoregressive chain (`dagame.bench.chain`) of m = 2 contexts; the answer of a trace
 is its last two tokens, n = 16 answers whatever T; Phi = Coherence(2), beta = 1. The gap to reach is a

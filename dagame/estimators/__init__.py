@@ -1,4 +1,4 @@
-"""Rewards from samples: what to pay an answer that N of the other samples gave (theory, sections 6 and 7)."""
+"""Rewards from samples: what to pay an answer that N of the other samples gave (docs/theory/samples.md)."""
 
 from .counts import CountRewards, count_rewards
 from .exact import polynomial

@@ -2,8 +2,8 @@
 
 The folder is the user's cache directory (platformdirs), or the environment variable
 DAGAME_CACHE_DIR; an empty value switches the disk off. A file that is damaged, or was made for another
-table, is built again, and a folder that cannot be written to is done without. The check is against
-accidents, not forgery: whoever may write to the folder is trusted.
+table, is built again; if the folder cannot be written to, nothing is stored. The check is against accidents,
+not forgery: whoever may write to the folder is trusted.
 """
 
 from __future__ import annotations

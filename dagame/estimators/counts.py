@@ -1,4 +1,4 @@
-"""Rewards and advantages of sampled answers from their counts (B, m, n), any objective (theory, 6 and 7).
+"""Rewards and advantages of sampled answers from their counts (B, m, n), for any objective.
 
 A sample is paid what grad Phi says of its answer where its own count is left out: `others` of the `of`
 other samples of its context gave the same answer. Each term of the objective has one way to say that:
@@ -16,7 +16,8 @@ row       everything else: the whole marginal without the sample     biased by O
 ========  =========================================================  =====================
 
 Other contexts enter by their plug-in shares, which are independent of the sample. A term that only
-compares contexts (`Objective.between_contexts`) pays exactly 0 where there is one, whatever the way.
+compares contexts (`Objective.between_contexts`) pays exactly 0 where there is one context, in every way.
+Derivations: docs/theory/samples.md.
 """
 
 from __future__ import annotations
@@ -104,7 +105,8 @@ def count_rewards(
             "leave_two_out", or "leave_one_out" where a "row" term has none.
             "leave_two_out": of the others, each counted without i; changes no expected update.
             "leave_one_out" and "group_mean": of the others, and of all K as GRPO engines do; the
-            rewards are corrected for them (theory, section 7), exactly but for "row" terms.
+            rewards are corrected for them, exactly but for "row" terms
+            (docs/theory/samples.md#with-a-group-baseline).
             "std": the group's mean, divided by its standard deviation: another game, with a warning.
             None: nothing.
 
@@ -159,7 +161,7 @@ def count_rewards(
     return CountRewards(cells.counts, cells.dense(total), baseline, others)
 
 
-# -- the four ways ----------------------------------------------------------------------------------
+# -- the ways ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +185,7 @@ class _Answer:
 
 @dataclass(frozen=True, eq=False)
 class _Constant(_Answer):
-    """Paid whatever the others say, also in a group of one."""
+    """Paid the same for all counts of the others, also in a group of one."""
 
     def paid(self, cells: Cells, others: np.ndarray, of: np.ndarray) -> np.ndarray:
         return self.own(others, of)
@@ -275,7 +277,7 @@ def _parts(
 
 
 def _constant_table(objective: Objective, cells: Cells, multipliers: Any) -> np.ndarray | None:
-    """The rewards of an objective that pays the same whatever the marginals are."""
+    """The rewards of an objective that pays the same at all marginals."""
     if objective.has_multipliers and multipliers is not None:
         shape = cells.counts.shape
         y = numbers(multipliers, "multipliers")

@@ -58,7 +58,10 @@ def frontier(
     baseline: str | None = None,
     factors: tuple[float, ...] = _FACTORS,
 ) -> Frontier:
-    """The tables of least sup-bias at each multiple of the plug-in's worst rmse (theory, section 7)."""
+    """The tables of least sup-bias at each multiple of the plug-in's worst rmse.
+
+    What the two axes mean: docs/theory/samples.md#how-much-bias-is-left.
+    """
     made = tuple(
         reward_table(objective, group_size, "variance_optimal", baseline, rmse_factor=f)
         for f in factors

@@ -28,7 +28,7 @@ def kl_weight(log_ratio: Any, kind: str = "reward") -> np.ndarray:
 
     "k3_corrected" is the gradient of the importance-weighted loss (pi/pi_old) k3, k3 = pi0/pi - 1 -
     log(pi0/pi). Summed token by token in a loss, k2, k3 and k3_corrected miss the credit of later
-    tokens; "reward" does not (theory, section 6).
+    tokens; "reward" does not (docs/theory/policy-gradient.md#which-kl).
 
     Raises:
         InvalidObjective: unknown kind.
@@ -52,8 +52,8 @@ def kl_weight(log_ratio: Any, kind: str = "reward") -> np.ndarray:
 def less_the_others(cost: Any, total: Any, size: Any) -> np.ndarray:
     """c_i less the mean of its group's other samples, (c_i - mean) K/(K - 1); a group of one keeps c_i.
 
-    A centring by the others leaves the expected update what it is (theory, section 6), one by the
-    mean of all shrinks it by 1 - 1/K.
+    A centring by the others leaves the expected update what it is, one by the mean of all
+    shrinks it by 1 - 1/K (docs/theory/policy-gradient.md#which-kl).
 
     Args:
         cost: c_i of each sample.

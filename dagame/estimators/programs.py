@@ -20,7 +20,10 @@ Derivative = Callable[[Any], Any]
 
 
 def minimax(slope: Derivative, k: int) -> np.ndarray:
-    """The table of least sup_p |p E g(N) - p f'(p)|, about 0.325 / K^2 for Shannon (theory, section 7)."""
+    """The table of least sup_p |p E g(N) - p f'(p)|, about 0.325 / K^2 for Shannon.
+
+    Why that error is the measure: docs/theory/samples.md#how-much-bias-is-left.
+    """
     if k > MINIMAX_LIMIT:
         raise InvalidObjective(
             f"the minimax table for K = {k} has entries beyond 1e6, useless in float64 and in variance; "
@@ -94,8 +97,9 @@ def variance_optimal(
     rmse_factor: float | None = 1.1,
     bias_factor: float | None = None,
 ) -> np.ndarray:
-    """A table on the bias-variance frontier, by second-order cone programs (theory, section 7).
+    """A table on the bias-variance frontier, by second-order cone programs.
 
+    The problem is stated in docs/theory/samples.md#how-much-bias-is-left.
     With `rmse_factor`: least sup-bias where p rmse(p) <= factor * the plug-in's worst. With
     `bias_factor`: least worst p rmse(p) where sup-bias <= factor * the least of all tables. The
     bounds are generated where they bind: both are enforced on a few points, the worst others join, and

@@ -37,7 +37,9 @@ class Draw:
 
 
 class SampledGame(DistributionalGame):
-    """An `AlignmentGame` seen through K samples per context and round (theory, section 6).
+    """An `AlignmentGame` seen through K samples per context and round.
+
+    Its gradient is derived in docs/theory/policy-gradient.md#the-gradient.
 
     Policies are log-probabilities (R, m, T), R replicas. The expected step is learning_rate * grad J on
     the logits, per context without its weight w_x, up to the bias of the estimator, wherever the

@@ -5,8 +5,9 @@ Binomial(K-1, nu(z)) whatever y_i is; for an objective of the probability of suc
 other successes. Without a baseline the expected update is the gradient of Phi iff E g(N) = f'(p) +
 constant. Under a baseline made of the other samples' rewards it is not, as their counts hold y_i: then
 the *effective* reward is sum_{j<K-1} g(j) Bin(j; K-2, p), times 1 - 1/K under the mean of all K (so
-e - p e'/(K-1) and (1-1/K) e - p e'/K, theory, section 7). Hence a table made for K - 1 samples without
-a baseline is the table for K samples under a centring, and every method has its corrected form.
+e - p e'/(K-1) and (1-1/K) e - p e'/K, docs/theory/samples.md#with-a-group-baseline).
+Hence a table made for K - 1 samples without a baseline is the table for K samples under a centring,
+and every method has its corrected form.
 """
 
 from __future__ import annotations
@@ -36,11 +37,14 @@ METHODS = (
 )
 BASELINES = (None, "leave_two_out", "leave_one_out", "group_mean")
 CENTRED = ("leave_one_out", "group_mean")
-ANALYSIS_LIMIT, TABLE_LIMIT = 4096, 1_000_000
-"""The largest K of a table whose bias and noise are computed, and of a table."""
+ANALYSIS_LIMIT = 4096
+"""The largest K for which bias and noise of a table are computed."""
+
+TABLE_LIMIT = 1_000_000
+"""The largest K for which a table is made."""
 
 _LARGEST = 1e100
-"""Of an entry: its square must be a number."""
+"""The largest entry of a table: its square, which the variance needs, must fit float64."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,7 +31,9 @@ def section(kind: type, raw: Any, where: str, prefix: str = "") -> Any:
         ConfigError: the first field that is unknown, missing or of another type, and what to write.
     """
     if not isinstance(raw, dict):
-        raise ConfigError(f"{where}: {prefix.rstrip('.')} is {told(raw)}; write settings below it.")
+        raise ConfigError(
+            f"{where}: {prefix.rstrip('.')} is {quoted(raw)}; write settings below it."
+        )
     hints = typing.get_type_hints(kind)
     unknown = next((k for k in raw if k not in hints), None)
     if unknown is not None:
@@ -57,7 +59,7 @@ def check_fields(raw: dict[str, Any], kind: type, where: str, prefix: str) -> No
             raise ConfigError(_misfit(hints[key], value, where, prefix + key))
 
 
-def told(value: Any) -> str:
+def quoted(value: Any) -> str:
     """A value in a message, cut where it is long."""
     return reprlib.repr(value)
 
@@ -102,7 +104,7 @@ def _value(hint: Any, value: Any, where: str, name: str) -> Any:
 
 
 def _misfit(hint: Any, value: Any, where: str, name: str) -> str:
-    return f"{where}: {name} is {told(value)}; give {_kind(hint)}."
+    return f"{where}: {name} is {quoted(value)}; give {_kind(hint)}."
 
 
 def _kind(hint: Any) -> str:

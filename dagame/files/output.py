@@ -1,4 +1,4 @@
-"""Writing results: found out before the work whether it can be done, nothing half-written left.
+"""Writing results: checked before the work, whole or not at all, and never half-written.
 
 Results are written beside their place under a temporary name, forced to the disk (fsync), and renamed
 together at the end. After a kill, a full disk or a power cut each is whole, as it was before, or
@@ -123,7 +123,7 @@ def replacing_all(
     """Temporary paths, by their targets, for results that belong together; folders exist already.
 
     If all went well they are renamed one after the other, once the old versions of all but the first
-    are gone: whenever it is stopped, what is there comes from one run. If that fails, what could not
+    are gone: at any moment the results in place come from one run. If that fails, what could not
     be renamed is kept beside its place. A device or pipe is written to as it is, a symbolic link is
     followed. An error that names another file, such as one that is read, stays as it is.
 
@@ -169,7 +169,7 @@ def _begin(
 
 
 def _is_of_others(error: Exception, ours: Sequence[str | Path]) -> bool:
-    """Whether the error names a file, and that is none of ours nor within one."""
+    """Whether the error names a file that is neither one of `ours` nor inside one of them."""
     name = getattr(error, "filename", None)
     if not isinstance(name, str | bytes | os.PathLike):
         return False
@@ -178,7 +178,10 @@ def _is_of_others(error: Exception, ours: Sequence[str | Path]) -> bool:
 
 
 def _put_in_place(drafts: Sequence[_Draft]) -> None:
-    """Rename all, through an interrupt too; what cannot be renamed is kept: it may be all that is left."""
+    """Rename every draft to its target, also when interrupted; keep each draft that cannot be renamed.
+
+    Such a draft may be the only copy of its data: the error names it and where it belongs.
+    """
     waiting = [draft for draft in drafts if draft.path.exists()]
     try:
         for draft in waiting[1:]:
@@ -218,7 +221,7 @@ class _Draft:
         return self.target.with_name(f"{self.stem}-{secrets.token_hex(6)}.part")
 
     def _opened(self) -> int | None:
-        """The descriptor that holds the lock; None if another took the path for abandoned just then."""
+        """The descriptor that holds the lock; None if another process has just removed it as abandoned."""
         if self.folder and fcntl is None:
             return None
         flags = os.O_RDONLY if self.folder else os.O_CREAT | os.O_EXCL | os.O_RDWR
@@ -234,7 +237,7 @@ class _Draft:
         return None
 
     def _remove_abandoned(self) -> None:
-        """Remove temporaries of this target that nobody holds."""
+        """Remove temporaries of this target that no process has locked."""
         if fcntl is None:
             return
         for path in self.target.parent.glob(f"{self.stem}-*.part"):
@@ -281,14 +284,17 @@ class _Draft:
             _remove(old)
 
     def keep(self) -> Path:
-        """Where it stays for good, under a name that no write takes for abandoned if that can be had."""
+        """Keep the temporary file or folder, and return its path.
+
+        It is renamed to .kept where that is possible, so that no later write removes it as abandoned.
+        """
         with suppress(OSError):
             self.path = self.path.rename(self.path.with_suffix(".kept"))
         self.kept = True
         return self.path
 
     def drop(self) -> None:
-        """Remove the temporary if it is there still and not to be kept, and let go of the lock."""
+        """Remove the temporary unless it is to be kept, and release the lock."""
         if not self.kept:
             with suppress(OSError):
                 _remove(self.path)
@@ -363,7 +369,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def hush(stream: int) -> None:
-    """Let what is written to stream 1 or 2, whose reader went away, go nowhere."""
+    """Send stream 1 or 2, whose reader has closed it, to the null device."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream)
     os.close(null)

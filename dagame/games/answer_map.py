@@ -31,7 +31,7 @@ from ..numerics.arrays import (
 
 @dataclass(frozen=True, eq=False)
 class AnswerMap:
-    """The map a from `traces` to `n` answers (theory, section 1).
+    """The map a from `traces` to `n` answers (docs/theory/game.md#t3-lifting).
 
     Build it with `AnswerMap.index`, `AnswerMap.padded`, `AnswerMap.channel` or
     `AnswerMap.identity`. Policies have shape (*batch, m, traces), marginals (*batch, m, n).

@@ -62,10 +62,10 @@ def targets(game: AlignmentGame, log_pi: Array, log_target: Array | None) -> lis
     return found
 
 
-def _without(log_p: Array, shut: Array) -> Array:
-    """log p given that it is not on `shut`; p itself where nothing else is left."""
+def _without(log_p: Array, closed: Array) -> Array:
+    """log p given that it is not on `closed`; p itself where nothing else is left."""
     xp = namespace(log_p)
-    kept = xp.where(shut, LOG_ZERO, log_p)
+    kept = xp.where(closed, LOG_ZERO, log_p)
     empty = xp.max(kept, axis=-1, keepdims=True) <= LOG_ZERO / 2
     kept = xp.where(empty, log_p, kept)
     return xp.where(kept > LOG_ZERO / 2, log_normalise(kept), LOG_ZERO)

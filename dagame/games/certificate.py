@@ -60,7 +60,7 @@ class Certificate(Shown, Exported):
 
     @property
     def relative_gap(self) -> Array:
-        """Gap / max(beta, |value|)."""
+        """gap / max(beta, |value|)."""
         xp = namespace(self.gap)
         size = xp.where(xp.isfinite(self.value), xp.abs(self.value), 0.0)
         return self.gap / xp.maximum(size, 0 * size + self.beta)

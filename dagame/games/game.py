@@ -45,7 +45,7 @@ class Evaluation(NamedTuple):
 
 
 class AlignmentGame(GameForms):
-    """A distributional alignment game on tables (theory, sections 1 and 2).
+    """A distributional alignment game on tables (docs/theory/game.md).
 
     J(pi) = Phi(nu(pi)) - beta * sum_x w_x KL(pi_x || pi0_x), played as
     V(pi, q) = Phi(q) + <grad Phi(q), nu(pi) - q> - beta * sum_x w_x KL(pi_x || pi0_x).
@@ -149,7 +149,7 @@ class AlignmentGame(GameForms):
 
     @property
     def contexts(self) -> int:
-        """M."""
+        """The number of contexts, m."""
         return self.log_reference.shape[-2]
 
     @property
@@ -212,14 +212,17 @@ class AlignmentGame(GameForms):
     @cached_property
     def open_traces(self) -> Array:
         """Traces (*batch, m, traces) that never show a forbidden answer."""
-        shut, xp = self.forbidden, namespace(self.log_reference)
-        if shut is None:
+        forbidden, xp = self.forbidden, namespace(self.log_reference)
+        if forbidden is None:
             return self.support | ~self.support
-        return self.answer_map.pull_back(xp.astype(shut, self.log_reference.dtype)) == 0
+        return self.answer_map.pull_back(xp.astype(forbidden, self.log_reference.dtype)) == 0
 
     @cached_property
     def smoothness(self) -> float | None:
-        """L on traces: the objective's, and for a channel at least 0, as KL(nu) <= KL(pi) (theory)."""
+        """L on traces: the objective's, and for a channel at least 0, as KL(nu) <= KL(pi).
+
+        Proof: docs/theory/dynamics.md#mirror-ascent.
+        """
         smooth = self.objective.smoothness
         if smooth is None or self.answer_map.deterministic:
             return smooth
@@ -270,7 +273,7 @@ class AlignmentGame(GameForms):
         return marginals + 0.0
 
     def rewards(self, marginals: Array, target: Array) -> Array:
-        """U = grad Phi(q) of each answer at the target q (*batch, m, n); 0 where nu0 is 0.
+        """u = grad Phi(q) of each answer at the target q (*batch, m, n); 0 where nu0 is 0.
 
         Reads the target only; `marginals` is there for games whose rewards are estimated.
         """
@@ -377,9 +380,9 @@ class AlignmentGame(GameForms):
         Answers that no finite policy gives are paid minus infinity.
         """
         constant, u = self.objective.linearise(log_q, self.weights, multipliers)
-        xp, shut = namespace(u), self.forbidden
-        if shut is not None:
-            u = xp.where(shut, LOG_ZERO, u)
+        xp, forbidden = namespace(u), self.forbidden
+        if forbidden is not None:
+            u = xp.where(forbidden, LOG_ZERO, u)
         return constant, xp.where(self.answer_support, u, 0.0)
 
     def multipliers(self, log_q: Array) -> Array | None:

@@ -11,7 +11,7 @@ class DistributionalGame(abc.ABC):
     """Policy against target, played in four moves a round; tables play it exactly, samplers roughly.
 
     One round: marginals of the policy, the target's reply to them, the rewards that the reply pays,
-    the policy's step along the rewards (theory, sections 2 and 4). `play` makes the rounds; a trainer
+    the policy's step along the rewards (docs/theory/dynamics.md). `play` makes the rounds; a trainer
     that makes its own asks `pay` for the first three moves.
     """
 

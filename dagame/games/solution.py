@@ -165,7 +165,7 @@ class Solution(Shown, Exported):
 
     @cached_property
     def rewards(self) -> Array:
-        """U (*batch, m, n), what an answer is paid at the equilibrium; 0 where nu0 is 0."""
+        """u (*batch, m, n), what an answer is paid at the equilibrium; 0 where nu0 is 0."""
         at, multipliers = self.log_marginals, self.multipliers
         known = self.game.multipliers(at) if multipliers is None else multipliers
         return self.game.rewards_at(at, known)

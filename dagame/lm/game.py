@@ -68,7 +68,7 @@ class Paid:
 
 
 class LMGame(DistributionalGame):
-    """Policies are `Completions`, drawn anew after every step (theory, section 6).
+    """Policies are `Completions`, drawn anew after every step (docs/theory/policy-gradient.md#the-gradient).
 
     The expected update along `Paid.advantages`, or along `Paid.rewards` under the game's baseline, is
     the gradient of J per context, up to the bias of the estimator, for kl="reward".
@@ -126,10 +126,10 @@ class LMGame(DistributionalGame):
         return Observed(policy, batch)
 
     def target_reply(self, marginals: Observed) -> np.ndarray | None:
-        """The multipliers (r,) before this batch, which then move them; None without a hard set.
+        """Return the multipliers (r,) of before this batch, then move them; None without a hard set.
 
-        What pays a batch does not depend on it, and the step is one of dual ascent at a rate that
-        falls like 1/sqrt(rounds).
+        So the multipliers that pay a batch do not depend on it. The move is a step of dual ascent at a
+        rate that falls like 1/sqrt(rounds).
         """
         hard = self.spec.hard
         if hard is None:
@@ -252,7 +252,7 @@ def _check_own(batch: Batch, free: bool) -> None:
     """Ask the objectives from outside the package (`InvalidObjective`).
 
     The marginals asked at are all positive, and on four answers at least where the objective is `free` of
-    their number (a bucket has two or more), so that nothing depends on what the first batch said.
+    their number (a bucket has two or more), so that nothing depends on the first batch.
     """
     for classes in batch.classes:
         made, (*lead, n) = classes.objective, classes.played.counts.shape

@@ -1,6 +1,6 @@
 """Rewards of a batch of completions from their class, context and answer: what every trainer plugs in.
 
-Rules, each the answer to a case that a real batch has:
+Rules for the special cases of real batches:
 
 * **No answer** (key None, or -1 among integers) is an answer of its own in the marginals. `no_answer=`
   "lowest" (default): it is never a consensus; its reward is at most the least reward of an answer in
@@ -11,8 +11,8 @@ Rules, each the answer to a case that a real batch has:
 * **A group of one sample** says nothing about itself: what is estimated from own counts is paid 0.
 * **A unanimous group** pays all its samples alike: advantages 0 under every centring (under
   "leave_two_out" a constant, without which its update would not be exact).
-* **A class with a missing member** is played among the members present, their weights divided by
-  their sum. A class with one member present has nothing to agree with: terms that only compare contexts
+* **A class with a missing context** is played among the contexts present, their weights divided by
+  their sum. A class with one context present has nothing to agree with: terms that only compare contexts
   pay exactly 0, by every estimator.
 * **Answers unseen in a context**: the own count is smoothed by the estimator; other contexts enter by
   their plain shares, floored at half a count where an objective needs common support (pairwise KL), and
@@ -99,10 +99,10 @@ def group_rewards(
     vocabulary: Sequence[Any] | None = None,
     multipliers: Any = None,
 ) -> GroupRewards:
-    """Pay N completions by the game of their class (theory, sections 6 and 7).
+    """Pay N completions by the game of their class (docs/theory/policy-gradient.md#no-answer).
 
     Args:
-        class_ids, context_ids: (N,) integers or strings: the question, and which phrasing of it.
+        class_ids, context_ids: (N,) integers or strings: the question, and the context in it.
         answer_keys: (N,) canonical answers: strings with None, or integers with -1, for no answer.
         objective: Phi, or a function of a `Bucket` of classes that returns one with tables (B, 1, n).
         estimator, baseline: see `dagame.estimators.count_rewards`; name the centring that the trainer

@@ -1,7 +1,8 @@
 """The equilibrium without training: reference samples reweighted, chosen, accepted or exported.
 
 By T3 the optimal policy is pi0(y) nu*(a(y)) / nu0(a(y)): the weight nu*/nu0 of a sample's answer is all
-that a sampler, a selection rule or a weighted fine-tuning needs (theory, sections 2 and 5).
+that a sampler, a selection rule or a weighted fine-tuning needs
+(docs/theory/lm-certificate.md#training-free-use).
 """
 
 from __future__ import annotations

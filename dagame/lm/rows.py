@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 UNEQUAL_ROWS = (
-    "classes with different numbers of members have different constraint rows; give every class all its "
-    "members, or use sets that act across contexts."
+    "classes with different numbers of contexts have different constraint rows; give every class all its "
+    "contexts, or use sets that act across contexts."
 )
 
 
@@ -46,13 +46,13 @@ class PlayedClasses:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """N completions as classes, contexts and answers: the marginals that their samples show."""
+    """The N completions as classes, contexts and answers: the marginals that their samples show."""
 
     partition: Partition
     classes: list[PlayedClasses]
 
     def slack(self) -> np.ndarray | None:
-        """G nu - h of the objective's hard set, its mean over classes (r,); None without one."""
+        """The excess G nu - h of the objective's hard set, its mean over classes (r,); None without one."""
         found = [c.objective.slack(c.log_marginals, c.weights) for c in self.classes]
         known = [np.asarray(s) for s in found if s is not None]
         if not known:

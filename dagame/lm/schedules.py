@@ -188,7 +188,7 @@ def _contexts(names: Sequence[Any], sizes: Sequence[int], contexts: int | None) 
 
 
 def _draw(size: int, width: int, rng: np.random.Generator) -> list[int]:
-    """`width` of `size` contexts in their order; no randomness is spent on all of them."""
+    """Draw `width` of `size` contexts, in increasing order; the generator is not used where all are taken."""
     return list(range(size)) if size == width else sorted(rng.permutation(size)[:width].tolist())
 
 

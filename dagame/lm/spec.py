@@ -1,4 +1,4 @@
-"""The settings of one game, whatever they are written in: keywords, a YAML file, verl's configuration."""
+"""The settings of one game, written as keywords, in a YAML file, or in verl's configuration."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def to_numpy(x: Array) -> np.ndarray:
 
 
 def log(p: Array) -> Array:
-    """Log p with log 0 = LOG_ZERO and no warning."""
+    """log p with log 0 = LOG_ZERO and no warning."""
     xp = namespace(p)
     positive = p > 0
     return xp.where(positive, xp.log(xp.where(positive, p, 1.0)), LOG_ZERO)
@@ -106,7 +106,7 @@ def exp_capped(x: Array) -> Array:
 
 
 def logsumexp(x: Array, axis: int = -1, keepdims: bool = False) -> Array:
-    """Log sum exp(x) along `axis`; a row of LOG_ZERO gives about LOG_ZERO."""
+    """log sum exp(x) along `axis`; a row of LOG_ZERO gives about LOG_ZERO."""
     xp = namespace(x)
     top = xp.max(x, axis=axis, keepdims=True)
     out = top + xp.log(xp.sum(xp.exp(x - top), axis=axis, keepdims=True))
@@ -114,7 +114,7 @@ def logsumexp(x: Array, axis: int = -1, keepdims: bool = False) -> Array:
 
 
 def log_normalise(x: Array) -> Array:
-    """X - logsumexp(x): log-probabilities along the last axis, of sum 1 however large x is."""
+    """x - logsumexp(x): log-probabilities along the last axis, of sum 1 however large x is."""
     xp = namespace(x)
     x = x - xp.max(x, axis=-1, keepdims=True)
     return x - xp.log(xp.sum(xp.exp(x), axis=-1, keepdims=True))

@@ -11,8 +11,8 @@ Oracle = Callable[[Array], tuple[Array, Array, Array]]
 
 
 _FLAT = 1e12
-"""A positive coordinate beyond this has no slope but the barrier's, whose Newton steps double it for
-ever: the ridge of a free coordinate ends them."""
+"""Where a multiplier y_i >= 0 is larger than this, F is flat in it and the barrier's slope alone is left.
+Newton's method would then double y_i in every step; so y_i gets the ridge that free multipliers have."""
 
 _RUNAWAY = 1e25
 

@@ -11,13 +11,13 @@ from ..numerics.arrays import Array, as_floating, like
 
 
 def with_weights(function: Any) -> Any:
-    """A user's `value` or `reward`, given arrays and weights whatever the caller gives."""
+    """A user's `value` or `reward`, which may now be called with lists and without weights."""
     if not inspect.isfunction(function):
         return function
     signature = inspect.signature(function)
     try:
         signature.bind(None, None, None)
-    except TypeError:  # takes no weights: told in a sentence when a game is made
+    except TypeError:  # takes no weights: an error when a game is made
         return function
 
     @functools.wraps(function)

@@ -29,7 +29,7 @@ class Generator:
 
     @classmethod
     def power(cls, order: float) -> Generator:
-        """phi'' = p^{t-2}: order 1 is p log p (KL), order 2 half the square (Euclid)."""
+        """The generator phi with phi'' = p^{t-2}: p log p (KL) at order t = 1, p^2 / 2 (Euclid) at t = 2."""
         t = float(order)
         if t == 1:
             return cls(_p_log_p, lambda p: _log(p) + 1, lambda p: 1 / p, "p log p")
@@ -136,8 +136,8 @@ class BregmanCoherence(Scaled):
 
     The mean is the best consensus for every Bregman divergence, and Phi is minus the least
     sum_x w_x B_phi(nu_x, q). Reward -strength (phi'(nu_x) - phi'(q)). Jointly concave if 1/phi'' is
-    concave (Burbea-Rao; for powers also only if, with three answers or more; theory, section 10): checked on
-    a grid of [1e-6, 1], `NotConcave` otherwise.
+    concave (Burbea-Rao; for powers also only if, with three answers or more;
+    docs/theory/bregman.md): checked on a grid of [1e-6, 1], `NotConcave` otherwise.
 
     Args:
         generator: an order t (phi'' = p^{t-2}, t in [1, 2]; 1 is arithmetic coherence, 2 half the

@@ -13,7 +13,7 @@ from ..numerics.simplex import log_entropy, log_kl
 from .diversity import ShannonDiversity
 from .forms import Hessian
 from .objective import Objective, Scaled
-from .pairing import geometric_mean_log, mean_log, pairing, sunk, weighted
+from .pairing import geometric_mean_log, mean_log, minus_infinity_where, pairing, weighted
 
 
 class ArithmeticCoherence(Objective):
@@ -89,7 +89,7 @@ class GeometricCoherence(Objective):
     def value_log(self, log_nu: Array, weights: Array) -> Array:
         """log sum_z prod_x nu_x^{w_x}."""
         overlap = logsumexp(geometric_mean_log(log_nu, weights))
-        return sunk(overlap, overlap < LOG_ZERO / 2)
+        return minus_infinity_where(overlap, overlap < LOG_ZERO / 2)
 
     def _log_ratio(self, log_nu: Array, weights: Array) -> Array:
         """log(q / nu_x), LOG_ZERO where q is 0."""
@@ -179,7 +179,7 @@ class Coherence(Scaled):
     L = strength; "geometric": D = KL(q || nu_x), q ∝ prod nu_x^{w_x}, reward strength q(z) / nu_x(z),
     no finite L, infeasible without an answer that every context can give; "euclidean":
     D = ||nu_x - q||^2, q the weighted mean, reward -2 strength (nu_x - q)(z), L = strength by Pinsker's
-    inequality. mu = 0 (theory, sections 3 and 4).
+    inequality. mu = 0 (docs/theory/objectives.md#coherence).
     """
 
     strength: float = 1.0

@@ -68,7 +68,7 @@ class OnSet(Objective):
             )
 
     def _rows(self, log_nu: Array) -> Rows:
-        """The rows, whatever the weights."""
+        """The rows of the set; those across contexts still without the weights w_x."""
         return compiled_rows(self.set, *log_nu.shape[-2:])
 
     def _matrix(self, log_nu: Array, weights: Array) -> Array:
@@ -80,14 +80,14 @@ class OnSet(Objective):
         across = xp.asarray(rows.across, device=log_nu.device)[:, None, None]
         return xp.where(across, matrix * weights[..., None, :, None], matrix)
 
-    def _shut(self, log_nu: Array) -> Array | None:
+    def _closed(self, log_nu: Array) -> Array | None:
         """Answers (*batch, m, n) in a row of one sign and bound 0; None: there are none."""
         m, n = log_nu.shape[-2:]
         groups = self.set.groups(n)
         if groups is not None:
             mask = np.tile(groups.member[groups.high == 0].any(axis=0), (m, 1))
         else:
-            mask = self._rows(log_nu).shut()
+            mask = self._rows(log_nu).closed()
         if not mask.any():
             return None
         xp = namespace(log_nu)
@@ -96,7 +96,7 @@ class OnSet(Objective):
 
 @dataclass(frozen=True, eq=False)
 class HardConstraint(OnSet):
-    """Phi = 0 on the set C = {G nu <= h}, -infinity off it (theory, section 3).
+    """Phi = 0 on the set C = {G nu <= h}, -infinity off it (docs/theory/objectives.md#closed-forms).
 
     The target's move is the multipliers y >= 0 (free for equalities): reward u_x(z) =
     -(G_x' y)(z) / w_x and nu* ∝ nu0 e^{u/beta}. `Solution.multipliers` reports them in the order of
@@ -151,18 +151,19 @@ class HardConstraint(OnSet):
     def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
         """Answers that no point of the set on the reference's support gives any mass.
 
-        Beyond those of a row of one sign and bound 0 they take a small program for each support, and are
-        looked for in batches of up to 32 different ones; where they are not known the bounds are looser.
+        Those in a row of one sign and bound 0 are seen at once. The others take a small program for each
+        support and are looked for in batches of up to 32 different supports; beyond that they stay in the
+        game, and the bounds of its optimum are looser.
         """
-        shut, found = self._shut(log_nu0), self._programs(log_nu0, weights)
+        listed, found = self._closed(log_nu0), self._programs(log_nu0, weights)
         if found is None:
-            return shut
+            return listed
         xp, (m, n) = namespace(log_nu0), log_nu0.shape[-2:]
         closed = np.stack([p.closed_answers(m, n)[0] for p in found]).reshape(log_nu0.shape)
         closed = xp.asarray(closed, device=log_nu0.device) & (log_nu0 > LOG_ZERO / 2)
         if not bool(xp.any(closed)):
-            return shut
-        return closed if shut is None else closed | shut
+            return listed
+        return closed if listed is None else closed | listed
 
     def _programs(self, log_nu0: Array, weights: Array) -> list[Program] | None:
         """The set on the support of each game of a batch; None for a single part, or too many supports."""
@@ -172,7 +173,7 @@ class HardConstraint(OnSet):
         return compiled_on(self.set, live, weights)
 
     def _table(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
-        """-G_i / w and h, a row that every policy meets replaced by 0 <= 1: it has no price."""
+        """-G_i / w and h; a row that every policy meets becomes 0 <= 1, whose multiplier is 0."""
         rows, xp = self._rows(log_nu), namespace(log_nu)
         matrix, bound = self._matrix(log_nu, weights), like(rows.bound, log_nu)
         most = xp.sum(xp.max(matrix, axis=-1), axis=-1)
@@ -184,8 +185,8 @@ class HardConstraint(OnSet):
     def dual_form(self, log_nu0: Array, weights: Array) -> DualForm:
         """u = -sum_i y_i G_i / w, y_i >= 0 on inequalities that some point of the set meets with room.
 
-        One that is tight on the whole set is an equality: its multiplier has no sign, and would have no
-        bound. A row that follows from the others is 0 <= 1, which has no price.
+        An inequality that is tight on the whole set is an equality: its multiplier has no sign, and no bound
+        if it had to be >= 0. A row that follows from the others becomes 0 <= 1, whose multiplier is 0.
         """
         (table, bound), xp = self._table(log_nu0, weights), namespace(log_nu0)
         equal, found = self._rows(log_nu0).equal, self._programs(log_nu0, weights)
@@ -213,11 +214,10 @@ class HardConstraint(OnSet):
             return log_nu
         flat = xp.reshape(log_nu, (-1, *log_nu.shape[-2:]))
         form = self.dual_form(flat, weights)
-        shut = self.forbidden(flat, weights)
-        if shut is not None:
-            open_ = xp.any(~shut & (flat > LOG_ZERO / 2), axis=-1, keepdims=True)
-            shut = shut & open_
-        start = flat if shut is None else xp.where(shut, LOG_ZERO, flat)
+        closed = self.forbidden(flat, weights)
+        if closed is not None:
+            closed = closed & xp.any(~closed & (flat > LOG_ZERO / 2), axis=-1, keepdims=True)
+        start = flat if closed is None else xp.where(closed, LOG_ZERO, flat)
         w = xp.broadcast_to(weights, flat.shape[:-1])
         y = solve_dual(form, start, w, 1.0)
         moved = xp.reshape(dual_log_policy(form, start, y, 1.0), log_nu.shape)

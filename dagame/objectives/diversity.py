@@ -32,7 +32,7 @@ class _Shannon(Objective):
         return -log_nu
 
     def exponential_form(self) -> ExponentialForm:
-        """(0, 1)."""
+        """Reward 0, entropy 1."""
         return ExponentialForm(0.0, 1.0)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
@@ -52,7 +52,7 @@ class _Shannon(Objective):
 
 @dataclass(frozen=True, eq=False)
 class ShannonDiversity(Scaled):
-    """Phi(nu) = strength * sum_x w_x H(nu_x), reward -strength log nu_x(z) (theory, section 3).
+    """Phi(nu) = strength * sum_x w_x H(nu_x), reward -strength log nu_x(z) (docs/theory/objectives.md).
 
     L = mu = strength, as B(p, q) is strength * KL exactly; nu* ∝ nu0^{beta/(beta+strength)}.
     """
@@ -111,8 +111,8 @@ class _Gini(Objective):
 class GiniDiversity(Scaled):
     """Phi(nu) = strength * sum_x w_x (1 - sum_z nu_x(z)^2), reward -2 strength nu_x(z).
 
-    L = strength by Pinsker's inequality, mu = 0 (theory, section 3). Closed form by Wright's omega:
-    nu = omega(t + log(a nu0)) / a with a = 2 strength / beta and t the normalising root.
+    L = strength by Pinsker's inequality, mu = 0 (docs/theory/objectives.md#why-gini-has-l). Closed form by
+    Wright's omega: nu = omega(t + log(a nu0)) / a with a = 2 strength / beta and t the normalising root.
     """
 
     strength: float = 1.0
@@ -174,7 +174,7 @@ class TsallisDiversity(Scaled):
     """Phi(nu) = strength * sum_x w_x (1 - sum_z nu_x(z)^t)/(t - 1), order t > 0, t != 1.
 
     Reward -strength t nu^{t-1}/(t-1). t > 1: L = strength t (not tight), mu = 0; t < 1: no finite L,
-    mu = strength t (theory, section 3). t -> 1 is Shannon's entropy, t = 2 the Gini index.
+    mu = strength t (docs/theory/objectives.md). t -> 1 is Shannon's entropy, t = 2 the Gini index.
     """
 
     strength: float = 1.0
@@ -242,8 +242,9 @@ class RenyiDiversity(Scaled):
 
     Reward strength t/(1-t) nu_x(z)^{t-1} / sum nu_x^t; no finite L, mu = 0 for t < 1; t = 1 is Shannon's
     entropy. t -> 0 counts the answers of positive mass, on a log scale. Orders above 1 are not concave in
-    general (theory, section 3) and are refused: `TsallisDiversity` of that order is, and it orders the
-    distributions of one context in the same way.
+    general (docs/theory/objectives.md#why-renyi-diversity-stops-at-order-1) and are refused:
+    `TsallisDiversity` of that order is concave, and it orders the distributions of one context in the
+    same way.
     """
 
     strength: float = 1.0

@@ -15,7 +15,7 @@ class ExponentialForm(NamedTuple):
     """Phi(nu) = <reward, nu> + entropy * sum_x w_x H(nu_x) + constant; `tied`: one shared marginal.
 
     Such objectives have nu* ∝ exp((beta log nu0 + reward) / (beta + entropy)), per context or, when
-    tied, with the exponent averaged over contexts (theory, section 3).
+    tied, with the exponent averaged over contexts (docs/theory/objectives.md#closed-forms).
     """
 
     reward: Array | float
@@ -67,7 +67,7 @@ class DualForm(NamedTuple):
     """Phi(nu) = min_y [y . bound + <sum_i y_i rows_i, nu>] over y_i >= 0 where `positive`.
 
     rows (*batch, r, m, n) are reward tables per unit of multiplier, bound (r,), positive (r,) bool;
-    with `simplex` also sum y = 1. So are kinks (worst case) and hard sets (rows = -G/w, bound = h).
+    with `simplex` also sum y = 1. Kinks (worst case) and hard sets have this form (rows = -G/w, bound = h).
     """
 
     rows: Array

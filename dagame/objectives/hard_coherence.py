@@ -15,7 +15,7 @@ from .pairing import geometric_mean_log, mean_log, weighted
 
 @dataclass(frozen=True, eq=False)
 class HardCoherence(Objective):
-    """nu_x the same for every context x: Phi = 0 there, -inf elsewhere (theory, section 3).
+    """nu_x the same for every context x: Phi = 0 there, -inf elsewhere (docs/theory/objectives.md#coherence).
 
     nu* ∝ prod_x nu0_x^{w_x} (with other terms of exponential form: their rewards enter the
     exponent). The target's multipliers are reward tables u with sum_x w_x u_x = 0, shape (m, n).
@@ -75,7 +75,7 @@ class HardCoherence(Objective):
         return 0 * weighted(u[..., 0], weights), u
 
     def exponential_form(self) -> ExponentialForm:
-        """(0, 0, tied)."""
+        """Reward 0, entropy 0, one marginal shared by the contexts."""
         return ExponentialForm(0.0, 0.0, tied=True)
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:

@@ -14,7 +14,7 @@ from ..numerics.scalar import increasing_root, wright_omega
 from ..numerics.simplex import check_distribution, log_kl
 from .forms import ExponentialForm, Hessian
 from .objective import Objective, Scaled
-from .pairing import sunk, weighted
+from .pairing import minus_infinity_where, weighted
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class _Reverse(_Matching):
         xp, log_rho = namespace(log_nu), self._log_rho(log_nu)
         outside = (log_nu > LOG_ZERO / 2) & (log_rho < LOG_ZERO / 2)
         value = -weighted(log_kl(log_nu, log_rho), weights)
-        return sunk(value, xp.any(xp.any(outside, axis=-1), axis=-1))
+        return minus_infinity_where(value, xp.any(xp.any(outside, axis=-1), axis=-1))
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """log(rho / nu)."""
@@ -50,7 +50,7 @@ class _Reverse(_Matching):
         return self._log_rho(log_nu0) < LOG_ZERO / 2
 
     def exponential_form(self) -> ExponentialForm:
-        """(log rho, 1)."""
+        """Reward log rho, entropy 1."""
         return ExponentialForm(self.log_target, 1.0)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
@@ -75,7 +75,7 @@ class _Forward(_Matching):
         xp, log_rho = namespace(log_nu), self._log_rho(log_nu)
         missing = (log_rho > LOG_ZERO / 2) & (log_nu < LOG_ZERO / 2)
         value = -weighted(log_kl(log_rho, log_nu), weights)
-        return sunk(value, xp.any(xp.any(missing, axis=-1), axis=-1))
+        return minus_infinity_where(value, xp.any(xp.any(missing, axis=-1), axis=-1))
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """rho / nu."""
@@ -128,7 +128,7 @@ class TargetMatching(Scaled):
     nu* ∝ nu0^{beta/(beta+strength)} rho^{strength/(beta+strength)}.
     "forward": Phi = -strength * sum_x w_x KL(rho_x || nu_x), reward strength rho_x(z) / nu_x(z), covers
     every answer that rho has; no finite L, mu = 0, nu* by Wright's omega and a scalar root; infeasible
-    where rho has mass and the reference none (theory, section 3).
+    where rho has mass and the reference none (docs/theory/objectives.md).
     """
 
     target: Any

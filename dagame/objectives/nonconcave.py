@@ -33,7 +33,7 @@ class _Sharpening(Objective):
         return log_nu
 
     def exponential_form(self) -> ExponentialForm:
-        """(0, -1)."""
+        """Reward 0, entropy -1."""
         return ExponentialForm(0.0, -1.0)
 
     def separable_derivative(self) -> Callable[[Any], Any]:

@@ -26,7 +26,7 @@ from .weighted import Weighted
 
 
 class Objective(Structure):
-    """An answer-level objective Phi(nu), to be maximised (theory, sections 1 and 3).
+    """An answer-level objective Phi(nu), to be maximised (docs/theory/objectives.md).
 
     Override `value(marginals, weights)` -> (*batch,) and `reward(marginals, weights)` ->
     (*batch, m, n), the gradient in the pairing <u, nu> = sum_x w_x sum_z u_x(z) nu_x(z) (an additive
@@ -77,7 +77,7 @@ class Objective(Structure):
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """grad Phi from log-marginals; the default goes through `reward`.
 
-        At an exact zero an infinity is 1e30, and so is what is no number: nothing is known there.
+        At an exact zero an infinite reward becomes +-1e30. So does NaN (+1e30), as nothing is known there.
         """
         self._require_override("reward")
         xp, zero = namespace(log_nu), log_nu < LOG_ZERO / 2
@@ -145,7 +145,7 @@ class Nothing(Objective):
         return 0 * log_nu
 
     def exponential_form(self) -> ExponentialForm:
-        """(0, 0)."""
+        """Reward 0, entropy 0."""
         return ExponentialForm(0.0, 0.0)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:

@@ -16,7 +16,7 @@ def weighted(per_context: Array, weights: Array) -> Array:
     return namespace(per_context).sum(per_context * weights, axis=-1)
 
 
-def sunk(value: Array, infinite: Array) -> Array:
+def minus_infinity_where(value: Array, infinite: Array) -> Array:
     """`value`, and LOG_ZERO, which stands for -infinity, where Phi is -infinity."""
     return namespace(value).where(infinite, LOG_ZERO, value)
 

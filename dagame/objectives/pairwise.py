@@ -13,7 +13,7 @@ from ..numerics.simplex import log_kl
 from .coherence import EuclideanCoherence
 from .forms import Hessian
 from .objective import Objective, Scaled
-from .pairing import mean_log, sunk, weighted
+from .pairing import mean_log, minus_infinity_where, weighted
 
 
 def _diagonal(values: Array) -> Array:
@@ -24,7 +24,7 @@ def _diagonal(values: Array) -> Array:
 
 
 def _outer(weights: Array) -> Array:
-    """w w' as (*batch, 1, m, m)."""
+    """The products w_x w_x' of two contexts' weights, shape (*batch, 1, m, m)."""
     w = weights[..., None, :]
     return w[..., :, None] * w[..., None, :]
 
@@ -59,7 +59,7 @@ class PairwiseKL(_Pairwise):
         off, _ = self._logs(log_nu, weights)
         value = -weighted(xp.sum(xp.exp(log_nu) * off, axis=-1), weights)
         apart = xp.any(live, axis=-2) & ~xp.all(live, axis=-2)
-        return sunk(value, xp.any(apart, axis=-1))
+        return minus_infinity_where(value, xp.any(apart, axis=-1))
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """q / nu + l - log nu."""
@@ -198,7 +198,7 @@ class PairwiseCoherence(Scaled):
     divergence "kl"; "jeffreys" KL both ways, twice KL summed over all pairs; "hellinger" 1 - sum sqrt(pq);
     "jensen_shannon", L = strength; "euclidean" ||p - q||^2, which is twice
     `Coherence(strength, "euclidean")`, L = 2 strength. No finite L for the others; mu = 0. Under "kl" and
-    "jeffreys" an answer that some context lacks is avoided by all (theory, section 3).
+    "jeffreys" an answer that some context lacks is avoided by all (docs/theory/objectives.md#coherence).
     """
 
     strength: float = 1.0

@@ -39,7 +39,7 @@ class Parametric:
         return self.map_tables(lambda table, axes: like(table, reference))
 
     def rows(self, index: Array) -> Self:
-        """That of the games `index` of a flat batch."""
+        """The same for the games `index` of a flat batch."""
 
         def pick(table: Array, axes: list[str]) -> Array:
             batched = table.ndim > len(axes) and table.shape[0] > 1
@@ -48,7 +48,7 @@ class Parametric:
         return self.map_tables(pick)
 
     def single(self, index: int) -> Self:
-        """That of one game of a flat batch, its tables without the batch dimension."""
+        """The same for one game of a flat batch, its tables without the batch dimension."""
 
         def pick(table: Array, axes: list[str]) -> Array:
             if table.ndim <= len(axes):
@@ -58,11 +58,11 @@ class Parametric:
         return self.map_tables(pick)
 
     def columns(self, keep: np.ndarray) -> Self:
-        """That on the answers where `keep` (n,), bool."""
+        """The same on the answers where `keep` (n,), bool."""
         return self.take("n", np.flatnonzero(keep))
 
     def take(self, axis: str, index: np.ndarray) -> Self:
-        """That on the contexts ("m") or answers ("n") `index`, in every axis of every table that has them."""
+        """The same on the contexts ("m") or answers ("n") `index`: all axes of that letter are cut."""
 
         def pick(table: Array, axes: list[str]) -> Array:
             for place, letter in enumerate(reversed(axes), 1):
@@ -74,7 +74,7 @@ class Parametric:
         return self.map_tables(pick)
 
     def flat(self, lead: tuple[int, ...]) -> Self:
-        """That with its leading batch dimensions `lead` folded into one."""
+        """The same with its leading batch dimensions `lead` folded into one."""
 
         def fold(table: Array, axes: list[str]) -> Array:
             if table.ndim <= len(axes) or len(lead) == 1:

@@ -43,7 +43,7 @@ _STUCK = 1e25
 _ROUNDS = 100
 
 _ROUNDING = 1e-15
-"""Residuals of A v = b below this are not looked after."""
+"""Residuals of A v = b below this are not reduced further."""
 
 
 class Space(NamedTuple):

@@ -143,7 +143,7 @@ def _opened(
     w: np.ndarray,
     n: int,
 ) -> Program:
-    """Without the coordinates that are 0 on all of C, and with the sets that have no point marked."""
+    """Leave out the coordinates that are 0 on all of C; mark the sets without a point as `empty`."""
     m = w.shape[-1]
     first = _independent(matrix, bound, open_, m)
     centre = _centre(*first, w, n)
@@ -212,7 +212,7 @@ def possible(matrix: np.ndarray, bound: np.ndarray, live: np.ndarray) -> np.ndar
 def _independent(
     matrix: np.ndarray, bound: np.ndarray, open_: np.ndarray, m: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows of no open slack that depend on others become 0 v + slack = 1, which ask nothing."""
+    """Replace rows without an open slack that depend on others by 0 v + slack = 1, which always holds."""
     matrix, bound, open_ = matrix.copy(), bound.copy(), open_.copy()
     r = matrix.shape[1] - m
     for g in range(len(matrix)):

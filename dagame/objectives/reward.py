@@ -16,7 +16,7 @@ from .parameters import as_table, largest
 
 @dataclass(frozen=True, eq=False)
 class Reward(Objective):
-    """Expected reward: Phi(nu) = <r, nu>, reward r_x(z) (theory, section 3).
+    """Expected reward: Phi(nu) = <r, nu>, reward r_x(z) (docs/theory/objectives.md).
 
     `r` has shape (n,), (m, n) or (*batch, m, n); any finite numbers. nu* ∝ nu0 e^{r/beta}.
     """
@@ -43,7 +43,7 @@ class Reward(Objective):
         return xp.broadcast_to(like(self.r, log_nu), log_nu.shape)
 
     def exponential_form(self) -> ExponentialForm:
-        """(r, 0)."""
+        """Reward r, entropy 0."""
         return ExponentialForm(self.r, 0.0)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:

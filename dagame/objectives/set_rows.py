@@ -32,7 +32,7 @@ class Rows(NamedTuple):
             matrix=self.matrix * factor[..., None], across=np.zeros(len(factor), bool)
         )
 
-    def shut(self) -> np.ndarray:
+    def closed(self) -> np.ndarray:
         """Answers (m, n) in a row of one sign and bound 0: no point of the set gives them any mass."""
         above, below = ((sign * self.matrix >= 0).all(axis=(1, 2)) for sign in (1, -1))
         closed = (above | (self.equal & below)) & (self.bound == 0)

@@ -18,7 +18,7 @@ class ConstraintSet:
     """A polytope of marginals (m, n); `&` intersects. Sets act on every context unless they say across."""
 
     def table(self, m: int, n: int) -> Rows:
-        """The linear rows for m contexts and n answers, whatever the weights of the contexts are."""
+        """The linear rows for m contexts and n answers, for any weights of the contexts."""
         raise NotImplementedError
 
     def rows(self, m: int, n: int, weights: np.ndarray) -> Rows:

@@ -12,7 +12,7 @@ from ..numerics.arrays import LOG_ZERO, Array, like, log, logsumexp, namespace, 
 from ..numerics.scalar import increasing_root
 from ..numerics.simplex import log_kl
 from .constraints import OnSet, rows_cvxpy
-from .pairing import pairing, sunk, weighted
+from .pairing import minus_infinity_where, pairing, weighted
 from .parameters import check_strength
 from .program import compiled
 from .projection import project
@@ -26,11 +26,11 @@ _FAINTEST = -1000.0
 class SoftConstraint(OnSet):
     """Phi = -strength * min_{q in C} sum_x w_x KL(nu_x || q_x), reward -strength log(nu / q).
 
-    L = strength (theory, section 3). The target q ranges over all of C: it may have mass on answers that
-    nu never gives. Bounds on disjoint groups of answers (caps, floors, quotas) are projected on by a
-    scalar root per context: q = nu * mass_k / nu(S_k); other sets by `projection.project`, to a duality
-    gap at rounding error. Answers that no point of C gives any mass leave the reference; Phi is
-    -infinity where nu has mass on them.
+    L = strength (docs/theory/objectives.md). The target q ranges over all of C: it may have mass on
+    answers that nu never gives. Bounds on disjoint groups of answers (caps, floors, quotas) are
+    projected on by a scalar root per context: q = nu * mass_k / nu(S_k); other sets by
+    `projection.project`, to a duality gap at rounding error. Answers that no point of C gives any mass
+    leave the reference; Phi is -infinity where nu has mass on them.
     """
 
     strength: float = 1.0
@@ -134,7 +134,7 @@ class SoftConstraint(OnSet):
         u = xp.where(
             ratio > LOG_ZERO / 2, self.strength * ratio, LOG_ZERO if self.strength else 0.0
         )
-        return sunk(value, off & (self.strength > 0)), -self.strength * constant, u
+        return minus_infinity_where(value, off & (self.strength > 0)), -self.strength * constant, u
 
     def value_and_reward_log(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
         """-strength * sum_x w_x KL(nu_x || q_x), and -strength log(nu / q), its limit where nu is 0."""

@@ -21,13 +21,13 @@ from .parameters import Parametric
 if TYPE_CHECKING:
     from .objective import Objective
 
-_TOLD_BY = {
+_STATED_BY = {
     "hessian_log": "has_hessian",
     "violation": "hard",
     "project": "hard",
     "consensus_log": "own_consensus",
 }
-"""Methods by whose definition a class states a fact, unless it says otherwise."""
+"""Methods and facts: a class that defines the method has the fact, unless it states it otherwise."""
 
 
 class Structure(Parametric):
@@ -35,7 +35,7 @@ class Structure(Parametric):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        for method, fact in _TOLD_BY.items():
+        for method, fact in _STATED_BY.items():
             if method in vars(cls) and fact not in vars(cls):
                 setattr(cls, fact, True)
 
@@ -142,7 +142,7 @@ class Structure(Parametric):
         return 0.0
 
     def slack(self, log_nu: Array, weights: Array) -> Array | None:
-        """G nu - h (*batch, r) of a hard set {G nu <= h}; None: Phi is none."""
+        """The excess G nu - h (*batch, r) of a hard set {G nu <= h}; None where Phi is no hard set."""
         return None
 
     def charge(self, log_nu: Array, weights: Array, multipliers: Array) -> Array | float:
@@ -210,7 +210,7 @@ class Structure(Parametric):
         return None
 
     def success_derivative(self) -> Callable[[Any], Any] | None:
-        """F' with Phi(nu) = sum_x w_x F(p_x), p_x = sum_z success(z) nu_x(z); None: Phi is no such sum."""
+        """The derivative F' where Phi(nu) = sum_x w_x F(p_x), p_x = sum_z success(z) nu_x(z); else None."""
         return None
 
 

@@ -14,7 +14,7 @@ from ..numerics.arrays import LOG_ZERO, Array, exp_capped, like, log, log_normal
 from ..numerics.scalar import increasing_root
 from .forms import Hessian
 from .objective import Objective, Scaled
-from .pairing import per_context, sunk, weighted
+from .pairing import minus_infinity_where, per_context, weighted
 from .parameters import as_table
 
 _TABLES = {"success": "m n"}
@@ -30,7 +30,7 @@ class _Success(Objective):
     low_rank = True
 
     def _log_mass(self, log_nu: Array, table: Array) -> Array:
-        """Log sum_z table * nu, (*batch, m), with its derivative by the table also where that is 0."""
+        """log sum_z table * nu, (*batch, m), with its derivative by the table also where that is 0."""
         xp, c = namespace(log_nu), like(table, log_nu)
         top = xp.max(xp.where(c > 0, log_nu, LOG_ZERO), axis=-1, keepdims=True)
         total = xp.sum(exp_capped(log_nu - top) * c, axis=-1)
@@ -40,7 +40,7 @@ class _Success(Objective):
         return log_normalise(log_nu0 + s * like(self.success, log_nu0))
 
     def _moments(self, log_nu: Array) -> tuple[Array, Array, Array]:
-        """Log p, log(1 - p), Var(c), each (*batch, m, 1)."""
+        """log p, log(1 - p), Var(c), each (*batch, m, 1)."""
         xp, c = namespace(log_nu), like(self.success, log_nu)
         nu, log_p = xp.exp(log_nu), self._log_mass(log_nu, c)[..., None]
         rest = self._log_mass(log_nu, 1 - c)[..., None]
@@ -59,7 +59,9 @@ class _LogSuccess(_Success):
     def value_log(self, log_nu: Array, weights: Array) -> Array:
         """sum_x w_x log p_x."""
         log_p = self._log_mass(log_nu, self.success)
-        return sunk(weighted(log_p, weights), namespace(log_nu).any(log_p < LOG_ZERO / 2, axis=-1))
+        return minus_infinity_where(
+            weighted(log_p, weights), namespace(log_nu).any(log_p < LOG_ZERO / 2, axis=-1)
+        )
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """c / p."""
@@ -67,7 +69,7 @@ class _LogSuccess(_Success):
         return c * exp_capped(-self._log_mass(log_nu, c))[..., None]
 
     def success_derivative(self) -> Callable[[Any], Any]:
-        """F'(p) = 1 / p."""
+        """The derivative F'(p) = 1 / p of F(p) = log p."""
         return lambda p: 1 / np.asarray(p, float)
 
     def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
@@ -125,7 +127,7 @@ class _PassAtK(_Success):
         return self.k * xp.exp((self.k - 1) * rest) * c
 
     def success_derivative(self) -> Callable[[Any], Any]:
-        """F'(p) = k (1 - p)^{k-1}."""
+        """The derivative F'(p) = k (1 - p)^{k-1} of F(p) = 1 - (1 - p)^k."""
         return lambda p: self.k * (1 - np.asarray(p, float)) ** (self.k - 1)
 
     def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
@@ -175,7 +177,7 @@ class _OfSuccess(Scaled):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LogSuccess(_OfSuccess):
-    """Phi(nu) = strength * sum_x w_x log p_x; reward strength c(z) / p_x (theory, section 3).
+    """Phi(nu) = strength * sum_x w_x log p_x; reward strength c(z) / p_x (docs/theory/objectives.md).
 
     `success` c has shape (n,), (m, n) or (*batch, m, n), in [0, 1]. No finite L; nu* ∝ nu0 e^{s c}
     with s = strength / (beta p(s)). Infeasible where no answer of the reference can succeed.
@@ -193,7 +195,7 @@ class LogSuccess(_OfSuccess):
 class PassAtK(_OfSuccess):
     """Phi(nu) = strength * sum_x w_x (1 - (1 - p_x)^k): success of the best of k samples.
 
-    Reward strength k (1 - p)^{k-1} c(z); L = strength (k - 1)(1 - 1/k)^{k-1} (theory, section 3);
+    Reward strength k (1 - p)^{k-1} c(z); L = strength (k - 1)(1 - 1/k)^{k-1} (docs/theory/objectives.md);
     nu* ∝ nu0 e^{s c} with s = strength k (1 - p(s))^{k-1} / beta.
     """
 

@@ -1,4 +1,4 @@
-"""What a sum of objectives with factors is, says and does: the sums of what its parts are, say and do."""
+"""A sum of objectives with factors: its value, reward, facts and forms are made from those of its parts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..numerics.arrays import LOG_ZERO, Array
 from .forms import DualForm, ExponentialForm, Hessian
-from .pairing import mean_log, sunk
+from .pairing import mean_log, minus_infinity_where
 from .structure import Structure, stated_curvature
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def _value(factor: float, value: Array) -> Array:
-    """factor * value, -infinity staying what it is unless the factor is 0."""
+    """factor * value; -infinity stays -infinity unless the factor is 0."""
     if factor == 1:
         return value
-    return sunk(factor * value, (value <= LOG_ZERO / 2) & (factor > 0))
+    return minus_infinity_where(factor * value, (value <= LOG_ZERO / 2) & (factor > 0))
 
 
 def _times(factor: float, term: Any) -> Any:

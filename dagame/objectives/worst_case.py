@@ -93,7 +93,7 @@ class WorstCase(Scaled):
     """Phi(nu) = strength * min_k <r_k, nu>, one minimum over the weighted mean of the contexts.
 
     `rewards` (k, n), or (*batch, k, n). The target's move is the mixture alpha over the k graders,
-    reward strength sum_k alpha_k r_k(z); alpha solves a convex dual in k numbers (theory, section 3).
+    reward strength sum_k alpha_k r_k(z); alpha solves a convex dual in k numbers (docs/theory/objectives.md).
     Without the KL it is a matrix game.
     """
 

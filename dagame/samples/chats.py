@@ -1,4 +1,4 @@
-"""What a model said in a value of a data set: the text of the answer, and why it ends where it does.
+"""What a model wrote, in a value of a data set: the text of the answer, and why it ends where it does.
 
 A completion is a text, a chat (a list of messages), one message, or the response of an API with its
 choices. Of a chat the last turn counts, and only if it is an assistant's: earlier turns, and one that
@@ -29,7 +29,7 @@ class NoCompletion(ValueError):
 
 
 class Completion(NamedTuple):
-    """text: None where there is no answer to read; finish_reason: None where it is not said."""
+    """text: None where there is no answer to read; finish_reason: None where it is not given."""
 
     text: str | None
     finish_reason: str | None = None
@@ -90,7 +90,7 @@ def clean(text: str) -> str:
 
 
 def _one(value: Any) -> Completion | None:
-    """Whatever shape it has, as one completion; None for what is none."""
+    """The value as one completion, in any of the shapes above; None where it is none."""
     try:
         choices = _choices(value)
         if choices is not None:

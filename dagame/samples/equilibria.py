@@ -34,7 +34,7 @@ ObjectiveOf = Objective | Callable[[Bucket], Objective]
 class SampleEquilibria(Shown):
     """The equilibria of all classes of a samples file.
 
-    `classes`: one row per class (names, sizes, value, gap, status, and the metrics of design:
+    `classes`: one row per class (names, sizes, value, gap, status, and the metrics:
     agreement = mean over pairs of contexts of <nu_x, nu_x'>, accuracy = E[correct] under the
     marginals averaged over contexts, majority = argmax of the averaged reference marginal without
     "no answer", ties sharing the credit). `summary`: one dictionary. `rows`: answer, reward,
@@ -164,7 +164,7 @@ def solve_samples(
     progress: Progress | None = None,
     device: str | None = None,
 ) -> SampleEquilibria:
-    """Solve every class on its empirical reference (theory, sections 1 and 3); see `Samples.solve`.
+    """Solve every class on its empirical reference (docs/theory/game.md#t3-lifting); see `Samples.solve`.
 
     `objective` is one objective for all classes, or a function of a `Bucket` where it has tables.
     Classes that no policy can satisfy have status INFEASIBLE and leave the averages.

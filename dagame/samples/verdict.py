@@ -29,7 +29,7 @@ _RESAMPLED, _CLASSES = 1000, 20_000
 
 
 class Point(NamedTuple):
-    """Means over classes at `factor` times the strength; None where it cannot be said."""
+    """Means over classes at `factor` times the strength; None where it is not known."""
 
     factor: float
     agreement: float | None

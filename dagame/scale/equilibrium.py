@@ -27,8 +27,8 @@ def equilibrium(
     """nu* (*batch, m, n), differentiable by reference, beta, strength and the objective's tables.
 
     The objective is `strength * objective`, so a tensor strength has a gradient. Solved without a graph;
-    backward is one Newton system (theory, section 4) at the solution, exact up to the solution's own
-    error. Needs an objective with a Hessian and a deterministic answer map. At masses that the
+    backward is one Newton system (docs/theory/dynamics.md#faster) at the solution, exact up to the
+    solution's own error. Needs an objective with a Hessian and a deterministic answer map. At masses that the
     equilibrium sends to 0 exactly (zeros of the reference) the gradient is 0.
 
     Raises:

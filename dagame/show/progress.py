@@ -1,4 +1,4 @@
-"""What a long run tells of itself: a short text at the start of each stage."""
+"""Progress of a long run: a function that is called with a short text at the start of each stage."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ Progress = Callable[[str], object]
 
 
 def silent(_stage: str) -> None:
-    """Tells nobody."""
+    """Show no progress."""

@@ -32,8 +32,8 @@ class Anderson(Solver):
     """Extrapolates r(nu) = log best response - log nu to zero from the last `depth` iterates.
 
     nu_{t+1} = nu_t + s r_t - (dX + s dR) g with g = argmin ||r_t - dR g|| in the norm weighted by
-    w_x nu_x(z), s = beta/(L + beta) the mirror share (theory, section 4). A proposal is kept only
-    if J does not fall; or the gap halves and J falls by no more than 1e-10 of max(beta, |J|), where
+    w_x nu_x(z), s = beta/(L + beta) the mirror share (docs/theory/dynamics.md#faster). A proposal is
+    kept only if J does not fall; or the gap halves and J falls by no more than 1e-10 of max(beta, |J|), where
     rounding error hides a rise. Else the plain mirror step from the kept iterate is taken, which with a
     known L never lowers J: at least every second round is kept. Typically superlinear:
     gap 1e-12 in 6 to 10 steps on arithmetic coherence for L/beta from 1 to 1000. Where L is unknown

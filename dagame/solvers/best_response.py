@@ -12,7 +12,7 @@ from .base import Solver
 
 @dataclass(frozen=True)
 class BestResponse(Solver):
-    """nu_{t+1} ∝ nu0 exp(u_t / beta), u_t = grad Phi(nu_t) (theory, section 4).
+    """nu_{t+1} ∝ nu0 exp(u_t / beta), u_t = grad Phi(nu_t) (docs/theory/dynamics.md#best-response).
 
     Converges linearly near the equilibrium when L < beta (sufficient, local). When it fails: for
     Shannon diversity the log-error is multiplied by -strength/beta each round, so for

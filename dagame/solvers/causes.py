@@ -20,14 +20,14 @@ def causes(game: AlignmentGame, infeasible: np.ndarray, known: tuple[str, ...]) 
     if not todo:
         return known
     support = to_numpy(game.answer_support).reshape(-1, game.contexts, game.n)
-    shut = None
+    closed = None
     if game.forbidden is not None:
         shape = (*game.batch_shape, game.contexts, game.n)
-        shut = np.broadcast_to(to_numpy(game.forbidden), shape).reshape(support.shape)
+        closed = np.broadcast_to(to_numpy(game.forbidden), shape).reshape(support.shape)
     together = game.objective.common_support
     found = []
     for b in todo:
-        left = support[b] if shut is None else support[b] & ~shut[b]
+        left = support[b] if closed is None else support[b] & ~closed[b]
         bare = np.flatnonzero(~left.any(axis=-1)).tolist()
         if bare:
             why = (

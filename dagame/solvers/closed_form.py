@@ -10,9 +10,10 @@ from .loop import NO_VALUE
 def closed_form(game: AlignmentGame) -> tuple[Array, Array] | None:
     """log nu* (B, m, n) and feasible (B,) of a flat game on answers, or None.
 
-    Exponential form (theory, section 3): nu* ∝ exp((beta log nu0 + r) / (beta + entropy)), tied over
-    contexts by averaging the exponent; exact, one pass. Needs beta + entropy > 0 (T6). Other
-    objectives give `closed_form` themselves (a scalar root per context, to rounding error).
+    Exponential form (docs/theory/objectives.md#closed-forms): nu* ∝ exp((beta log nu0 + r) / (beta +
+    entropy)), tied over contexts by averaging the exponent; exact, one pass. Needs beta +
+    entropy > 0 (T6). Other objectives give
+    `closed_form` themselves (a scalar root per context, to rounding error).
     """
     log_nu0, objective = game.log_reference, game.objective
     xp = namespace(log_nu0)

@@ -60,7 +60,7 @@ def convex(game: AlignmentGame, tol: float) -> LoopResult:
 
 
 def _unjudged(log_nu: Array, feasible: np.ndarray) -> LoopResult:
-    """Infeasible where it says so, else stalled, until it is judged."""
+    """A direct method's result before its certificate: games are infeasible or, until judged, stalled."""
     statuses = np.full(len(feasible), Status.INFEASIBLE, dtype=object)
     statuses[feasible] = Status.STALLED
     return LoopResult(log_nu, np.zeros(len(statuses), dtype=int), statuses, [], [])

@@ -24,7 +24,7 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True)
 class Mirror(Stepping):
-    """nu_{t+1} ∝ nu_t^{1 - eta beta} nu0^{eta beta} exp(eta u_t) (theory, section 4).
+    """nu_{t+1} ∝ nu_t^{1 - eta beta} nu0^{eta beta} exp(eta u_t) (docs/theory/dynamics.md#mirror-ascent).
 
     Converges to the equilibrium from any start inside the support: with eta = 1/(L + beta) J never
     decreases and KL(nu* || nu_t) <= ((L - mu)/(L + beta))^t KL(nu* || nu_0). `step_size=None` takes that

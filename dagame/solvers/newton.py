@@ -19,7 +19,7 @@ _REACH = 20.0
 """Largest change of a log-probability in one step."""
 
 _FAINTEST = -1400.0
-"""Log of the least mass whose square root fits float64; fainter ones move as if they had it."""
+"""The log of the least probability whose square root fits float64; smaller ones are raised to it."""
 
 
 class Kept(NamedTuple):
@@ -36,7 +36,7 @@ class Newton(Solver):
     """Damped Newton ascent of J over the simplices, in coordinates scaled by sqrt(nu).
 
     The Hessian of -J is beta diag(w/nu) + one m x m block per answer + U diag(s) U', solved with the
-    m normalisation constraints by Schur complements (theory, section 4). Quadratic near the
+    m normalisation constraints by Schur complements (docs/theory/dynamics.md#faster). Quadratic near the
     equilibrium; the step is halved until J does not fall. Needs
     `Objective.hessian_log` and traces that are answers. Where it fails: from a far start at strengths
     above 100 beta, or with rewards like 1/nu at tiny masses, the step length can collapse; therefore

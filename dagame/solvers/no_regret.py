@@ -1,7 +1,7 @@
 """Both players as online learners: multiplicative weights, its optimistic form, and FTRL.
 
 V is not convex in q, so the target's points must not be averaged: its reward tables and constants are
-(theory, section 4). The certificate of a run after T rounds is
+(docs/theory/dynamics.md#no-regret-play). The certificate of a run after T rounds is
 
     mean_t [Phi(q_t) - <u_t, q_t>] + beta sum_x w_x log sum_y pi0 e^{ubar/beta} - J(mean_t pi_t)
         <= (regret of the policy + regret of the target) / T.
@@ -147,7 +147,10 @@ class FTRL(_Learners):
 
 
 def average_gap_bound(span: float, beta: float, rounds: int) -> float:
-    """G^2 (1 + log T) / (2 beta T), the bound on the averaged play's gap (theory, section 4)."""
+    """G^2 (1 + log T) / (2 beta T), the bound on the averaged play's gap.
+
+    Proof: docs/theory/dynamics.md#no-regret-play.
+    """
     from math import log as ln
 
     return span**2 * (1 + ln(rounds)) / (2 * beta * rounds)

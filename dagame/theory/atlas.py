@@ -22,7 +22,8 @@ from .classify import classify
 class Method:
     """A published reward. `objective(success, strength)` builds Phi from c (n,) in {0, 1}.
 
-    `source` names where the reward is used; the objective and its concavity are derived (theory, 7b).
+    `source` names where the reward is used; the objective and its concavity are derived
+    (docs/theory/classifier.md).
     """
 
     name: str
@@ -173,7 +174,7 @@ _ROWS = (
     ),
     Method(
         "expected agreement",
-        "agreement of paraphrases, uniform weights",
+        "agreement of contexts, uniform weights",
         "mean of nu_x'(z) over x' != x, times 2(m-1)/m (1 for m = 2)",
         "sum_{x != x'} w w' <nu_x, nu_x'>",
         False,

@@ -1,4 +1,7 @@
-"""`classify`: what a per-sample reward optimises, and whether the theorems cover it (theory, 7b)."""
+"""`classify`: what a per-sample reward optimises, and whether the theorems cover it.
+
+Proofs: docs/theory/classifier.md.
+"""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class _Paid(Objective):
 
     @property
     def concave(self) -> bool | None:  # type: ignore[override]
-        """Whether g does not increase; None where the points tried do not tell, but show no rise."""
+        """Whether g does not increase; None where that is not proved, though no point tried shows a rise."""
         unproved = self.payment.concave and self.payment.known != "proved"
         return None if unproved else self.payment.concave
 
@@ -150,7 +150,7 @@ class _BySuccess(_Paid):
         return Hessian(0 * log_nu, per_context(column))
 
     def success_derivative(self) -> Callable[[Any], Any]:
-        """F' = g."""
+        """The derivative F' of F, which is the payment g."""
         return lambda p: np.asarray(self.payment.paid(np.asarray(p, dtype=float)))
 
 
@@ -170,9 +170,9 @@ class _OfPayment(Scaled):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PaidByAnswer(_OfPayment):
-    """Phi = strength * sum_x w_x sum_z c_z F(nu_x(z)): answer z is paid c_z g(nu_x(z)) (theory, 7b).
+    """Phi = strength * sum_x w_x sum_z c_z F(nu_x(z)): answer z is paid c_z g(nu_x(z)).
 
-    c is `success` in [0, 1], default 1.
+    c is `success` in [0, 1], default 1. Proof: docs/theory/classifier.md.
     """
 
     payment: Payment
@@ -183,7 +183,10 @@ class PaidByAnswer(_OfPayment):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PaidBySuccess(_OfPayment):
-    """Phi = strength * sum_x w_x F(p_x), p_x = sum_z c(z) nu_x(z): a success is paid g(p_x) (theory, 7b)."""
+    """Phi = strength * sum_x w_x F(p_x), p_x = sum_z c(z) nu_x(z): a success is paid g(p_x).
+
+    Proof: docs/theory/classifier.md.
+    """
 
     payment: Payment
     strength: float = 1.0

@@ -45,8 +45,8 @@ def verify(
         seed: of the random games.
         games: number of them for each check, or a few more.
         objective: one of your own to check instead: an `Objective`, its class, or a function that makes
-            it. What does not apply to it is skipped and said; if its reward is not the gradient of its
-            value, that is all that is reported.
+            it. What does not apply to it is skipped with its reason; if its reward is not the gradient of
+            its value, that is all that is reported.
         progress: called with the name of each check.
     """
     say = progress or silent

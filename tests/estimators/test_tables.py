@@ -1,4 +1,4 @@
-"""Reward tables against exact enumeration of all K-samples and the figures of the theory (section 7)."""
+"""Reward tables against exact enumeration of all K-samples and the figures of docs/theory/samples.md."""
 
 import dataclasses
 import itertools

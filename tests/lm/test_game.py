@@ -175,7 +175,7 @@ def test_hard_sets_need_answers_of_the_same_number_in_every_batch():
         spec(dg.Coherence() + dg.HardConstraint(dg.Parity(0.1)))
     game = LMGame(spec(dg.HardConstraint(dg.Parity(0.1)), vocabulary=["a", "b"], group_size=3))
     pay(game, seen(list("aabbab")))
-    with pytest.raises(InvalidGame, match="different numbers of members"):
+    with pytest.raises(InvalidGame, match="different numbers of contexts"):
         pay(game, seen(list("aabbababa"), groups=3))
 
 

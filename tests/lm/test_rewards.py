@@ -272,7 +272,7 @@ def test_silent_samples_are_centred_by_the_mean_of_the_others():
 def test_classes_of_different_sizes_share_constraints_only_where_the_rows_are_the_same():
     pair, triple = ([0] * 4, [0, 0, 1, 1]), ([1] * 6, [0, 0, 1, 1, 2, 2])
     mixed = (a + b for a, b in zip(pair, triple, strict=True))
-    with pytest.raises(dg.DagameError, match=r"multipliers have shape|numbers of members"):
+    with pytest.raises(dg.DagameError, match=r"multipliers have shape|numbers of contexts"):
         group_rewards(*mixed, list("ab" * 5), dg.HardConstraint(dg.Cap([0], 0.5)),
                       vocabulary=["a", "b"], multipliers=[0.5, 0.5])  # fmt: skip
     four = np.repeat(range(4), 4), [0, 0, 1, 1] * 4

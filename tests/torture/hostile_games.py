@@ -69,7 +69,7 @@ def _success(rng, n):
     return c
 
 
-def _shut(n):
+def _closed(n):
     return dg.Cap([0], 0.0 if n > 2 else 1.0)
 
 
@@ -99,13 +99,13 @@ MAKERS = {
     "hard-cap": lambda s, rng, m, n: dg.HardConstraint(
         dg.Cap([n - 1], float(rng.choice([0.0, 1e-9, 0.2, 1.0])))
     ),
-    "hard cap 0, cap": lambda s, rng, m, n: dg.HardConstraint(_shut(n) & _last(rng, n)),
+    "hard cap 0, cap": lambda s, rng, m, n: dg.HardConstraint(_closed(n) & _last(rng, n)),
     "hard moment 0, cap": lambda s, rng, m, n: dg.HardConstraint(
         dg.Moment(np.eye(n)[0] * (n > 2), 0.0) & _last(rng, n)
     ),
-    "hard cap 0, moment": lambda s, rng, m, n: dg.HardConstraint(_shut(n) & _moment(n)),
+    "hard cap 0, moment": lambda s, rng, m, n: dg.HardConstraint(_closed(n) & _moment(n)),
     "hard cap and floor": lambda s, rng, m, n: dg.HardConstraint(_thin(n)),
-    "soft cap 0, cap": lambda s, rng, m, n: dg.SoftConstraint(_shut(n) & _last(rng, n), s),
+    "soft cap 0, cap": lambda s, rng, m, n: dg.SoftConstraint(_closed(n) & _last(rng, n), s),
     "sum": lambda s, rng, m, n: (
         s * dg.Reward(rng.normal(size=(m, n))) + dg.Coherence(s) + 0.5 * dg.ShannonDiversity()
     ),

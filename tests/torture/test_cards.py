@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 pytest.importorskip("trl")
 
-from dagame.lm.finetune.run.card import card
-from dagame.lm.finetune.run.config import DataSection, FinetuneConfig
 from markdown_it import MarkdownIt
 from test_pages import Reader, unseen
 
+from dagame.lm.finetune.card import card
+from dagame.lm.finetune.config import DataSection, FinetuneConfig
 from dagame.provenance import provenance
 from dagame.text import visible
 

@@ -17,7 +17,11 @@ from hypothesis import strategies as st
 
 pytest.importorskip("trl")
 
-from dagame.lm.finetune.run.config import (
+from hostile_texts import SHORT, texts
+
+from dagame.errors import ConfigError, DagameError
+from dagame.files.yaml import LARGEST, read_yaml
+from dagame.lm.finetune.config import (
     SEEDS,
     AnswerSection,
     BatchSection,
@@ -26,10 +30,6 @@ from dagame.lm.finetune.run.config import (
     ObjectiveSection,
     read_config,
 )
-from hostile_texts import SHORT, texts
-
-from dagame.errors import ConfigError, DagameError
-from dagame.files.yaml import LARGEST, read_yaml
 from dagame.objectives.names import NAMES
 
 SECTIONS = {"": FinetuneConfig, "data": DataSection, "answers": AnswerSection}

@@ -16,21 +16,21 @@ pytest.importorskip("trl")
 pytest.importorskip("resource")
 
 from budget import FACTOR
-from dagame.lm.finetune.run.config import read_config
-from dagame.lm.finetune.run.folder import (
-    last_complete,
-    mark_complete,
-    prepare,
-    read_metrics,
-    staying,
-)
-from dagame.lm.finetune.run.run import _going_on
 from faults import ROOT, TRAINING, Forks
 from outputs import chosen, mounted, one_sentence
 from training import fresh, result, started_again, whole, write_task
 
 from dagame.errors import OutputError
 from dagame.files.output import locked
+from dagame.lm.finetune.config import read_config
+from dagame.lm.finetune.folder import (
+    last_complete,
+    mark_complete,
+    prepare,
+    read_metrics,
+    reporting_a_lost_folder,
+)
+from dagame.lm.finetune.run import _reporting_damage
 
 
 @pytest.fixture(scope="module")
@@ -148,9 +148,12 @@ def test_whatever_fails_in_a_folder_that_is_gone_says_so(tmp_path):
     import torch
 
     (tmp_path / "run.json").touch()
-    with pytest.raises(RuntimeError, match="Parent directory"), staying(tmp_path):
+    with pytest.raises(RuntimeError, match="Parent directory"), reporting_a_lost_folder(tmp_path):
         torch.save({}, tmp_path / "gone" / "x.pt")
-    with pytest.raises(OutputError, match="moved or removed"), staying(tmp_path / "gone"):
+    with (
+        pytest.raises(OutputError, match="moved or removed"),
+        reporting_a_lost_folder(tmp_path / "gone"),
+    ):
         torch.save({}, tmp_path / "gone" / "x.pt")
 
 
@@ -206,7 +209,7 @@ def test_only_a_checkpoint_that_is_being_read_is_called_unreadable(checkpoint, s
         pytest.raises(
             OutputError if told else ValueError, match="checkpoint-4" if told else "Expecting"
         ),
-        _going_on(trainer, checkpoint),
+        _reporting_damage(trainer, checkpoint),
     ):
         json.loads("{")
 

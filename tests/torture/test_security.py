@@ -374,7 +374,7 @@ PLANTED = [(part, kind) for part in PARTS for kind in KINDS]
 @pytest.fixture(scope="module")
 def stopped(good, tmp_path_factory):
     """A run of two steps with its checkpoint, to go on from; the path of its file."""
-    from dagame.lm.finetune.run.run import run_finetune
+    from dagame.lm.finetune.run import run_finetune
 
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("run")
@@ -404,8 +404,8 @@ def chosen():
 
 @pytest.mark.parametrize(("part", "kind"), chosen())
 def test_a_run_goes_on_without_running_what_its_checkpoint_holds(stopped, canary, part, kind):
-    from dagame.lm.finetune.run.folder import mark_complete
-    from dagame.lm.finetune.run.run import run_finetune
+    from dagame.lm.finetune.folder import mark_complete
+    from dagame.lm.finetune.run import run_finetune
 
     kept = stopped / "kept"
     if not kept.exists():

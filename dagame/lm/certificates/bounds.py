@@ -12,8 +12,8 @@ gain of any policy whose answers are among those counted.
 
 From below, the optimum on the empirical reference is at most J* on average, as J* is concave in the
 reference, and Phi(nu) <= Phi(q) + <grad Phi(q), nu - q> for any q: q is smoothed from one half of the
-policy's samples, nu estimated on the other, so that the mean of the right-hand side is not low. (One thing
-is taken from all samples, not from a half: which answers there are.)
+policy's samples, nu estimated on the other, so that the mean of the right-hand side is not low. (The list
+of answers that occur is taken from all samples, not from one half.)
 """
 
 from __future__ import annotations

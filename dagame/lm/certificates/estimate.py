@@ -46,10 +46,11 @@ def certificate(
     batch_size: int = 256,
     progress: Progress | None = None,
 ) -> GapEstimate:
-    """Estimate from samples how much any policy could still gain over `policy` (theory, section 5).
+    """Estimate from samples how much any policy could still gain over `policy`.
 
     Draws completions of both models at temperature 1, scores the policy's under the reference, and
-    hands them to `certificate_from_samples`, which states formula and guarantees.
+    hands them to `certificate_from_samples`, which states formula and guarantees
+    (docs/theory/lm-certificate.md).
 
     Args:
         policy: a causal language model of transformers.

@@ -1,4 +1,4 @@
-"""The certificate's estimate from samples of two models, and what it is told as."""
+"""The certificate's estimate from samples of two models, and the result that holds it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _ends(low: float, high: float) -> str:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GapEstimate(Shown):
-    """How much any policy could still gain, estimated from samples (theory, section 5); no proof.
+    """How much any policy could still gain, estimated from samples (docs/theory/lm-certificate.md); no proof.
 
     All numbers are means over classes. value: J of the policy; upper_bound: D(q), an upper bound of
     every policy's J at a target q solved on other samples than those that evaluate it; gap:

@@ -1,4 +1,4 @@
-"""Classes taken together: both ends of the mean gain, and what is said of the tail of the log-ratios."""
+"""Classes taken together: both ends of the mean gain, and notes on the tail of the log-ratios."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ConfigError, one_line
-from ...files.fields import check_fields, section, told
+from ...files.fields import check_fields, quoted, section
 from ...files.yaml import read_yaml
 from ...objectives.names import LABELLED, by_name, check_name
 from ...samples.equilibria import ObjectiveOf
@@ -137,7 +137,7 @@ def _at_home(config: FinetuneConfig, where: str) -> FinetuneConfig:
             return str(Path(name).expanduser())
         except RuntimeError:
             raise ConfigError(
-                f"{where}: {key} is {told(name)}, but no such home folder is known; write the path "
+                f"{where}: {key} is {quoted(name)}, but no such home folder is known; write the path "
                 "out."
             ) from None
 
@@ -162,7 +162,7 @@ def _check_values(config: FinetuneConfig, where: str) -> None:
         value = getattr(config.answers, name)
         if value not in known:
             raise ConfigError(
-                f"{where}: answers.{name} is {told(value)}; choose one of {', '.join(known)}."
+                f"{where}: answers.{name} is {quoted(value)}; choose one of {', '.join(known)}."
             )
     if (config.data.path is None) == (config.data.name is None):
         raise ConfigError(f"{where}: data needs either path (a local file) or name (a data set).")
@@ -212,14 +212,14 @@ def _check_paths(config: FinetuneConfig, where: str) -> None:
         if not name.strip():
             raise ConfigError(f"{where}: {key} is empty; name it.")
         if len(name) > 4000 or any(len(part.encode()) > 255 for part in Path(name).parts):
-            raise ConfigError(f"{where}: {key} is {told(name)}, longer than a file name may be.")
+            raise ConfigError(f"{where}: {key} is {quoted(name)}, longer than a file name may be.")
     output = Path(config.output).resolve()
     written = [output, *(output / name for name in OWN_FILES)]
     for key in ("model", "data.path"):
         read = None if named[key] is None else Path(str(named[key])).resolve()
         if read is not None and read.exists() and (read in written or _within(read, written[1:])):
             raise ConfigError(
-                f"{where}: output {told(config.output)} would overwrite {key} {told(named[key])}; "
+                f"{where}: output {quoted(config.output)} would overwrite {key} {quoted(named[key])}; "
                 "name another folder."
             )
 

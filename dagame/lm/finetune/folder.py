@@ -103,7 +103,10 @@ def _step(checkpoint: Path) -> int:
 
 
 def _whole(checkpoint: Path) -> bool:
-    """Whether every file that its mark names has the size that it had; early marks name none."""
+    """Whether every file that the checkpoint's mark names has the size it was written with.
+
+    Marks of early versions name no files.
+    """
     try:
         mark = json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))
         if mark == {"step": _step(checkpoint)}:
@@ -115,7 +118,7 @@ def _whole(checkpoint: Path) -> bool:
 
 
 def mark_complete(checkpoint: Path, step: int) -> None:
-    """Force the files of a checkpoint to the disk, then say that they are all there."""
+    """Force the files of a checkpoint to the disk, then write the mark that lists them."""
     files = sorted(p for p in checkpoint.rglob("*") if p.is_file() and p.name != COMPLETE)
     for path in files:
         sync(path)
@@ -128,8 +131,8 @@ def _plain(config: FinetuneConfig) -> dict[str, Any]:
 
 
 @contextmanager
-def staying(folder: Path) -> Iterator[None]:
-    """Whatever goes wrong once the folder of a run is gone, goes wrong because of that."""
+def reporting_a_lost_folder(folder: Path) -> Iterator[None]:
+    """Raise an error of the run as `OutputError` where run.json is gone: the folder was moved or removed."""
     from accelerate import PartialState
 
     try:
@@ -141,7 +144,7 @@ def staying(folder: Path) -> Iterator[None]:
 
 
 def _is_there(folder: Path) -> bool:
-    """Whether it is the one that the run began in: libraries make folders anew."""
+    """Whether this is still the folder that the run began in, not one that a library made in its place."""
     return (folder / "run.json").exists()
 
 
@@ -156,7 +159,7 @@ class RunFiles(TrainerCallback):
     """metrics.jsonl, the marks of complete checkpoints, and progress, while a run goes on."""
 
     def __init__(self, folder: Path, progress: Progress) -> None:
-        """`progress` is told of each logged step."""
+        """`progress` is called at each logged step."""
         from accelerate import PartialState
 
         self.metrics = folder / "metrics.jsonl"
@@ -164,14 +167,14 @@ class RunFiles(TrainerCallback):
         self.main = PartialState().is_main_process
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Lines of steps after the checkpoint go: they will be written again."""
+        """Remove the lines of steps after the checkpoint, which will be written again."""
         if not self.main:
             return
         kept = [row for row in read_metrics(self.metrics) if row["step"] <= state.global_step]
         write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """One line of finite numbers; `OutputError` if the folder is there no more."""
+        """Write one line of finite numbers; `OutputError` if the folder is gone."""
         if not self.main or "loss" not in (logs or {}):
             return
         if not _is_there(self.folder):
@@ -187,7 +190,7 @@ class RunFiles(TrainerCallback):
         self.progress(f"step {state.global_step} of {state.max_steps}: {', '.join(shown)}")
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Every process has written its part when the mark is set."""
+        """Mark the checkpoint as complete once every process has written its part."""
         from accelerate import PartialState
 
         PartialState().wait_for_everyone()

@@ -58,7 +58,7 @@ def run_finetune(
     """
     from accelerate import PartialState
 
-    from .folder import prepare, staying
+    from .folder import prepare, reporting_a_lost_folder
 
     say, started = progress or silent, time.perf_counter()
     say("checking the configuration")
@@ -79,12 +79,12 @@ def run_finetune(
     )
     tokenizer = _tokenizer(config, rows, int(made.max_completion_length or 0))
     state = PartialState()
-    with ExitStack() as held, _stopping(folder, state.num_processes):
-        agreed(lambda: held.enter_context(locked(folder)))
-        checkpoint = agreed(lambda: prepare(folder, config, state.num_processes, resume))
-        held.enter_context(staying(folder))
+    with ExitStack() as held, _reporting_stops(folder, state.num_processes):
+        from_main_process(lambda: held.enter_context(locked(folder)))
+        checkpoint = from_main_process(lambda: prepare(folder, config, state.num_processes, resume))
+        held.enter_context(reporting_a_lost_folder(folder))
         trainer = _trainer(config, spec, folder, data, tokenizer, made, say)
-        with _going_on(trainer, checkpoint):
+        with _reporting_damage(trainer, checkpoint):
             trainer.train(resume_from_checkpoint=checkpoint)
         say("saving the model")
         result = {
@@ -115,7 +115,9 @@ def _save(
     metrics = read_metrics(folder / "metrics.jsonl") if state.is_main_process else []
     files = [readme, picture] if metrics else [readme]
     with ExitStack() as writing:
-        drafts = agreed(lambda: writing.enter_context(replacing_all(files, folders=[weights])))
+        drafts = from_main_process(
+            lambda: writing.enter_context(replacing_all(files, folders=[weights]))
+        )
         trainer.save_model(str(drafts[weights]))
         if state.is_main_process:
             (drafts[weights] / "training_args.bin").unlink(missing_ok=True)  # a pickle nobody needs
@@ -133,8 +135,8 @@ def _save(
 
 
 @contextmanager
-def _stopping(folder: Path, processes: int) -> Iterator[None]:
-    """What stops a run from outside, as one sentence that says how to go on."""
+def _reporting_stops(folder: Path, processes: int) -> Iterator[None]:
+    """Raise what stops a run from outside as one sentence that says how to go on."""
     try:
         yield
     except Exception as error:
@@ -149,8 +151,8 @@ def _stopping(folder: Path, processes: int) -> Iterator[None]:
 
 
 @contextmanager
-def _going_on(trainer: Any, checkpoint: str | None) -> Iterator[None]:
-    """An error of reading the checkpoint, which ends before the next step does, as one sentence."""
+def _reporting_damage(trainer: Any, checkpoint: str | None) -> Iterator[None]:
+    """Raise `OutputError` where the checkpoint is damaged: an error before the first step after resuming."""
     try:
         yield
     except Exception as error:
@@ -167,8 +169,8 @@ def _step(checkpoint: str | None) -> int | None:
     return None if checkpoint is None else int(checkpoint.rpartition("-")[2])
 
 
-def agreed(make: Callable[[], Made]) -> Made:
-    """What the main process makes, on every process; an error of the user's is raised on all."""
+def from_main_process(make: Callable[[], Made]) -> Made:
+    """Call `make` on the main process; return its result, or raise its `DagameError`, on every process."""
     from accelerate import PartialState
     from accelerate.utils import broadcast_object_list
 
@@ -275,7 +277,7 @@ def _trainer(
     reference = config.model if spec.kl == "reward" and lora is None else None
     reward = GroupReward(spec.objective, reference=reference, **spec.keywords())
     say("loading the model")
-    trainer = _refusing(
+    trainer = _reporting_refusals(
         game_trainer,
         config.model,
         data,
@@ -289,8 +291,10 @@ def _trainer(
     return trainer
 
 
-def _refusing(make: Callable[..., Made], model: str, *arguments: Any, **options: Any) -> Made:
-    """What `make` makes of a model; what the trainer finds wrong with it or its settings, as a sentence."""
+def _reporting_refusals(
+    make: Callable[..., Made], model: str, *arguments: Any, **options: Any
+) -> Made:
+    """Call `make` on a model; raise as one sentence what the trainer refuses in it or its settings."""
     try:
         return make(model, *arguments, **options)
     except Exception as error:

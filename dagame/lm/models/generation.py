@@ -1,10 +1,10 @@
 """Completions of a causal language model with their exact log-probabilities.
 
 Plain ancestral sampling at temperature 1 from the full softmax, whatever generation settings the
-model carries: the empirical answer marginals and KL terms of the game are about pi itself (theory,
-section 5), and a top-k, a temperature or a repetition penalty would make it another policy. The
-library's own `generate` runs the model and its cache; the tokens are chosen here, in a logits
-processor, from a seed of ours.
+model carries: the empirical answer marginals and KL terms of the game are about pi itself
+(docs/theory/lm-certificate.md), and a top-k, a temperature or a repetition penalty would make
+it another policy. The library's own `generate` runs the model and its cache; the tokens are chosen
+here, in a logits processor, from the caller's seed.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class Choice:
         self.log_probs: list[torch.Tensor] = []
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Scores that are finite for the chosen token alone; step t is told by the length so far."""
+        """Scores that are finite for the chosen token alone; the length so far gives the step t."""
         token = self.choose(scores, input_ids.shape[1] - self.width)
         forced = torch.full_like(scores, -torch.inf)
         return forced.scatter_(-1, token[:, None], 0.0)

@@ -43,7 +43,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 """Values under which a setting leaves the softmax at temperature 1 alone."""
 
 OVERRIDDEN = ("do_sample", "temperature", "top_k", "top_p", "repetition_penalty")
-"""Settings that the trainer always sets itself; of the others the model's own values count."""
+"""Settings that the trainer always sets itself. For every other one the model's own value applies."""
 
 
 def shaping(settings: dict[str, Any]) -> Iterator[str]:

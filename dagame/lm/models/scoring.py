@@ -115,11 +115,14 @@ def check_room(model: Any, prompt_ids: Sequence[Sequence[int]], room: Sequence[i
 
 
 _REFUSED: dict[type, dict[str, str]] = {}
-"""Of each kind of model the arguments that its `forward` does not take, and what it said."""
+"""For each class of model, the arguments that its `forward` refused, with its error message."""
 
 
 def _forward(model: Any, tensors: dict[str, Any], savings: dict[str, Any]) -> Any:
-    """One pass; `savings` save memory and change no logit that is read, where the model takes them."""
+    """One pass, with those of the options `savings` that the model accepts.
+
+    They save memory and change no logit that is read.
+    """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     refused = _REFUSED.setdefault(type(base), {})
     while True:

@@ -1,8 +1,8 @@
 """Whether sampler, scorer and tokenizer agree, on a few short completions, before a run trusts them.
 
 Everything here is recomputed in the plainest way: one sequence at a time, no padding, no cache, all
-logits. What a version of a library renamed, a cache that was lost, or a setting that bends the
-samples shows as a difference; a run that finds one ends with `SelfCheckFailed`.
+logits. An argument that a library version renamed, a lost cache, or a setting that changes the sampling
+shows as a difference, and a run that finds one ends with `SelfCheckFailed`.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def require(checks: Sequence[Check]) -> None:
     if failed is not None:
         raise SelfCheckFailed(
             f"self-check ({failed.name}): {failed.detail}; found with {versions()}, so use versions "
-            "that this package was tested with, or mend what changes the model or its tokenizer."
+            "that this package was tested with, or correct what changes the model or its tokenizer."
         )
 
 

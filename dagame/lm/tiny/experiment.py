@@ -203,7 +203,7 @@ def _steps_to(progress: Progress | None) -> Any:
     from transformers.trainer_callback import TrainerCallback
 
     class Steps(TrainerCallback):
-        """Tells the step."""
+        """Reports each step to a function."""
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             """Step k of n."""

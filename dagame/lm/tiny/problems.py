@@ -30,7 +30,7 @@ Step = tuple[int, str, int]
 
 
 def value(x: int, operator: str, y: int) -> int:
-    """X op y."""
+    """x + y, x - y or x * y, as `operator` says."""
     return x + y if operator == "+" else x - y if operator == "-" else x * y
 
 

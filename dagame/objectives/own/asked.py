@@ -15,7 +15,7 @@ from ...numerics.arrays import LOG_ZERO, Array, is_array, log, namespace, to_num
 from ..objective import Objective
 
 _PIECE = 3 << 12
-"""Numbers in one call: arrays of less than 128 kB are taken from memory that is already mapped."""
+"""Numbers in one call: memory for arrays of less than 128 kB is already mapped, and so faster."""
 _MOST = 1 << 21
 _BATCH = 1e-6
 _AXES = "(*batch, contexts, answers)"
@@ -87,7 +87,7 @@ class Asked:
         return xp.asarray(np.array(values), dtype=xp.float64, device=self.like.device)
 
     def call(self, name: str, function: Callable[..., Any], nu: Array, w: Array) -> Any:
-        """function(nu, w), errors told in a sentence, arguments compared afterwards."""
+        """Call function(nu, w); its errors become one sentence, and it may not change its arguments."""
         first = function.__name__ not in self._compared
         before = [to_numpy(a).copy() for a in (nu, w)] if first else []
         try:

@@ -191,7 +191,7 @@ def _compare(
 ) -> tuple[float, str, np.ndarray]:
     """Slopes at points (P, m, n) along random directions, two each, against those of `reward`.
 
-    The noise of the value, a convex line in words, and at which points slopes could be told (P,).
+    The noise of the value, a convex line in words, and at which points slopes could be measured (P,).
     """
     count, m, n = points.shape
     g = rng.uniform(-1, 1, (count, _LINES, m, n))

@@ -43,7 +43,7 @@ def of_gradient(name: str, found: Checked | None) -> Condition:
         return Condition(f"{name}: not checked (check=False)", GRADIENT)
     if not found.points:
         why = found.unresolved or "no point to compare at"
-        return Condition(f"{name}: {GRADIENT}: not told by differences ({why})", GRADIENT)
+        return Condition(f"{name}: {GRADIENT}: not decided by differences ({why})", GRADIENT)
     points = f"{found.points} point{'s' * (found.points > 1)}"
     return Condition(f"{name}: {GRADIENT}: checked by differences at {points}")
 

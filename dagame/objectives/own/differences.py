@@ -19,7 +19,8 @@ _RELATIVE = 1e-5
 _ROUNDING = 50 * np.finfo(np.float64).eps
 _FINE = np.arange(len(STEPS) - 2) >= len(STEPS) - 5
 _LEAST = 0.01
-"""Terms of a value count as at least this large: where they cancel, its rounding is theirs."""
+"""The least size that a value's terms are taken to have, as rounding error is relative to the terms
+even where they cancel."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Slopes:
         return smooth | between
 
     def unclear(self, scale: np.ndarray) -> np.ndarray:
-        """Where differences of neighbouring steps disagree too much to tell a slope."""
+        """Where differences of neighbouring steps disagree too much to determine a slope."""
         size = np.maximum(np.maximum(scale, np.abs(self.measured)), self.reach)
         return ~(self.error <= 0.05 * size + self.allowed[:, 0])
 

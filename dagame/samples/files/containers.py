@@ -99,7 +99,7 @@ def files_of(source: object, pattern: str | None = None) -> list[str]:
 
 
 def file_names(paths: Sequence[str]) -> list[str]:
-    """A name for each file: its own without folder and suffixes, with as much of them as tells it apart."""
+    """A name for each file: its own, with as much of its folder and suffixes as distinguishes the files."""
     plain = [_stem(Path(p).name) for p in paths]
     if len(set(plain)) == len(plain):
         return plain
@@ -159,7 +159,7 @@ def contents(path: str | Path, kind: str | None = None) -> tuple[str, bytes]:
     """The kind of what a file holds, and its bytes, unpacked; refused where its name says otherwise.
 
     Kinds: json, csv, tsv, parquet, and document, JSON that is no lines.
-    `kind` stands for the suffix; standard input without it is told by its first bytes.
+    `kind` stands for the suffix; standard input without it is recognised by its first bytes.
     """
     name = shown(path)
     try:

@@ -74,15 +74,17 @@ def _wrong_width(found: int, width: int) -> str:
 def _records(data: bytes, separator: str, faults: Faults) -> Iterator[list[str]]:
     lines = list(io.TextIOWrapper(io.BytesIO(data), "utf-8", "surrogateescape", newline=""))
     valid = _is_utf8(data)
-    at = begin = doomed = 0
+    at = begin = broken = 0
 
     def feed() -> Iterator[str]:
-        """Lines from `at`; none of those up to `doomed`, in which an open quote ends in a fault.
+        """The lines from `at` on, for the CSV parser.
 
-        So no line is read more than twice: as a record's first line and within its quotes.
+        After a fault the parser starts again one line later. A record that begins before `broken`,
+        the last line that the faulty record reached, gets one line only: a quote that it leaves open
+        would lead to the same fault. So no line is read more than twice.
         """
         nonlocal at
-        while at < len(lines) and not begin < at <= doomed:
+        while at < len(lines) and not begin < at <= broken:
             at += 1
             yield lines[at - 1]
 
@@ -93,7 +95,7 @@ def _records(data: bytes, separator: str, faults: Faults) -> Iterator[list[str]]
             row = next(reader)
         except csv.Error as error:
             faults.append((begin + 1, f"badly quoted ({error})"))
-            doomed, at = max(doomed, at - 1), begin + 1
+            broken, at = max(broken, at - 1), begin + 1
             reader = csv.reader(feed(), delimiter=separator, strict=True)
             continue
         width, fault = width or len(row), None

@@ -1,6 +1,6 @@
 """Layouts known by name: which paths hold what in the files of well-known tools.
 
-A format is data; everything it does can be said by options. `auto` takes the first one whose paths
+A format is data; options can express everything that it does. `auto` takes the first one whose paths
 are all there, and says so.
 """
 

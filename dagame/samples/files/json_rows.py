@@ -42,7 +42,7 @@ def check_size(name: str, rows: int, columns: int) -> None:
 def stop(name: str, fault: tuple[int, str], unit: str = "line") -> NoReturn:
     """Refuse a file at its first fault."""
     raise SamplesError(
-        f"{name}, {unit} {fault[0]}: {fault[1]}; mend it, or skip such {unit}s with --on-error skip "
+        f"{name}, {unit} {fault[0]}: {fault[1]}; correct it, or skip such {unit}s with --on-error skip "
         "(on_error='skip')."
     )
 

@@ -49,7 +49,7 @@ def limit(row_seconds: float) -> None:
 
 
 def confine() -> None:
-    """Refuse, from now on, whatever reading a row does not need."""
+    """Refuse from now on every operation that reading a row does not need."""
     sys.addaudithook(_watch)
 
 

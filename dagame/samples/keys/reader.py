@@ -190,7 +190,7 @@ class AnswerReader:
         def run(text: str) -> str | None:
             try:
                 found = function(text)
-            except Exception as error:  # whatever it throws at a strange text is "no answer"
+            except Exception as error:  # any error on a strange text is "no answer"
                 if not self._warned:
                     self._warned = True
                     warnings.warn(

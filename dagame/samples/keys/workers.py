@@ -104,8 +104,8 @@ class _Pool:
         """A fresh worker with the rest of the chunk, after one that died or was late."""
         code = worker.stop()
         first = worker.pending[0]
-        if worker.full:
-            pass  # it went after its answer, and the next row had no part in that
+        if worker.out_of_memory:
+            pass  # it ended itself after an answer that filled its memory: no fault of the next row
         elif worker.ready:
             self.deaths[first] += 1
             if not worker.dead or self.deaths[first] == _TRIES:
@@ -131,7 +131,7 @@ class _Worker:
 
     def __init__(self, task: str, row_seconds: float) -> None:
         self.pending, self.row_seconds = deque[int](), row_seconds
-        self.ready, self.dead, self.full = False, False, False
+        self.ready, self.dead, self.out_of_memory = False, False, False
         self.unsent, self.heard, self.since = deque[bytes](), bytearray(), time.monotonic()
         command = [sys.executable, "-P", "-c", _SERVE, _ROOT, task, str(row_seconds)]
         pipe, null = subprocess.PIPE, subprocess.DEVNULL
@@ -165,7 +165,7 @@ class _Worker:
                 else:
                     self.unsent[0] = self.unsent[0][sent:]
         except OSError:
-            self.unsent.clear()  # it died; what it said before is still to be read
+            self.unsent.clear()  # it died; its earlier answers are still to be read
         return ()
 
     def read(self) -> Sequence[tuple[int, str]]:
@@ -183,7 +183,7 @@ class _Worker:
                 self.ready = True
                 continue
             try:
-                index, answer, self.full = json.loads(line)
+                index, answer, self.out_of_memory = json.loads(line)
             except (TypeError, ValueError):
                 index = answer = None
             if not self.pending or index != self.pending[0] or not isinstance(answer, str):
@@ -218,15 +218,15 @@ def serve(task: str, row_seconds: float) -> None:
     for line in sys.stdin:
         limit(row_seconds)
         index, row = json.loads(line)
-        full = False
+        out_of_memory = False
         try:
             answer = function(row)
         except MemoryError:
-            answer, full = "", True
-        except Exception:  # whatever a parser throws at hostile text is "no answer"
+            answer, out_of_memory = "", True
+        except Exception:  # any error of a parser on hostile text is "no answer"
             answer = ""
-        print(json.dumps([index, answer, full]), file=answers, flush=True)
-        if full:
+        print(json.dumps([index, answer, out_of_memory]), file=answers, flush=True)
+        if out_of_memory:
             os._exit(0)  # the next row gets a process with all its memory
 
 

@@ -185,7 +185,7 @@ def a_policy(game: AlignmentGame, rng: np.random.Generator, like: np.ndarray | N
 
 
 def solved(game: AlignmentGame, method: str = "auto", tol: float = 1e-10) -> Solution:
-    """The solution, whatever its status: at most 500 rounds, so that a wrong gradient costs seconds."""
+    """The solution, of any status: at most 500 rounds, so that a wrong gradient costs seconds."""
     return solve(game, method, tol=tol, max_steps=500, throw=False)
 
 

@@ -1,4 +1,4 @@
-"""Identities between objectives and limits, projections, averages: theory, sections 2 to 7."""
+"""Identities between objectives and limits, projections, averages: docs/theory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""T1 to T6, gradients, curvature, closed forms, rates: theory, sections 2 to 4."""
+"""T1 to T6, gradients, curvature, closed forms, rates: docs/theory/game.md to dynamics.md."""
 
 from __future__ import annotations
 

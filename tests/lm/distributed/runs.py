@@ -90,9 +90,8 @@ def main():
 
 def finetune(path):
     """A run from a file, then an attempt to run it again, which every process must refuse."""
-    from dagame.lm.finetune.run.run import run_finetune
-
     from dagame.errors import OutputError
+    from dagame.lm.finetune.run import run_finetune
 
     result = run_finetune(path)
     try:

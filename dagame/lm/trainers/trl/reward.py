@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 
 
 class GroupReward(TrainerCallback, ExportableState):
-    """r_i = u_x(z_i), u the reward table of the objective at the batch's own marginals (theory, 6).
+    """r_i = u_x(z_i), u the reward table of the objective at the batch's own marginals.
+
+    Why this is the policy gradient: docs/theory/policy-gradient.md#the-gradient.
 
     A reward function of TRL: give it as `reward_funcs` and also as a callback. Each call gathers
     (class, context, answer) rows from all processes, so that a class, and even the completions of
@@ -160,10 +162,10 @@ class GroupReward(TrainerCallback, ExportableState):
         )
         ratio = self._log_ratio(prompts, completion_ids)
         local = list(zip(class_id, member_id, class_size, keys, correct, ratio, strict=True))
-        ids, members, sizes, answers, right, ratios = zip(*gather_object(local), strict=True)
-        check_whole_classes(*map(np.asarray, (ids, members, sizes)), group_size=spec.group_size)
+        ids, contexts, sizes, answers, right, ratios = zip(*gather_object(local), strict=True)
+        check_whole_classes(*map(np.asarray, (ids, contexts, sizes)), group_size=spec.group_size)
         paid_kl = np.array(ratios, dtype=float) if spec.kl == "reward" else None
-        seen = Completions(ids, members, answers, np.array(right, dtype=float), paid_kl)
+        seen = Completions(ids, contexts, answers, np.array(right, dtype=float), paid_kl)
         paid = pay(self.game, seen)
         start = PartialState().process_index * len(local)
         if log_metric is not None:

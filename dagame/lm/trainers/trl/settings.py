@@ -2,7 +2,7 @@
 
 A group reward is right only if the trainer leaves its scale alone, keeps classes together, samples
 from the policy itself and has the KL to a fixed reference. `grpo_config` sets all that;
-`check_config` says of any configuration what would break it and how to mend it.
+`check_config` says of any configuration what would break it and how to correct it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LOSSES = {
     "dr_grpo": "sum over tokens / (completions * max_completion_length): the policy gradient of "
-    "theory, section 6, times a constant",
+    "docs/theory/policy-gradient.md, times a constant",
     "dapo": "sum over tokens / tokens of the generation batch: the same direction, a step size "
     "that varies with the batch's mean length",
     "bnpo": "sum over tokens / tokens of the local batch: as dapo, device by device",
@@ -186,7 +186,7 @@ def checkpointing_name() -> str:
 
 
 def _made(options: dict[str, Any]) -> GRPOConfig:
-    """The trainer's configuration; what it finds wrong itself, as a sentence."""
+    """Make the trainer's configuration; what its own checks refuse is raised as one sentence."""
     from trl.trainer.grpo_config import GRPOConfig
 
     try:

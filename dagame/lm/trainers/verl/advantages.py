@@ -60,7 +60,9 @@ class VerlGame:
     prompts: int
 
     def advantages(self, rows: Trajectories) -> tuple[np.ndarray, dict[str, float]]:
-        """Token-level advantages (N, T) of the game's policy gradient (theory, section 6), and metrics.
+        """Token-level advantages (N, T) of the game's policy gradient, and metrics.
+
+        Formula and proof: docs/theory/policy-gradient.md#the-gradient.
 
         Sample i of context x with answer z has A_i = u_x(z) - b_i on each of its tokens, u and the
         baseline b as in `group_rewards`. With kl="reward" it has -beta (s_i - mean of s over the
@@ -94,7 +96,7 @@ def verl_game(config: Mapping[str, Any]) -> VerlGame:
     kl, beta = check_settings(config)
     spec = section.spec(kl, beta, setting(config, "actor_rollout_ref.rollout.n"))
     k = 4
-    group_rewards(  # what the objective, the estimator and the baseline cannot do together, said now
+    group_rewards(  # raises now what objective, estimator and baseline cannot do together
         [0] * 2 * k,
         [0] * k + [1] * k,
         ["a", "b"] * k,
@@ -140,7 +142,7 @@ def verl_rows(
 
 
 def check_prompts(contexts: np.ndarray, expected: int) -> None:
-    """Raise `ScheduleError` unless prompts (P, 3) of class, member and size are whole classes.
+    """Raise `ScheduleError` unless prompts (P, 3) of class, context and size are whole classes.
 
     A class may lack no more contexts than there are prompts of `expected` without any completion,
     as happens where a rollout fails.

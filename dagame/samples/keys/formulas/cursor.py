@@ -1,4 +1,4 @@
-"""A place among the tokens of a text, and what can be said of the next one."""
+"""A place among the tokens of a text, and questions about the next one."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ PI = Atom("letter", "pi", size=math.pi)
 E = Atom("exp", "e", size=math.e)
 DEGREE = Atom("degree", "°")
 LOG_BASE = Atom("base", "1/ln(base)")
-"""What ln is multiplied with to make the logarithm whose base is not said."""
+"""The factor that makes ln the logarithm whose base is not given."""
 
 
 class Value(NamedTuple):
