@@ -81,7 +81,8 @@ class Tilt(NamedTuple):
     def rows(self, index: Array) -> Tilt:
         """That of the games `index`."""
         xp, parts = namespace(self.weights), (self.log_nu0, self.on, self.weights)
-        return Tilt(*(xp.take(part, index, axis=0) for part in parts), self.sigma)
+        log_nu0, on, weights = (xp.take(part, index, axis=0) for part in parts)
+        return Tilt(log_nu0, on, weights, self.sigma)
 
     @property
     def share(self) -> float:

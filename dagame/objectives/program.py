@@ -124,8 +124,8 @@ def reduced(program: Program, size: np.ndarray, m: int, n: int) -> Reduced:
     those that are solved for from large ones are themselves large.
     """
     found = [
-        _reduced(*(part[min(g, len(part) - 1)] for part in program[:3]), row, m, n)
-        for g, row in enumerate(size)
+        _reduced(p.matrix[0], p.bound[0], p.open[0], row, m, n)
+        for row, p in ((row, program.rows(np.array([g]))) for g, row in enumerate(size))
     ]
     d = max(1, *(part.free.shape[-1] for part in found))
     wide = [
@@ -158,20 +158,19 @@ def _reduced(
 ) -> Reduced:
     answers, (rows, width) = m * n, matrix.shape
     slack = np.any(matrix[:, answers:] != 0, axis=-1)
-    table, left = np.concatenate([matrix, bound[:, None]], axis=-1), ~slack
-    weight = np.where(open_ & np.isfinite(size), size, 0.0)
-    weight[answers:] = 0.0
+    table = np.concatenate([matrix, bound[:, None]], axis=-1)
+    weight = np.where(open_ & np.isfinite(size), size, 0.0)[:answers]
     inverse, own = np.zeros((width, rows)), np.zeros(width, bool)
-    while left.any():
-        entries = np.abs(table[:, :-1])
-        choice = np.where(entries > 1e-9, entries, 0.0) * weight * left[:, None]
-        i, j = np.unravel_index(int(choice.argmax()), choice.shape)
-        if not choice[i, j] > 0:
-            break
+    for i in np.flatnonzero(~slack):
+        entries = np.abs(table[i, :answers])
+        choice = np.where(entries > 1e-9, entries, 0.0) * weight
+        j = int(choice.argmax())
+        if not choice[j] > 0:
+            continue
         table[i] /= table[i, j]
         others = np.flatnonzero(~slack & (np.arange(rows) != i) & (table[:, j] != 0))
         table[others] -= table[others, j][:, None] * table[i]
-        left[i], own[j], inverse[j, i] = False, True, 1.0
+        own[j], inverse[j, i] = True, 1.0
     free = np.flatnonzero(open_[:answers] & ~own[:answers])
     null = np.zeros((width, len(free)))
     null[free, np.arange(len(free))] = 1.0
