@@ -23,6 +23,9 @@ MET = 1e-8
 _THIN = 1e-10
 """Where the central point of C has less than this, a linear program says whether it is 0 on all of C."""
 
+_FAR = 1e6
+"""An answer that is solved for from others this much larger may have lost what ties it to small ones."""
+
 _SUPPORTS = 32
 """Most different supports of a batch on which a hard set is compiled."""
 
@@ -41,6 +44,10 @@ class Program(NamedTuple):
     empty: np.ndarray
     v: np.ndarray
     s: np.ndarray
+
+    def rows(self, index: np.ndarray) -> Program:
+        """The sets of the games `index` of a batch."""
+        return self if len(self.open) == 1 else Program(*(part[index] for part in self))
 
     def closed_answers(self, m: int, n: int) -> np.ndarray:
         """Answers (G, m, n) that no point of C gives any mass."""
@@ -84,38 +91,93 @@ def _compiled(
     return _opened(matrix, bound, open_, empty, w, n)
 
 
-@functools.lru_cache(maxsize=256)
-def null_space(chosen: ConstraintSet, m: int, n: int, weights: bytes) -> np.ndarray | None:
-    """A basis (G, m n + r, d) of the null space of A; None where A has no more rows than that has columns.
+class Reduced(NamedTuple):
+    """A v = b solved for one coordinate of each row, the others being free (G sets; see `reduced`).
 
-    Orthonormal on the answers: that of the simplices and of the rows that are equalities on C; the
-    slacks of the other rows follow. Columns of 0 fill up where the sets have different dimensions.
+    matrix (G, m + r, m n + r) and bound (G, m + r): the tight rows in reduced echelon form, 1 in their own
+    coordinate; inverse (G, m n + r, m + r), matrix @ inverse = I; null (G, m n + r, d) a basis of the null
+    space, 1 in its own of the coordinates `free` (G, d). Columns of 0 fill up.
     """
+
+    matrix: np.ndarray
+    bound: np.ndarray
+    inverse: np.ndarray
+    null: np.ndarray
+    free: np.ndarray
+
+
+@functools.lru_cache(maxsize=256)
+def reduced_rows(chosen: ConstraintSet, m: int, n: int, weights: bytes) -> Reduced | None:
+    """The rows reduced at the central point; None where A has no more rows than free coordinates."""
     program = _compiled(chosen, m, n, weights)
     answers, r = m * n, program.bound.shape[-1] - m
-    if m + r <= answers - m - int((~program.open[:, answers:]).sum(axis=-1).max(initial=0)):
+    tight = m + (~program.open[:, answers:]).sum(axis=-1)
+    if m + r <= (program.open[:, :answers].sum(axis=-1) - tight).max():
         return None
+    return reduced(program, program.v, m, n)
+
+
+def reduced(program: Program, size: np.ndarray, m: int, n: int) -> Reduced:
+    """The rows solved for coordinates that are large in `size` (G, m n + r): zeros and ties stay exact.
+
+    Where a tight row ties coordinates that become tiny together (v_i = 2 v_j), each keeps its digits, if
+    those that are solved for from large ones are themselves large.
+    """
     found = [
-        _null(matrix, open_, m, n)
-        for matrix, open_ in zip(program.matrix, program.open, strict=True)
+        _reduced(p.matrix[0], p.bound[0], p.open[0], row, m, n)
+        for row, p in ((row, program.rows(np.array([g]))) for g, row in enumerate(size))
     ]
-    out = np.zeros((len(found), answers + r, max(table.shape[-1] for table in found)))
-    for g, table in enumerate(found):
-        out[g, :, : table.shape[-1]] = table
-    return out
+    d = max(1, *(part.free.shape[-1] for part in found))
+    wide = [
+        part._replace(
+            null=np.pad(part.null, ((0, 0), (0, d - len(part.free)))),
+            free=np.pad(part.free, (0, d - len(part.free))),
+        )
+        for part in found
+    ]
+    return Reduced(*(np.stack(part) for part in zip(*wide, strict=True)))
 
 
-def _null(matrix: np.ndarray, open_: np.ndarray, m: int, n: int) -> np.ndarray:
+def untied(rows: Reduced, v: np.ndarray, m: int, n: int) -> np.ndarray:
+    """Games (B,) in which what ties small coordinates of v (B, m n + r) may be lost to rounding.
+
+    An answer is solved for from others far larger, and there are equalities besides the m simplices or a
+    row whose terms are all small.
+    """
     answers = m * n
-    slack = np.any(matrix[m:, answers:] != 0, axis=-1)
-    tight = np.concatenate([np.ones(m, bool), ~slack])
-    live = np.flatnonzero(open_[:answers])
-    _, size, across = np.linalg.svd(matrix[tight][:, live])
-    free = across[int((size > 1e-9 * size.max(initial=0.0)).sum()) :].T
-    out = np.zeros((matrix.shape[-1], free.shape[-1]))
-    out[live] = free
-    out[answers:] = np.where(slack[:, None], -matrix[m:, :answers] @ out[:answers], 0.0)
-    return out
+    free = np.take_along_axis(v, np.broadcast_to(rows.free, (len(v), rows.free.shape[-1])), axis=-1)
+    share = (np.abs(rows.null[:, :answers]) * free[:, None, :]).max(axis=-1)
+    own = np.any(rows.inverse[:, :answers] != 0, axis=-1)
+    terms = np.abs(rows.bound) + (np.abs(rows.matrix) @ v[..., None])[..., 0]
+    ties = (own.sum(axis=-1) > m) | (terms * _FAR < 1).any(axis=-1)
+    return (own & (share > _FAR * v[:, :answers])).any(axis=-1) & ties
+
+
+def _reduced(
+    matrix: np.ndarray, bound: np.ndarray, open_: np.ndarray, size: np.ndarray, m: int, n: int
+) -> Reduced:
+    answers, (rows, width) = m * n, matrix.shape
+    slack = np.any(matrix[:, answers:] != 0, axis=-1)
+    table = np.concatenate([matrix, bound[:, None]], axis=-1)
+    weight = np.where(open_ & np.isfinite(size), size, 0.0)[:answers]
+    inverse, own = np.zeros((width, rows)), np.zeros(width, bool)
+    for i in np.flatnonzero(~slack):
+        entries = np.abs(table[i, :answers])
+        choice = np.where(entries > 1e-9, entries, 0.0) * weight
+        j = int(choice.argmax())
+        if not choice[j] > 0:
+            continue
+        table[i] /= table[i, j]
+        others = np.flatnonzero(~slack & (np.arange(rows) != i) & (table[:, j] != 0))
+        table[others] -= table[others, j][:, None] * table[i]
+        own[j], inverse[j, i] = True, 1.0
+    free = np.flatnonzero(open_[:answers] & ~own[:answers])
+    null = np.zeros((width, len(free)))
+    null[free, np.arange(len(free))] = 1.0
+    null[own] = -inverse[own] @ table[:, free]
+    for part, unit in ((null, 0.0), (inverse, np.eye(rows)[slack])):
+        part[answers:][slack[m:]] = unit - matrix[slack, :answers] @ part[:answers]
+    return Reduced(table[:, :-1], table[:, -1], inverse, null, free)
 
 
 def stated(

@@ -27,9 +27,20 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..numerics.arrays import LOG_ZERO, Array, float64, like, log, log_normalise, namespace
+import numpy as np
+
+from ..numerics.arrays import (
+    LOG_ZERO,
+    Array,
+    float64,
+    like,
+    log,
+    log_normalise,
+    namespace,
+    to_numpy,
+)
 from .path import Space, Tilt, follow
-from .program import MET, compiled, key, null_space
+from .program import MET, Program, Reduced, compiled, key, reduced, reduced_rows, untied
 from .sets import ConstraintSet
 
 
@@ -79,10 +90,7 @@ def _ended(
     def put(table: Any) -> Array:
         return like(table, wide)
 
-    live, null = put(program.open * 1.0) > 0, null_space(chosen, m, n, key(chosen, m, n, weights))
-    space = Space(
-        put(program.matrix), put(program.bound), live, None if null is None else put(null)
-    )
+    live, rows = put(program.open * 1.0) > 0, reduced_rows(chosen, m, n, key(chosen, m, n, weights))
     answers = live[:, : m * n]
     on = xp.broadcast_to(xp.reshape(answers, (-1, m, n)), (size, m, n))
     mass = xp.where(on, xp.exp(wide) * w[..., None], 0.0)
@@ -97,14 +105,41 @@ def _ended(
     tilt = None
     if sigma > 0:
         alive = on & (wide > LOG_ZERO / 2)
-        start = xp.where(alive, log_normalise(xp.where(alive, wide, LOG_ZERO)), LOG_ZERO)
-        tilt = Tilt(start, alive, w, sigma)
+        log_nu0 = xp.where(alive, log_normalise(xp.where(alive, wide, LOG_ZERO)), LOG_ZERO)
+        tilt = Tilt(log_nu0, alive, w, sigma)
     v, s = (xp.broadcast_to(put(part), width) for part in (program.v, program.s))
-    v, s, off = follow(space, cost, v, s, tilt)
+    start = (cost, v, s)
+    v, s, off = follow(_space(program, rows, wide), *start, tilt)
+    again = None if rows is None else np.flatnonzero(untied(rows, to_numpy(v), m, n))
+    if again is not None and again.size:
+        index = xp.asarray(again, device=wide.device)
+        few, sizes = program.rows(again), to_numpy(xp.take(v, index, axis=0))
+        space = _space(few, reduced(few, sizes, m, n), wide)
+        start = (xp.take(part, index, axis=0) for part in start)
+        found = follow(space, *start, None if tilt is None else tilt.rows(index))
+        place = np.arange(size)
+        place[again] = size + np.arange(again.size)
+        place = xp.asarray(place, device=wide.device)
+        v, s, off = (
+            xp.take(xp.concat([old, new]), place, axis=0)
+            for old, new in zip((v, s, off), found, strict=True)
+        )
     q = xp.reshape(xp.where(answers, v[:, : m * n], 0.0), (size, m, n))
     d = xp.reshape(s[:, : m * n], (size, m, n)) / w[..., None]
     total = xp.sum(xp.where(live, v * s, 0.0), axis=-1)
     found = (off <= MET) & ~(put(program.empty * 1.0) > 0)
     price = xp.where(on, log(d), -LOG_ZERO)
     point = Projection(log(q / xp.sum(q, axis=-1, keepdims=True)), price, 1 - total, found)
-    return point, wide if tilt is None else tilt.log_policy(s)
+    return point, wide if tilt is None else tilt.log_policy(v)
+
+
+def _space(program: Program, rows: Reduced | None, reference: Array) -> Space:
+    """The program's, with the rows reduced or as they are."""
+
+    def put(table: Any) -> Array:
+        return like(table, reference)
+
+    live = put(program.open * 1.0) > 0
+    if rows is None:
+        return Space(put(program.matrix), put(program.bound), live)
+    return Space(put(rows.matrix), put(rows.bound), live, put(rows.null), put(rows.inverse))

@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import NotConcave, NotConverged
 from ..games.game import AlignmentGame
 from ..numerics.arrays import LOG_ZERO, log, to_numpy
+from ..objectives.soft import SoftConstraint
 from .base import index_like
 
 
@@ -44,6 +45,8 @@ def _one(game: AlignmentGame, b: int, solver: str, options: dict[str, Any]) -> n
 
     log_p0 = to_numpy(game.log_reference)[0].astype(np.float64)
     keep = (log_p0 > LOG_ZERO / 2).any(axis=0)
+    if any(isinstance(o, SoftConstraint) for _, o in game.objective.terms()):
+        keep[:] = True  # its target may need answers that no policy gives
     pi, constraints = _policy_variable(log_p0[:, keep])
     nu, objective = _marginals(game, pi, keep)
     w = np.reshape(to_numpy(game.weights), (-1, game.contexts))[0].astype(np.float64)
