@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import dagame
+from dagame._moved import new_path
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -129,8 +130,11 @@ def resolve(name: str) -> object:
     """The object of a dotted name; AttributeError where there is none."""
     parts = name.split(".")
     for k in range(len(parts), 0, -1):
+        path = ".".join(parts[:k])
+        if new_path(path):  # an old path, which warns
+            continue
         try:
-            found = import_module(".".join(parts[:k]))
+            found = import_module(path)
         except ModuleNotFoundError:
             continue
         for part in parts[k:]:
@@ -147,7 +151,7 @@ def documented() -> set[str]:
 
 def public() -> list[str]:
     names = [f"dagame.{n}" for n in dagame.__all__]
-    for module in ("lm", "estimators", "solvers", "library", "gpu"):
+    for module in ("lm", "estimators", "solvers", "games.library", "scale"):
         names += [f"dagame.{module}.{n}" for n in import_module(f"dagame.{module}").__all__]
     return names
 

@@ -68,6 +68,8 @@ def like(values: Any, reference: Array) -> Array:
     xp = namespace(reference)
     if type(values) is type(reference) and values.dtype == reference.dtype:
         return values if xp is np else array_api_compat.to_device(values, _device(reference))
+    if xp is not np and isinstance(values, np.ndarray) and not values.flags.writeable:
+        values = values.copy()  # torch would share the memory, and warns that it can write there
     return xp.asarray(values, dtype=reference.dtype, device=_device(reference))
 
 

@@ -141,7 +141,7 @@ def _ruled_out(game: AlignmentGame) -> np.ndarray:
     if game.forbidden is None:
         return np.zeros(size, dtype=bool)
     live = to_numpy(game.support & game.open_traces).reshape(size, game.contexts, -1)
-    return ~live.any(axis=-1).all(axis=-1)
+    return np.asarray(~live.any(axis=-1).all(axis=-1))
 
 
 def _left_out(game: AlignmentGame, inner: AlignmentGame) -> Array:
