@@ -32,13 +32,17 @@ SETS: dict[str, Any] = {
 }
 
 
-def random_game(rng: np.random.Generator, chosen: Any, m: int, n: int, sigma: float) -> Any:
-    """One game; the last answer is possible everywhere."""
+def reference(rng: np.random.Generator, m: int = 3, n: int = 5) -> np.ndarray:
+    """Every context with zeros; the last answer is possible everywhere."""
     p = np.where(rng.random((m, n)) < 0.4, 0.0, rng.random((m, n)) ** 4)
     p[:, -1] += 0.01
+    return p / p.sum(-1, keepdims=True)
+
+
+def weights(rng: np.random.Generator, m: int = 3) -> np.ndarray:
+    """Of contexts, none small."""
     w = rng.random(m) + 0.2
-    objective = dg.SoftConstraint(chosen, sigma)
-    return dg.AlignmentGame(p / p.sum(-1, keepdims=True), objective, beta=1.0, weights=w / w.sum())
+    return w / w.sum()
 
 
 def measure(name: str, chosen: Any, m: int, n: int, games: int, seed: int) -> dict[str, Any]:
@@ -46,7 +50,8 @@ def measure(name: str, chosen: Any, m: int, n: int, games: int, seed: int) -> di
     rng = np.random.default_rng([seed, len(name)])
     lost, infeasible, gaps, solves, proofs = 0, 0, [0.0], [], []
     for _ in range(games):
-        game = random_game(rng, chosen, m, n, float(10.0 ** rng.uniform(-9, 6)))
+        objective = dg.SoftConstraint(chosen, float(10.0 ** rng.uniform(-9, 6)))
+        game = dg.AlignmentGame(reference(rng, m, n), objective, beta=1.0, weights=weights(rng, m))
         started = time.process_time()
         found = dg.solve(game, throw=False)
         solves.append(time.process_time() - started)

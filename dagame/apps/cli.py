@@ -6,7 +6,6 @@ Exit codes: 0 done; 1 a check failed or a class was not solved; 2 bad input, exp
 
 from __future__ import annotations
 
-import warnings
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +17,7 @@ from ..lm.tiny.experiment import Recipe
 from ..objectives.names import NAMES
 from ..solvers import METHODS
 from ..text import visible
-from .command import application, console, run
+from .command import application, console, require_lm, run
 from .solution_files import content_of, write_solution
 from .terminal import (
     demo_table,
@@ -388,22 +387,6 @@ def check_device(name: str) -> None:
             "--device needs torch: install dagame[torch], or leave it out for numpy."
         ) from None
     resolve_device(name)
-
-
-def require_lm() -> None:
-    """Refuse work with language models where their packages are missing; keep those quiet."""
-    from importlib.util import find_spec
-
-    missing = [name for name in ("torch", "transformers", "trl") if find_spec(name) is None]
-    if missing:
-        raise DagameError(
-            f"{missing[0]} is not installed: install dagame[lm] to work with language models."
-        )
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|peft)\b")
 
 
 if __name__ == "__main__":

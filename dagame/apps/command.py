@@ -1,9 +1,12 @@
-"""What the command lines share: an application, its one-sentence errors, its version, its console."""
+"""What the command lines share: an application, its one-sentence errors, its version, its console,
+and the refusal of work whose packages are missing.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+import warnings
 from contextlib import suppress
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Annotated
@@ -121,3 +124,19 @@ def console(stderr: bool = False) -> Console:
             hush(2 if self.stderr else 1)
 
     return _Patient(stderr=stderr)
+
+
+def require_lm() -> None:
+    """Refuse work with language models where their packages are missing; keep those quiet."""
+    from importlib.util import find_spec
+
+    missing = [name for name in ("torch", "transformers", "trl") if find_spec(name) is None]
+    if missing:
+        raise DagameError(
+            f"{missing[0]} is not installed: install dagame[lm] to work with language models."
+        )
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|peft)\b")

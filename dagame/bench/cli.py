@@ -98,7 +98,7 @@ def lm(
     ] = None,
 ) -> None:
     """Objectives and published rewards on the embedded language model: predicted and trained."""
-    from ..apps.cli import require_lm
+    from ..apps.command import require_lm
     from . import lm as bench
 
     require_lm()

@@ -134,8 +134,8 @@ def certify(
 
     Raises:
         InvalidDistribution, InvalidGame: the policy does not fit the game.
-        FalseCertificate: the reference, a power of it or a best response to the rewards is better than
-            the bound, so that one of its conditions fails.
+        FalseCertificate: the reference or a best response to the rewards is better than the bound, or, with
+            an objective of one's own, a power of the reference: one of its conditions fails.
         NotConcave: the objective's curvature mu has beta + mu <= 0, T4 and T6 do not apply, and its
             optimum is not known otherwise.
     """
