@@ -335,6 +335,39 @@ def test_an_infeasible_game_says_why(objective, reference, note):
     assert note in str(found)
 
 
+@pytest.mark.parametrize(
+    "extra",
+    [
+        dg.WorstCase([[1.0, 0, 0], [0, 1.0, 0]], 2.0),
+        dg.HardCoherence(),
+        dg.HardConstraint(dg.Cap([0], 0.4)),
+        dg.HardConstraint(dg.Parity(0.1)),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("needs", [dg.TargetMatching([0.5, 0, 0.5], direction="forward")])
+def test_a_term_that_no_policy_satisfies_makes_any_sum_infeasible(needs, extra):
+    lacking = [[0.5, 0.5, 0.0], [0.3, 0.3, 0.4]]
+    found = dg.solve(dg.AlignmentGame(lacking, needs + extra, beta=1.0), throw=False)
+    assert found.status is dg.Status.INFEASIBLE
+    assert "lack what the objective needs" in found.notes[0]
+    full = dg.AlignmentGame([[0.4, 0.5, 0.1], [0.3, 0.3, 0.4]], needs + extra, beta=1.0)
+    assert dg.solve(full).status is dg.Status.SOLVED
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_hard_coherence_in_a_sum_leaves_what_some_context_lacks(seed):
+    rng = np.random.default_rng(seed)
+    reference = np.array([[1.0, 0, 0], [0.2, 0.2, 0.6], [0.2, 0.8, 0]])
+    reference[1] = rng.dirichlet(np.ones(3))
+    objective = dg.HardCoherence() + rng.uniform(1, 20) * dg.RenyiDiversity(1.0, 0.5)
+    found = dg.solve(dg.AlignmentGame(reference, objective, beta=1.0))
+    np.testing.assert_allclose(found.policy, [[1.0, 0, 0]] * 3, atol=1e-12)
+    forced = -np.log(reference[:, 0]).mean()
+    assert float(found.value) == pytest.approx(-forced, abs=1e-12)
+    assert 0 <= float(found.gap) <= 1e-12
+
+
 # -- a game times a constant is the same game --------------------------------------------------------
 
 SCALES = [1e-9, 1e-6, 1e-3, 0.03, 7.0, 1e3, 1e9]

@@ -164,7 +164,10 @@ def certify_log(
     value = unit.value_log(log_pi, log_nu)
     found = targets(unit, log_pi, log_target)
     policy_regret, target_regret, replies = _least(unit, log_pi, log_nu, found, multipliers)
-    gap = xp.where(value > LOG_ZERO / 2e10, policy_regret + target_regret, -LOG_ZERO)
+    regret = policy_regret + target_regret
+    rounding = 1e-14 * (1 + xp.abs(value))
+    regret = xp.where((regret < 0) & (regret > -rounding), 0 * regret, regret)
+    gap = xp.where(value > LOG_ZERO / 2e10, regret, -LOG_ZERO)
     distance = infinities(gap / unit.free_beta)
     upper_bound = game.beta * infinities(xp.where(gap < 1e20, value + gap, gap))
     confront(game, upper_bound, replies, single)
@@ -252,6 +255,7 @@ def _regrets(
         on_traces = on_traces - rho * (target.log_policy - game.log_reference)
     log_best = game.log_best_response(on_traces, game.free_beta)
     policy_regret = game.free_beta * weighted(log_kl(log_pi, log_best), game.weights)
+    policy_regret = namespace(policy_regret).maximum(policy_regret, 0 * policy_regret)
     if target.is_policy and multipliers is None:
         reply = game.objective.reply_gap(log_nu, game.weights) + 0 * policy_regret
         return policy_regret, reply, log_best

@@ -10,7 +10,7 @@ import numpy as np
 from ..numerics.arrays import LOG_ZERO, Array, log_normalise, namespace
 from .forms import ExponentialForm
 from .objective import Objective
-from .pairing import geometric_mean_log, mean_log, weighted
+from .pairing import geometric_mean_log, mean_log, outside_common_support, weighted
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +44,10 @@ class HardCoherence(Objective):
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """0, a valid supergradient at every coherent point; `game.rewards` gives the multipliers."""
         return 0 * log_nu
+
+    def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
+        """Answers outside the common support."""
+        return outside_common_support(log_nu0)
 
     def project(self, log_nu: Array, weights: Array) -> Array:
         """Every context replaced by the geometric consensus."""

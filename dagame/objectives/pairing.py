@@ -38,3 +38,8 @@ def per_context(columns: Array) -> Array:
     xp = namespace(columns)
     eye = xp.eye(columns.shape[-2], dtype=columns.dtype, device=columns.device)
     return columns[..., None] * eye[:, None, :]
+
+
+def outside_common_support(log_nu: Array) -> Array:
+    """Answers (*batch, 1, n) that some context lacks."""
+    return namespace(log_nu).any(log_nu < LOG_ZERO / 2, axis=-2, keepdims=True)

@@ -13,7 +13,7 @@ from ..numerics.simplex import log_kl
 from .coherence import EuclideanCoherence
 from .forms import Hessian
 from .objective import Objective, Scaled
-from .pairing import mean_log, minus_infinity_where, weighted
+from .pairing import mean_log, minus_infinity_where, outside_common_support, weighted
 
 
 def _diagonal(values: Array) -> Array:
@@ -45,7 +45,7 @@ class PairwiseKL(_Pairwise):
 
     def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
         """Answers outside the common support."""
-        return namespace(log_nu0).any(log_nu0 < LOG_ZERO / 2, axis=-2, keepdims=True)
+        return outside_common_support(log_nu0)
 
     def _logs(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
         """log nu - l and log(q / nu)."""

@@ -9,6 +9,7 @@ from ..games.certificate import certify_log
 from ..games.game import AlignmentGame
 from ..games.solution import Status
 from ..numerics.arrays import Array, like, log_normalise, namespace, to_numpy
+from ..objectives.constraints import OnSet
 from .base import index_like
 from .closed_form import closed_form
 from .convex import convex_solve
@@ -50,6 +51,22 @@ def _attained(game: AlignmentGame) -> np.ndarray:
         inside = game.objective.project(start, game.weights)
         start = game.masked(log_normalise(game.masked(inside)))
     return to_numpy(game.value_log(start)) > NO_VALUE
+
+
+def impossible(game: AlignmentGame) -> np.ndarray:
+    """Games (B,) where one term is -inf of every policy.
+
+    Once the forbidden answers are left out, a term without a set is -inf at the reference only where it
+    misses an answer that it needs (a target's, a right one, a common one), and no policy has more answers.
+    """
+    lost = np.zeros(game.log_reference.shape[0], dtype=bool)
+    if game.answer_map.kind != "identity":
+        return lost
+    for _, part in game.objective.terms():
+        if not (part.own or part.has_multipliers or isinstance(part, OnSet)):
+            value = part.value_log(game.log_reference, game.weights)
+            lost |= to_numpy(value) < NO_VALUE
+    return lost
 
 
 def convex(game: AlignmentGame, tol: float) -> LoopResult:
@@ -95,14 +112,16 @@ def constrained(game: AlignmentGame, limits: Limits) -> tuple[str, LoopResult]:
 
     Those also start from the reference, where cvxpy fails or the sum is concave only by its KL (T6).
     """
-    tol = limits.tol
+    tol, lost = limits.tol, impossible(game)
+    if lost.all():
+        return "convex", _unjudged(game.log_reference, ~lost)
     try:
         name, result = "convex", convex(game, tol)
         finite = _attained(game)
         result.statuses[(result.statuses == Status.INFEASIBLE) & finite] = Status.STALLED
     except (NotConcave, NotConverged):
-        untried = np.ones(game.log_reference.shape[0], dtype=bool)
-        name, result = "proximal", _unjudged(game.log_reference, untried)
+        name, result = "proximal", _unjudged(game.log_reference, ~lost)
+    result.statuses[lost] = Status.INFEASIBLE
     again = np.flatnonzero(
         (result.statuses == Status.STALLED)
         | ((result.statuses == Status.SOLVED) & (_relative_gaps(game, result) > tol))

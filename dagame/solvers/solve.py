@@ -17,6 +17,7 @@ from .auto import solved_by
 from .base import Solver, pick
 from .causes import causes
 from .chunks import in_pieces
+from .direct import impossible
 from .loop import Limits, LoopResult
 
 
@@ -113,7 +114,8 @@ def _assembled(
     game: AlignmentGame, inner: AlignmentGame, name: str, result: LoopResult, seconds: float
 ) -> Solution:
     xp, batch = namespace(game.log_reference), game.batch_shape
-    result.statuses[_ruled_out(game) & (result.statuses != Status.SOLVED)] = Status.INFEASIBLE
+    ruled_out = _ruled_out(game) | impossible(inner)
+    result.statuses[ruled_out & (result.statuses != Status.SOLVED)] = Status.INFEASIBLE
     lost = like(result.statuses == Status.INFEASIBLE, inner.log_reference) > 0
     log_nu = pick(lost, inner.log_reference, result.log_policy)
     log_nu = xp.reshape(log_nu, (*batch, *inner.log_reference.shape[-2:]))
