@@ -40,7 +40,7 @@ def test_scores_are_those_of_the_whole_text(rng, embedded, batch_size):
 
 def test_texts_are_their_tokens_and_an_end_is_one_of_several(embedded):
     model, tokenizer = embedded
-    prompts = [p for p in tiny.prompts(tiny.problems("test")[0])][:2]
+    prompts = tiny.prompts(tiny.problems("test")[0])[:2]
     ids = tokenizer(prompts)["input_ids"]
     words = ["1", "1 2", "7"]
     found = dg.lm.score_answers(model, prompts, words, tokenizer, end=[1, 0])

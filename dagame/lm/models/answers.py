@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,6 +103,7 @@ def _events(answers: Sequence[Any], tokenizer: Any, end: Any) -> tuple[list[list
         raise InvalidGame("an end that is a text needs a tokenizer; give token ids.")
 
     def tokens(text: str) -> list[int]:
+        assert tokenizer is not None
         return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
     bodies = [list(a) for a in answers] if tokenizer is None else [tokens(a) for a in answers]
@@ -115,9 +117,7 @@ def _events(answers: Sequence[Any], tokenizer: Any, end: Any) -> tuple[list[list
     rows = [body + tail for body in bodies for tail in tails]
     owner = np.repeat(np.arange(len(bodies)), len(tails))
     order = sorted(range(len(rows)), key=rows.__getitem__)
-    for i, j in zip(
-        order, order[1:], strict=False
-    ):  # a prefix stands right before one that it begins
+    for i, j in pairwise(order):  # a prefix stands right before one that it begins
         if rows[j][: len(rows[i])] == rows[i]:
             first, second = answers[owner[i]], answers[owner[j]]
             raise InvalidGame(
@@ -138,7 +138,7 @@ def _after(model: Any, prompt: list[int], rows: list[list[int]], batch_size: int
         width = max(map(len, part))
         padded = np.array([row + [0] * (width - len(row)) for row in part])
         own = np.array([[True] * len(row) + [False] * (width - len(row)) for row in part])
-        if not hasattr(cache, "batch_repeat_interleave"):
+        if cache is None or not hasattr(cache, "batch_repeat_interleave"):
             out[start : start + batch_size] = score(model, [prompt] * len(part), padded, own)
             continue
         tokens = torch.as_tensor(padded).to(model.device)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from ...errors import GenerationError, one_line
 from ...files.output import check_folder, replacing_all
@@ -87,7 +88,7 @@ def _convert(path: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    found = {"gguf_file": path.name, "local_files_only": True}
+    found: dict[str, Any] = {"gguf_file": path.name, "local_files_only": True}
     try:
         with _quiet():
             model = AutoModelForCausalLM.from_pretrained(path.parent, dtype=torch.float32, **found)
