@@ -6,8 +6,8 @@
 The answers are the continents of the facts, each scored exactly after each phrasing that ends in the
 answer; the reference is the model given that it answers from the list (the mass outside is reported). The
 policy is a quarter of the way, in log-probabilities, from the reference to the equilibrium of coherence.
-K samples of each phrasing are drawn from both, and the interval of `dagame.lm.certificate_from_samples` is compared with
-the exact gap, over replicates of all facts together.
+K samples of each phrasing are drawn from both, and the interval of `dagame.lm.certificate_from_samples`
+is compared with the exact gap, over replicates of all facts together.
 """
 
 from __future__ import annotations
