@@ -93,3 +93,29 @@ def test_files_that_are_no_models(tmp_path, monkeypatch, content, said):
     assert not [
         p for p in tmp_path.rglob("*") if p.is_dir() and p.name != "cache" and p.name != "models"
     ]
+
+
+def test_the_sampled_certificate_holds_the_exact_gap_of_the_embedded_model(rng, embedded):
+    model, tokenizer = embedded
+    ids = tokenizer(tiny.prompts(tiny.problems("test")[0])[:3])["input_ids"]
+    log_p = dg.lm.score_answers(model, ids, [[t] for t in range(model.config.vocab_size)])
+    game, mass = dg.lm.answer_game(log_p, dg.Coherence(1.0), beta=0.3)
+    np.testing.assert_allclose(mass, 1, atol=1e-10)
+    pi0, best = np.asarray(game.reference), np.asarray(dg.solve(game).policy)
+    exact = float(game.value(best)) - float(game.value(pi0))
+    m, k = len(pi0), 256
+    held = 0
+    for seed in range(20):
+        ours, theirs = (
+            {
+                "class_id": np.zeros(m * k, int),
+                "member_id": np.repeat(np.arange(m), k),
+                "answer": np.concatenate([rng.choice(len(p), k, p=p) for p in pi0]).astype(str),
+                "log_policy": np.zeros(m * k),
+                "log_reference": np.zeros(m * k),
+            }
+            for _ in range(2)
+        )
+        found = dg.lm.certificate_from_samples(ours, theirs, dg.Coherence(1.0), 0.3, seed=seed)
+        held += found.interval[0] <= exact <= found.interval[1]
+    assert held >= 16
