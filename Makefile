@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TOOLS := pytest pytest-xdist hypothesis array-api-strict
 
-.PHONY: demo test newest oldest test-newest test-oldest torture lint types audit bench docs figures notebooks clean
+.PHONY: demo test newest oldest test-newest test-oldest torture lint types audit bench smollm2 docs figures notebooks clean
 
 demo: .venv/.installed
 	$(BIN)/dagame demo --out demo-out
@@ -57,6 +57,10 @@ audit: .venv/.installed
 
 bench: .venv/.installed
 	for name in equivalence scaling solvers estimators lm; do OMP_NUM_THREADS=1 $(BIN)/dagame-bench $$name || exit 1; done
+
+# A real pretrained model of 135 million parameters, into the user's cache; tests and benchmarks use it.
+smollm2: .venv/.installed
+	$(BIN)/python -m dagame.lm.models.smollm2
 
 docs: .venv/.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -94,6 +94,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "lm.finetune": ("config", "card", "data", "folder", "run"),
     "lm.models": (
         "scoring",
+        "gguf",
+        "smollm2",
         "loading",
         "sampling",
         "generation",
@@ -103,6 +105,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "sample",
         "selfcheck_batches",
         "enumerate",
+        "answers",
     ),
     "lm.tiny": ("problems", "experiment", "llama", "corpus", "_pretrain"),
     "lm.trainers": ("rules", "verl", "trl"),

@@ -16,7 +16,7 @@ from ...files.output import check_folder, locked, put_text, replacing_all, syste
 from ...known_errors import connection_lost, damaged
 from ...provenance import provenance
 from ...show.progress import Progress, silent
-from ..models.loading import pretrained
+from ..models.loading import model_folder, pretrained
 from ..schedules import schedule
 from ..spec import GameSpec
 from ..trainers.trl.settings import check_sampling, grpo_config
@@ -213,18 +213,17 @@ def _tokenizer(config: FinetuneConfig, rows: list[Row], room: int) -> Any:
     """The model's tokenizer, once model and tokenizer are known to exist and prompts to fit."""
     from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
-    where = Path(config.model)
+    name = model_folder(config.model)
+    where = Path(name)
     if where.is_dir() and not (where / "config.json").is_file():
         raise ConfigError(f"model {config.model!r} is a folder without a config.json.")
     if not where.is_dir() and (config.model.startswith((".", "/")) or where.is_file()):
         raise ConfigError(f"model {config.model!r} is no folder; save_pretrained makes one.")
     trusted = bool(config.training.get("trust_remote_code", False))
-    shape = pretrained(AutoConfig, config.model, trust_remote_code=trusted).get_text_config()
-    tokenizer = pretrained(
-        AutoTokenizer, config.model, trust_remote_code=trusted, padding_side="left"
-    )
+    shape = pretrained(AutoConfig, name, trust_remote_code=trusted).get_text_config()
+    tokenizer = pretrained(AutoTokenizer, name, trust_remote_code=trusted, padding_side="left")
     if (where / "generation_config.json").is_file() or not where.is_dir():
-        own = GenerationConfig.from_pretrained(config.model)
+        own = GenerationConfig.from_pretrained(name)
         check_sampling(own, config.training.get("generation_kwargs"))
     if tokenizer.eos_token is None:
         raise ConfigError(f"the tokenizer of {config.model!r} has no end-of-sequence token.")
@@ -274,12 +273,13 @@ def _trainer(
 
         options: dict[str, Any] = {"task_type": "CAUSAL_LM"} | config.lora
         lora = LoraConfig(**options)
-    reference = config.model if spec.kl == "reward" and lora is None else None
+    model = model_folder(config.model)
+    reference = model if spec.kl == "reward" and lora is None else None
     reward = GroupReward(spec.objective, reference=reference, **spec.keywords())
     say("loading the model")
     trainer = _reporting_refusals(
         game_trainer,
-        config.model,
+        model,
         data,
         reward,
         made,

@@ -8,6 +8,12 @@ from typing import Any
 from ...errors import GenerationError, one_line
 from ...known_errors import needs_own_code
 from ...text import visible
+from .gguf import folder_of, is_gguf
+
+
+def model_folder(name: str | os.PathLike[str]) -> str:
+    """What transformers loads: the folder that a GGUF file is converted into, other names as they are."""
+    return str(folder_of(name)) if is_gguf(name) else os.fspath(name)
 
 
 def pretrained(
@@ -19,7 +25,7 @@ def pretrained(
 
     Args:
         kind: such as `AutoModelForCausalLM`, `AutoTokenizer`, `AutoConfig`.
-        name: a folder or a name on the hub.
+        name: a folder, a GGUF file or a name on the hub.
         trust_remote_code: run the Python files of the folder. They can do whatever you can: read
             them first. False refuses a model that needs them, and never asks at the terminal.
         options: of `from_pretrained`.
@@ -27,6 +33,7 @@ def pretrained(
     Raises:
         GenerationError: in one sentence, why it cannot be loaded.
     """
+    name = model_folder(name)
     try:
         return kind.from_pretrained(name, trust_remote_code=trust_remote_code, **options)
     except Exception as error:  # files, network and hub raise anything

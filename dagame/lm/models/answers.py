@@ -1,0 +1,160 @@
+"""Exact probabilities of answers from a known list: each is scored after each prompt, none is sampled."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ...errors import GenerationError, InvalidGame
+from ...games.game import AlignmentGame
+from ...objectives import Objective
+from .generation import tokenise
+from .scoring import check_room, evaluating, log_softmax, score
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def score_answers(
+    model: Any,
+    prompts: Sequence[Any],
+    answers: Sequence[Any],
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    *,
+    end: str | Sequence[int] | None = None,
+    batch_size: int = 64,
+) -> np.ndarray:
+    """log pi(answer a | prompt x) (P, A), float64, in nats: sum_t log pi(a_t | x, a_1 .. a_{t-1}).
+
+    The event is that the completion begins with exactly the tokens of the answer (and an end, if one is
+    given). An answer is tokenised by itself, without special tokens, and appended to the prompt's
+    tokens, as sampling appends them: write the blank that precedes it (" Paris"). Other tokenizations of
+    the same text are other events, whose mass is not counted. The events are disjoint, so that
+    exp(.).sum(-1) <= 1 is the share of the model's distribution that the list covers: look at it.
+
+    Args:
+        model: a causal language model of transformers; each prompt is read once, into its own cache.
+        prompts: P texts, or without a tokenizer lists of token ids.
+        answers: A texts, or without a tokenizer lists of token ids.
+        tokenizer: of the model.
+        end: what must follow an answer: a text (such as "."), or token ids of which any will do (such
+            as `[tokenizer.eos_token_id]`); None: nothing, the answer is what the completion begins with.
+        batch_size: answers of a pass, which holds (batch_size, tokens, vocabulary) logits.
+
+    Raises:
+        InvalidGame: no answers, one without tokens, or one that begins with all tokens of another, so
+            that the events overlap: give an `end`.
+        GenerationError: a prompt without tokens or too long, logits that are not finite.
+    """
+    if batch_size < 1:
+        raise GenerationError("batch_size must be at least 1.")
+    if not len(prompts):
+        raise GenerationError("there are no prompts.")
+    ids = [list(p) for p in prompts] if tokenizer is None else tokenise(tokenizer, prompts)
+    rows, owner = _events(answers, tokenizer, end)
+    check_room(model, ids, [max(map(len, rows))] * len(ids))
+    out = np.full((len(ids), len(answers)), -np.inf)
+    with evaluating(model):
+        for k, prompt in enumerate(ids):
+            np.logaddexp.at(out[k], owner, _after(model, prompt, rows, batch_size))
+    return out
+
+
+def answer_game(
+    log_prob: np.ndarray, objective: Objective, *, beta: float
+) -> tuple[AlignmentGame, np.ndarray]:
+    """The exact game of a model whose answers are a known list, and the mass of the list.
+
+    log_prob (*batch, m, A): of `score_answers`, the prompts of a class along the axis m. The reference
+    is pi0(a | x) = exp(log_prob) / mass, mass (*batch, m) = sum_a exp(log_prob): the model given that it
+    answers from the list. It is the model's own game only as far as mass is 1.
+
+    Raises:
+        InvalidGame: log_prob is no table of log-probabilities, or no answer has any mass.
+    """
+    log_prob = np.asarray(log_prob, float)
+    if log_prob.ndim < 2 or np.isnan(log_prob).any():
+        raise InvalidGame(
+            "log_prob must be (..., prompts, answers) without NaN; see score_answers."
+        )
+    top = log_prob.max(-1, keepdims=True)
+    if not np.isfinite(top).all():
+        raise InvalidGame("a prompt gives no answer of the list any mass; give other answers.")
+    p = np.exp(log_prob - top)
+    total = p.sum(-1, keepdims=True)
+    mass = np.exp(top[..., 0] + np.log(total[..., 0]))
+    if (mass > 1 + 1e-6).any():
+        raise InvalidGame(
+            f"the answers have a mass of {mass.max():.6g} > 1; they overlap, or log_prob is not natural."
+        )
+    return AlignmentGame(p / total, objective, beta=beta), mass
+
+
+def _events(answers: Sequence[Any], tokenizer: Any, end: Any) -> tuple[list[list[int]], np.ndarray]:
+    """Token sequences of which none begins another, and the answer that each belongs to."""
+    if not len(answers):
+        raise InvalidGame("there are no answers.")
+    if tokenizer is None and isinstance(end, str):
+        raise InvalidGame("an end that is a text needs a tokenizer; give token ids.")
+
+    def tokens(text: str) -> list[int]:
+        assert tokenizer is not None
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    bodies = [list(a) for a in answers] if tokenizer is None else [tokens(a) for a in answers]
+    if empty := [a for a, body in zip(answers, bodies, strict=True) if not body]:
+        raise InvalidGame(f"answer {empty[0]!r} has no tokens.")
+    tails = (
+        [[]] if end is None else [tokens(end)] if isinstance(end, str) else [[int(t)] for t in end]
+    )
+    if not tails or (end is not None and not all(tails)):
+        raise InvalidGame("end has no tokens; leave it out, or give a text or token ids.")
+    rows = [body + tail for body in bodies for tail in tails]
+    owner = np.repeat(np.arange(len(bodies)), len(tails))
+    order = sorted(range(len(rows)), key=rows.__getitem__)
+    for i, j in pairwise(order):  # a prefix stands right before one that it begins
+        if rows[j][: len(rows[i])] == rows[i]:
+            first, second = answers[owner[i]], answers[owner[j]]
+            raise InvalidGame(
+                f"the tokens of answer {first!r} begin those of {second!r}, so that their events "
+                "overlap; give an end= that follows each answer, or leave one out."
+            )
+    return rows, owner
+
+
+def _after(model: Any, prompt: list[int], rows: list[list[int]], batch_size: int) -> np.ndarray:
+    """log pi(row | prompt) of each row; the prompt is read once where the model keeps a cache."""
+    read = model(input_ids=torch.tensor([prompt], device=model.device), use_cache=True)
+    first = log_softmax(read.logits[0, -1])
+    cache = getattr(read, "past_key_values", None)
+    out = np.empty(len(rows))
+    for start in range(0, len(rows), batch_size):
+        part = rows[start : start + batch_size]
+        width = max(map(len, part))
+        padded = np.array([row + [0] * (width - len(row)) for row in part])
+        own = np.array([[True] * len(row) + [False] * (width - len(row)) for row in part])
+        if cache is None or not hasattr(cache, "batch_repeat_interleave"):
+            out[start : start + batch_size] = score(model, [prompt] * len(part), padded, own)
+            continue
+        tokens = torch.as_tensor(padded).to(model.device)
+        found = first[tokens[:, :1]]
+        if width > 1:
+            mine = copy.deepcopy(cache)  # a pass writes to it
+            mine.batch_repeat_interleave(len(part))
+            past = np.ones((len(part), len(prompt)), dtype=bool)
+            attention = torch.as_tensor(np.concatenate([past, own[:, :-1]], -1)).long()
+            more = model(
+                input_ids=tokens[:, :-1],
+                attention_mask=attention.to(model.device),
+                past_key_values=mine,
+                use_cache=True,
+            )
+            rest = log_softmax(more.logits).gather(-1, tokens[:, 1:, None])[..., 0]
+            found = torch.cat([found, rest], -1)
+        out[start : start + batch_size] = np.where(own, found.cpu().numpy(), 0.0).sum(-1)
+    return out
