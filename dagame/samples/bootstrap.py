@@ -20,8 +20,9 @@ def bootstrap_means(
     """Percentile intervals of sum_i w_i v_i / sum_i w_i over N questions drawn anew with replacement.
 
     The columns are resampled together, so that the interval of a column of differences is that of
-    the paired difference. Valid as N grows: the coverage of a 95% interval is about 0.90 at N = 10
-    (Efron, 1979; Hall, 1992). One question, or none, has no interval.
+    the paired difference. Valid as N grows (Efron, 1979): of few questions it is too narrow, by
+    about the factor sqrt((N - 1) / N) and the normal's in place of Student's quantile. One question, or
+    none, has no interval.
 
     Args:
         values: (N, M), M measures of each question; questions with a NaN are left out.
