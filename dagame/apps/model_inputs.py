@@ -194,7 +194,7 @@ def _named(data: DataSection, asked: Asked) -> DataSection:
         data = replace(data, answer_column=asked.gold, answer_extract=None)
     if asked.limit is not None:
         data = replace(data, limit=asked.limit)
-    return data
+    return replace(data, chat=data.chat or asked.chat)
 
 
 def _answers(section: AnswerSection, asked: Asked) -> AnswerSection:

@@ -280,6 +280,7 @@ def test_ragged_questions_weigh_by_their_prompts():
             "name their column by --gold",
         ),
         ("certify", ["{base}", "{new}", *READ, "--reference", "{empty}"], "cannot be loaded"),
+        ("evaluate", ["{trained}", "--chat"], "no chat template"),
         ("certify", ["{unfinished}"], "has no model yet"),
         ("certify", ["{damaged}"], "cannot be read as the record"),
     ],
@@ -291,6 +292,7 @@ def test_bad_inputs_are_one_sentence(verb, arguments, sentence, place, trained, 
     (folders["unfinished"] / "run.json").write_text((trained / "run.json").read_text())
     (folders["damaged"] / "run.json").write_text("{")
     names = folders | {"base": place / "base", "new": place / "new.jsonl"}
+    names["trained"] = trained
     told = [word.format(**names) if word.startswith("{") else word for word in arguments]
     code, out, err = dagame(verb, *told)
     assert (code, out) == (2, "")
