@@ -1,4 +1,4 @@
-"""The command line: `dagame demo | solve | verify | finetune | doctor`.
+"""The command line: `dagame demo | solve | verify | finetune | evaluate | certify | doctor`.
 
 Exit codes: 0 done; 1 a check failed or a class was not solved; 2 bad input, explained in one sentence;
 3 `solve --strict` has a warning (its results are written).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,6 +18,8 @@ from ..objectives.names import NAMES
 from ..solvers import METHODS
 from ..text import visible
 from .command import application, console, require_lm, run
+from .model_commands import register as register_model_commands
+from .next_command import after_finetuning, after_solving, show_next
 from .solution_files import content_of, write_solution
 from .terminal import (
     demo_table,
@@ -30,9 +32,6 @@ from .terminal import (
     summary_table,
     verification_table,
 )
-
-if TYPE_CHECKING:
-    pass
 
 app = application("Solve, certify and analyse Distributional Alignment Games.")
 
@@ -225,6 +224,8 @@ def solve(
     show_written(written, shown)
     if json_file == "-":
         write_json("-", content)
+    else:
+        show_next(shown, *after_solving(parts))
     if found.summary["unsolved"]:
         raise typer.Exit(1)
     if strict and found.reading.warnings:
@@ -305,6 +306,8 @@ def finetune(
     show(metrics_table(result), [*written, Path(result["model"])], stderr=json_file == "-")
     if json_file == "-":
         write_json("-", result)
+    else:
+        show_next(console(), *after_finetuning(result["output"]))
 
 
 @app.command()
@@ -341,6 +344,9 @@ def verify(
         write_json("-", content)
     if not report.passed:
         raise typer.Exit(1)
+
+
+register_model_commands(app)
 
 
 def _limits(text: str) -> tuple[float, float]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from ..lm.comparison import Compared
     from ..samples.equilibria import SampleEquilibria
     from ..theory.checks import VerificationReport
 
@@ -163,6 +164,58 @@ def demo_table(result: dict[str, Any]) -> Table:
         f"and agreement {p['agreement_equilibrium']:.3f}."
     )
     return table
+
+
+def comparison_table(rows: Sequence[Compared], settings: dict[str, Any]) -> Table:
+    """Every measure of the reference and of the model, and the difference, their intervals below."""
+    alone = settings["reference"] is None
+    title = f"{settings['questions']:,} questions, {settings['prompts']:,} prompts"
+    columns = ("model",) if alone else ("reference", "model", "difference")
+    table = table_of(f"{title}, {settings['samples']} samples each", "", *columns)
+    for row in rows:
+        pairs = [
+            (row.before, row.before_interval),
+            (row.after, row.after_interval),
+            (row.difference, row.difference_interval),
+        ]
+        cells = [_with_ends(value, ends) for value, ends in (pairs[1:2] if alone else pairs)]
+        if any(cells):
+            table.add_row(row.title, *cells)
+    table.caption = (
+        f"{settings['confidence']:.0%} bootstrap intervals over questions "
+        f"({settings['resamples']:,} resamples, seed {settings['seed']})."
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def certificate_table(content: dict[str, Any]) -> Table:
+    """The estimate of a gap, its interval, and what it says."""
+    facts, found = content["settings"], content["certificate"]
+    table = table_of(f"{found['objective']}, beta {found['beta']:g}", "", "estimate")
+    low, high = found["interval"]
+    for name, text in (
+        ("gap, what any policy could gain", f"{found['gap']:.4f} ± {found['standard_error']:.4f}"),
+        (f"its {found['confidence']:.0%} interval", f"{low:.4f} to {_finite(high)}"),
+        ("value J of the model", f"{found['value']:.4f}"),
+        ("upper bound of every J", f"{found['upper_bound']:.4f}"),
+        ("KL to the reference, nats", f"{found['kl']:.4f}"),
+        ("KL to the optimum, at most", _finite(found["distance_bound"])),
+        ("questions, prompts", f"{facts['questions']:,}, {facts['prompts']:,}"),
+        ("samples of each prompt", f"{facts['samples']:,} per model"),
+    ):
+        table.add_row(name, text)
+    return table
+
+
+def _finite(value: float) -> str:
+    return f"{value:.4f}" if value < float("inf") else "no upper end"
+
+
+def _with_ends(value: float | None, ends: tuple[float, float] | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if ends is None else f"{value:.3f}\n{ends[0]:.3f} to {ends[1]:.3f}"
 
 
 def metrics_table(result: dict[str, Any]) -> Table:

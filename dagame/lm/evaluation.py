@@ -37,13 +37,15 @@ class LMEvaluation:
     agreement: mean over pairs of contexts x != x' of <nu_x, nu_x'>, "no answer" being an answer.
     entropy: of nu_x in nats, plug-in, hence biased low by about (answers - 1) / (2 K).
     no_answer, truncated: shares of the sampled completions.
+    length: tokens of a sampled completion, its end token counted.
     kl: mean over prompts of E[log pi - log pi0] of whole completions, with the standard error
         `kl_error` of the sampling (the prompts taken as given).
 
-    None stands for what cannot be known: accuracies without answers, agreement with one context
+    None stands for what cannot be known: accuracies without answers (rows whose answer is None are
+    left out of them), agreement with one context
     per class, kl without a reference, its error with one sample. Tables, as polars data frames:
     `classes` and `prompts`, one row each with these measures, and `completions` with the columns
-    class_id, member_id, completion, answer, correct, truncated, log_prob (of pi) and log_ratio
+    class_id, member_id, completion, answer, correct, truncated, tokens, log_prob (of pi) and log_ratio
     (log pi - log pi0), fit for `dagame.Samples.from_answers(completions, "class_id", "member_id")`.
     """
 
@@ -54,6 +56,7 @@ class LMEvaluation:
     entropy: float
     no_answer: float
     truncated: float
+    length: float
     kl: float | None
     kl_error: float | None
     samples: int
@@ -134,6 +137,7 @@ def evaluate(
         entropy=_mean(per_prompt["entropy"]) or 0.0,
         no_answer=_mean(per_prompt["no_answer"]) or 0.0,
         truncated=_mean(per_prompt["truncated"]) or 0.0,
+        length=_mean(per_prompt["length"]) or 0.0,
         kl=_mean(per_prompt["kl"]),
         kl_error=_standard_error(log_ratio),
         samples=samples,
@@ -178,8 +182,11 @@ def _completions(
             "member_id": pl.Series([r["member_id"] for r in rows])[of],
             "completion": [text for texts in drawn.texts for text in texts],
             "answer": pl.Series(keys, dtype=pl.String),
-            "correct": pl.Series([r == 1 if answered else None for r in right], dtype=pl.Boolean),
+            "correct": pl.Series(
+                [r == 1 if answered and not np.isnan(r) else None for r in right], dtype=pl.Boolean
+            ),
             "truncated": drawn.truncated.ravel(),
+            "tokens": drawn.mask.sum(-1).ravel(),
             "log_prob": drawn.log_prob.ravel(),
             "log_ratio": pl.repeat(None, len(of), dtype=pl.Float64, eager=True)
             if log_ratio is None
@@ -202,13 +209,14 @@ def _prompts(
             entropy=pl.col("answer").unique_counts().entropy(),
             no_answer=pl.col("answer").is_null().mean(),
             truncated=pl.col("truncated").mean(),
+            length=pl.col("tokens").mean(),
             kl=pl.col("log_ratio").mean(),
         )
         .drop("prompt")
     )
     names = pl.DataFrame({k: [r[k] for r in rows] for k in ("class_id", "member_id", "prompt")})
     column = pl.lit(None, pl.Float64) if greedy is None else pl.Series(greedy, dtype=pl.Float64)
-    names = names.with_columns(column.alias("greedy_accuracy"))
+    names = names.with_columns(column.fill_nan(None).alias("greedy_accuracy"))
     return pl.concat([names, measured], how="horizontal")
 
 
@@ -217,7 +225,7 @@ def _classes(per_prompt: pl.DataFrame, completions: pl.DataFrame) -> pl.DataFram
     means = per_prompt.group_by("class_id", maintain_order=True).agg(
         pl.len().alias("contexts"), pl.col(pl.Float64).mean()
     )
-    answered = completions["correct"].null_count() == 0
+    answered = completions["correct"].null_count() < len(completions)
     partition = Partition.build(
         completions.select("class_id"),
         completions.select("member_id"),

@@ -11,6 +11,7 @@ from ..errors import DagameError
 from ..games.solution import Status
 from ..numerics.arrays import to_numpy
 from ..solvers import solve
+from .bootstrap import bootstrap_means
 from .how_read import Caution
 from .metrics import accuracy, agreement
 
@@ -25,7 +26,7 @@ CELLS = 200_000
 
 _STILL = 1e-9
 _CLEAR = 0.005
-_RESAMPLED, _CLASSES = 1000, 20_000
+_CLASSES = 20_000
 
 
 class Point(NamedTuple):
@@ -154,14 +155,13 @@ def intervals(found: SampleEquilibria, seed: int = 0) -> dict[str, tuple[float, 
     out: dict[str, tuple[float, float]] = {}
     if not 1 < len(table) <= _CLASSES:
         return out
-    rng = np.random.default_rng(seed)
     for name in ("accuracy", "agreement"):
         pair = table.select(f"{name}_reference", f"{name}_equilibrium").drop_nulls().to_numpy()
-        if len(pair) < 2:
+        columns = np.column_stack([pair, pair[:, 1:] - pair[:, :1]]) if len(pair) else pair
+        ends = bootstrap_means(columns, seed=seed)
+        if ends is None:
             continue
-        columns = np.column_stack([pair, pair[:, 1] - pair[:, 0]])
-        drawn = [columns[rng.integers(0, len(pair), len(pair))].mean(0) for _ in range(_RESAMPLED)]
-        low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+        low, high = ends
         for k, what in enumerate(("reference", "equilibrium", "gain")):
             out[f"{name}_{what}"] = float(low[k]), float(high[k])
     return out

@@ -43,6 +43,8 @@ class GapEstimate(Shown):
     on both ends also use the spread between the classes. `gap` is high where samples are few beside the
     answers, as halving leaves a part of Phi's bias: trust the interval, or draw more. `classes`: the
     same per class, each interval for itself. `tail_samples`: log-ratios far above their context's median.
+    `distance_bound`: what the mean over classes of sum_x w_x KL(pi_x || pi*_x), in nats, to the optimum among
+    such policies does not exceed where the interval's upper end holds: that end / (beta + min(mu, 0)), T6.
     """
 
     gap: float
@@ -61,6 +63,7 @@ class GapEstimate(Shown):
     upper_if_light: float = float("inf")
     samples_needed: int = 0
     tail_samples: int = 0
+    distance_bound: float = float("inf")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers and texts, the classes as a list of rows."""
@@ -163,6 +166,7 @@ def certificate_from_samples(
         each["upper"] = np.full_like(each["upper"], np.inf)
     classes = _class_table(partition, made, each)
     interval = numbers.pop("lower"), light if tail.enough else np.inf
+    free = _free_beta(beta, made, objectives)
     return GapEstimate(
         **numbers,
         interval=interval,
@@ -176,7 +180,19 @@ def certificate_from_samples(
         upper_if_light=light,
         samples_needed=0 if tail.enough else tail.needed,
         tail_samples=int(tail.counts.sum()),
+        distance_bound=interval[1] / free if free > 0 else np.inf,
     )
+
+
+def _free_beta(
+    beta: float, made: list[tuple[Bucket, SampleTables]], objectives: list[Objective]
+) -> float:
+    """beta + min(mu, 0), the least over the classes: what is left of the KL (T6); 0 where nothing is."""
+    found = [beta]
+    for (bucket, _), phi in zip(made, objectives, strict=True):
+        contexts = bucket.counts.shape[1]
+        found.append(beta + phi.curvature_for(np.full(contexts, 1 / contexts)))
+    return max(0.0, min(found))
 
 
 def _class_table(

@@ -14,8 +14,8 @@ from .config import DataSection
 Row = dict[str, Any]
 
 
-def read_rows(section: DataSection) -> list[Row]:
-    """Rows with class, prompt and, where named, answer and aliases; the contexts of a class in order.
+def read_rows(section: DataSection, context_column: str | None = None) -> list[Row]:
+    """Rows with class, prompt and, where named, answer, aliases and context; a class's contexts in order.
 
     Raises:
         ConfigError: a missing column, an empty prompt, a template that names no column.
@@ -39,6 +39,8 @@ def read_rows(section: DataSection) -> list[Row]:
         if section.alias_column is not None:
             found = _field(raw, section.alias_column, "data.alias_column", columns)
             labels["aliases"] = _texts(found)
+        if context_column is not None:
+            labels["context"] = _field(raw, context_column, "context", columns)
         rows += [
             {"class": name, "prompt": _prompt(text, section, number), **labels}
             for text in _phrasings(raw, section, columns)

@@ -22,6 +22,7 @@ from typing import Any
 from transformers.trainer_callback import TrainerCallback
 
 from ...errors import OutputError
+from ...files.fields import section
 from ...files.output import sync, write_json, write_text
 from ...provenance import provenance
 from ...show.progress import Progress
@@ -72,6 +73,22 @@ def prepare(folder: Path, config: FinetuneConfig, processes: int, resume: bool) 
             "or remove them to begin again from the first step."
         )
     return found
+
+
+def read_run(folder: Path) -> FinetuneConfig:
+    """The configuration of a run that ended, whose model/ is there.
+
+    Raises:
+        OutputError: run.json is damaged, or the run has not come to its end.
+        ConfigError: run.json is of a version with other settings.
+    """
+    record = folder / "run.json"
+    config: FinetuneConfig = section(FinetuneConfig, _record(record)[0], str(record))
+    if not (folder / "model" / "README.md").is_file():
+        raise OutputError(
+            f"the run in {folder} has no model yet; go on with dagame finetune --resume."
+        )
+    return config
 
 
 def _begun(folder: Path) -> list[str]:

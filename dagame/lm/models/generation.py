@@ -9,6 +9,7 @@ here, in a logits processor, from the caller's seed.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 
 from ...errors import GenerationError
-from ...show.progress import Progress
+from ...show.progress import Progress, time_left
 from .scoring import check_room, evaluating, log_softmax, logits_from, score
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def complete(
     pad: Any = eos[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     tokens = np.full((len(rows), max_new_tokens), pad, dtype=np.int64)
     log_probs, lengths = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.int64)
+    began = time.perf_counter()
     with evaluating(model):
         for start in range(0, len(rows), batch_size):
             part = slice(start, start + batch_size)
@@ -82,7 +84,8 @@ def complete(
             tokens[part, : found.shape[1]] = found
             if progress is not None:
                 done = min(start + batch_size, len(rows))
-                progress(f"generated {done:,} of {len(rows):,} completions")
+                left = time_left(done, len(rows), began)
+                progress(f"generated {done:,} of {len(rows):,} completions{left}")
     shape = (len(ids), samples)
     mask = np.arange(max_new_tokens) < lengths[:, None]
     tokens[~mask] = pad

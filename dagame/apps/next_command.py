@@ -1,0 +1,46 @@
+"""The line at the end of a command that names the next one, ready to paste."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..text import on_one_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def next_lines(*commands: Sequence[str | Path]) -> list[str]:
+    """One line per command, "next: " and the command quoted for the shell.
+
+    A command with a character that a terminal does not show is left out: what is pasted would be
+    another command than what is seen.
+    """
+    made = [shlex.join(map(str, words)) for words in commands]
+    return [f"next: {text}" for text in made if on_one_line(text, len(text)) == text]
+
+
+def after_solving(written: Sequence[Path]) -> list[list[str]]:
+    """The same solve with its page where none was written; else a run of the game's settings file.
+
+    Nothing where the samples came from standard input, which cannot be read again.
+    """
+    if written:
+        return [["dagame", "finetune", "run.yaml"]]
+    given = sys.argv[1:]
+    return [] if "-" in given else [["dagame", *given, "--out", "solved"]]
+
+
+def after_finetuning(output: str) -> list[list[str]]:
+    """Whether the trained model is better, and how far it still is."""
+    return [["dagame", verb, output] for verb in ("evaluate", "certify")]
+
+
+def show_next(shown: Console, *commands: Sequence[str | Path]) -> None:
+    """`next_lines`, not wrapped, so that a terminal copies each as one line."""
+    for line in next_lines(*commands):
+        shown.print(line, markup=False, highlight=False, soft_wrap=True)
