@@ -25,14 +25,13 @@ def next_lines(*commands: Sequence[str | Path]) -> list[str]:
 
 
 def after_solving(written: Sequence[Path]) -> list[list[str]]:
-    """The same solve with its page where none was written; else a run of the game's settings file.
+    """The same solve with its page, where none was written.
 
-    Nothing where the samples came from standard input, which cannot be read again.
+    Nothing where one was (a training needs settings that are yet to be written), nor where the samples
+    came from standard input, which cannot be read again.
     """
-    if written:
-        return [["dagame", "finetune", "run.yaml"]]
     given = sys.argv[1:]
-    return [] if "-" in given else [["dagame", *given, "--out", "solved"]]
+    return [] if written or "-" in given else [["dagame", *given, "--out", "solved"]]
 
 
 def after_finetuning(output: str) -> list[list[str]]:

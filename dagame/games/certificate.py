@@ -255,7 +255,6 @@ def _regrets(
         on_traces = on_traces - rho * (target.log_policy - game.log_reference)
     log_best = game.log_best_response(on_traces, game.free_beta)
     policy_regret = game.free_beta * weighted(log_kl(log_pi, log_best), game.weights)
-    policy_regret = namespace(policy_regret).maximum(policy_regret, 0 * policy_regret)
     if target.is_policy and multipliers is None:
         reply = game.objective.reply_gap(log_nu, game.weights) + 0 * policy_regret
         return policy_regret, reply, log_best
