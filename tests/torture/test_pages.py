@@ -212,8 +212,9 @@ def test_the_page_of_the_demo_is_plain_too():
     half = [0.5] * count
     classes = pl.DataFrame({"class_id": range(count), "sampled_accuracy": half, "agreement": half})
     told = pl.DataFrame({"class_id": range(count), "answer": names})
+    drawn = pl.DataFrame({"class_id": range(count), "answer": names})
     found = LMEvaluation(
-        0.5, 0.5, 0.5, 0.5, 0.1, 0.0, 0.0, 0.1, 0.1, 1, 1.0, classes, classes, told
+        0.5, 0.5, 0.5, 0.5, 0.1, 0.0, 0.0, 0.1, 0.1, 1, 1.0, classes, classes, told, drawn
     )
     numbers = found.as_dict() | {"gap": 0.1, "gap_interval": [0.0, 0.2]}
     facts = dict.fromkeys(
