@@ -12,34 +12,32 @@ test: .venv/.installed
 	$(BIN)/pytest -n 2
 
 # The tests that touch a dependency (tests/dependencies.py), the self-checks and a short demo, at the
-# newest versions that pip finds today, and at the oldest that are allowed, each in an environment of its own
+# newest versions that are found today, and at the oldest that are allowed, each in an environment of its own
 # but for torch, which is that of .venv.
-test-newest: newest
-	$(MAKE) depend-newest
-
-test-oldest: oldest
-	$(MAKE) depend-oldest
-
-depend-%: .venv-%/.installed
+test-newest test-oldest: test-%: %
 	.venv-$*/bin/dagame doctor
 	.venv-$*/bin/python -m pytest -n 2 -m dependency $$(.venv-$*/bin/python tests/dependencies.py)
 	.venv-$*/bin/dagame demo --steps 20 --problems 12 --out .venv-$*/demo --json .venv-$*/demo.json
 	.venv-$*/bin/python .ci/gain.py .venv-$*/demo.json
 
+# Made anew each time, so that "newest" is today's: seconds, as uv links files from its cache.
 newest: .venv/.installed
-	$(call other,.venv-newest,grep '^torch==' dagame/constraints.txt,--upgrade --upgrade-strategy eager)
+	grep '^torch==' dagame/constraints.txt > .venv/torch.txt
+	$(call other,.venv-newest,.venv/torch.txt)
 
 oldest: .venv/.installed
-	$(call other,.venv-oldest,cat dagame/constraints-oldest.txt)
+	$(call other,.venv-oldest,dagame/constraints-oldest.txt)
 
 define other
-	test -d $(1) || $(PYTHON) -m venv $(1)
-	rm -f $(1)/.installed
+	rm -rf $(1)
+	$(PYTHON) -m venv $(1)
 	$(1)/bin/python .ci/share_torch.py .venv
-	$(2) > $(1)/constraints.txt
-	$(1)/bin/python -m pip install --quiet --no-compile --constraint $(1)/constraints.txt $(3) --editable '.[lm]' $(TOOLS)
-	touch $(1)/.installed
+	$(call install,$(1),$(2),'.[lm]' $(TOOLS))
 endef
+
+# uv needs seconds where pip needs minutes; where uv finds no index (its settings are its own), pip does it.
+install = $(BIN)/uv pip install --quiet --python $(1)/bin/python --constraint $(2) --editable $(3) \
+	|| $(1)/bin/python -m pip install --quiet --no-compile --constraint $(2) --editable $(3)
 
 # The cases of tests/torture, this many times as often as in `make test`, with fresh random seeds.
 torture: .venv/.installed
@@ -74,7 +72,9 @@ notebooks: .venv/.installed
 clean:
 	rm -rf .venv .venv-newest .venv-oldest demo-out
 
+# torch by pip, whose settings say where the build for this machine lies.
 .venv/.installed: pyproject.toml dagame/constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint dagame/constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint dagame/constraints.txt --no-deps uv torch
+	$(call install,.venv,dagame/constraints.txt,'.[dev]')
 	touch $@
