@@ -238,7 +238,7 @@ def _read_once(model: Any, rows: Sequence[list[int]], ids: Any, attention: Any) 
         {"input_ids": ids[first, :-1], "attention_mask": seen, "use_cache": True},
         {"position_ids": (seen.cumsum(-1) - 1).clamp(min=0), "logits_to_keep": 1},
     )
-    cache = getattr(read, "past_key_values", None)
+    cache: Any = getattr(read, "past_key_values", None)
     layers = getattr(cache, "layers", None)
     if not layers or any(type(x) not in (DynamicLayer, DynamicSlidingWindowLayer) for x in layers):
         return {}
