@@ -20,9 +20,9 @@ WRITTEN += ("finish_reason", "model", "revision", "seed", "sample")
 
 
 def is_file(name: str) -> bool:
-    """Whether questions are a file rather than a data set: it is there, or has a file's suffix."""
+    """Whether questions are a file rather than a data set's name or folder."""
     path = Path(name)
-    return path.exists() or path.suffix.lower() in {*KINDS, *PACKED}
+    return path.is_file() or path.suffix.lower() in {*KINDS, *PACKED}
 
 
 def prompts_of(

@@ -156,13 +156,24 @@ def _frame(out: Path, rows: Sequence[Row]) -> Any:
     kinds = {"completion": pl.String, "log_probability": pl.Float64, "tokens": pl.Int64}
     kinds |= {"finish_reason": pl.String, "model": pl.String, "revision": pl.String}
     known = {name: kind for name, kind in kinds.items() if name in rows[0]}
+    for name in {name for row in rows for name in row}:
+        held = {_kind(row[name]) for row in rows if row.get(name) is not None}
+        if len(held) > 1:
+            raise OutputError(
+                f"{out}: column {name!r} holds {' and '.join(sorted(held))}, so that it is no column of a "
+                "table; write a .jsonl file."
+            )
     try:
         return pl.DataFrame(rows, infer_schema_length=None, schema_overrides=known)
     except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
         raise OutputError(
-            f"{out}: the questions have a column that is no column of a table ({one_line(error, 120)}); "
-            "write a .jsonl file."
+            f"{out}: the questions make no table ({one_line(error, 120)}); write a .jsonl file."
         ) from None
+
+
+def _kind(value: Any) -> str:
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return "numbers" if plain else type(value).__name__
 
 
 def _digest(prompts: Sequence[Row]) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from ...errors import GenerationError, one_line
+from ...text import on_one_line
 from .base import Drawn, finish_reason
 
 KEY = "OPENAI_API_KEY"
@@ -27,15 +28,15 @@ _NEUTRAL = {
 }
 PLAIN: tuple[tuple[str, dict[str, Any]], ...] = (
     (
-        "top_k, min_p and repetition_penalty were set so that they change nothing",
+        "the server was told to leave top_k, min_p and repetition_penalty off",
         {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0},
     ),
     (
-        "do_sample, top_k and repetition_penalty were set so that they change nothing",
+        "the server was told to sample, and to leave top_k and repetition_penalty off",
         {"generation_config": json.dumps(_NEUTRAL)},
     ),
     (
-        "the server takes neither top_k nor repetition_penalty: whether it applies its own is not known",
+        "the server takes neither top_k nor repetition_penalty: what it sets itself is not known",
         {},
     ),
 )
@@ -153,7 +154,9 @@ class EndpointEngine:
         return answer
 
     def _failed(self, error: Exception) -> GenerationError:
-        said = one_line(error).replace(self.key, "***")
+        said, answer = one_line(error), getattr(error, "response", None)
+        more = "" if answer is None else on_one_line(answer.text, 300)
+        said = (said if more in said else f"{said} - {more}").replace(self.key, "***")
         return GenerationError(f"the server gave no completion: {said}.")
 
 
