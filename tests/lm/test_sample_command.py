@@ -384,7 +384,7 @@ def test_a_data_set_by_name(tmp_path, monkeypatch):
     found = prompts_of(str(folder), class_by="land", templates=TEMPLATES, split="test")
     assert len(found) == 4
     assert found[-1]["town"] == "Rome"
-    with pytest.raises(ConfigError, match="data set .* cannot be loaded"):
+    with pytest.raises(ConfigError, match=r"data set .* cannot be loaded"):
         prompts_of(str(folder), class_by="land", templates=TEMPLATES, split="nowhere")
 
 
