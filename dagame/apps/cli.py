@@ -1,4 +1,5 @@
-"""The command line: `dagame demo | solve | verify | finetune | evaluate | certify | doctor`.
+"""The command line: `dagame demo | sample | solve | verify | finetune | evaluate | certify |
+doctor`.
 
 Exit codes: 0 done; 1 a check failed or a class was not solved; 2 bad input, explained in one sentence;
 3 `solve --strict` has a warning (its results are written).
@@ -17,9 +18,10 @@ from ..lm.tiny.experiment import Recipe
 from ..objectives.names import NAMES
 from ..solvers import METHODS
 from ..text import visible
-from .command import application, console, require_lm, run
+from .command import application, check_device, console, require_lm, run
 from .model_commands import register as register_model_commands
 from .next_command import after_finetuning, after_solving, show_next
+from .sample_command import register as register_sample
 from .solution_files import content_of, write_solution
 from .terminal import (
     demo_table,
@@ -346,6 +348,7 @@ def verify(
         raise typer.Exit(1)
 
 
+register_sample(app)
 register_model_commands(app)
 
 
@@ -382,17 +385,6 @@ def doctor(
         write_json(json_file, found.as_dict())
     if not found.passed:
         raise typer.Exit(1)
-
-
-def check_device(name: str) -> None:
-    """Refuse a device before the work; torch is needed from here on."""
-    try:
-        from ..scale import resolve_device
-    except ImportError:
-        raise DagameError(
-            "--device needs torch: install dagame[torch], or leave it out for numpy."
-        ) from None
-    resolve_device(name)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,12 @@ def next_lines(*commands: Sequence[str | Path]) -> list[str]:
     return [f"next: {text}" for text in made if on_one_line(text, len(text)) == text]
 
 
+def after_sampling(out: Path, cut: bool) -> list[list[str]]:
+    """The solve of the samples; `cut`: completions that were cut off are read, as most are."""
+    words = ["dagame", "solve", str(out), "--class", "class", "--context", "context"]
+    return [[*words, *(["--truncated", "read"] if cut else [])]]
+
+
 def after_solving(written: Sequence[Path]) -> list[list[str]]:
     """The same solve with its page, where none was written.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +62,42 @@ def stages() -> Iterator[Progress]:
     ) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda stage: bar.update(task, description=stage, refresh=True)
+
+
+@contextmanager
+def counted(what: str) -> Iterator[Callable[[int, int], object]]:
+    """A bar on stderr with the time left, told how many of how many are done; silent off a terminal.
+
+    What is done at the first call, of a run that goes on, counts for the bar and not for the pace.
+    """
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    shown = console(stderr=True)
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    begun: list[TaskID] = []
+    with Progress(
+        *columns,
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=shown,
+        transient=True,
+        disable=not shown.is_terminal,
+    ) as bar:
+
+        def told(done: int, total: int) -> None:
+            if not begun:
+                begun.append(bar.add_task(what, total=total, completed=done))
+            bar.update(begun[0], completed=done, refresh=True)
+
+        yield told
 
 
 def table_of(title: str, *columns: str) -> Table:

@@ -381,6 +381,11 @@ def json_text(value: Any, ensure_ascii: bool = False) -> str:
     return json.dumps(plain, indent=2, ensure_ascii=ensure_ascii, allow_nan=False) + "\n"
 
 
+def json_line(value: Any) -> str:
+    """One line of JSONL, strict as `json_text`."""
+    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}

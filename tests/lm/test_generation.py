@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from dagame.errors import DagameError  # noqa: E402
-from dagame.lm.models.generation import Generations, log_probability  # noqa: E402
+from dagame.lm.models.generation import Generations, complete, log_probability  # noqa: E402
 from dagame.lm.models.sample import generate  # noqa: E402
 from dagame.lm.models.scoring import score  # noqa: E402
 
@@ -129,6 +129,44 @@ def test_padding_and_batches_change_nothing(model, tokenizer):
     np.testing.assert_array_equal(whole.token_ids[:1], alone.token_ids)
     np.testing.assert_allclose(whole.log_prob, parts.log_prob, atol=1e-5)
     np.testing.assert_allclose(whole.log_prob[:1], alone.log_prob, atol=1e-5)
+
+
+def test_a_prompt_is_read_once_for_its_completions(model, tokenizer):
+    """Tokens that the embedding sees: of each prompt once, then one of each row and step."""
+    ids: list[list[int]] = [[3, 2, 3, 2, 3], [2, 3], [3, 3, 2]]
+    seen = []
+    hook = model.get_input_embeddings().register_forward_hook(
+        lambda _module, inputs, _out: seen.append(inputs[0].numel())
+    )
+    try:
+        complete(model, tokenizer, ids, 40, max_new_tokens=T, seed=0)
+    finally:
+        hook.remove()
+    assert seen[0] == len(ids) * 4  # padded to the longest, without its last token
+    assert seen[1:] == [len(ids) * 40] * T
+
+
+def test_a_seed_for_each_prompt_makes_it_independent_of_the_others(model, tokenizer):
+    ids, seeds = [[3, 2, 3, 2, 3], [2, 3], [3, 3, 2]], [5, 6, 7]
+    whole = complete(model, tokenizer, ids, 40, max_new_tokens=T, seed=seeds)
+    for p in range(3):
+        alone = complete(model, tokenizer, [ids[p]], 40, max_new_tokens=T, seed=seeds[p])
+        np.testing.assert_array_equal(whole.token_ids[p], alone.token_ids[0])
+        np.testing.assert_allclose(whole.log_prob[p], alone.log_prob[0], atol=1e-5)
+
+
+def test_a_model_with_recurrent_states_reads_each_row(tokenizer):
+    torch.manual_seed(0)
+    config = transformers.MambaConfig(
+        vocab_size=4, hidden_size=16, num_hidden_layers=1, state_size=4, eos_token_id=1
+    )
+    model = transformers.MambaForCausalLM(config)
+    ids = [[3, 2, 3], [2, 3, 2]]
+    found = complete(model, tokenizer, ids, 4, max_new_tokens=T, seed=0)
+    for p, k in np.ndindex(2, 4):
+        tokens = found.token_ids[p, k][found.mask[p, k]].tolist()
+        hand = log_prob_by_hand(model, ids[p], tokens)
+        assert found.log_prob[p, k] == pytest.approx(hand, abs=1e-5)
 
 
 def test_absolute_positions_count_from_the_first_real_token(tokenizer):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...errors import ConfigError, nearest, one_line
+from ...errors import ConfigError, nearest
 from ...samples.files.reading import read_frame
 from ...samples.keys.reader import AnswerReader
+from ..sources import check_template, load_data_set
 from .config import DataSection
 
 Row = dict[str, Any]
@@ -24,7 +24,7 @@ def read_rows(section: DataSection, context_column: str | None = None) -> list[R
     source = _source(section)
     columns = list(source[0])
     for template in section.paraphrases or ():
-        _check_template(template, columns)
+        check_template(template, columns)
     answers = _answers(source, section, columns)
     rows: list[Row] = []
     classes: dict[Any, None] = {}
@@ -56,33 +56,7 @@ def _source(section: DataSection) -> Sequence[Mapping[str, Any]]:
             section.path, text=[name for name in texts if name is not None], labels=labels
         )
         return frame.to_dicts()
-    from datasets import load_dataset
-
-    try:
-        data: Any = load_dataset(str(section.name), section.config, split=section.split)
-        rows: list[Any] = list(data)
-    except Exception as error:  # the hub, the network and the scripts of data sets raise anything
-        reason = one_line(error)
-        raise ConfigError(f"data set {section.name!r} cannot be loaded: {reason}.") from None
-    if not rows:
-        raise ConfigError(f"data set {section.name!r} has no rows in split {section.split!r}.")
-    return rows
-
-
-def _check_template(template: str, columns: Sequence[str]) -> None:
-    try:
-        names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
-    except ValueError as error:
-        raise ConfigError(
-            f"paraphrase {template!r}: {error}; double braces that are no column, {{{{ and }}}}."
-        ) from None
-    if not names:
-        raise ConfigError(f"paraphrase {template!r} has no {{column}} in it.")
-    for name in names:
-        if name not in columns:
-            raise ConfigError(
-                f"paraphrase {template!r} names {{{name}}}; {nearest(name, columns, 'columns')}"
-            )
+    return load_data_set(str(section.name), section.config, section.split)
 
 
 def _phrasings(raw: Mapping[str, Any], section: DataSection, columns: Sequence[str]) -> list[Any]:

@@ -4,7 +4,8 @@ Plain ancestral sampling at temperature 1 from the full softmax, whatever genera
 model carries: the empirical answer marginals and KL terms of the game are about pi itself
 (docs/theory/lm-certificate.md), and a top-k, a temperature or a repetition penalty would make
 it another policy. The library's own `generate` runs the model and its cache; the tokens are chosen
-here, in a logits processor, from the caller's seed.
+here, in a logits processor, from the caller's seed. A prompt is read once for all its completions
+of a batch, whose caches are copies of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import torch
 
 from ...errors import GenerationError
 from ...show.progress import Progress, time_left
-from .scoring import check_room, evaluating, log_softmax, logits_from, score
+from .scoring import check_room, evaluating, forward, log_softmax, logits_from, score
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -58,17 +59,20 @@ def complete(
     samples: int,
     *,
     max_new_tokens: int,
-    seed: int,
+    seed: int | Sequence[int],
     greedy: bool = False,
     ends: Sequence[int] | None = None,
     batch_size: int = 256,
     progress: Progress | None = None,
 ) -> Generations:
-    """Completions of P prompts of token ids, to tokens `ends` or (None) `end_tokens`, unchecked."""
+    """Completions of P prompts of token ids, to tokens `ends` or (None) `end_tokens`, unchecked.
+
+    `seed`: of all, or one of each prompt, whose completions then depend on no other prompt.
+    """
     check_numbers(samples, max_new_tokens, batch_size, greedy)
     check_room(model, ids, [max_new_tokens] * len(ids))
     rows = [p for p in ids for _ in range(samples)]
-    uniform = None if greedy else uniforms(seed, len(rows), max_new_tokens)
+    uniform = None if greedy else _uniforms(seed, len(ids), samples, max_new_tokens)
     eos = end_tokens(model, tokenizer) if ends is None else list(ends)
     pad: Any = eos[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     tokens = np.full((len(rows), max_new_tokens), pad, dtype=np.int64)
@@ -105,6 +109,12 @@ def complete(
 def uniforms(seed: int, rows: int, steps: int) -> np.ndarray:
     """The numbers in [0, 1) at which rows of completions invert their cumulative softmax."""
     return np.random.default_rng(seed).random((rows, steps))
+
+
+def _uniforms(seed: int | Sequence[int], prompts: int, samples: int, steps: int) -> np.ndarray:
+    if isinstance(seed, int):
+        return uniforms(seed, prompts * samples, steps)
+    return np.concatenate([uniforms(own, samples, steps) for own in seed])
 
 
 def log_probability(
@@ -204,8 +214,36 @@ def _by_the_library(
             attention_mask=attention,
             generation_config=settings,
             logits_processor=LogitsProcessorList([choice]),
+            **_read_once(model, rows, ids, attention),
         )
     return found[:, ids.shape[1] :].cpu().numpy()
+
+
+def _read_once(model: Any, rows: Sequence[list[int]], ids: Any, attention: Any) -> dict[str, Any]:
+    """The cache of all but the last token of each row, each different prompt read once; {}: without.
+
+    `generate` reads only what its cache has not. States that are no keys and values (Mamba's) are not
+    copied by the cache's own method, so that such a model reads each row.
+    """
+    from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+    places: dict[tuple[int, ...], int] = {}
+    owner = [places.setdefault(tuple(row), len(places)) for row in rows]
+    if len(places) == len(rows) or ids.shape[1] < 2:
+        return {}
+    first = torch.tensor([owner.index(k) for k in range(len(places))], device=ids.device)
+    seen = attention[first, :-1]
+    read = forward(
+        model,
+        {"input_ids": ids[first, :-1], "attention_mask": seen, "use_cache": True},
+        {"position_ids": (seen.cumsum(-1) - 1).clamp(min=0), "logits_to_keep": 1},
+    )
+    cache: Any = getattr(read, "past_key_values", None)
+    layers = getattr(cache, "layers", None)
+    if not layers or any(type(x) not in (DynamicLayer, DynamicSlidingWindowLayer) for x in layers):
+        return {}
+    cache.batch_select_indices(torch.tensor(owner, device=ids.device))
+    return {"past_key_values": cache}
 
 
 def _by_whole_sequences(

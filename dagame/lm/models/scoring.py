@@ -91,7 +91,7 @@ def logits_from(model: Any, rows: Sequence[Sequence[int]], first: int) -> torch.
     needed = {"input_ids": ids, "attention_mask": attention}
     tensors = {k: torch.tensor(v, device=model.device) for k, v in needed.items()}
     savings = {"use_cache": False, "logits_to_keep": width - first}
-    logits = _forward(model, tensors, savings).logits[:, first - width :]
+    logits = forward(model, tensors, savings).logits[:, first - width :]
     if logits.shape[:2] != (len(rows), width - first):
         raise GenerationError(
             f"{type(model).__name__} gave logits of shape {tuple(logits.shape)} for the last "
@@ -118,15 +118,15 @@ _REFUSED: dict[type, dict[str, str]] = {}
 """For each class of model, the arguments that its `forward` refused, with its error message."""
 
 
-def _forward(model: Any, tensors: dict[str, Any], savings: dict[str, Any]) -> Any:
-    """One pass, with those of the options `savings` that the model accepts.
+def forward(model: Any, tensors: dict[str, Any], options: dict[str, Any]) -> Any:
+    """One pass, with those of the options that the model accepts.
 
-    They save memory and change no logit that is read.
+    They save memory and change no logit that is read, or say what a model without them does not ask.
     """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     refused = _REFUSED.setdefault(type(base), {})
     while True:
-        taken = {name: value for name, value in savings.items() if name not in refused}
+        taken = {name: value for name, value in options.items() if name not in refused}
         try:
             return model(**tensors, **taken)
         except TypeError as error:

@@ -1,0 +1,179 @@
+"""`dagame sample --endpoint` against a real server: `transformers serve` with the embedded model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+
+pytest.importorskip("trl")
+pytest.importorskip("openai", reason="openai, the client, is not installed")
+pytest.importorskip("fastapi", reason="fastapi, of `transformers serve`, is not installed")
+pytest.importorskip("uvicorn", reason="uvicorn, of `transformers serve`, is not installed")
+
+from dagame.errors import GenerationError
+from dagame.lm.engines.questions import prompts_of
+from dagame.lm.engines.sampling_run import sample_to
+from dagame.lm.engines.server import EndpointEngine
+from dagame.lm.tiny.llama import WEIGHTS
+from dagame.lm.tiny.problems import rows
+
+SECONDS = 180
+"""How long the server may take to start."""
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code = "from transformers.cli.transformers import main; main()"
+    command = [sys.executable, "-c", code, "serve", str(WEIGHTS), "--device", "cpu"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    log = tmp_path_factory.mktemp("server") / "log"
+    with log.open("wb") as stream:
+        server = subprocess.Popen(command, stdout=stream, stderr=stream)
+    try:
+        for _ in range(SECONDS * 10):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1).close()
+                break
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                assert server.poll() is None, log.read_text()
+                time.sleep(0.1)
+        else:
+            pytest.fail(f"the server did not start: {log.read_text()}")
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture(scope="module")
+def questions(tmp_path_factory):
+    path = tmp_path_factory.mktemp("questions") / "q.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows("test", 2)))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def prompts(questions):
+    return prompts_of(questions, "prompt", "class_id", "member_id")
+
+
+def read(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def made(url, **changes):
+    options = {"model": str(WEIGHTS), "max_new_tokens": 24, "chat": False, "concurrent": 4}
+    return EndpointEngine(url=url, **(options | changes))
+
+
+def test_what_the_server_knows_is_found_out_and_said(url, prompts, tmp_path):
+    """It has neither n nor log-probabilities, and refuses the words of other servers."""
+    engine = made(url)
+    engine.check([row["prompt"] for row in prompts])
+    assert (engine.together, engine.log_probs, engine.revision) == (False, False, None)
+    assert "generation_config" in engine.options["extra_body"]
+    assert any("told to sample" in note for note in engine.notes)
+    assert any("no log-probabilities" in note for note in engine.notes)
+    sample_to(tmp_path / "s.jsonl", engine, prompts[:3], samples=5, seed=0, max_new_tokens=24)
+    found = read(tmp_path / "s.jsonl")
+    assert [(r["prompt"], r["sample"]) for r in found] == [
+        (row["prompt"], k) for row in prompts[:3] for k in range(5)
+    ]
+    assert all(r["log_probability"] is None and r["revision"] is None for r in found)
+    assert {r["finish_reason"] for r in found} == {"stop"}
+    assert all(r["tokens"] == len(r["completion"].split()) + 1 for r in found)
+
+
+def test_completions_are_cut_where_asked(url, prompts, tmp_path):
+    engine = made(url, max_new_tokens=3)
+    engine.check([prompts[0]["prompt"]])
+    sample_to(tmp_path / "s.jsonl", engine, prompts[:2], samples=2, seed=0, max_new_tokens=3)
+    assert {(r["finish_reason"], r["tokens"]) for r in read(tmp_path / "s.jsonl")} == {
+        ("length", 3)
+    }
+
+
+def test_the_server_samples_the_model_itself(url):
+    """The mean of log pi of its completions is the model's own; that of greedy ones is larger."""
+    import torch
+
+    from dagame.lm import tiny
+    from dagame.lm.models.sample import generate
+
+    asked, many = [row["prompt"] for row in rows("test", 3)], 240
+    model, tokenizer = tiny.load()
+    first = generate(model, tokenizer, asked, 64, max_new_tokens=24, seed=0).log_prob
+    apart = (first.max(-1) - first.mean(-1)) / first.std(-1)
+    prompt = asked[int(apart.argmax())]  # where greedy and sampled completions differ most
+    engine = made(url)
+    engine.check([prompt])
+    (drawn,) = engine.complete([prompt], many, [7])
+    ids = tokenizer(prompt)["input_ids"]
+    found = np.empty(many)
+    for k, one in enumerate(drawn):
+        tokens = tokenizer(one.completion)["input_ids"]
+        tokens = [t for t in tokens if t != tokenizer.eos_token_id] + [tokenizer.eos_token_id]
+        with torch.no_grad():
+            log_p = model(torch.tensor([ids + tokens])).logits[0].double().log_softmax(-1)
+        found[k] = sum(float(log_p[len(ids) - 1 + t, token]) for t, token in enumerate(tokens))
+    own = generate(model, tokenizer, [prompt], 4000, max_new_tokens=24, seed=1).log_prob[0]
+    error = np.hypot(own.std() / np.sqrt(len(own)), own.std() / np.sqrt(many))
+    assert abs(found.mean() - own.mean()) < 4.5 * error
+    assert own.max() - own.mean() > 9 * error  # what a greedy server would differ by
+
+
+def test_a_killed_run_ends_with_the_same_file(url, questions, tmp_path):
+    """With one request at a time, as this server has one random state for all."""
+    command = [sys.executable, "-m", "dagame", "sample", str(WEIGHTS), questions, "--endpoint", url]
+    command += ["--prompt", "prompt", "--class", "class_id", "--samples", "3", "--concurrent", "1"]
+    command += ["--max-new-tokens", "24", "--out"]
+    env = os.environ | {"OPENAI_API_KEY": "sk-hush"}
+    whole, killed = tmp_path / "whole.jsonl", tmp_path / "killed.jsonl"
+    partial = tmp_path / "killed.jsonl.partial"
+    with subprocess.Popen([*command, str(killed)], env=env, stdout=subprocess.DEVNULL) as run:
+        while run.poll() is None and not (
+            partial.exists() and partial.read_bytes().count(b"\n") > 2
+        ):
+            time.sleep(0.001)
+        run.send_signal(signal.SIGKILL)
+    assert run.returncode == -signal.SIGKILL
+    for out in (killed, whole):
+        done = subprocess.run(
+            [*command, str(out)], env=env, capture_output=True, text=True, check=True
+        )
+        assert f"next: dagame solve {out}" in done.stdout
+        assert "hush" not in done.stdout + done.stderr + out.read_text()
+    assert killed.read_bytes() == whole.read_bytes()
+
+
+def test_what_the_server_refuses_is_one_sentence(url, prompts, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "pinned")  # a word of the server's own answer
+    with pytest.raises(GenerationError, match=r"no completion: Error code: 400.*requested 'other'"):
+        made(url, model="other").check(["x"])
+    with pytest.raises(GenerationError, match=r"Server is \*\*\* to"):
+        made(url, model="other").check(["x"])
+    engine = made(url.removesuffix("/v1") + "/nowhere")
+    with pytest.raises(GenerationError, match="Error code: 404"):
+        engine.check(["x"])
+
+
+def test_a_server_that_is_not_there(prompts, monkeypatch):
+    monkeypatch.setattr("dagame.lm.engines.server.RETRIES", 0)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+        with pytest.raises(GenerationError, match="no completion: Connection error"):
+            made(url).check(["x"])
