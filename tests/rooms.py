@@ -112,6 +112,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "lm.finetune": ("config", "card", "data", "folder", "run"),
     "lm.models": (
         "scoring",
+        "prefix",
         "gguf",
         "smollm2",
         "loading",

@@ -14,7 +14,7 @@ transformers = pytest.importorskip("transformers")
 import dagame as dg  # noqa: E402
 from dagame.errors import SelfCheckFailed  # noqa: E402
 from dagame.lm import tiny  # noqa: E402
-from dagame.lm.models import generation, scoring  # noqa: E402
+from dagame.lm.models import generation, prefix, scoring  # noqa: E402
 from dagame.lm.models.enumerate import enumerate_traces  # noqa: E402
 from dagame.lm.models.reference import sequence_log_probability  # noqa: E402
 from dagame.lm.models.selfcheck import (  # noqa: E402
@@ -168,13 +168,26 @@ def scorer_sees_padding(model, tokenizer, patch):
     patch.setattr(scoring, "logits_from", left)
 
 
+def shared_prompts_mixed_up(model, tokenizer, patch):
+    """Each completion is scored behind the prompt of another."""
+    inner = prefix.read_once
+
+    def mixed(model, rows, ids, attention):
+        cache = inner(model, rows, ids, attention)
+        for value in cache.values():
+            value.batch_select_indices(torch.arange(len(rows)).flip(0))
+        return cache
+
+    patch.setattr(prefix, "read_once", mixed)
+
+
 def sampler_pads_on_the_right(model, tokenizer, patch):
     def right(rows, pad, device):
         width = max(map(len, rows))
         ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows])
         return ids, torch.ones_like(ids)
 
-    patch.setattr(generation, "_left_padded", right)
+    patch.setattr(generation, "left_padded", right)
 
 
 def positions_count_padding(model, tokenizer, patch):
@@ -346,6 +359,7 @@ BREAKAGES = {
     own_sampling: "other tokens than its logits processor chose",
     scorer_off_by_one: "scorer",
     scorer_sees_padding: "scorer",
+    shared_prompts_mixed_up: "scorer",
     sampler_pads_on_the_right: "sampler",
     positions_count_padding: "sampler",
     padding_counts: "ends",

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from ...errors import GenerationError, InvalidGame
 from ...games.game import AlignmentGame
 from ...objectives import Objective
 from .generation import tokenise
-from .scoring import check_room, evaluating, log_softmax, score
+from .prefix import token_log_probs_shared
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -38,7 +36,7 @@ def score_answers(
     exp(.).sum(-1) <= 1 is the share of the model's distribution that the list covers: look at it.
 
     Args:
-        model: a causal language model of transformers; each prompt is read once, into its own cache.
+        model: a causal language model of transformers; a prompt is read once for the answers of a pass.
         prompts: P texts, or without a tokenizer lists of token ids.
         answers: A texts, or without a tokenizer lists of token ids.
         tokenizer: of the model.
@@ -57,11 +55,19 @@ def score_answers(
         raise GenerationError("there are no prompts.")
     ids = [list(p) for p in prompts] if tokenizer is None else tokenise(tokenizer, prompts)
     rows, owner = _events(answers, tokenizer, end)
-    check_room(model, ids, [max(map(len, rows))] * len(ids))
+    own = np.arange(max(map(len, rows))) < np.array([[len(row)] for row in rows])
+    tokens = np.zeros(own.shape, dtype=np.int64)
+    tokens[own] = [token for row in rows for token in row]
+    found = token_log_probs_shared(
+        model,
+        [prompt for prompt in ids for _ in rows],
+        np.tile(tokens, (len(ids), 1)),
+        np.tile(own, (len(ids), 1)),
+        batch_size=batch_size,
+    ).sum(-1)
     out = np.full((len(ids), len(answers)), -np.inf)
-    with evaluating(model):
-        for k, prompt in enumerate(ids):
-            np.logaddexp.at(out[k], owner, _after(model, prompt, rows, batch_size))
+    for mine, scores in zip(out, found.reshape(len(ids), len(rows)), strict=True):
+        np.logaddexp.at(mine, owner, scores)
     return out
 
 
@@ -125,36 +131,3 @@ def _events(answers: Sequence[Any], tokenizer: Any, end: Any) -> tuple[list[list
                 "overlap; give an end= that follows each answer, or leave one out."
             )
     return rows, owner
-
-
-def _after(model: Any, prompt: list[int], rows: list[list[int]], batch_size: int) -> np.ndarray:
-    """log pi(row | prompt) of each row; the prompt is read once where the model keeps a cache."""
-    read = model(input_ids=torch.tensor([prompt], device=model.device), use_cache=True)
-    first = log_softmax(read.logits[0, -1])
-    cache = getattr(read, "past_key_values", None)
-    out = np.empty(len(rows))
-    for start in range(0, len(rows), batch_size):
-        part = rows[start : start + batch_size]
-        width = max(map(len, part))
-        padded = np.array([row + [0] * (width - len(row)) for row in part])
-        own = np.array([[True] * len(row) + [False] * (width - len(row)) for row in part])
-        if cache is None or not hasattr(cache, "batch_repeat_interleave"):
-            out[start : start + batch_size] = score(model, [prompt] * len(part), padded, own)
-            continue
-        tokens = torch.as_tensor(padded).to(model.device)
-        found = first[tokens[:, :1]]
-        if width > 1:
-            mine = copy.deepcopy(cache)  # a pass writes to it
-            mine.batch_repeat_interleave(len(part))
-            past = np.ones((len(part), len(prompt)), dtype=bool)
-            attention = torch.as_tensor(np.concatenate([past, own[:, :-1]], -1)).long()
-            more = model(
-                input_ids=tokens[:, :-1],
-                attention_mask=attention.to(model.device),
-                past_key_values=mine,
-                use_cache=True,
-            )
-            rest = log_softmax(more.logits).gather(-1, tokens[:, 1:, None])[..., 0]
-            found = torch.cat([found, rest], -1)
-        out[start : start + batch_size] = np.where(own, found.cpu().numpy(), 0.0).sum(-1)
-    return out

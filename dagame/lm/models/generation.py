@@ -21,7 +21,8 @@ import torch
 
 from ...errors import GenerationError
 from ...show.progress import Progress, time_left
-from .scoring import check_room, evaluating, forward, log_softmax, logits_from, score
+from .prefix import left_padded, read_once
+from .scoring import check_room, evaluating, log_softmax, logits_from, score
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -204,7 +205,7 @@ def _by_the_library(
 ) -> np.ndarray:
     from transformers import GenerationConfig, LogitsProcessorList
 
-    ids, attention = _left_padded(rows, pad, model.device)
+    ids, attention = left_padded(rows, pad, model.device)
     settings = GenerationConfig(
         max_new_tokens=steps, do_sample=False, use_cache=True, eos_token_id=eos, pad_token_id=pad
     )
@@ -214,36 +215,9 @@ def _by_the_library(
             attention_mask=attention,
             generation_config=settings,
             logits_processor=LogitsProcessorList([choice]),
-            **_read_once(model, rows, ids, attention),
+            **read_once(model, rows, ids, attention),
         )
     return found[:, ids.shape[1] :].cpu().numpy()
-
-
-def _read_once(model: Any, rows: Sequence[list[int]], ids: Any, attention: Any) -> dict[str, Any]:
-    """The cache of all but the last token of each row, each different prompt read once; {}: without.
-
-    `generate` reads only what its cache has not. States that are no keys and values (Mamba's) are not
-    copied by the cache's own method, so that such a model reads each row.
-    """
-    from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
-
-    places: dict[tuple[int, ...], int] = {}
-    owner = [places.setdefault(tuple(row), len(places)) for row in rows]
-    if len(places) == len(rows) or ids.shape[1] < 2:
-        return {}
-    first = torch.tensor([owner.index(k) for k in range(len(places))], device=ids.device)
-    seen = attention[first, :-1]
-    read = forward(
-        model,
-        {"input_ids": ids[first, :-1], "attention_mask": seen, "use_cache": True},
-        {"position_ids": (seen.cumsum(-1) - 1).clamp(min=0), "logits_to_keep": 1},
-    )
-    cache: Any = getattr(read, "past_key_values", None)
-    layers = getattr(cache, "layers", None)
-    if not layers or any(type(x) not in (DynamicLayer, DynamicSlidingWindowLayer) for x in layers):
-        return {}
-    cache.batch_select_indices(torch.tensor(owner, device=ids.device))
-    return {"past_key_values": cache}
 
 
 def _by_whole_sequences(
@@ -286,13 +260,6 @@ def _inverse_cdf(p: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
     level = uniform[:, None] * cumulative[:, -1:]
     token = torch.searchsorted(cumulative, level, right=True)[:, 0]
     return token.clamp(max=p.shape[-1] - 1)
-
-
-def _left_padded(rows: Sequence[list[int]], pad: int, device: Any) -> tuple[Any, Any]:
-    width = max(map(len, rows))
-    ids = [[pad] * (width - len(row)) + row for row in rows]
-    attention = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
-    return torch.tensor(ids, device=device), torch.tensor(attention, device=device)
 
 
 def tokenise(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list[list[int]]:

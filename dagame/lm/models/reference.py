@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .loading import pretrained
-from .scoring import score
+from .prefix import token_log_probs_shared
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -58,10 +58,14 @@ def sequence_log_probability(
     *,
     batch_size: int = 64,
 ) -> np.ndarray:
-    """log pi(completion | prompt) (N,), float64, of token sequences without padding."""
+    """log pi(completion | prompt) (N,), float64, of token sequences without padding.
+
+    A prompt is read once for all its completions of a pass, which should stand together.
+    """
     width = max(1, max(map(len, completion_ids)))
     lengths = np.array([len(row) for row in completion_ids])
     mask = np.arange(width) < lengths[:, None]
     tokens = np.zeros(mask.shape, dtype=np.int64)
     tokens[mask] = [token for row in completion_ids for token in row]
-    return score(model, prompt_ids, tokens, mask, batch_size=batch_size)
+    found = token_log_probs_shared(model, prompt_ids, tokens, mask, batch_size=batch_size)
+    return found.sum(-1)

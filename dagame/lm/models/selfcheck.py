@@ -16,7 +16,7 @@ import torch
 
 from ...errors import DagameError, SelfCheckFailed, one_line
 from ...provenance import installed
-from . import generation, scoring
+from . import generation, prefix, scoring
 from .selfcheck_texts import Check, begins_once, end_fault, prompts_are_read_whole, text_fault
 
 PROMPTS, SAMPLES, TOKENS = 2, 4, 8
@@ -279,12 +279,16 @@ def _scorer(
     width = drawn.mask.shape[-1]
     tokens, mask = drawn.token_ids.reshape(-1, width), drawn.mask.reshape(-1, width)
     scored = scoring.score(model, rows, tokens, mask)
+    shared = prefix.token_log_probs_shared(model, rows, tokens, mask).sum(-1)
     count = np.array([len(s.tokens) for s in samples])
     plain = np.array([s.own().sum() for s in samples])
-    found = apart(scored / count, plain / count, bound)
-    if found:
-        why = f"the scorer's log-probabilities differ from those of the model by {found}"
-        return Check("scorer", False, why)
+    for scores, whose in (
+        (scored, "the scorer's"),
+        (shared, "with prompts read once, the scorer's"),
+    ):
+        if found := apart(scores / count, plain / count, bound):
+            why = f"{whose} log-probabilities differ from those of the model by {found}"
+            return Check("scorer", False, why)
     kl = abs(float((drawn.log_prob.ravel() - scored).mean()))
     if not kl <= 2 * bound[0] * float(count.mean()):
         return Check("scorer", False, f"the KL of the model to itself is {kl:.2g} nats, not 0")
