@@ -1,7 +1,7 @@
 # `make demo` and `make test` work as the first command on a machine with python3 and make.
 PYTHON ?= python3
 BIN := .venv/bin
-TOOLS := pytest pytest-xdist hypothesis array-api-strict
+TOOLS := pytest pytest-xdist hypothesis array-api-strict fastapi uvicorn
 
 .PHONY: demo test newest oldest test-newest test-oldest torture lint types audit bench smollm2 docs figures notebooks clean
 
@@ -37,7 +37,7 @@ define other
 	rm -f $(1)/.installed
 	$(1)/bin/python .ci/share_torch.py .venv
 	$(2) > $(1)/constraints.txt
-	$(1)/bin/python -m pip install --quiet --no-compile --constraint $(1)/constraints.txt $(3) --editable '.[lm]' $(TOOLS)
+	$(1)/bin/python -m pip install --quiet --no-compile --constraint $(1)/constraints.txt $(3) --editable '.[lm,endpoint]' $(TOOLS)
 	touch $(1)/.installed
 endef
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -155,9 +156,9 @@ class EndpointEngine:
 
     def _failed(self, error: Exception) -> GenerationError:
         said, answer = one_line(error), getattr(error, "response", None)
-        more = "" if answer is None else on_one_line(answer.text, 300)
-        said = (said if more in said else f"{said} - {more}").replace(self.key, "***")
-        return GenerationError(f"the server gave no completion: {said}.")
+        if answer is not None and re.fullmatch(r"Error code: \d+", said):  # newer versions say no more
+            said = f"{said}, {on_one_line(answer.text, 300)}"
+        return GenerationError(f"the server gave no completion: {said.replace(self.key, '***')}.")
 
 
 def check_url(url: str) -> None:
