@@ -156,7 +156,9 @@ class EndpointEngine:
 
     def _failed(self, error: Exception) -> GenerationError:
         said, answer = one_line(error), getattr(error, "response", None)
-        if answer is not None and re.fullmatch(r"Error code: \d+", said):  # newer versions say no more
+        if answer is not None and re.fullmatch(
+            r"Error code: \d+", said
+        ):  # newer versions say no more
             said = f"{said}, {on_one_line(answer.text, 300)}"
         return GenerationError(f"the server gave no completion: {said.replace(self.key, '***')}.")
 
