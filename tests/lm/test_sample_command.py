@@ -142,6 +142,16 @@ def test_parquet_by_suffix(tmp_path, engine, prompts):
         sample_to(tmp_path / "m.parquet", engine, mixed, **OPTIONS)
 
 
+def test_a_chat_is_read_as_the_template_writes_it(tmp_path, engine, prompts):
+    folder = tmp_path / "chats"
+    shutil.copytree(WEIGHTS, folder)
+    (folder / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
+    chats = TransformersEngine(str(folder), 24, chat=True, batch_size=8)
+    texts = [row["prompt"] for row in prompts[:2]]
+    chats.check(texts)
+    assert chats.complete(texts, 4, [1, 2]) == engine.complete(texts, 4, [1, 2])
+
+
 # -- the partial file -----------------------------------------------------------------------------
 
 
