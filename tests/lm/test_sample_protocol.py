@@ -148,6 +148,19 @@ def test_a_server_that_knows_only_the_protocol_is_named_as_such(server):
     assert all(d == Drawn(d.completion, None, None, "stop") for d in found)
 
 
+def test_a_server_without_n_still_leaves_its_own_settings_off(server):
+    def answer(body):
+        if "n" in body or "logprobs" in body or "generation_config" in body:
+            return 400, {"error": {"message": "unknown field"}}
+        return as_vllm(False)(body)
+
+    server.answer = answer
+    engine = engine_of(server)
+    engine.check(["a"])
+    engine.complete(["a"], 2, [1])
+    assert server.asked[-1]["top_k"] == -1
+
+
 def test_a_busy_server_is_asked_again_and_a_silent_one_is_not_believed(server):
     answers = as_vllm(False)
     refusals = iter([(429, {"error": {"message": "later"}})])
