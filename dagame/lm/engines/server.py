@@ -74,8 +74,8 @@ class EndpointEngine:
 
     def check(self, prompts: Sequence[str]) -> None:
         """One token of the first prompt, twice: which settings, `n` and log-probabilities it knows."""
-        said, answer = self._first_accepted(prompts[0])
-        self.log_probs = all(_log_prob(c, self.chat) is not None for c in answer.choices)
+        said, wished, answer = self._first_accepted(prompts[0])
+        self.log_probs = wished and all(_log_prob(c, self.chat) is not None for c in answer.choices)
         self.together = self.log_probs and len(answer.choices) == 2
         self.facts |= {"asked": said, "together": self.together, "log_probs": self.log_probs}
         self.notes = [said, "which weights the server holds is not known: revision is empty"]
@@ -84,13 +84,13 @@ class EndpointEngine:
         if answer.usage is None and not self.log_probs:
             self.notes.append("the server does not count tokens: tokens is empty")
 
-    def _first_accepted(self, prompt: str) -> tuple[str, Any]:
+    def _first_accepted(self, prompt: str) -> tuple[str, bool, Any]:
         """The first way of `PLAIN` that the server accepts, with `n` and log-probabilities or without."""
         for said, extra in PLAIN:
             self.options["extra_body"] = extra
             for number, wish in ((2, self._wish()), (1, {})):
                 try:
-                    return said, self._sent(prompt, 0, number, 1, wish)
+                    return said, bool(wish), self._sent(prompt, 0, number, 1, wish)
                 except GenerationError as error:
                     status = getattr(error.__cause__, "status_code", None)
                     if status not in (400, 422) or (not extra and not wish):
@@ -153,7 +153,9 @@ class EndpointEngine:
 
     def _failed(self, error: Exception) -> GenerationError:
         said, answer = one_line(error), getattr(error, "response", None)
-        if answer is not None and "{" not in said:  # newer versions of openai leave the answer out
+        if answer is not None and said.endswith(
+            str(answer.status_code)
+        ):  # and nothing of its words
             said = f"{said}, {on_one_line(answer.text, 300)}"
         said = said if self.key is None else said.replace(self.key, "***")
         return GenerationError(f"the server gave no completion: {said}.")
