@@ -1,7 +1,8 @@
 # `make demo` and `make test` work as the first command on a machine with python3 and make.
 PYTHON ?= python3
 BIN := .venv/bin
-TOOLS := pytest pytest-xdist hypothesis array-api-strict
+EXTRAS := '.[lm,endpoint]'
+TOOLS := pytest pytest-xdist hypothesis array-api-strict fastapi uvicorn
 
 .PHONY: demo test newest oldest test-newest test-oldest torture lint types audit bench smollm2 docs figures notebooks clean
 
@@ -32,7 +33,7 @@ define other
 	rm -rf $(1)
 	$(PYTHON) -m venv $(1)
 	$(1)/bin/python .ci/share_torch.py .venv
-	$(call install,$(1),$(2),'.[lm]' $(TOOLS))
+	$(call install,$(1),$(2),$(EXTRAS) $(TOOLS))
 endef
 
 # uv needs seconds where pip needs minutes; where uv finds no index (its settings are its own), pip does it.

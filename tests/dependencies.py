@@ -110,6 +110,10 @@ TESTS: dict[str, tuple[str, ...]] = {
         "test_known_errors.py::test_a_damaged_file_of_safetensors",
         "lm/test_tiny.py::test_shipped_weights_are_small_and_safe",
     ),
+    "openai": (
+        "lm/test_sample_server.py",
+        "lm/test_sample_command.py::test_what_the_command_refuses",
+    ),
     "gguf": ("lm/test_score_answers.py::test_files_that_are_no_models",),
     "pyyaml": (
         "torture/test_configs.py::test_scalars_are_what_yaml_1_2_says",

@@ -142,6 +142,16 @@ def test_parquet_by_suffix(tmp_path, engine, prompts):
         sample_to(tmp_path / "m.parquet", engine, mixed, **OPTIONS)
 
 
+def test_a_chat_is_read_as_the_template_writes_it(tmp_path, engine, prompts):
+    folder = tmp_path / "chats"
+    shutil.copytree(WEIGHTS, folder)
+    (folder / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
+    chats = TransformersEngine(str(folder), 24, chat=True, batch_size=8)
+    texts = [row["prompt"] for row in prompts[:2]]
+    chats.check(texts)
+    assert chats.complete(texts, 4, [1, 2]) == engine.complete(texts, 4, [1, 2])
+
+
 # -- the partial file -----------------------------------------------------------------------------
 
 
@@ -485,3 +495,24 @@ def test_vllm_says_that_it_is_not_installed():
             VLLMEngine(str(WEIGHTS), 8, chat=False)
     else:
         pytest.skip("vllm is installed; test_sample_vllm.py runs it")
+
+
+def test_facts_of_a_folder_of_pararel_become_questions_and_templates(tmp_path):
+    """A folder laid out as ParaRel's: patterns that do not end in [Y] are no prompts."""
+    script = Path(__file__).parents[2] / "examples" / "pararel.py"
+    patterns = [
+        "The town of [X] is [Y] .",
+        "The town of [X] is [Y].",
+        "[Y], town of [X].",
+        "[X]: [Y]",
+    ]
+    facts = [{"sub_label": s, "obj_label": o} for s, o in (("A", "a"), ("A", "b"), ("B", "c"))]
+    write(tmp_path / "P1_patterns.jsonl", [{"pattern": p} for p in patterns])
+    write(tmp_path / "P1_facts.jsonl", facts)
+    command = [sys.executable, str(script), str(tmp_path), "P1", "--limit", "2"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    templates = templates_of(tmp_path / "P1.txt")
+    assert templates == ["The town of {sub_label} is", "{sub_label}:"]
+    found = prompts_of(str(tmp_path / "P1.jsonl"), class_by="sub_label", templates=templates)
+    assert [r["prompt"] for r in found] == ["The town of A is", "A:", "The town of B is", "B:"]
+    assert [r["obj_label"] for r in found] == ["a", "a", "c", "c"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -32,12 +33,21 @@ SECONDS = 180
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory):
+def weights(tmp_path_factory):
+    """The embedded model with a chat template that adds nothing."""
+    folder = tmp_path_factory.mktemp("served") / "model"
+    shutil.copytree(WEIGHTS, folder)
+    (folder / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory, weights):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     code = "from transformers.cli.transformers import main; main()"
-    command = [sys.executable, "-c", code, "serve", str(WEIGHTS), "--device", "cpu"]
+    command = [sys.executable, "-c", code, "serve", weights, "--device", "cpu"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     log = tmp_path_factory.mktemp("server") / "log"
     with log.open("wb") as stream:
@@ -74,12 +84,16 @@ def read(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def made(url, **changes):
-    options = {"model": str(WEIGHTS), "max_new_tokens": 24, "chat": False, "concurrent": 4}
-    return EndpointEngine(url=url, **(options | changes))
+@pytest.fixture
+def made(weights):
+    def make(url, **changes):
+        return EndpointEngine(url=url, **(options | changes))
+
+    options = {"model": weights, "max_new_tokens": 24, "chat": False, "concurrent": 4}
+    return make
 
 
-def test_what_the_server_knows_is_found_out_and_said(url, prompts, tmp_path):
+def test_what_the_server_knows_is_found_out_and_said(made, url, prompts, tmp_path):
     """It has neither n nor log-probabilities, and refuses the words of other servers."""
     engine = made(url)
     engine.check([row["prompt"] for row in prompts])
@@ -97,7 +111,18 @@ def test_what_the_server_knows_is_found_out_and_said(url, prompts, tmp_path):
     assert all(r["tokens"] == len(r["completion"].split()) + 1 for r in found)
 
 
-def test_completions_are_cut_where_asked(url, prompts, tmp_path):
+def test_a_chat_is_asked_as_a_users_message(made, url, prompts):
+    """One seed, one request at a time: the text of the chat is the prompt, so its completion is too."""
+    plain, chat = (made(url, chat=chat, concurrent=1) for chat in (False, True))
+    texts = [row["prompt"] for row in prompts[:2]]
+    found = []
+    for engine in (plain, chat):
+        engine.check(texts)
+        found.append(engine.complete(texts, 3, [5, 6]))
+    assert found[0] == found[1]
+
+
+def test_completions_are_cut_where_asked(made, url, prompts, tmp_path):
     engine = made(url, max_new_tokens=3)
     engine.check([prompts[0]["prompt"]])
     sample_to(tmp_path / "s.jsonl", engine, prompts[:2], samples=2, seed=0, max_new_tokens=3)
@@ -106,7 +131,7 @@ def test_completions_are_cut_where_asked(url, prompts, tmp_path):
     }
 
 
-def test_the_server_samples_the_model_itself(url):
+def test_the_server_samples_the_model_itself(made, url):
     """The mean of log pi of its completions is the model's own; that of greedy ones is larger."""
     import torch
 
@@ -135,9 +160,9 @@ def test_the_server_samples_the_model_itself(url):
     assert own.max() - own.mean() > 9 * error  # what a greedy server would differ by
 
 
-def test_a_killed_run_ends_with_the_same_file(url, questions, tmp_path):
+def test_a_killed_run_ends_with_the_same_file(url, weights, questions, tmp_path):
     """With one request at a time, as this server has one random state for all."""
-    command = [sys.executable, "-m", "dagame", "sample", str(WEIGHTS), questions, "--endpoint", url]
+    command = [sys.executable, "-m", "dagame", "sample", weights, questions, "--endpoint", url]
     command += ["--prompt", "prompt", "--class", "class_id", "--samples", "3", "--concurrent", "1"]
     command += ["--max-new-tokens", "24", "--out"]
     env = os.environ | {"OPENAI_API_KEY": "sk-hush"}
@@ -159,7 +184,7 @@ def test_a_killed_run_ends_with_the_same_file(url, questions, tmp_path):
     assert killed.read_bytes() == whole.read_bytes()
 
 
-def test_what_the_server_refuses_is_one_sentence(url, prompts, monkeypatch):
+def test_what_the_server_refuses_is_one_sentence(made, url, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "pinned")  # a word of the server's own answer
     with pytest.raises(GenerationError, match=r"no completion: Error code: 400.*requested 'other'"):
         made(url, model="other").check(["x"])
@@ -170,7 +195,7 @@ def test_what_the_server_refuses_is_one_sentence(url, prompts, monkeypatch):
         engine.check(["x"])
 
 
-def test_a_server_that_is_not_there(prompts, monkeypatch):
+def test_a_server_that_is_not_there(made, monkeypatch):
     monkeypatch.setattr("dagame.lm.engines.server.RETRIES", 0)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
@@ -64,9 +64,9 @@ class EndpointEngine:
             ) from None
         check_url(url)
         self.model, self.chat, self.concurrent = model, chat, concurrent
-        self.key = os.environ.get(KEY) or "none"
+        self.key = os.environ.get(KEY) or None
         self.failures = openai.OpenAIError
-        self.client = openai.OpenAI(base_url=url, api_key=self.key, max_retries=RETRIES)
+        self.client = openai.OpenAI(base_url=url, api_key=self.key or "none", max_retries=RETRIES)
         self.options: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0}
         self.max_new_tokens, self.together, self.log_probs = max_new_tokens, False, False
         self.facts: dict[str, object] = {"engine": "endpoint", "url": url}
@@ -74,8 +74,8 @@ class EndpointEngine:
 
     def check(self, prompts: Sequence[str]) -> None:
         """One token of the first prompt, twice: which settings, `n` and log-probabilities it knows."""
-        said, answer = self._first_accepted(prompts[0])
-        self.log_probs = all(_log_prob(c, self.chat) is not None for c in answer.choices)
+        said, wished, answer = self._first_accepted(prompts[0])
+        self.log_probs = wished and all(_log_prob(c, self.chat) is not None for c in answer.choices)
         self.together = self.log_probs and len(answer.choices) == 2
         self.facts |= {"asked": said, "together": self.together, "log_probs": self.log_probs}
         self.notes = [said, "which weights the server holds is not known: revision is empty"]
@@ -84,16 +84,18 @@ class EndpointEngine:
         if answer.usage is None and not self.log_probs:
             self.notes.append("the server does not count tokens: tokens is empty")
 
-    def _first_accepted(self, prompt: str) -> tuple[str, Any]:
-        """The first way of `PLAIN` that the server accepts, and its answer; without n at the last."""
+    def _first_accepted(self, prompt: str) -> tuple[str, bool, Any]:
+        """The first way of `PLAIN` that the server accepts, with `n` and log-probabilities or without."""
         for said, extra in PLAIN:
             self.options["extra_body"] = extra
-            try:
-                return said, self._sent(lambda: self._ask(prompt, 0, 2, 1, self._wish()))
-            except GenerationError as error:
-                if getattr(error.__cause__, "status_code", None) not in (400, 422):
-                    raise
-        return PLAIN[-1][0], self._sent(lambda: self._ask(prompt, 0, 1, 1, {}))
+            for number, wish in ((2, self._wish()), (1, {})):
+                try:
+                    return said, bool(wish), self._sent(prompt, 0, number, 1, wish)
+                except GenerationError as error:
+                    status = getattr(error.__cause__, "status_code", None)
+                    if status not in (400, 422) or (not extra and not wish):
+                        raise
+        raise AssertionError("the last way either answers or raises")
 
     def _wish(self) -> dict[str, Any]:
         """The log-probabilities of the tokens drawn, and no others."""
@@ -122,7 +124,7 @@ class EndpointEngine:
 
     def _drawn(self, prompt: str, seed: int, number: int) -> list[Drawn]:
         more = self._wish() if self.log_probs else {}
-        answer = self._sent(lambda: self._ask(prompt, seed, number, self.max_new_tokens, more))
+        answer = self._sent(prompt, seed, number, self.max_new_tokens, more)
         if len(answer.choices) != number:
             raise GenerationError(
                 f"the server gave {len(answer.choices)} completions where {number} were asked for; look "
@@ -134,19 +136,15 @@ class EndpointEngine:
             for choice in answer.choices
         ]
 
-    def _ask(self, prompt: str, seed: int, number: int, tokens: int, more: dict[str, Any]) -> Any:
+    def _sent(self, prompt: str, seed: int, number: int, tokens: int, more: dict[str, Any]) -> Any:
         both: Any = self.client.chat.completions if self.chat else self.client.completions
         asked: dict[str, Any] = {"prompt": prompt}
         if self.chat:
             asked = {"messages": [{"role": "user", "content": prompt}]}
         asked |= {"n": number} if number > 1 else {}
-        return both.create(
-            model=self.model, seed=seed, max_tokens=tokens, **asked, **more, **self.options
-        )
-
-    def _sent(self, ask: Callable[[], Any]) -> Any:
+        asked |= {"seed": seed, "max_tokens": tokens, **more, **self.options}
         try:
-            answer = ask()
+            answer = both.create(model=self.model, **asked)
         except self.failures as error:
             raise self._failed(error) from error
         if not getattr(answer, "choices", None):
@@ -155,8 +153,11 @@ class EndpointEngine:
 
     def _failed(self, error: Exception) -> GenerationError:
         said, answer = one_line(error), getattr(error, "response", None)
-        more = "" if answer is None else on_one_line(answer.text, 300)
-        said = (said if more in said else f"{said} - {more}").replace(self.key, "***")
+        if answer is not None and said.endswith(
+            str(answer.status_code)
+        ):  # and nothing of its words
+            said = f"{said}, {on_one_line(answer.text, 300)}"
+        said = said if self.key is None else said.replace(self.key, "***")
         return GenerationError(f"the server gave no completion: {said}.")
 
 
