@@ -14,83 +14,19 @@ import peft
 import polars as pl
 import torch
 from distributed.runs import random_model, word_tokenizer
+from distributed.weighted import OTHER, PROMPTS, ROWS, SHORT, WEIGHTS, unweighted, weighted
 from hypothesis import given
 from hypothesis import strategies as st
-from trl.trainer.dpo_config import DPOConfig
-from trl.trainer.dpo_trainer import DPOTrainer
-from trl.trainer.sft_config import SFTConfig
-from trl.trainer.sft_trainer import SFTTrainer
 
 import dagame as dg
 from dagame.errors import SamplesError, SettingsError
-from dagame.lm.models.reference import frozen_copy
 from dagame.lm.trainers.weighted.rows import resampled_index
 
 pytestmark = pytest.mark.filterwarnings(  # the trainer itself reads the deprecated name
     "ignore:.*is_gradient_checkpointing.*:FutureWarning"
 )
 
-WEIGHTS = [0.5, 2.0, 0.0, 1.0, 3.5, 0.25, 1.0, 0.0, 0.75, 1.0]
-PROMPTS = [f"q{c} {p} " for c in range(4) for p in "abc"][:10]
-SHORT = ["0", "1 2", "x 0 1", "2", "1 1 x 2", "0 2", "x", "2 2 2", "1", "0 1"]
-OTHER = ["1 x", "0", "2", "x 1 1", "0", "1", "2 0", "x", "0 0 1", "2"]
-SFT_ROWS = [{"prompt": p, "completion": c} for p, c in zip(PROMPTS, SHORT, strict=True)]
-DPO_ROWS = [
-    {"prompt": p, "chosen": c, "rejected": r} for p, c, r in zip(PROMPTS, SHORT, OTHER, strict=True)
-]
-KINDS = {
-    "sft": (dg.lm.weighted_sft, SFTTrainer, SFTConfig, SFT_ROWS),
-    "dpo": (dg.lm.weighted_dpo, DPOTrainer, DPOConfig, DPO_ROWS),
-}
-kinds = pytest.mark.parametrize("kind", KINDS)
-
-
-def settings(folder, **options):
-    return {
-        "output_dir": str(folder),
-        "per_device_train_batch_size": 2,
-        "gradient_accumulation_steps": 2,
-        "learning_rate": 0.1,
-        "lr_scheduler_type": "constant",
-        "optim": "sgd",
-        "max_grad_norm": 0.0,
-        "num_train_epochs": 2,
-        "logging_steps": 1,
-        "save_strategy": "no",
-        "use_cpu": True,
-        "bf16": False,
-        "dataloader_pin_memory": False,
-        "gradient_checkpointing": False,
-        "disable_tqdm": True,
-        "seed": 7,
-    } | options
-
-
-def weighted(kind, folder, weights=None, rows=None, model=None, peft_config=None, **options):
-    make, _, _, default = KINDS[kind]
-    return make(
-        model or random_model(),
-        default if rows is None else rows,
-        weights,
-        tokenizer=word_tokenizer(),
-        peft_config=peft_config,
-        **settings(folder, **options),
-    )
-
-
-def unweighted(kind, folder, rows=None, peft_config=None, **options):
-    """TRL's own trainer."""
-    _, make, config, default = KINDS[kind]
-    model = random_model()
-    reference = {"ref_model": frozen_copy(model)} if kind == "dpo" and not peft_config else {}
-    return make(
-        model,
-        args=config(max_length=None, report_to="none", **settings(folder, **options)),
-        train_dataset=datasets.Dataset.from_list(default if rows is None else rows),
-        processing_class=word_tokenizer(),
-        peft_config=peft_config,
-        **reference,
-    )
+kinds = pytest.mark.parametrize("kind", ["sft", "dpo"])
 
 
 def trained(trainer, resume=None):
@@ -120,10 +56,10 @@ def log_likelihood(model, prompt, completion):
 def row_losses(kind, model, reference, beta=0.1):
     """The loss of every row by its formula, and what the sum is divided by."""
     if kind == "sft":
-        found = [log_likelihood(model, r["prompt"], r["completion"]) for r in SFT_ROWS]
+        found = [log_likelihood(model, r["prompt"], r["completion"]) for r in ROWS["sft"]]
         return [-value for value, _ in found], sum(n for _, n in found)
     out = []
-    for row in DPO_ROWS:
+    for row in ROWS["dpo"]:
         gain = [
             log_likelihood(model, row["prompt"], row[name])[0]
             - log_likelihood(reference, row["prompt"], row[name])[0].detach()
@@ -182,7 +118,7 @@ def test_four_batches_of_one_are_one_batch_of_four(kind, tmp_path):
                 kind,
                 tmp_path / str(batch),
                 WEIGHTS[:8],
-                KINDS[kind][3][:8],
+                ROWS[kind][:8],
                 per_device_train_batch_size=batch,
                 gradient_accumulation_steps=4 // batch,
             )
@@ -206,10 +142,10 @@ def test_rows_of_weight_zero_move_nothing(kind, tmp_path):
 
 @kinds
 def test_a_row_of_weight_zero_might_say_anything(kind, tmp_path):
-    rows = [dict(row) for row in KINDS[kind][3]]
+    rows = [dict(row) for row in ROWS[kind]]
     name = "completion" if kind == "sft" else "chosen"
     rows[2][name] = "1 2 2"  # as many tokens, since these divide the loss
-    one, two = (weighted(kind, tmp_path / str(len(r)), WEIGHTS, r) for r in (rows, KINDS[kind][3]))
+    one, two = (weighted(kind, tmp_path / str(len(r)), WEIGHTS, r) for r in (rows, ROWS[kind]))
     assert distance(trained(one), trained(two)) < 1e-6
 
 
@@ -226,7 +162,7 @@ def test_a_resumed_run_ends_with_the_same_weights(kind, tmp_path):
 
 @kinds
 def test_the_weights_of_held_out_rows_count(kind, tmp_path):
-    held = datasets.Dataset.from_list(KINDS[kind][3]).add_column("weight", WEIGHTS)
+    held = datasets.Dataset.from_list(ROWS[kind]).add_column("weight", WEIGHTS)
     trainer = weighted(kind, tmp_path, [2.0] * 10, eval_dataset=held, per_device_eval_batch_size=10)
     with torch.no_grad():
         found, divisor = row_losses(kind, random_model(), random_model())
@@ -249,7 +185,7 @@ def test_the_weights_of_held_out_rows_count(kind, tmp_path):
 @pytest.mark.parametrize("as_column", [False, True])
 def test_weights_that_are_none_are_refused_with_their_row(kind, weight, said, as_column, tmp_path):
     weights = [*WEIGHTS[:3], weight, *WEIGHTS[4:]]
-    rows = KINDS[kind][3]
+    rows = ROWS[kind]
     if as_column:
         rows = [row | {"weight": w} for row, w in zip(rows, weights, strict=True)]
     with pytest.raises(SamplesError, match=said) as caught:
@@ -267,7 +203,7 @@ def test_rows_that_cannot_be_trained_on_are_refused(kind, tmp_path):
         weighted(kind, tmp_path)
     with pytest.raises(SamplesError, match="no rows"):
         weighted(kind, tmp_path, [], [])
-    rows = [dict(row) for row in KINDS[kind][3]]
+    rows = [dict(row) for row in ROWS[kind]]
     del rows[1]["prompt"]
     with pytest.raises(SamplesError, match="row 1: column 'prompt' holds None"):
         weighted(kind, tmp_path, WEIGHTS, rows)
@@ -276,11 +212,11 @@ def test_rows_that_cannot_be_trained_on_are_refused(kind, tmp_path):
         type(trainer)(
             random_model(),
             args=trainer.args,
-            train_dataset=datasets.Dataset.from_list(KINDS[kind][3]),
+            train_dataset=datasets.Dataset.from_list(ROWS[kind]),
             processing_class=word_tokenizer(),
         )
     with pytest.raises(SamplesError, match="without a column 'weight'"):
-        trainer.evaluate(datasets.Dataset.from_list(KINDS[kind][3]))
+        trainer.evaluate(datasets.Dataset.from_list(ROWS[kind]))
 
 
 @pytest.mark.parametrize(
@@ -348,13 +284,13 @@ def test_resampling_is_unbiased_also_jointly_with_its_order():
 
 
 def test_resample_gives_back_the_kind_of_rows_it_got():
-    frame = pl.DataFrame(SFT_ROWS)
+    frame = pl.DataFrame(ROWS["sft"])
     index = resampled_index(WEIGHTS, 6, 1).tolist()
-    assert dg.lm.resample(SFT_ROWS, WEIGHTS, 6, 1) == [SFT_ROWS[i] for i in index]
+    assert dg.lm.resample(ROWS["sft"], WEIGHTS, 6, 1) == [ROWS["sft"][i] for i in index]
     assert dg.lm.resample(frame, WEIGHTS, 6, 1).equals(frame[index])
-    data = dg.lm.resample(datasets.Dataset.from_list(SFT_ROWS), WEIGHTS, 6, 1)
-    assert data.to_list() == [SFT_ROWS[i] for i in index]
+    data = dg.lm.resample(datasets.Dataset.from_list(ROWS["sft"]), WEIGHTS, 6, 1)
+    assert data.to_list() == [ROWS["sft"][i] for i in index]
     with pytest.raises(SamplesError, match="10 weights for 3 rows"):
-        dg.lm.resample(SFT_ROWS[:3], WEIGHTS, 6)
+        dg.lm.resample(ROWS["sft"][:3], WEIGHTS, 6)
     with pytest.raises(SettingsError, match="n is 0"):
-        dg.lm.resample(SFT_ROWS, WEIGHTS, 0)
+        dg.lm.resample(ROWS["sft"], WEIGHTS, 0)
