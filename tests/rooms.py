@@ -116,7 +116,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "lm.trainers": ("rules", "verl", "trl", "weighted"),
     "lm.trainers.trl": ("settings", "reward", "trainer"),
     "lm.trainers.verl": ("settings", "advantages", "plugin"),
-    "lm.trainers.weighted": ("rows", "settings", "trainers", "train"),
+    "lm.trainers.weighted": ("rows", "tokens", "settings", "trainers", "train"),
     "numerics": ("arrays", "scalar", "barrier", "simplex"),
     "objectives": (
         "pairing",

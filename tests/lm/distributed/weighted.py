@@ -41,7 +41,9 @@ def settings(folder, **options):
     } | options
 
 
-def weighted(kind, folder, weights=None, rows=None, model=None, peft_config=None, **options):
+def weighted(
+    kind, folder, weights=None, rows=None, model=None, peft_config=None, tokenizer=None, **options
+):
     import dagame as dg
 
     make = dg.lm.weighted_sft if kind == "sft" else dg.lm.weighted_dpo
@@ -49,7 +51,7 @@ def weighted(kind, folder, weights=None, rows=None, model=None, peft_config=None
         model or random_model(),
         ROWS[kind] if rows is None else rows,
         weights,
-        tokenizer=word_tokenizer(),
+        tokenizer=tokenizer or word_tokenizer(),
         peft_config=peft_config,
         **settings(folder, **options),
     )

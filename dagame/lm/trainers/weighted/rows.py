@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 WEIGHT = "weight"
 """The column of weights that the trainers read."""
 
+TRUNCATED = "truncated"
+"""The column that says of a completion that it was cut off; such ones get no end token."""
+
 _HANDED_ON = ("tools", "chat_template_kwargs")
 _LARGEST = 1e12
 
@@ -81,10 +84,18 @@ def weighted_dataset(
     if len(given) != count:
         raise SamplesError(f"there are {len(given)} weights for {count} rows; give one each.")
     checked = check_weights(given, column if weights is None else WEIGHT)
+    of_text = is_text(next(iter(columns.values())))
     for new, old in texts.items():
-        _check_texts(columns[new], old)
+        _check_texts(columns[new], old, str if of_text else list)
+    if TRUNCATED in names:
+        columns[TRUNCATED] = _cut(read(TRUNCATED), of_text)
     columns |= {name: read(name) for name in _HANDED_ON if name in names}
     return _made(columns | {WEIGHT: checked.tolist()})
+
+
+def is_text(values: Sequence[Any]) -> bool:
+    """Whether prompts are texts rather than messages."""
+    return not isinstance(values[0], list)
 
 
 def _columns(rows: Any) -> tuple[list[str], Callable[[str], list[Any]]]:
@@ -101,15 +112,28 @@ def _columns(rows: Any) -> tuple[list[str], Callable[[str], list[Any]]]:
     ]
 
 
-def _check_texts(values: Sequence[Any], name: str) -> None:
-    """Texts in all rows, or messages in all."""
-    kind = list if values and isinstance(values[0], list) else str
+def _check_texts(values: Sequence[Any], name: str, kind: type) -> None:
+    """Texts in all rows and columns, or messages in all."""
     for row, value in enumerate(values):
         if not isinstance(value, kind):
             raise SamplesError(
                 f"row {row}: column {name!r} holds {value!r}; give texts in all rows, or lists of "
                 "messages in all."
             )
+
+
+def _cut(values: Sequence[Any], of_text: bool) -> list[bool]:
+    """Which completions were cut off."""
+    for row, value in enumerate(values):
+        if not isinstance(value, bool):
+            raise SamplesError(
+                f"row {row}: column {TRUNCATED!r} holds {value!r}; give true or false, or drop it."
+            )
+        if value and not of_text:
+            raise SamplesError(
+                f"row {row} was cut off, but a chat template ends every message; leave the row out."
+            )
+    return list(values)
 
 
 def _made(columns: dict[str, list[Any]]) -> Dataset:

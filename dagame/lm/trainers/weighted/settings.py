@@ -61,6 +61,11 @@ DPO_RULES = (
         "the loss is that of KL(pi || pi0)",
         '"reverse_kl"',
     ),
+    Rule(
+        "precompute_ref_log_probs",
+        (False,),
+        "the reference would read the tokens that the trainer makes, not those of sampling",
+    ),
     Rule("sync_ref_model", (False,), "the reference is fixed, not a moving one"),
 )
 
