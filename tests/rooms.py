@@ -96,7 +96,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "finetune",
     ),
     "lm.certificates": ("bounds", "tail", "pooling", "tables", "from_samples", "estimate"),
-    "lm.finetune": ("config", "card", "data", "folder", "run"),
+    "lm.finetune": ("config", "card", "data", "folder", "weighted", "jobs", "run"),
     "lm.models": (
         "scoring",
         "gguf",

@@ -77,7 +77,8 @@ def weighted_sft(
         callbacks=list(callbacks),
         peft_config=peft_config,
     )
-    check_room(trainer.model, [len(ids) for ids in trainer.train_dataset["input_ids"]], None)
+    prepared: Any = trainer.train_dataset
+    check_room(trainer.model, [len(ids) for ids in prepared["input_ids"]], None)
     return trainer
 
 
@@ -143,8 +144,8 @@ def weighted_dpo(
         peft_config=peft_config,
     )
     if tokens[0] is not None:  # the trainer tokenises in any case, prompt and completion together
-        trainer.train_dataset = tokens[0]
-        trainer.eval_dataset = tokens[1] if len(tokens) > 1 else None
+        held_out: Any = tokens[1] if len(tokens) > 1 else None
+        trainer.train_dataset, trainer.eval_dataset = tokens[0], held_out
     check_room(trainer.model, _pair_lengths(trainer.train_dataset), config.max_length)
     return trainer
 
