@@ -3,6 +3,7 @@
     python benchmarks/embedded_lm.py select   # the recipes that were tried, selection split, seeds 0, 1
     python benchmarks/embedded_lm.py report   # the recipe chosen, test split, seeds never used before
     python benchmarks/embedded_lm.py free     # training-free use at an equal budget of completions
+    python benchmarks/embedded_lm.py imitate  # training on such completions by their weights
 
 Runs: coherence; labelled (the same budget with true labels); and controls: shuffled (classes are made
 of phrasings of different problems, so that there is nothing to agree on), wrong majority (another
@@ -23,6 +24,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from multiprocessing import get_context
@@ -168,5 +170,28 @@ def free() -> None:
     keep("embedded_lm_free", compare(REPORT_SEEDS[:2]), recipe=asdict(Recipe()))
 
 
+def imitate() -> None:
+    """Weighted SFT and other uses of the same number of completions; first the recipes that were tried."""
+    import embedded_lm_imitate as imitation
+
+    tried = _printed(imitation.select())
+    facts = {"recipe": asdict(Recipe()), "imitation": asdict(imitation.Imitation())}
+    keep(
+        "embedded_lm_imitation",
+        _printed(imitation.compare(REPORT_SEEDS[:3])),
+        **facts,
+        tried=tried,
+    )
+
+
+def _printed(rows: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
+    found = []
+    for row in rows:
+        print(row, flush=True)
+        found.append(row)
+    return found
+
+
 if __name__ == "__main__":
-    {"select": select, "report": report, "free": free}[sys.argv[1]]()
+    commands = {"select": select, "report": report, "free": free, "imitate": imitate}
+    commands[sys.argv[1]]()

@@ -93,6 +93,8 @@ TESTS: dict[str, tuple[str, ...]] = {
         "lm/test_trl.py::test_a_resumed_run_is_the_same_run_and_multipliers_survive",
         "lm/test_trl.py::test_chats_are_read_and_scored_like_strings",
         "lm/test_trl.py::test_dropped_completions_are_unscorable_and_move_nothing",
+        "lm/test_weighted.py::test_the_step_is_the_weighted_sum_of_row_gradients",
+        "lm/test_weighted.py::test_constant_weights_are_the_trainer_without_weights",
     ),
     "accelerate": (
         "lm/test_distributed.py::test_two_processes_split_a_class_and_a_group_and_resume_exactly",

@@ -109,7 +109,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "partial",
         "sampling_run",
     ),
-    "lm.finetune": ("config", "card", "data", "folder", "run"),
+    "lm.finetune": ("config", "card", "data", "folder", "weighted", "jobs", "run"),
     "lm.models": (
         "scoring",
         "prefix",
@@ -127,9 +127,10 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "answers",
     ),
     "lm.tiny": ("problems", "experiment", "llama", "corpus", "_pretrain"),
-    "lm.trainers": ("rules", "verl", "trl"),
+    "lm.trainers": ("rules", "verl", "trl", "weighted"),
     "lm.trainers.trl": ("settings", "reward", "trainer"),
     "lm.trainers.verl": ("settings", "advantages", "plugin"),
+    "lm.trainers.weighted": ("rows", "tokens", "settings", "trainers", "train"),
     "numerics": ("arrays", "scalar", "barrier", "simplex"),
     "objectives": (
         "pairing",

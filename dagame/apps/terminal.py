@@ -254,11 +254,16 @@ def _with_ends(value: float | None, ends: tuple[float, float] | None) -> str:
     return f"{value:.3f}" if ends is None else f"{value:.3f}\n{ends[0]:.3f} to {ends[1]:.3f}"
 
 
+_OF_ROWS = ("loss", "mean_token_accuracy", "entropy", "rewards/accuracies", "rewards/margins")
+"""Metrics of a run on weighted rows."""
+
+
 def metrics_table(result: dict[str, Any]) -> Table:
     """The first and the last metrics of a training run."""
     table = table_of(f"{result['steps']} steps, {result['seconds']:.0f} s", "", "first", "last")
     first, last = result.get("first", {}), result.get("last", {})
-    for name in sorted(k for k in last if k.startswith("game/")):
+    shown = sorted(k for k in last if k.startswith("game/"))
+    for name in shown or [k for k in _OF_ROWS if k in last]:
         table.add_row(name.removeprefix("game/"), _cell(first.get(name)), _cell(last[name]))
     return table
 

@@ -12,12 +12,12 @@ import yaml
 
 pytest.importorskip("trl")
 
-from distributed import runs
+from distributed import runs, weighted
 from safetensors.numpy import load_file
 from test_trl import centred, completion_log, euclidean_rewards
 
 
-def torchrun(*tasks, extra=()):
+def torchrun(*tasks, extra=(), script=runs):
     """Runs of two processes, one after the other; what the ranks of each say."""
     files = []
     for task in tasks:
@@ -27,12 +27,12 @@ def torchrun(*tasks, extra=()):
         files[-1].write_text(json.dumps(task))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     env = os.environ | {
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), str(Path(__file__).parent)]),
         "OMP_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
     }
     done = subprocess.run(
-        [*command, runs.__file__, *map(str, files), *extra],
+        [*command, script.__file__, *map(str, files), *extra],
         capture_output=True,
         text=True,
         env=env,
@@ -106,3 +106,46 @@ def test_two_processes_split_a_class_and_a_group_and_resume_exactly(tmp_path):
     metrics = (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in metrics] == [1, 2]
     assert (tmp_path / "out" / "model" / "model.safetensors").exists()
+
+
+def largest_difference(one, other):
+    files = [load_file(folder / "rank0.safetensors") for folder in (one, other)]
+    assert files[0].keys() == files[1].keys()
+    return max(float(np.abs(files[0][k] - files[1][k]).max()) for k in files[0])
+
+
+def test_weights_of_rows_on_two_processes(tmp_path):
+    """Constant weights are TRL's own trainer, others those of one process; a resumed run is exact."""
+    saving = {"save_strategy": "steps", "save_steps": 1, "optim": "adamw_torch"}
+    tasks = []
+    for kind in ("sft", "dpo"):
+        made = {"kind": kind, "resume": None, "rows": 10, "options": {}}
+        one_batch = {"rows": 8, "options": {"gradient_accumulation_steps": 1}}
+        resumed = str(tmp_path / f"{kind}-saved" / "checkpoint-2")
+        for name, changes in {
+            "constant": {"weights": [0.3] * 10},
+            "unweighted": {"weights": None},
+            "split": {"weights": weighted.WEIGHTS} | one_batch,
+            "saved": {"weights": weighted.WEIGHTS, "options": saving},
+            "resumed": {"weights": weighted.WEIGHTS, "options": saving, "resume": resumed},
+        }.items():
+            tasks.append({"folder": str(tmp_path / f"{kind}-{name}")} | made | changes)
+    found = torchrun(*tasks, script=weighted)
+    assert [rank["world"] for ranks in found for rank in ranks] == [2] * 2 * len(tasks)
+
+    for kind in ("sft", "dpo"):
+        at = {
+            name: tmp_path / f"{kind}-{name}"
+            for name in ("constant", "unweighted", "split", "saved", "resumed")
+        }
+        assert largest_difference(at["constant"], at["unweighted"]) < 1e-6
+        assert largest_difference(at["saved"], at["resumed"]) == 0.0
+        assert largest_difference(at["saved"], at["constant"]) > 1e-4
+        alone = weighted.weighted(
+            kind, tmp_path / kind, weighted.WEIGHTS[:8], weighted.ROWS[kind][:8]
+        )
+        alone.train()
+        both = load_file(at["split"] / "rank0.safetensors")
+        for name, value in alone.model.state_dict().items():
+            if name in both:
+                assert np.abs(value.numpy() - both[name]).max() < 2e-6

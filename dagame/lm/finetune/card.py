@@ -30,16 +30,34 @@ CURVES = (
     ("completions/mean_length", "tokens per completion"),
     ("grad_norm", "gradient norm"),
 )
-"""Metrics that are drawn, where they were logged."""
+"""Metrics of a game that are drawn, where they were logged."""
+
+WEIGHTED_CURVES = (
+    ("loss", "loss, weighted"),
+    ("mean_token_accuracy", "tokens that are the likeliest"),
+    ("entropy", "entropy of a token, nats"),
+    ("rewards/accuracies", "pairs in the right order"),
+    ("rewards/margins", "margin of the implied rewards"),
+    ("logps/chosen", "log-likelihood of the chosen"),
+    ("logps/rejected", "log-likelihood of the rejected"),
+    ("grad_norm", "gradient norm"),
+)
+"""Metrics of weighted SFT and DPO that are drawn, where they were logged."""
+
+
+def names_of(metrics: Sequence[dict[str, Any]]) -> tuple[tuple[str, str], ...]:
+    """Names and titles of the metrics that belong to such a run."""
+    game = any(name.startswith("game/") for row in metrics for name in row)
+    return CURVES if game else WEIGHTED_CURVES
 
 
 def curves(metrics: Sequence[dict[str, Any]]) -> Figure:
-    """One panel per metric of `CURVES` over the steps, from rows of metrics.jsonl."""
+    """One panel per metric of the run over the steps, from rows of metrics.jsonl."""
     from matplotlib.figure import Figure
 
     from ...show.plots import AFTER
 
-    drawn = [(name, title) for name, title in CURVES if any(name in row for row in metrics)]
+    drawn = [(n, title) for n, title in names_of(metrics) if any(n in row for row in metrics)]
     rows = -(-len(drawn) // 3)
     figure = Figure(figsize=(10.5, 2.3 * rows), layout="constrained", facecolor="white")
     grid = figure.subplots(rows, 3, squeeze=False)
@@ -64,47 +82,83 @@ def card(
     result: dict[str, Any],
 ) -> str:
     """The text of the model card: what was played, with what, and what was logged."""
-    source = config.data.path or " ".join(
-        filter(None, [config.data.name, config.data.config, config.data.split])
-    )
-    name, strength = config.objective.name, config.objective.strength
     rows = [
-        ("objective", f"{name}, strength {strength:g}"),
-        ("KL to the reference", f"beta {config.beta:g}, in the {config.kl}"),
+        *(_played(config) if config.method == "grpo" else _weighted(config, result)),
         ("reference", config.model),
-        ("data", source),
-        ("answers", f"extract {config.answers.extract!r}, canonical {config.answers.canonical!r}, "
-                    f"no answer: {config.answers.no_answer}"),
-        ("batch", f"{config.batch.classes_per_step} classes x contexts x "
-                  f"{config.batch.group_size} completions"),
         ("steps", f"{result['steps']} on {result['processes']} process(es), seed {config.seed}"),
         ("adapters", "LoRA " + json.dumps(config.lora) if config.lora is not None else "none"),
-    ]  # fmt: skip
+    ]
+    method = config.method.upper()
+    how = f"for {config.objective.name}" if method == "GRPO" else f"by weighted {method}"
     library = "peft" if config.lora else "transformers"
-    front = {"base_model": config.model, "library_name": library, "tags": ["dagame", "grpo"]}
+    front = {"base_model": config.model, "library_name": library, "tags": ["dagame", config.method]}
     lines = [
         "---",
         *(f"{key}: {_quoted(value)}" for key, value in front.items()),
         "---",
         "",
-        f"# {markdown(Path(config.model).name)}, fine-tuned for {name}",
+        f"# {markdown(Path(config.model).name)}, fine-tuned {how}",
         "",
-        "Trained by `dagame finetune` through TRL's GRPOTrainer, as the policy of a distributional",
-        "alignment game (arXiv 2604.27166): rewards come from the answer distributions of its own",
-        f"samples. {_labels(config)}",
+        *_what(config),
         "",
         "| | |",
         "|---|---|",
         *(f"| {key} | {markdown(value)} |" for key, value in rows),
         "",
         *_table(metrics),
-        "Training metrics are about the policy's own samples on training prompts. Agreement and low",
-        "entropy are not accuracy: a policy can be unanimously wrong. Evaluate on held-out prompts.",
+        *_CAVEATS[config.method == "grpo"],
         "",
         markdown(in_words(result["provenance"])) + "." + _begun(folder, result["provenance"]),
         "",
     ]
     return "\n".join(lines)
+
+
+_CAVEATS = {
+    True: (
+        "Training metrics are about the policy's own samples on training prompts. Agreement and low",
+        "entropy are not accuracy: a policy can be unanimously wrong. Evaluate on held-out prompts.",
+    ),
+    False: (
+        "Training metrics are about the rows that were trained on, not about what the model says on its",
+        "own. Evaluate on held-out prompts.",
+    ),
+}
+
+
+def _what(config: FinetuneConfig) -> list[str]:
+    """What was done, in a paragraph."""
+    if config.method == "grpo":
+        return [
+            "Trained by `dagame finetune` through TRL's GRPOTrainer, as the policy of a distributional",
+            "alignment game (arXiv 2604.27166): rewards come from the answer distributions of its own",
+            f"samples. {_labels(config)}",
+        ]
+    return [
+        f"Trained by `dagame finetune` through TRL's {config.method.upper()}Trainer with a weight for",
+        "every row. Weights of `dagame solve` are those of a distributional alignment game",
+        "(arXiv 2604.27166), under which weighted likelihood has the game's equilibrium as its optimum.",
+    ]
+
+
+def _played(config: FinetuneConfig) -> list[tuple[str, str]]:
+    source = config.data.path or " ".join(
+        filter(None, [config.data.name, config.data.config, config.data.split])
+    )
+    return [
+        ("objective", f"{config.objective.name}, strength {config.objective.strength:g}"),
+        ("KL to the reference", f"beta {config.beta:g}, in the {config.kl}"),
+        ("data", source),
+        ("answers", f"extract {config.answers.extract!r}, canonical {config.answers.canonical!r}, "
+                    f"no answer: {config.answers.no_answer}"),
+        ("batch", f"{config.batch.classes_per_step} classes x contexts x "
+                  f"{config.batch.group_size} completions"),
+    ]  # fmt: skip
+
+
+def _weighted(config: FinetuneConfig, result: dict[str, Any]) -> list[tuple[str, str]]:
+    loss = "likelihood" if config.method == "sft" else f"logistic, beta {config.beta:g}"
+    return [("loss", loss), ("data", f"{config.data.samples}: {result['data']}")]
 
 
 def _begun(folder: Path, now: dict[str, Any]) -> str:
@@ -135,7 +189,7 @@ def _table(metrics: Sequence[dict[str, Any]]) -> list[str]:
         return []
     first, last = metrics[0], metrics[-1]
     lines = [f"| metric | step {first['step']} | step {last['step']} |", "|---|---|---|"]
-    for name, title in CURVES:
+    for name, title in names_of(metrics):
         if name in first and name in last:
             lines.append(f"| {title} | {first[name]:.4g} | {last[name]:.4g} |")
     return [*lines, "", "![learning curves](curves.png)", ""]

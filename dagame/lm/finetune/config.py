@@ -24,13 +24,22 @@ class DataSection:
     Columns may be nested, "answer.aliases". With `paraphrases` every row is a class (or every value
     of class_column) and every template, with {column} in it, one of its contexts; without, the
     rows of one class_column value are its contexts. `chat` makes each prompt a user's message.
+
+    Methods sft and dpo train on a file of `samples` instead, such as samples.parquet of `dagame solve
+    --out`: prompt_column and completion_column, or chosen_column and rejected_column, and weight_column
+    (None: the weight that `dagame solve` wrote).
     """
 
     path: str | None = None
+    samples: str | None = None
     name: str | None = None
     config: str | None = None
     split: str = "train"
     prompt_column: str = "prompt"
+    completion_column: str = "completion"
+    chosen_column: str = "chosen"
+    rejected_column: str = "rejected"
+    weight_column: str | None = None
     class_column: str | None = None
     answer_column: str | None = None
     answer_extract: str | None = None
@@ -54,7 +63,11 @@ class BatchSection:
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """A whole run. `training` has fields of `trl.GRPOConfig`, `lora` fields of `peft.LoraConfig`.
+    """A whole run. `training` has fields of the trainer's configuration, `lora` of `peft.LoraConfig`.
+
+    method: "grpo" plays the game (`trl.GRPOConfig`); "sft" and "dpo" train on weighted rows of
+    data.samples (`trl.SFTConfig`, `trl.DPOConfig`), and objective, answers and, for sft, beta then only
+    say in which game `dagame evaluate` and `dagame certify` judge the model.
 
     A model that brings Python code of its own is refused unless `training.trust_remote_code` is
     true: that code can do whatever you can, so read it first.
@@ -63,6 +76,7 @@ class FinetuneConfig:
     model: str
     output: str
     data: DataSection
+    method: str = "grpo"
     objective: ObjectiveSection = field(default_factory=ObjectiveSection)
     answers: AnswerSection = field(default_factory=AnswerSection)
     batch: BatchSection = field(default_factory=BatchSection)
@@ -83,6 +97,24 @@ class FinetuneConfig:
         size = self.batch.group_size
         return GameSpec.of_sections(self.objective, self.answers, group_size=size, **own)
 
+
+METHODS = ("grpo", "sft", "dpo")
+
+_OF_ONE = {
+    ("grpo",): (
+        "kl",
+        "estimator",
+        "batch.group_size",
+        "batch.classes_per_step",
+        "data.paraphrases",
+        "data.contexts",
+        "data.limit",
+    ),
+    ("sft",): ("data.completion_column",),
+    ("dpo",): ("data.chosen_column", "data.rejected_column"),
+    ("sft", "dpo"): ("data.samples", "data.weight_column"),
+}
+"""Settings that the other methods would not read."""
 
 PLACED = {
     "beta": "beta",
@@ -141,14 +173,20 @@ def _at_home(config: FinetuneConfig, where: str) -> FinetuneConfig:
                 "out."
             ) from None
 
-    data = replace(config.data, path=written_out("data.path", config.data.path))
+    files = {name: getattr(config.data, name) for name in ("path", "samples")}
+    data = replace(config.data, **{k: written_out(f"data.{k}", v) for k, v in files.items()})
     model, output = (str(written_out(k, getattr(config, k))) for k in ("model", "output"))
     return replace(config, model=model, output=output, data=data)
 
 
 def _check_values(config: FinetuneConfig, where: str) -> None:
+    _check_method(config, where)
     check_name(config.objective.name)
-    if config.objective.name in LABELLED and config.data.answer_column is None:
+    if (
+        config.objective.name in LABELLED
+        and config.method == "grpo"
+        and config.data.answer_column is None
+    ):
         raise ConfigError(
             f"{where}: objective {config.objective.name!r} needs labels; name the column with "
             "data.answer_column."
@@ -164,13 +202,12 @@ def _check_values(config: FinetuneConfig, where: str) -> None:
             raise ConfigError(
                 f"{where}: answers.{name} is {quoted(value)}; choose one of {', '.join(known)}."
             )
-    if (config.data.path is None) == (config.data.name is None):
+    if config.method == "grpo" and (config.data.path is None) == (config.data.name is None):
         raise ConfigError(f"{where}: data needs either path (a local file) or name (a data set).")
     if config.data.system is not None and not config.data.chat:
         raise ConfigError(f"{where}: data.system is for chats; set data.chat: true.")
     for name in _LEAST:
-        part, _, key = name.partition(".")
-        value = getattr(getattr(config, part), key)
+        value = setting(config, name)
         if value is not None and not 1 <= value <= _MOST:
             raise ConfigError(f"{where}: {name} is {value}; give an integer >= 1, to {_MOST:,}.")
     if not 0 <= config.seed < SEEDS:
@@ -178,15 +215,54 @@ def _check_values(config: FinetuneConfig, where: str) -> None:
     _check_training(config, where)
 
 
-def _check_training(config: FinetuneConfig, where: str) -> None:
-    from trl.trainer.grpo_config import GRPOConfig
+def setting(config: Any, name: str) -> Any:
+    """The value of a setting, "section.key" where it is in a section."""
+    for key in name.split("."):
+        config = getattr(config, key)
+    return config
 
+
+def _check_method(config: FinetuneConfig, where: str) -> None:
+    """A known method, with its data, and without settings that it would not read."""
+    method, data = config.method, config.data
+    if method not in METHODS:
+        raise ConfigError(
+            f"{where}: method is {quoted(method)}; choose one of {', '.join(METHODS)}."
+        )
+    default = FinetuneConfig("", "", DataSection())
+    for methods, names in _OF_ONE.items():
+        for name in names:
+            if method not in methods and setting(config, name) != setting(default, name):
+                raise ConfigError(
+                    f"{where}: {name} is of method {' or '.join(methods)}, but method is {method}; "
+                    "leave it out."
+                )
+    if method == "grpo":
+        return
+    if data.path is not None or data.name is not None or data.samples is None:
+        raise ConfigError(
+            f"{where}: method {method} trains on data.samples, a file of "
+            f"{'completions' if method == 'sft' else 'pairs'} with their weights; name it, and leave "
+            "data.path and data.name out."
+        )
+
+
+def trainer_config(method: str) -> Any:
+    """The class of the trainer's configuration."""
+    from importlib import import_module
+
+    module = import_module(f"trl.trainer.{method}_config")
+    return getattr(module, f"{method.upper()}Config")
+
+
+def _check_training(config: FinetuneConfig, where: str) -> None:
+    kind = trainer_config(config.method)
     for key in config.training:
-        if key in PLACED:
+        if key in PLACED and key in kind.__dataclass_fields__:
             raise ConfigError(f"{where}: training.{key} has its own place; set {PLACED[key]}.")
         if key.endswith("_kwargs") and isinstance(config.training[key], str):
             raise ConfigError(f"{where}: training.{key} is a text; write settings below it.")
-    check_fields(config.training, GRPOConfig, where, "training.")
+    check_fields(config.training, kind, where, "training.")
     for key in _COUNTS:
         value = config.training.get(key)
         if value is not None and value < 1:
@@ -204,8 +280,8 @@ def _check_training(config: FinetuneConfig, where: str) -> None:
 
 def _check_paths(config: FinetuneConfig, where: str) -> None:
     """Names that a file system takes, and an output that overwrites neither model nor data."""
-    named = {"model": config.model, "output": config.output, "data.path": config.data.path}
-    named["data.name"] = config.data.name
+    names = ("model", "output", "data.path", "data.samples", "data.name")
+    named = {name: setting(config, name) for name in names}
     for key, name in named.items():
         if name is None:
             continue
@@ -215,7 +291,7 @@ def _check_paths(config: FinetuneConfig, where: str) -> None:
             raise ConfigError(f"{where}: {key} is {quoted(name)}, longer than a file name may be.")
     output = Path(config.output).resolve()
     written = [output, *(output / name for name in OWN_FILES)]
-    for key in ("model", "data.path"):
+    for key in ("model", "data.path", "data.samples"):
         read = None if named[key] is None else Path(str(named[key])).resolve()
         if read is not None and read.exists() and (read in written or _within(read, written[1:])):
             raise ConfigError(

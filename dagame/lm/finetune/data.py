@@ -17,6 +17,8 @@ Row = dict[str, Any]
 def read_rows(section: DataSection, context_column: str | None = None) -> list[Row]:
     """Rows with class, prompt and, where named, answer, aliases and context; a class's contexts in order.
 
+    Of samples each prompt of a class counts once; without data.class_column each is a class.
+
     Raises:
         ConfigError: a missing column, an empty prompt, a template that names no column.
         SamplesError: a file that cannot be read.
@@ -42,21 +44,31 @@ def read_rows(section: DataSection, context_column: str | None = None) -> list[R
         if context_column is not None:
             labels["context"] = _field(raw, context_column, "context", columns)
         rows += [
-            {"class": name, "prompt": _prompt(text, section, number), **labels}
+            {"class": name, "prompt": read_prompt(text, section, number), **labels}
             for text in _phrasings(raw, section, columns)
         ]
     return rows
 
 
 def _source(section: DataSection) -> Sequence[Mapping[str, Any]]:
-    if section.path is not None:
+    file = section.path or section.samples
+    if file is not None:
         texts = (section.prompt_column, section.answer_column, section.alias_column)
         labels = () if section.class_column is None else (section.class_column,)
         frame, _ = read_frame(
-            section.path, text=[name for name in texts if name is not None], labels=labels
+            file, text=[name for name in texts if name is not None], labels=labels
         )
-        return frame.to_dicts()
+        return _once(frame.to_dicts(), section) if section.path is None else frame.to_dicts()
     return load_data_set(str(section.name), section.config, section.split)
+
+
+def _once(rows: list[Row], section: DataSection) -> list[Row]:
+    """The first sample of each prompt of each class."""
+    names = [n for n in (section.class_column, section.prompt_column) if n is not None]
+    found: dict[str, Row] = {}
+    for row in rows:
+        found.setdefault(repr([_field(row, name, "data", list(row)) for name in names]), row)
+    return list(found.values())
 
 
 def _phrasings(raw: Mapping[str, Any], section: DataSection, columns: Sequence[str]) -> list[Any]:
@@ -65,7 +77,8 @@ def _phrasings(raw: Mapping[str, Any], section: DataSection, columns: Sequence[s
     return [_field(raw, section.prompt_column, "data.prompt_column", columns)]
 
 
-def _prompt(text: Any, section: DataSection, number: int) -> Any:
+def read_prompt(text: Any, section: DataSection, number: int) -> Any:
+    """The prompt of row `number`, a text or, of a chat, messages; `ConfigError` where it is neither."""
     if isinstance(text, list) and not section.chat:
         return text
     if not isinstance(text, str) or not text.strip():

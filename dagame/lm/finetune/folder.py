@@ -30,6 +30,9 @@ from .config import FinetuneConfig
 
 COMPLETE = "complete.json"
 
+_TOLD = ("game/value", "game/agreement", "game/accuracy", "game/kl", "kl")
+_TOLD += ("mean_token_accuracy", "rewards/accuracies", "rewards/margins")
+
 
 def prepare(folder: Path, config: FinetuneConfig, processes: int, resume: bool) -> str | None:
     """The checkpoint to go on from, None for a new run; writes run.json (main process only).
@@ -200,9 +203,7 @@ class RunFiles(TrainerCallback):
         with self.metrics.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({"step": state.global_step, **numbers}) + "\n")
         shown = [
-            f"{name.removeprefix('game/')} {numbers[name]:.3f}"
-            for name in ("game/value", "game/agreement", "game/accuracy", "game/kl", "kl")
-            if name in numbers
+            f"{name.removeprefix('game/')} {numbers[name]:.3f}" for name in _TOLD if name in numbers
         ]
         self.progress(f"step {state.global_step} of {state.max_steps}: {', '.join(shown)}")
 

@@ -17,11 +17,9 @@ from ...known_errors import connection_lost, damaged
 from ...provenance import provenance
 from ...show.progress import Progress, silent
 from ..models.loading import model_folder, pretrained
-from ..schedules import schedule
-from ..spec import GameSpec
-from ..trainers.trl.settings import check_sampling, grpo_config
+from ..trainers.trl.settings import check_sampling
 from .config import OWN_FILES, FinetuneConfig, read_config
-from .data import Row, read_rows
+from .jobs import Job, read_job
 
 Made = TypeVar("Made")
 
@@ -29,7 +27,8 @@ Made = TypeVar("Made")
 def paths_of(config_path: str | Path) -> list[Path]:
     """The files and folders that the run of a file reads or writes, the file among them."""
     config = read_config(config_path)
-    named = [config_path, config.model, *([config.data.path] if config.data.path else [])]
+    files = filter(None, [config.data.path, config.data.samples])
+    named = [config_path, config.model, *files]
     own = [Path(config.output) / name for name in OWN_FILES]
     return [*map(Path, named), *own]
 
@@ -49,8 +48,8 @@ def run_finetune(
 
     Returns:
         `output`, `model` (its folder), `steps`, `seconds`, `resumed_from` (a step or None),
-        `processes`, `main` (whether this process wrote), `provenance`, `first` and `last` (logged
-        metrics).
+        `processes`, `main` (whether this process wrote), `method`, `data` (in one sentence),
+        `provenance`, `first` and `last` (logged metrics).
 
     Raises:
         DagameError: in one sentence, what to change; also when the disk is full or another process of
@@ -65,25 +64,15 @@ def run_finetune(
     config = read_config(config_path)
     folder = check_folder(config.output)
     say("reading data")
-    rows = read_rows(config.data)
-    data = _schedule(config, rows)
-    spec = config.spec()
-    made = grpo_config(
-        spec.objective,
-        beta=spec.beta,
-        kl=spec.kl,
-        contexts=int(data[0]["class_size"]),
-        group_size=spec.group_size,
-        classes_per_step=config.batch.classes_per_step,
-        **_trainer_settings(config, folder),
-    )
-    tokenizer = _tokenizer(config, rows, int(made.max_completion_length or 0))
+    job = read_job(config, folder)
+    say(job.told)
+    tokenizer = _tokenizer(config, job)
     state = PartialState()
     with ExitStack() as held, _reporting_stops(folder, state.num_processes):
         from_main_process(lambda: held.enter_context(locked(folder)))
         checkpoint = from_main_process(lambda: prepare(folder, config, state.num_processes, resume))
         held.enter_context(reporting_a_lost_folder(folder))
-        trainer = _trainer(config, spec, folder, data, tokenizer, made, say)
+        trainer = _trainer(config, folder, job, tokenizer, say)
         with _reporting_damage(trainer, checkpoint):
             trainer.train(resume_from_checkpoint=checkpoint)
         say("saving the model")
@@ -95,6 +84,8 @@ def run_finetune(
             "resumed_from": _step(checkpoint),
             "processes": state.num_processes,
             "main": state.is_main_process,
+            "method": config.method,
+            "data": job.told,
             "provenance": provenance(),
         }
         result |= _save(trainer, folder, config, result)
@@ -186,30 +177,7 @@ def from_main_process(make: Callable[[], Made]) -> Made:
     return box[0]
 
 
-def _schedule(config: FinetuneConfig, rows: list[Row]) -> Any:
-    return schedule(
-        rows,
-        classes_per_step=config.batch.classes_per_step,
-        contexts=config.data.contexts,
-        epochs=config.batch.epochs,
-        steps=config.batch.steps,
-        seed=config.seed,
-    )
-
-
-def _trainer_settings(config: FinetuneConfig, folder: Path) -> dict[str, Any]:
-    """Fields of the trainer's configuration: defaults of a run, the file's, and the fixed ones."""
-    defaults = {
-        "logging_steps": 1,
-        "save_strategy": "steps",
-        "save_steps": 50 * int(config.training.get("num_iterations", 1)),
-        "disable_tqdm": True,
-    }
-    fixed = {"output_dir": str(folder / "checkpoints"), "seed": config.seed, "save_total_limit": 3}
-    return defaults | config.training | fixed
-
-
-def _tokenizer(config: FinetuneConfig, rows: list[Row], room: int) -> Any:
+def _tokenizer(config: FinetuneConfig, job: Job) -> Any:
     """The model's tokenizer, once model and tokenizer are known to exist and prompts to fit."""
     from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
@@ -222,19 +190,20 @@ def _tokenizer(config: FinetuneConfig, rows: list[Row], room: int) -> Any:
     trusted = bool(config.training.get("trust_remote_code", False))
     shape = pretrained(AutoConfig, name, trust_remote_code=trusted).get_text_config()
     tokenizer = pretrained(AutoTokenizer, name, trust_remote_code=trusted, padding_side="left")
-    if (where / "generation_config.json").is_file() or not where.is_dir():
+    samples = job.room is not None
+    if samples and ((where / "generation_config.json").is_file() or not where.is_dir()):
         own = GenerationConfig.from_pretrained(name)
         check_sampling(own, config.training.get("generation_kwargs"))
     if tokenizer.eos_token is None:
         raise ConfigError(f"the tokenizer of {config.model!r} has no end-of-sequence token.")
-    chats = not isinstance(rows[0]["prompt"], str)
+    chats = not isinstance(job.prompts[0]["prompt"], str)
     if chats and not tokenizer.chat_template:
         raise ConfigError(
             f"the tokenizer of {config.model!r} has no chat template; leave data.chat out, or give "
             "prompts as text."
         )
     limit = getattr(shape, "max_position_embeddings", None)
-    longest = sorted(rows, key=lambda row: -len(str(row["prompt"])))[:32]
+    longest = sorted(job.prompts, key=lambda row: -len(str(row["prompt"])))[:32]
     template = config.training.get("chat_template_kwargs") or {}
     from ..models.generation import prompt_ids
 
@@ -244,27 +213,17 @@ def _tokenizer(config: FinetuneConfig, rows: list[Row], room: int) -> Any:
         raise ConfigError(
             f"prompts cannot be tokenised by the tokenizer of {config.model!r}: {one_line(error)}."
         ) from error
-    if limit is not None and used + room > limit:
+    if limit is not None and job.room is not None and used + job.room > limit:
         raise ConfigError(
-            f"a prompt of {used} tokens and training.max_completion_length {room} pass the model's "
+            f"a prompt of {used} tokens and training.max_completion_length {job.room} pass the model's "
             f"{limit} positions; shorten one of them."
         )
     return tokenizer
 
 
-def _trainer(
-    config: FinetuneConfig,
-    spec: GameSpec,
-    folder: Path,
-    data: Any,
-    tokenizer: Any,
-    made: Any,
-    say: Progress,
-) -> Any:
+def _trainer(config: FinetuneConfig, folder: Path, job: Job, tokenizer: Any, say: Progress) -> Any:
     from transformers.trainer_callback import PrinterCallback
 
-    from ..trainers.trl.reward import GroupReward
-    from ..trainers.trl.trainer import game_trainer
     from .folder import RunFiles
 
     lora = None
@@ -273,16 +232,10 @@ def _trainer(
 
         options: dict[str, Any] = {"task_type": "CAUSAL_LM"} | config.lora
         lora = LoraConfig(**options)
-    model = model_folder(config.model)
-    reference = model if spec.kl == "reward" and lora is None else None
-    reward = GroupReward(spec.objective, reference=reference, **spec.keywords())
     say("loading the model")
     trainer = _reporting_refusals(
-        game_trainer,
-        model,
-        data,
-        reward,
-        made,
+        job.make,
+        model_folder(config.model),
         tokenizer=tokenizer,
         peft_config=lora,
         callbacks=[RunFiles(folder, say)],
@@ -291,12 +244,10 @@ def _trainer(
     return trainer
 
 
-def _reporting_refusals(
-    make: Callable[..., Made], model: str, *arguments: Any, **options: Any
-) -> Made:
+def _reporting_refusals(make: Callable[..., Made], model: str, **options: Any) -> Made:
     """Call `make` on a model; raise as one sentence what the trainer refuses in it or its settings."""
     try:
-        return make(model, *arguments, **options)
+        return make(model, **options)
     except Exception as error:
         if isinstance(error, DagameError) or system_reason(error) is not None:
             raise

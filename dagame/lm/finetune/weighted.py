@@ -1,0 +1,104 @@
+"""The rows of `method: sft` and `method: dpo`: completions or pairs with weights, from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import ConfigError, nearest
+from ...samples.chats import is_truncated
+from ...samples.files.formats import FINISH
+from ...samples.files.reading import read_frame
+from ..trainers.weighted.rows import TRUNCATED, WEIGHT, check_weights
+from .config import DataSection
+from .data import read_prompt
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class WeightedRows:
+    """Rows with prompt, weight, truncated, and completion (sft) or chosen and rejected (dpo).
+
+    column: of the weights; notes: sentences on the rows that were left out.
+    """
+
+    rows: list[Row]
+    column: str
+    notes: tuple[str, ...]
+
+    def told(self) -> str:
+        """How many rows there are, and of how many equal weights the weights are worth."""
+        w = np.array([row[WEIGHT] for row in self.rows])
+        worth = w.sum() ** 2 / (w**2).sum()
+        told = f"{len(w):,} rows, weights in {self.column!r} worth {worth:,.0f} equal ones"
+        return ". ".join([told, *self.notes])
+
+
+def read_weighted(section: DataSection, method: str) -> WeightedRows:
+    """The rows of data.samples that have a weight.
+
+    In a file of `dagame solve`, rows that left the counts have none; they are left out, and so are
+    completions of chats that were cut off, as a chat template ends every message. Elsewhere a missing
+    weight is refused.
+
+    Raises:
+        ConfigError: a missing column, a prompt or completion that is none.
+        SamplesError: a file that cannot be read, a weight that is none (see `check_weights`).
+    """
+    texts = {"completion": section.completion_column}
+    if method == "dpo":
+        texts = {"chosen": section.chosen_column, "rejected": section.rejected_column}
+    frame, _ = read_frame(str(section.samples), text=[section.prompt_column, *texts.values()])
+    column = section.weight_column or _solved_column(frame.columns) or WEIGHT
+    for role, name in {"prompt": section.prompt_column, **texts, "weight": column}.items():
+        if name not in frame.columns:
+            hint = nearest(name, frame.columns, "columns")
+            raise ConfigError(f"there is no column {name!r} (data.{role}_column); {hint}")
+    notes, cut = [], _cut_off(frame)
+    kept = np.ones(len(frame), dtype=bool)
+    if f"{column}_normalised" in frame.columns:
+        kept = frame[column].is_not_null().to_numpy()
+        notes += _note(kept, "left the counts of the solved file and were left out")
+    if section.chat and method == "sft":
+        whole = ~kept | ~cut
+        notes += _note(whole, "were cut off and were left out")
+        kept &= whole
+    rows = []
+    for number, raw in enumerate(frame.to_dicts()):
+        if kept[number]:
+            row = {"prompt": read_prompt(raw[section.prompt_column], section, number + 1)}
+            row |= {role: _reply(raw[name], section.chat) for role, name in texts.items()}
+            chats = {TRUNCATED: bool(cut[number])} if method == "sft" else {}
+            rows.append({**row, WEIGHT: raw[column], **({} if section.chat else chats)})
+    check_weights([row[WEIGHT] for row in rows], column)
+    return WeightedRows(rows, column, tuple(notes))
+
+
+def _solved_column(names: Sequence[str]) -> str | None:
+    """The column of weights that `dagame solve` wrote, which makes way for one of that name."""
+    return next((n for n in (f"dagame_{WEIGHT}", WEIGHT) if n in names), None)
+
+
+def _cut_off(frame: pl.DataFrame) -> np.ndarray:
+    """Which completions were cut off (rows,), by the columns that say how they ended."""
+    found = np.zeros(len(frame), dtype=bool)
+    for name in FINISH:
+        if name in frame.columns:
+            found |= np.array([is_truncated(reason) for reason in frame[name]], dtype=bool)
+    return found
+
+
+def _note(kept: np.ndarray, what: str) -> list[str]:
+    lost = int((~kept).sum())
+    return [f"{lost:,} of {len(kept):,} rows {what}"] if lost else []
+
+
+def _reply(text: Any, chat: bool) -> Any:
+    return [{"role": "assistant", "content": text}] if chat and isinstance(text, str) else text
