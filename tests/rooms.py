@@ -20,6 +20,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "games",
         "solvers",
         "estimators",
+        "conformal",
         "scale",
         "theory",
         "samples",
@@ -55,6 +56,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "scaling",
         "cli",
     ),
+    "conformal": ("scores", "sets", "reliability", "preferences"),
     "estimators": (
         "binomial",
         "cells",
@@ -247,6 +249,6 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "classify",
         "atlas",
     ),
-    "theory.checks": ("base", "own", "identities", "theorems"),
+    "theory.checks": ("base", "own", "identities", "coverage", "theorems"),
 }
 """By room, "" for the top; `__main__` files start programs and may import everything."""
