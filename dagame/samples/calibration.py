@@ -231,10 +231,14 @@ def _made(
     p_values, inside, right, true = tables
     known = part < 2
     top = _placed(found.buckets, [np.nan_to_num(p, nan=0).max(-1) for p in p_values])
-    answered = _placed(found.buckets, [(~np.isnan(p)).any(-1) for p in p_values]).astype(bool)
+    answered = _placed(found.buckets, [np.any(~np.isnan(p), axis=-1) for p in p_values]).astype(
+        bool
+    )
     size = _placed(found.buckets, [i.sum(-1) for i in inside]).astype(int)
     whole = np.array([t.whole for t in thresholds])[part]
-    hit = _placed(found.buckets, [(i & r).any(-1) for i, r in zip(inside, right, strict=True)])
+    hit = _placed(
+        found.buckets, [np.any(i & r, axis=-1) for i, r in zip(inside, right, strict=True)]
+    )
     covered = np.where(known, np.maximum(hit, whole), np.nan)
     of_right = np.full(len(part), np.nan)
     for k in (0, 1):
@@ -257,7 +261,7 @@ def _named(score: str, entropy: float, marginals: str) -> str:
     return f"{score}{f' + {entropy:g} H' if entropy else ''} of the {marginals}"
 
 
-def _placed(buckets: Sequence[Bucket], values: Sequence[np.ndarray]) -> np.ndarray:
+def _placed(buckets: Sequence[Bucket], values: Sequence[Any]) -> np.ndarray:
     """One value per class, in the order of the classes."""
     out = np.empty(sum(len(b.classes) for b in buckets))
     for bucket, value in zip(buckets, values, strict=True):
