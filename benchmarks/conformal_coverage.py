@@ -10,8 +10,8 @@ the smallest sets of the very questions that calibrate, among 50 that add noise 
 among 11 strengths of the entropy term; this breaks the promise.
 
 Real: FOLDER holds faithful_cot/date.jsonl.gz and gsm8k.jsonl.gz (359 and 1,319 questions, five prompt formats
-as contexts, six models as samples) and game24/gpt4_samples.jsonl (100 puzzles, two prompt formats, 100 samples
-of GPT-4 each). Each half of the questions calibrates the other, mean over 20 seeds of the halves; "pooled":
+as contexts, six models as samples) and game24/gpt4_samples.jsonl (100 puzzles, two prompt formats, each with
+100 samples of GPT-4). Each half of the questions calibrates the other, mean over 20 seeds of the halves; "pooled":
 the marginal over all contexts, "one context": the first format alone, "equilibrium": that of coherence of
 strength 10, beta 1. Size: answers in a set, of questions with a set that is not every answer; whole: share of
 questions whose set is every answer, as too many right answers were never sampled (unseen).
