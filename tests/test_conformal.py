@@ -1,9 +1,14 @@
 """Split conformal prediction: its guarantee by enumeration, its referees, its weights and preferences."""
 
 import copy
+import importlib
 import itertools
+import json
 import pickle
+import sys
+import zipfile
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -375,3 +380,68 @@ def test_a_wrong_order_of_the_scores_is_seen_by_verify(monkeypatch):
     short = lambda s, alpha: conformal.calibrate(s, min(0.99, alpha + 0.1))  # noqa: E731
     monkeypatch.setattr(coverage, "calibrate", short)
     assert np.max(row.function(game, np.random.default_rng(1))) > row.tolerance
+
+
+# -- published weights ----------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[1]
+CFA = ROOT / ".." / "shared" / "data" / "cfa"
+
+
+@pytest.fixture
+def weights(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    yield importlib.import_module("conformal_weights")
+    sys.modules.pop("common", None)
+
+
+def planted(rng, folder, name, levels):
+    """A file of pairs in the published layout, of responses whose levels are drawn from `levels`."""
+    rows, of = [], []
+    for p in range(30):
+        drawn = rng.choice(levels, int(rng.integers(3, 9)))
+        of.append(drawn)
+        for a, b in itertools.combinations(range(len(drawn)), 2):
+            if rng.random() < 0.8:
+                first, second = (a, b) if rng.random() < 0.5 else (b, a)
+                pair = {"prompt": f"p{p}", "chosen": f"r{first}", "rejected": f"r{second}"}
+                rows.append(pair | {"weight": (drawn[first] + drawn[second]) / 2})
+    with zipfile.ZipFile(folder / name, "w") as archive:
+        archive.writestr("pairs.json", "\n".join(map(json.dumps, rows)))
+    return rows
+
+
+def test_planted_weights_are_recovered_and_other_weights_are_not(weights, tmp_path):
+    rng, table = np.random.default_rng(2), weights.partners()
+    rows = planted(rng, tmp_path, "a.zip", [0.0, 0.8, (0.5 + 0.8) / 2, 0.5])
+    found = weights.prompts(tmp_path / "a.zip")
+    assert sum(len(p.pairs) for p in found) == len(rows)
+    told = weights.reproduced(found, found, table)
+    assert told["equal"] == told["recoverable"] > 0.5 * len(rows)
+    assert told["contradictions"] == 0
+    planted(rng, tmp_path, "b.zip", [0.0, 0.8, 0.9])
+    told = weights.reproduced(*[weights.prompts(tmp_path / "b.zip")] * 2, table)
+    assert told["contradictions"] > 0
+
+
+@pytest.mark.skipif(not CFA.exists(), reason="the published pairs of data/cfa are not at hand")
+def test_every_recoverable_published_weight_is_reproduced(weights):
+    """All of them, and those of a half of the pairs from the other half."""
+    found, table = weights.prompts(CFA / weights.FILE), weights.partners()
+    told = weights.reproduced(found, found, table)
+    assert told == {
+        "pairs": 104_614,
+        "recoverable": 104_554,
+        "equal": 104_554,
+        "contradictions": 0,
+    }
+    told = weights.reproduced(*weights.halves(found, 0), table)
+    assert told["equal"] == told["recoverable"] > 51_000
+    rates = weights.preferences(found, table, 4)
+    mean = {level: np.mean(rate) for level, rate in rates["rates"].items()}
+    assert {k: round(v, 3) for k, v in mean.items()} == {
+        "ring": 0.502,
+        "both": 0.477,
+        "none": 0.498,
+    }
+    assert 0.13 < rates["cyclic"] / rates["triads"] < 0.14
