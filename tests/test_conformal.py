@@ -222,10 +222,12 @@ def test_p_values_are_super_uniform(values):
         np.testing.assert_allclose(np.sort(p), np.arange(1, len(p) + 1) / len(p))
 
 
-@pytest.mark.parametrize("alpha", [0, 1, -0.1, 2, np.nan, "x", None])
+@pytest.mark.parametrize("alpha", [0, 1, -0.1, 2, np.nan, np.inf, 1e-320, 1e-10, "x", None])
 def test_levels_outside_zero_to_one(alpha):
     with pytest.raises(CalibrationError, match="between 0 and 1"):
         conformal.calibrate([0.5], alpha)
+    with pytest.raises(CalibrationError, match="between 0 and 1"):
+        conformal.least_questions(alpha)
 
 
 def test_scores_that_are_no_scores():

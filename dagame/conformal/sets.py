@@ -10,6 +10,8 @@ import numpy as np
 from ..errors import CalibrationError
 
 _EQUAL = 1e-12
+_LEAST = 1e-9
+"""A smaller alpha would need more than a billion calibration questions."""
 
 
 class Threshold(float):
@@ -180,9 +182,10 @@ def _level(alpha: float) -> float:
         level = float(alpha)
     except (TypeError, ValueError):
         level = np.nan
-    if not 0 < level < 1:
+    if not _LEAST <= level < 1:
         raise CalibrationError(
-            f"alpha is {alpha}; the allowed share of misses lies between 0 and 1, such as 0.1."
+            f"alpha is {alpha}; the allowed share of misses lies between 0 and 1, such as 0.1, and is at "
+            f"least {_LEAST:g}."
         )
     return level
 

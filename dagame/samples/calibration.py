@@ -190,7 +190,9 @@ def _tables(
         answers = bucket.answer_mask & ~bucket.no_answer
         correct = np.where(bucket.answer_mask, bucket.correct, 0.0)
         right.append(answers & (np.nan_to_num(correct) > _RIGHT))
-        known.append(~np.isnan(correct).any(-1))  # also of the wrong ones, or unseen would be missed
+        known.append(
+            ~np.isnan(correct).any(-1)
+        )  # also of the wrong ones, or unseen would be missed
         made.append(np.where(answers, scores(nu, score, entropy=entropy), np.inf))
     return made, right, _placed(found.buckets, known).astype(bool)
 

@@ -62,7 +62,8 @@ class SampleEquilibria(Shown):
         """The same with conformal prediction sets: how far each answer can be trusted.
 
         Of the questions whose right answer is known (the correctness of every answer given) one half
-        calibrates the other, and all calibrate the rest. A set holds the right answer with probability at least 1 - alpha, over questions drawn alike
+        calibrates the other, and all calibrate the rest. A set holds the right answer with probability at
+        least 1 - alpha, over questions drawn alike
         (docs/theory/conformal.md#the-guarantee). `classes` gets set, set_size, whole_set, flag (empty,
         single, several), covered, p_value (of the commonest answer) and p_value_right; `rows` get
         reliability (the p-value of the row's answer) and in_set. An answer is right if its mean

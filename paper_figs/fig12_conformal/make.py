@@ -3,7 +3,7 @@
     python paper_figs/fig12_conformal/make.py
 
 (a), (b) The example that ships with the package (359 questions about dates, five prompt formats, six models),
-each half of the questions calibrated on the other, mean over 20 seeds of the halves: the share of questions
+each half of the questions calibrated on the other, mean over 5 seeds of the halves: the share of questions
 whose set holds the right answer, and answers in a set. Scores of the samples pooled over the formats, of one
 format alone, and of the equilibrium of coherence of strength 10 at beta 1. One format misses the right answer
 in more than a tenth of the questions, where only the set of every answer keeps the promise: such alphas have
@@ -28,7 +28,7 @@ from dagame.samples import example
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from paper import PAGE, QUIET, Data, figure, letters, look, main, results
 
-ALPHAS, SEEDS = np.round(np.arange(0.02, 0.51, 0.02), 2), 20
+ALPHAS, SEEDS = np.round(np.arange(0.02, 0.51, 0.04), 2), 5
 SERIES = ("pooled samples", "one format", "equilibrium")
 TUNED = ("exact", "tuned, 11 entropy terms", "tuned, 50 noisy scores")
 LABELS = ("fixed", "best of 11 entropy terms", "best of 50 noisy scores")
