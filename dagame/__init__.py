@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys as _sys
 
-from . import _moved, estimators, lm, testing
+from . import _moved, conformal, estimators, lm, testing
 from .errors import DagameError
 from .games import library
 from .games.answer_map import AnswerMap
@@ -94,6 +94,7 @@ __all__ = [
     "WorstCase",
     "certify",
     "classify",
+    "conformal",
     "estimators",
     "library",
     "lm",

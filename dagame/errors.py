@@ -53,6 +53,10 @@ class SamplesError(DagameError):
     """A samples file cannot be read: a missing column, a malformed line, no answers at all."""
 
 
+class CalibrationError(DagameError):
+    """Conformal scores, their level, or the questions to calibrate on cannot be used."""
+
+
 class OutputError(DagameError):
     """A result cannot be written where it was asked to go."""
 

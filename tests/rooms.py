@@ -20,6 +20,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "games",
         "solvers",
         "estimators",
+        "conformal",
         "scale",
         "theory",
         "samples",
@@ -35,6 +36,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "terminal",
         "next_command",
         "sample_command",
+        "options",
         "solution_files",
         "demo_report",
         "doctor",
@@ -56,6 +58,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "scaling",
         "cli",
     ),
+    "conformal": ("scores", "sets", "reliability", "preferences"),
     "estimators": (
         "binomial",
         "cells",
@@ -86,6 +89,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "schedules",
         "reweight",
         "sources",
+        "preferences",
         "models",
         "engines",
         "rewards",
@@ -177,6 +181,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "how_read",
         "labels",
         "verdict",
+        "calibration",
         "equilibria",
         "samples",
     ),
@@ -262,6 +267,6 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "classify",
         "atlas",
     ),
-    "theory.checks": ("base", "own", "identities", "theorems"),
+    "theory.checks": ("base", "own", "identities", "coverage", "theorems"),
 }
 """By room, "" for the top; `__main__` files start programs and may import everything."""

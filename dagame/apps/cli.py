@@ -18,9 +18,11 @@ from ..lm.tiny.experiment import Recipe
 from ..objectives.names import NAMES
 from ..solvers import METHODS
 from ..text import visible
-from .command import application, check_device, console, require_lm, run
+from .command import application, console, require_lm, run
 from .model_commands import register as register_model_commands
 from .next_command import after_finetuning, after_solving, show_next
+from .options import check_device, check_level, right_answers
+from .options import limits as correct_limits
 from .sample_command import register as register_sample
 from .solution_files import content_of, write_solution
 from .terminal import (
@@ -85,6 +87,21 @@ def solve(
     gold: Annotated[
         list[str] | None,
         typer.Option(help="Column of right answers, read as completions are; a list: aliases."),
+    ] = None,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column of right answers: each half of the questions calibrates the other, for "
+            "answer sets of known coverage and p-values.",
+        ),
+    ] = None,
+    alpha: Annotated[
+        float | None,
+        typer.Option(help="Share of those sets that may lack the right answer. [default: 0.1]"),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the halves of --calibrate. [default: 0]")
     ] = None,
     where: Annotated[
         list[str] | None, typer.Option(help="COLUMN=VALUE of the rows to keep; repeatable.")
@@ -172,9 +189,11 @@ def solve(
             raise DagameError("--example brings its own file; leave the file or --example out.")
         samples, class_by, context_by = [str(PATH)], class_by or [CLASS], context_by or [CONTEXT]
         answer = answer or ([] if completion else [ANSWER])
-        correct = correct or ([] if gold else [CORRECT])
+        correct = correct or ([] if gold or calibrate not in (None, CORRECT) else [CORRECT])
     elif not samples:
         raise typer.BadParameter("missing argument 'SAMPLES', unless there is --example.", call)
+    check_level(calibrate, alpha, seed)
+    gold = right_answers(calibrate, correct, gold)
     made = named_objective(objective, strength)
     if device is not None:
         check_device(device)
@@ -185,7 +204,7 @@ def solve(
     taken = [name for name in samples if name != STDIN]
     parts = [check_file(Path(out or "") / name, taken) for name in names]
     numbers = None if json_file in (None, "-") else check_file(json_file, [*taken, *parts])
-    limits = _limits(correct_range)
+    limits = correct_limits(correct_range)
     with ExitStack() as held, stages() as say:
         if folder is not None:
             held.enter_context(locked(folder))
@@ -212,6 +231,8 @@ def solve(
             progress=say,
         )
         found = read.solve(made, beta=beta, method=method, progress=say, device=device)
+        if calibrate is not None:
+            found = found.calibrate(0.1 if alpha is None else alpha, seed=seed or 0)
         content = content_of(found)
         written = write_solution(found, content, parts, numbers, say)
     shown = console(stderr=json_file == "-")
@@ -219,7 +240,8 @@ def solve(
     shown.print(summary_table(found))
     for note in read.notes:
         shown.print(visible(note), markup=False, highlight=False, soft_wrap=True)
-    show_lines([*facts(found.summary), *found.reading.told()], shown)
+    sure = () if found.calibration is None else found.calibration.told()
+    show_lines([*facts(found.summary), *sure, *found.reading.told()], shown)
     for caution in found.reading.warnings:
         text = visible(f"warning: {caution.sentence}")
         shown.print(text, style="yellow", markup=False, highlight=False)
@@ -350,17 +372,6 @@ def verify(
 
 register_sample(app)
 register_model_commands(app)
-
-
-def _limits(text: str) -> tuple[float, float]:
-    """Two numbers, with a comma or a blank between them."""
-    try:
-        low, high = map(float, text.replace(",", " ").split())
-    except ValueError:
-        raise DagameError(
-            f"--correct-range is {text!r}; write the labels of wrong and right, such as -1,1."
-        ) from None
-    return low, high
 
 
 @app.command()

@@ -140,14 +140,3 @@ def require_lm() -> None:
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|peft)\b")
-
-
-def check_device(name: str) -> None:
-    """Refuse a device before the work; torch is needed from here on."""
-    try:
-        from ..scale import resolve_device
-    except ImportError:
-        raise DagameError(
-            "--device needs torch: install dagame[torch], or leave it out for numpy."
-        ) from None
-    resolve_device(name)

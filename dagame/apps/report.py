@@ -66,6 +66,7 @@ def samples_report(
         summary=equilibria.summary,
         intervals=equilibria.intervals,
         reading=equilibria.reading,
+        calibration=equilibria.calibration,
         source=equilibria.samples.source,
         provenance=equilibria.provenance(),
         pictures=view.pictures(),

@@ -39,10 +39,12 @@ def write_solution(
 
 def content_of(found: SampleEquilibria) -> dict[str, Any]:
     """All numbers of a solved file, for JSON."""
+    sure = found.calibration
     return {
         "verdict": found.verdict,
         "summary": found.summary | {"intervals": found.intervals},
         "reading": found.reading.as_dict() | {"notes": list(found.samples.notes)},
+        **({} if sure is None else {"calibration": sure.as_dict()}),
         "classes": found.classes.rows(named=True),
         "provenance": found.provenance(),
     }

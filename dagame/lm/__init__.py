@@ -24,6 +24,7 @@ _WHERE = {
     "group_rewards": "rewards",
     "grpo_config": "trainers.trl.settings",
     "log_probability": "models.generation",
+    "preference_rows": "preferences",
     "rejection_sample": "reweight",
     "resample": "trainers.weighted.rows",
     "run_finetune": "finetune.run",

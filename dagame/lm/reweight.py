@@ -141,11 +141,12 @@ def weighted_sft_rows(
         {"prompt": frame[prompt], "completion": frame[completion], "weight": weights.weight}
     ).filter(pl.col("weight") > min_weight)
     if path is not None:
-        _write(rows, Path(path))
+        write_rows(rows, Path(path))
     return rows
 
 
-def _write(rows: pl.DataFrame, path: Path) -> None:
+def write_rows(rows: pl.DataFrame, path: Path) -> None:
+    """JSONL or Parquet, by the suffix, whole or not at all."""
     if path.suffix not in (".jsonl", ".parquet"):
         raise OutputError(f"{path} has the suffix {path.suffix!r}; name a .jsonl or .parquet file.")
     with replacing(check_file(path)) as temporary:

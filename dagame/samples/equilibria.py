@@ -24,6 +24,7 @@ from .partition import Bucket, Partition, name_text
 if TYPE_CHECKING:
     import polars as pl
 
+    from .calibration import Calibration
     from .how_read import HowRead
     from .samples import Samples
 
@@ -39,6 +40,7 @@ class SampleEquilibria(Shown):
     marginals averaged over contexts, majority = argmax of the averaged reference marginal without
     "no answer", ties sharing the credit). `summary`: one dictionary. `rows`: answer, reward,
     weight nu*/nu0 and the weight divided by its mean over the context's samples, per input row.
+    `calibration`: of `calibrate`, which adds columns to both tables; None without.
     """
 
     samples: Samples
@@ -46,28 +48,68 @@ class SampleEquilibria(Shown):
     solutions: list[Solution]
     classes: pl.DataFrame
     summary: dict[str, Any]
+    calibration: Calibration | None = None
+
+    def calibrate(
+        self,
+        alpha: float = 0.1,
+        *,
+        seed: int = 0,
+        score: str = "1 - nu",
+        entropy: float = 0.0,
+        marginals: str = "samples",
+    ) -> SampleEquilibria:
+        """The same with conformal prediction sets: how far each answer can be trusted.
+
+        Of the questions whose right answer is known (the correctness of every answer given) one half
+        calibrates the other, and all calibrate the rest. A set holds the right answer with probability at
+        least 1 - alpha, over questions drawn alike
+        (docs/theory/conformal.md#the-guarantee). `classes` gets set, set_size, whole_set, flag (empty,
+        single, several), covered, p_value (of the commonest answer) and p_value_right; `rows` get
+        reliability (the p-value of the row's answer) and in_set. An answer is right if its mean
+        correctness is above 0.5; of several right ones the commonest counts.
+
+        Args:
+            alpha: allowed share of sets without the right answer.
+            seed: of the halves.
+            score: "1 - nu" | "-log nu", see `dagame.conformal.scores`.
+            entropy: strength of its entropy term; not to be tuned on these questions.
+            marginals: frequencies in the "samples", or at the "equilibrium" of an objective without
+                labels.
+
+        Raises:
+            CalibrationError: no right answers are known, or too few for alpha; labels in the objective.
+        """
+        from .calibration import calibrated
+
+        options = {"score": score, "entropy": entropy, "marginals": marginals}
+        return calibrated(self, alpha, seed, **options)
 
     @cached_property
     def rows(self) -> pl.DataFrame:
-        """The input rows with the columns answer, reward, weight, weight_normalised."""
+        """The input rows with answer, reward, weight, weight_normalised (and reliability, in_set)."""
         import polars as pl
 
         partition = self.samples.partition
         reward = partition.lookup([to_numpy(s.rewards) for s in self.solutions])
         ratio = partition.lookup([to_numpy(s.weights_on_traces()) for s in self.solutions])
-        nan = pl.lit(None, pl.Float64)
-        clean = [
-            pl.when(pl.col(c).is_finite()).then(pl.col(c)).otherwise(nan).alias(c)
-            for c in ("reward", "weight", "weight_normalised")
-        ]
-        worth = pl.DataFrame(
-            {
-                "answer": self.answer_column(),
-                "reward": reward,
-                "weight": ratio,
-                "weight_normalised": _normalised(partition, ratio),
+        columns = {
+            "answer": self.answer_column(),
+            "reward": reward,
+            "weight": ratio,
+            "weight_normalised": _normalised(partition, ratio),
+        }
+        if self.calibration is not None:
+            columns |= {
+                "reliability": self._of_rows(self.calibration.p_values),
+                "in_set": self._of_rows(self.calibration.inside),
             }
-        ).with_columns(clean)
+        number = pl.col(pl.Float64)
+        worth = pl.DataFrame(columns).with_columns(
+            pl.when(number.is_finite()).then(number).otherwise(None).name.keep()
+        )
+        if "in_set" in worth.columns:
+            worth = worth.with_columns(pl.col("in_set").cast(pl.Boolean))
         taken = [c for c in worth.columns if c in self.samples.frame.columns]
         worth = worth.rename({c: f"dagame_{c}" for c in taken})
         return pl.concat([self.samples.frame, worth], how="horizontal")
@@ -124,6 +166,14 @@ class SampleEquilibria(Shown):
                 rows.append((name, f"{before:.4f} in the samples, {after:.4f} at equilibrium"))
         rows += [("verdict", self.verdict), *self.reading.told()[:2]]
         return rows + [("warning", caution.sentence) for caution in self.reading.warnings]
+
+    def _of_rows(self, tables: Sequence[np.ndarray]) -> np.ndarray:
+        """What tables (B, n) of answers say of each input row, NaN where it left the counts."""
+        wide = [
+            np.broadcast_to(t[:, None, :], b.counts.shape)
+            for t, b in zip(tables, self.buckets, strict=True)
+        ]
+        return self.samples.partition.lookup(wide)
 
     def answer_column(self) -> pl.Series:
         """The answer key of each input row; null for "no answer"."""

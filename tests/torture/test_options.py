@@ -17,7 +17,8 @@ pytest.importorskip("trl")
 
 OPTIONS = {
     "dagame solve": "--class --context --completion --correct --extract --canonical --no-answer "
-    "--abstain --objective --strength --beta --method --device --on-error --json --out --what",
+    "--abstain --objective --strength --beta --method --device --on-error --json --out --calibrate --alpha "
+    "--seed --what",
     "dagame demo": "--out --seed --steps --problems --json --compare --what",
     "dagame finetune": "--json --resume --what",
     "dagame verify": "--seed --games --json --what",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import theorems  # isort: split
 
-from . import identities
+from . import coverage, identities
 from .base import CHECKS, VIOLATION, Check, Registered, Theorem, VerificationReport
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Registered",
     "Theorem",
     "VerificationReport",
+    "coverage",
     "identities",
     "theorems",
 ]
