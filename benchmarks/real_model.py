@@ -1,0 +1,279 @@
+"""Label-free coherence on a real pretrained model: what it moves, beside labels, votes and controls.
+
+    make smollm2
+    python benchmarks/real_model.py run --data FOLDER --seeds 0 1 2   # ParaRel; resumes where it stopped
+    python benchmarks/real_model.py report                            # the table, once runs are there
+    python benchmarks/real_model.py try --data FOLDER                 # the recipes, on facts of their own
+    python benchmarks/real_model.py run --data FOLDER --questions gsm8k --model NAME --gpu   # a GPU
+
+Runs of one seed: coherence (no labels); labelled (the same budget, paid by the right answer); majority
+(paid by the majority vote of the class's own samples, no labels); weighted (fine-tuning on samples of the
+reference with the weights of the equilibrium); shuffled (control: classes of phrasings of different
+facts). Measured before and after on facts of the same relation and of another one, neither trained on.
+Every run is one line of WORK/runs.jsonl.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+import warnings
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import real_report
+import torch
+from embedded_lm import shuffled_classes
+from real_measures import Measure
+from real_questions import Questions, Rows, gsm8k, pararel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import dagame as dg
+from dagame.lm.models.loading import pretrained
+from dagame.lm.models.smollm2 import ABSENT, cached
+from dagame.lm.spec import named_objective
+from dagame.samples.metrics import majority
+
+ARMS = ("coherence", "shuffled", "labelled", "majority", "weighted")
+SIZES = {"train": 36, "dev": 8, "test": 20, "other": 12}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the model is fine-tuned; `try` compares some on the dev facts."""
+
+    strength: float = 1.0
+    beta: float = 0.1
+    learning_rate: float = 3e-5
+    steps: int = 12
+    classes_per_step: int = 3
+    contexts: int = 4
+    group_size: int = 4
+
+    @property
+    def completions(self) -> int:
+        """All that are drawn in training."""
+        return self.steps * self.classes_per_step * self.contexts * self.group_size
+
+
+RECIPES = {f"lr {rate:g}": replace(Recipe(), learning_rate=rate) for rate in (2e-5, 4e-5)}
+GPU = Recipe(learning_rate=1e-6, steps=40, classes_per_step=8, contexts=4, group_size=8)
+"""Of a data-centre GPU; sizes of its question sets and the length of its answers follow."""
+GPU_SIZES = {"train": 128, "dev": 0, "test": 64}
+GPU_TOKENS = 320
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """One model, its questions, the machine's numbers."""
+
+    model: str
+    questions: Questions
+    recipe: Recipe
+    work: Path
+    gpu: bool
+
+    def load(self) -> tuple[Any, Any]:
+        """A fresh model and its tokenizer."""
+        kind = torch.bfloat16 if self.gpu else torch.float32
+        model: Any = pretrained(AutoModelForCausalLM, self.model, dtype=kind)
+        return model.to("cuda" if self.gpu else "cpu"), pretrained(AutoTokenizer, self.model)
+
+
+def majority_vote(bucket: Any) -> Any:
+    """Reward 1 of the answers that most completions of the class in the batch have; no labels."""
+    return dg.Reward(majority(bucket).astype(float)[:, None, :])
+
+
+def objective_of(arm: str, recipe: Recipe) -> Any:
+    """What a run pays."""
+    if arm == "labelled":
+        return named_objective("reward", recipe.strength)
+    return majority_vote if arm == "majority" else dg.Coherence(recipe.strength)
+
+
+def train(setting: Setting, arm: str, seed: int, model: Any, tokenizer: Any) -> list[dict]:
+    """Fine-tune the model in place; the metrics of every step."""
+    rows = setting.questions.train
+    if arm == "weighted":
+        from real_weighted import fine_tune
+
+        return fine_tune(setting, seed, model, tokenizer)
+    if arm == "shuffled":
+        rows = shuffled_classes(rows, seed)
+    return grpo(setting, rows, objective_of(arm, setting.recipe), seed, model, tokenizer)
+
+
+def grpo(
+    setting: Setting, rows: Rows, objective: Any, seed: int, model: Any, tokenizer: Any
+) -> list[dict]:
+    """Coherence-GRPO with the exact KL in the reward."""
+    from transformers.trainer_callback import PrinterCallback
+
+    recipe, asked, gpu = setting.recipe, setting.questions, setting.gpu
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = dg.lm.coherence_grpo(
+            model,
+            rows,
+            objective,
+            beta=recipe.beta,
+            extract=asked.extract,
+            truncated=asked.truncated,
+            tokenizer=tokenizer,
+            output_dir=folder,
+            group_size=recipe.group_size,
+            contexts=recipe.contexts,
+            classes_per_step=recipe.classes_per_step,
+            steps=recipe.steps,
+            class_column="class_id",
+            learning_rate=recipe.learning_rate,
+            max_completion_length=asked.max_new_tokens,
+            per_device_train_batch_size=recipe.group_size * recipe.contexts if gpu else None,
+            seed=seed,
+            use_cpu=not gpu,
+            bf16=gpu,
+            dataloader_pin_memory=gpu,
+            gradient_checkpointing=gpu,
+            save_strategy="no",
+            logging_steps=1,
+            disable_tqdm=True,
+            report_to=[],
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+        return [row for row in trainer.state.log_history if "loss" in row]
+
+
+def one(setting: Setting, arm: str, seed: int, base: Any, measure: Measure) -> dict[str, Any]:
+    """One run: trained, then measured."""
+    started = time.perf_counter()
+    model, tokenizer = setting.load()
+    curve = train(setting, arm, seed, model, tokenizer)
+    trained = time.perf_counter() - started
+    watched = ("loss", "game/agreement", "game/accuracy", "game/kl", "game/no_answer")
+    found = measure.after(model, tokenizer, base, seed)
+    return {
+        "run": arm,
+        "seed": seed,
+        "recipe": asdict(setting.recipe),
+        "training seconds": trained,
+        "seconds": time.perf_counter() - started,
+        "curve": [{k: round(r[k], 4) for k in watched if k in r} for r in curve],
+        **found,
+    }
+
+
+def run(setting: Setting, arms: list[str], seeds: list[int], part: str = "test") -> None:
+    """Each arm of each seed that has no line yet; seeds on the outside."""
+    torch.set_num_threads(torch.get_num_threads() if setting.gpu else 1)
+    warnings.filterwarnings("ignore")
+    setting.work.mkdir(parents=True, exist_ok=True)
+    base, tokenizer = setting.load()
+    measure = Measure(setting.questions, setting.recipe, setting.work, part)
+    measure.before(base, tokenizer)
+    for seed in seeds:
+        for arm in arms:
+            if claimed(setting.work, f"{arm}-{seed}"):
+                continue
+            print(time.strftime("%H:%M:%S"), "begins", arm, seed, flush=True)
+            row = one(setting, arm, seed, base, measure)
+            with (setting.work / "runs.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            print(time.strftime("%H:%M:%S"), real_report.brief(row), flush=True)
+
+
+def claimed(work: Path, name: str) -> bool:
+    """Whether another process, or one before, began this run; else it is this process's from now on."""
+    try:
+        (work / f"{name}.begun").touch(exist_ok=False)
+    except FileExistsError:
+        return True
+    return False
+
+
+def as_texts(questions: Questions, tokenizer: Any) -> Questions:
+    """Chats as the texts that the model's template makes of them."""
+
+    def text(row: dict[str, Any]) -> dict[str, Any]:
+        if isinstance(row["prompt"], str):
+            return row
+        made = tokenizer.apply_chat_template(
+            row["prompt"], tokenize=False, add_generation_prompt=True
+        )
+        added = tokenizer.decode(tokenizer("")["input_ids"])
+        return {**row, "prompt": made.removeprefix(added)}
+
+    parts = ("train", "dev", "test", "other")
+    return replace(questions, **{p: [text(r) for r in getattr(questions, p)] for p in parts})
+
+
+def setting_of(asked: argparse.Namespace) -> Setting:
+    """What the command line asks for; leaves with a reason where the model or the data are absent."""
+    folder = asked.model or cached()
+    if folder is None:
+        sys.exit(f"skipped: {ABSENT}")
+    given = {k: v for k, v in vars(asked).items() if k in SIZES and v is not None}
+    if asked.questions == "gsm8k":
+        file = asked.data / "test.jsonl"
+        if not file.is_file():
+            sys.exit(f"skipped: no {file}")
+        sizes = GPU_SIZES | {k: v for k, v in given.items() if k != "other"}
+        questions = gsm8k(file, **sizes, max_new_tokens=asked.max_new_tokens or GPU_TOKENS)
+        questions = as_texts(questions, pretrained(AutoTokenizer, str(folder)))
+        recipe = GPU
+    else:
+        if not (asked.data / "P36_facts.jsonl").is_file():
+            sys.exit(f"skipped: no ParaRel in {asked.data}")
+        questions, recipe = pararel(asked.data, **(SIZES | given)), Recipe()
+    changed = {k: getattr(asked, k) for k in ("steps", "learning_rate", "classes_per_step")}
+    changed |= {"group_size": asked.group_size}
+    recipe = replace(recipe, **{k: v for k, v in changed.items() if v is not None})
+    return Setting(str(folder), questions, recipe, asked.work, asked.gpu)
+
+
+def tries(setting: Setting) -> None:
+    """Coherence under every recipe, seed 100, on the dev facts."""
+    for name, recipe in RECIPES.items():
+        own = replace(setting, recipe=recipe, work=setting.work / name.replace(" ", "-"))
+        run(own, ["coherence"], [100], "dev")
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=["run", "try", "report"])
+    parser.add_argument("--data", type=Path, help="folder of ParaRel's or GSM8K's files")
+    parser.add_argument("--questions", choices=["pararel", "gsm8k"], default="pararel")
+    parser.add_argument("--model", help="name or folder; SmolLM2 where none is given")
+    parser.add_argument("--gpu", action="store_true", help="CUDA, bfloat16")
+    parser.add_argument("--work", type=Path, default=Path("real_model_work"))
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    for name in (*SIZES, "steps", "classes_per_step", "group_size", "max_new_tokens"):
+        parser.add_argument("--" + name.replace("_", "-"), type=int)
+    parser.add_argument("--learning-rate", type=float)
+    asked = parser.parse_args()
+    if asked.what == "report":
+        real_report.report(asked.work)
+    elif asked.data is None:
+        parser.error("--data is missing")
+    elif asked.what == "try":
+        tries(setting_of(asked))
+    else:
+        run(setting_of(asked), asked.arms, asked.seeds)
+
+
+if __name__ == "__main__":
+    main()
