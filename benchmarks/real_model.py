@@ -45,7 +45,7 @@ from dagame.lm.spec import named_objective
 from dagame.samples.metrics import majority
 
 ARMS = ("coherence", "shuffled", "labelled", "majority", "weighted")
-SIZES = {"train": 36, "dev": 8, "test": 20, "other": 12}
+SIZES = {"train": 32, "dev": 8, "test": 20, "other": 12}
 
 
 @dataclass(frozen=True)
