@@ -113,9 +113,10 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "answers",
     ),
     "lm.tiny": ("problems", "experiment", "llama", "corpus", "_pretrain"),
-    "lm.trainers": ("rules", "verl", "trl"),
+    "lm.trainers": ("rules", "verl", "trl", "weighted"),
     "lm.trainers.trl": ("settings", "reward", "trainer"),
     "lm.trainers.verl": ("settings", "advantages", "plugin"),
+    "lm.trainers.weighted": ("rows", "settings", "trainers", "train"),
     "numerics": ("arrays", "scalar", "barrier", "simplex"),
     "objectives": (
         "pairing",

@@ -25,12 +25,15 @@ _WHERE = {
     "grpo_config": "trainers.trl.settings",
     "log_probability": "models.generation",
     "rejection_sample": "reweight",
+    "resample": "trainers.weighted.rows",
     "run_finetune": "finetune.run",
     "schedule": "schedules",
     "score_answers": "models.answers",
     "self_check": "models.selfcheck",
     "tiny": "tiny",
     "trace_game": "models.enumerate",
+    "weighted_dpo": "trainers.weighted.train",
+    "weighted_sft": "trainers.weighted.train",
     "weighted_sft_rows": "reweight",
 }
 

@@ -35,7 +35,7 @@ def broken(rules: Iterable[Rule], read: Callable[[str], Any]) -> Iterator[str]:
             yield rule.fault(value)
 
 
-def refuse(faults: Sequence[str]) -> None:
-    """Raise one `SettingsError` with all faults, where there are any."""
+def refuse(faults: Sequence[str], what: str = "the game") -> None:
+    """Raise one `SettingsError` with all faults, where there are any; `what` it is that they break."""
     if faults:
-        raise SettingsError("settings that break the game: " + ". ".join(faults) + ".")
+        raise SettingsError(f"settings that break {what}: " + ". ".join(faults) + ".")
