@@ -22,136 +22,28 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import argparse
+import fcntl
 import json
 import sys
-import tempfile
 import time
 import warnings
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import real_report
 import torch
-from embedded_lm import shuffled_classes
+from real_arms import ARMS, GPU, RECIPES, Recipe, Setting, train
 from real_measures import Measure
-from real_questions import Questions, Rows, gsm8k, pararel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from real_questions import Questions, gsm8k, pararel
+from transformers import AutoTokenizer
 
-import dagame as dg
 from dagame.lm.models.loading import pretrained
 from dagame.lm.models.smollm2 import ABSENT, cached
-from dagame.lm.spec import named_objective
-from dagame.samples.metrics import majority
 
-ARMS = ("coherence", "shuffled", "labelled", "majority", "weighted")
 SIZES = {"train": 32, "dev": 8, "test": 20, "other": 12}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the model is fine-tuned; `try` compares some on the dev facts."""
-
-    strength: float = 1.0
-    beta: float = 0.1
-    learning_rate: float = 3e-5
-    steps: int = 12
-    classes_per_step: int = 3
-    contexts: int = 4
-    group_size: int = 4
-
-    @property
-    def completions(self) -> int:
-        """All that are drawn in training."""
-        return self.steps * self.classes_per_step * self.contexts * self.group_size
-
-
-RECIPES = {f"lr {rate:g}": replace(Recipe(), learning_rate=rate) for rate in (2e-5, 4e-5)}
-GPU = Recipe(learning_rate=1e-6, steps=40, classes_per_step=8, contexts=4, group_size=8)
-"""Of a data-centre GPU; sizes of its question sets and the length of its answers follow."""
-GPU_SIZES = {"train": 128, "dev": 0, "test": 64}
-GPU_TOKENS = 320
-
-
-@dataclass(frozen=True, eq=False)
-class Setting:
-    """One model, its questions, the machine's numbers."""
-
-    model: str
-    questions: Questions
-    recipe: Recipe
-    work: Path
-    gpu: bool
-
-    def load(self) -> tuple[Any, Any]:
-        """A fresh model and its tokenizer."""
-        kind = torch.bfloat16 if self.gpu else torch.float32
-        model: Any = pretrained(AutoModelForCausalLM, self.model, dtype=kind)
-        return model.to("cuda" if self.gpu else "cpu"), pretrained(AutoTokenizer, self.model)
-
-
-def majority_vote(bucket: Any) -> Any:
-    """Reward 1 of the answers that most completions of the class in the batch have; no labels."""
-    return dg.Reward(majority(bucket).astype(float)[:, None, :])
-
-
-def objective_of(arm: str, recipe: Recipe) -> Any:
-    """What a run pays."""
-    if arm == "labelled":
-        return named_objective("reward", recipe.strength)
-    return majority_vote if arm == "majority" else dg.Coherence(recipe.strength)
-
-
-def train(setting: Setting, arm: str, seed: int, model: Any, tokenizer: Any) -> list[dict]:
-    """Fine-tune the model in place; the metrics of every step."""
-    rows = setting.questions.train
-    if arm == "weighted":
-        from real_weighted import fine_tune
-
-        return fine_tune(setting, seed, model, tokenizer)
-    if arm == "shuffled":
-        rows = shuffled_classes(rows, seed)
-    return grpo(setting, rows, objective_of(arm, setting.recipe), seed, model, tokenizer)
-
-
-def grpo(
-    setting: Setting, rows: Rows, objective: Any, seed: int, model: Any, tokenizer: Any
-) -> list[dict]:
-    """Coherence-GRPO with the exact KL in the reward."""
-    from transformers.trainer_callback import PrinterCallback
-
-    recipe, asked, gpu = setting.recipe, setting.questions, setting.gpu
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = dg.lm.coherence_grpo(
-            model,
-            rows,
-            objective,
-            beta=recipe.beta,
-            extract=asked.extract,
-            truncated=asked.truncated,
-            tokenizer=tokenizer,
-            output_dir=folder,
-            group_size=recipe.group_size,
-            contexts=recipe.contexts,
-            classes_per_step=recipe.classes_per_step,
-            steps=recipe.steps,
-            class_column="class_id",
-            learning_rate=recipe.learning_rate,
-            max_completion_length=asked.max_new_tokens,
-            per_device_train_batch_size=recipe.group_size * recipe.contexts if gpu else None,
-            seed=seed,
-            use_cpu=not gpu,
-            bf16=gpu,
-            dataloader_pin_memory=gpu,
-            gradient_checkpointing=gpu,
-            save_strategy="no",
-            logging_steps=1,
-            disable_tqdm=True,
-            report_to=[],
-        )
-        trainer.remove_callback(PrinterCallback)
-        trainer.train()
-        return [row for row in trainer.state.log_history if "loss" in row]
+GPU_SIZES, GPU_TOKENS = {"train": 128, "dev": 0, "test": 64}, 320
+"""Of word problems on a data-centre GPU, and the length of their answers."""
 
 
 def one(setting: Setting, arm: str, seed: int, base: Any, measure: Measure) -> dict[str, Any]:
@@ -183,7 +75,8 @@ def run(setting: Setting, arms: list[str], seeds: list[int], part: str = "test")
     measure.before(base, tokenizer)
     for seed in seeds:
         for arm in arms:
-            if claimed(setting.work, f"{arm}-{seed}"):
+            own = claim(setting.work, arm, seed)
+            if own is None:
                 continue
             print(time.strftime("%H:%M:%S"), "begins", arm, seed, flush=True)
             row = one(setting, arm, seed, base, measure)
@@ -192,13 +85,18 @@ def run(setting: Setting, arms: list[str], seeds: list[int], part: str = "test")
             print(time.strftime("%H:%M:%S"), real_report.brief(row), flush=True)
 
 
-def claimed(work: Path, name: str) -> bool:
-    """Whether another process, or one before, began this run; else it is this process's from now on."""
+def claim(work: Path, arm: str, seed: int) -> Any:
+    """The lock of a run that is not done and that no other process works on, else None.
+
+    Held as long as the file is open, so that a killed run is free again.
+    """
+    lock = (work / f"{arm}-{seed}.lock").open("w")
     try:
-        (work / f"{name}.begun").touch(exist_ok=False)
-    except FileExistsError:
-        return True
-    return False
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return None
+    done = {(row["run"], row["seed"]) for row in real_report.runs_of(work)}
+    return None if (arm, seed) in done else lock
 
 
 def as_texts(questions: Questions, tokenizer: Any) -> Questions:

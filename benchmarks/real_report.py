@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+
+def runs_of(work: Path) -> list[dict[str, Any]]:
+    """The runs that are done, in order."""
+    file = work / "runs.jsonl"
+    if not file.exists():
+        return []
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 def brief(row: dict[str, Any]) -> str:
