@@ -2,7 +2,7 @@
 
     make smollm2
     python benchmarks/real_model.py run --data FOLDER --seeds 0 1 2   # ParaRel; resumes where it stopped
-    python benchmarks/real_model.py report                            # the table, once runs are there
+    python benchmarks/real_model.py report --data FOLDER              # the table, once runs are there
     python benchmarks/real_model.py try --data FOLDER                 # the recipes, on facts of their own
     python benchmarks/real_model.py run --data FOLDER --questions gsm8k --model NAME --gpu   # a GPU
 
@@ -152,25 +152,43 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=["run", "try", "report"])
-    parser.add_argument("--data", type=Path, help="folder of ParaRel's or GSM8K's files")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder of ParaRel's or GSM8K's files"
+    )
     parser.add_argument("--questions", choices=["pararel", "gsm8k"], default="pararel")
     parser.add_argument("--model", help="name or folder; SmolLM2 where none is given")
     parser.add_argument("--gpu", action="store_true", help="CUDA, bfloat16")
     parser.add_argument("--work", type=Path, default=Path("real_model_work"))
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--out", default="real_model", help="name of the results")
     for name in (*SIZES, "steps", "classes_per_step", "group_size", "max_new_tokens"):
         parser.add_argument("--" + name.replace("_", "-"), type=int)
     parser.add_argument("--learning-rate", type=float)
     asked = parser.parse_args()
+    setting = setting_of(asked)
     if asked.what == "report":
-        real_report.report(asked.work)
-    elif asked.data is None:
-        parser.error("--data is missing")
+        report(setting, asked.out)
     elif asked.what == "try":
-        tries(setting_of(asked))
+        tries(setting)
     else:
-        run(setting_of(asked), asked.arms, asked.seeds)
+        run(setting, asked.arms, asked.seeds)
+
+
+def report(setting: Setting, name: str) -> None:
+    """The table of the runs in the work folder."""
+    if not real_report.runs_of(setting.work):
+        sys.exit(f"no runs in {setting.work}; start them with `run`.")
+    measure = Measure(setting.questions, setting.recipe, setting.work)
+    facts = {k: len({r["class_id"] for r in getattr(setting.questions, k)}) for k in SIZES}
+    real_report.report(
+        measure,
+        name,
+        command=f"python benchmarks/real_model.py run --data FOLDER, then report; {setting.model}",
+        recipe=asdict(setting.recipe),
+        facts=facts,
+        tries=list(RECIPES),
+    )
 
 
 if __name__ == "__main__":
