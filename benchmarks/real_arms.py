@@ -41,7 +41,7 @@ class Recipe:
         return self.classes_per_step * self.contexts * self.group_size
 
 
-RECIPES = {f"lr {rate:g}": replace(Recipe(), learning_rate=rate) for rate in (1e-5, 2e-5, 4e-5)}
+RECIPES = {f"lr {rate:g}": replace(Recipe(), learning_rate=rate) for rate in (2e-5, 4e-5)}
 GPU = Recipe(learning_rate=1e-6, steps=40, classes_per_step=8, group_size=8)
 """Of a data-centre GPU and word problems; not tuned."""
 
