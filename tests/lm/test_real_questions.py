@@ -182,3 +182,46 @@ def test_a_regrouped_game_is_measured_by_fact(drawn):
     plain = predicted(drawn, dg.Coherence(0.0), 0.5)
     for key in plain:
         assert same[key] == pytest.approx(plain[key])
+
+
+def test_policies_that_nothing_ties_end_at_the_equilibrium(drawn):
+    """The reference's weights are alike, so samples of one answer stay alike and T3 holds."""
+    from real_tied import Classes, follow
+
+    phi, beta = dg.Coherence(0.5), 1.0
+    samples = dg.Samples.from_answers(drawn, "class_id", "member_id")
+    wanted = dg.lm.equilibrium_weights(samples, phi, beta=beta).weight / 40
+    prompt = np.repeat(np.arange(6), 40)
+    found, reached, _ = follow(
+        5 * np.eye(240), prompt, Classes.of(drawn, phi), beta, steps=3000, largest=1.0
+    )
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    assert 0 < reached < 1
+
+
+def test_the_kernel_of_the_last_layer_is_that_of_autograd():
+    import torch
+    from real_tied import last_layer_kernel
+
+    from dagame.lm import tiny
+
+    model, tokenizer = tiny.load()
+    questions_ = [row["prompt"] for row in tiny.rows("test", 2)][:3]
+    rows = [(p, t) for p in questions_ for t in (" 12", " so 7.")]
+    head = model.get_output_embeddings().weight
+    gradients = []
+    for prompt, text in rows:
+        before = tokenizer(prompt)["input_ids"]
+        after = tokenizer(text, add_special_tokens=False)["input_ids"]
+        with torch.no_grad():
+            states = model.get_decoder()(torch.tensor([before + after])).last_hidden_state[0]
+        h = states[len(before) - 1 : -1]
+        log_p = torch.log_softmax(h @ head.T, -1)[torch.arange(len(after)), torch.tensor(after)]
+        (g,) = torch.autograd.grad(log_p.sum(), head)
+        gradients.append(g.flatten())
+    g = torch.stack(gradients)
+    wanted = (g @ g[:4].T).detach().numpy()
+    wanted /= np.mean(np.diag(wanted[:4]))
+    np.testing.assert_allclose(
+        last_layer_kernel(model, tokenizer, rows, 4, 4), wanted, rtol=1e-3, atol=1e-4
+    )

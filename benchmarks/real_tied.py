@@ -1,0 +1,168 @@
+"""A second prediction: the game played by policies that one network ties together.
+
+The exact game moves every question's answers on its own. A network's policies move together: a gradient
+step on sample j moves log pi of sample i by K_ij = <d log pi(y_i|x_i)/d theta, d log pi(y_j|x_j)/d theta>.
+Here theta is the last layer, whose gradient needs no backward pass, and to first order
+log pi(y_i|x_i) = log pi0 + s_i + constant of the prompt, where gradient ascent on J moves
+
+    s_i <- s_i + eta sum_j K_ij w_j (A_j - mean of A over j's prompt),   A = u(z) - beta log(w / w0),
+
+over samples j of the trained questions, w the weights of a prompt's samples (w0 all alike), u the
+objective's reward at the marginals that w makes. With K the identity it ends at the exact equilibrium.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from real_measures import regrouped
+from real_questions import Rows
+
+import dagame as dg
+from dagame.samples.metrics import agreement
+
+SAMPLES, FACTS = 4, 16
+"""Of each prompt, and of the trained facts, that the kernel is made of."""
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """Where the T trained samples stand in the classes of the game, and what is paid there."""
+
+    of_class: np.ndarray
+    context: np.ndarray
+    answer: np.ndarray
+    shape: tuple[int, int, int]
+    objective: Any
+
+    @classmethod
+    def of(cls, trained: pl.DataFrame, objective: Any) -> Classes:
+        """Classes of equally many contexts, as `dagame.Samples` reads them."""
+        known = "correct" if callable(objective) else None
+        samples = dg.Samples.from_answers(trained, "class_id", "member_id", correct=known)
+        part = samples.partition
+        (bucket,) = part.buckets()
+        place = np.argsort(bucket.classes)[part.row_class]
+        made = objective(bucket) if callable(objective) else objective
+        return cls(place, part.row_context, part.row_answer, bucket.counts.shape, made)
+
+    def marginals(self, w: np.ndarray) -> np.ndarray:
+        """(classes, contexts, answers) of weights (T,) that sum to 1 in each prompt."""
+        nu = np.zeros(self.shape)
+        np.add.at(nu, (self.of_class, self.context, self.answer), w)
+        return nu
+
+    def paid(self, nu: np.ndarray) -> np.ndarray:
+        """Reward (T,) of the samples."""
+        table = np.broadcast_to(np.asarray(self.objective.reward(nu)), nu.shape)
+        return table[self.of_class, self.context, self.answer]
+
+
+def within(score: np.ndarray, prompt: np.ndarray) -> np.ndarray:
+    """The softmax of the scores among the samples of each prompt."""
+    high = np.full(int(prompt.max()) + 1, -np.inf)
+    np.maximum.at(high, prompt, score)
+    e = np.exp(score - high[prompt])
+    return e / np.bincount(prompt, e)[prompt]
+
+
+def follow(
+    kernel: np.ndarray,
+    prompt: np.ndarray,
+    classes: Classes,
+    beta: float,
+    until: float | None = None,
+    steps: int = 400,
+    largest: float = 0.1,
+) -> tuple[np.ndarray, float, int]:
+    """Gradient ascent of tied policies: weights (N,) of all samples, agreement trained, steps taken.
+
+    Args:
+        kernel: (N, T), the trained samples first among the N.
+        prompt: (N,) numbers of the samples' prompts.
+        classes: of the T trained samples.
+        beta: coefficient of the KL.
+        until: agreement of the trained classes at which to stop; None: after all steps.
+        steps: at most.
+        largest: change of a score in one step.
+    """
+    trained = kernel.shape[1]
+    own = prompt[:trained]
+    score = np.zeros(len(prompt))
+    start = 1 / np.bincount(prompt)[prompt]
+    reached, step = 0.0, 0
+    for step in range(steps + 1):
+        w = within(score, prompt)
+        nu = classes.marginals(w[:trained])
+        reached = float(np.mean(agreement(nu)))
+        if step == steps or (until is not None and reached >= until):
+            break
+        with np.errstate(divide="ignore"):
+            ratio = np.log(w[:trained] / start[:trained])
+        payoff = classes.paid(nu) - beta * np.where(w[:trained] > 0, ratio, 0)
+        push = w[:trained] * (payoff - np.bincount(own, w[:trained] * payoff)[own])
+        change = kernel @ push
+        score += change * min(1.0, largest / max(np.abs(change).max(), 1e-300))
+    return within(score, prompt), reached, step
+
+
+def last_layer_kernel(
+    model: Any, tokenizer: Any, rows: Sequence[tuple[str, str]], trained: int, batch: int = 64
+) -> np.ndarray:
+    """K (N, T) of N prompts with completions, the first T trained; its mean diagonal there is 1.
+
+    The gradient of log pi(y|x) in the last layer is sum_t (e_{y_t} - p_t) h_t', so that K sums
+    <e - p, e' - p'> <h, h'> over pairs of tokens.
+    """
+    hidden, residual, owner = [], [], []
+    for start in range(0, len(rows), batch):
+        for k, (h, e) in enumerate(_tokens(model, tokenizer, rows[start : start + batch])):
+            hidden.append(h)
+            residual.append(e)
+            owner += [start + k] * len(h)
+    h, e = torch.cat(hidden), torch.cat(residual)
+    first = int(np.searchsorted(owner, trained))
+    pairs = ((e @ e[:first].T) * (h @ h[:first].T)).numpy().astype(float)
+    starts = np.flatnonzero(np.diff(owner, prepend=-1))
+    kernel = np.add.reduceat(np.add.reduceat(pairs, starts, 0), starts[:trained], 1)
+    return kernel / np.mean(np.diag(kernel[:trained]))
+
+
+@torch.no_grad()
+def _tokens(model: Any, tokenizer: Any, rows: Sequence[tuple[str, str]]) -> list[tuple[Any, Any]]:
+    """Hidden states (t, d) before each token of the completions and e - p (t, vocabulary)."""
+    before = [tokenizer(prompt)["input_ids"] for prompt, _ in rows]
+    after = [tokenizer(text, add_special_tokens=False)["input_ids"] for _, text in rows]
+    after = [tokens or [tokenizer.eos_token_id] for tokens in after]
+    whole = [b + a for b, a in zip(before, after, strict=True)]
+    width = max(map(len, whole))
+    ids = torch.tensor([row + [0] * (width - len(row)) for row in whole])
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in whole])
+    states = model.get_decoder()(input_ids=ids, attention_mask=mask).last_hidden_state
+    found = []
+    for k, (b, a) in enumerate(zip(before, after, strict=True)):
+        h = states[k, len(b) - 1 : len(b) + len(a) - 1].float()
+        e = -model.get_output_embeddings()(h).softmax(-1)
+        e[torch.arange(len(a)), torch.tensor(a)] += 1
+        found.append((h, e))
+    return found
+
+
+def predict(
+    samples: pl.DataFrame,
+    kernel: np.ndarray,
+    objective: Any,
+    beta: float,
+    until: float | None,
+    regroup: Callable[[Rows], Rows] | None = None,
+) -> tuple[np.ndarray, float, int]:
+    """`follow` on samples with the columns prompt_id, class_id, member_id, answer, correct."""
+    trained = samples.head(kernel.shape[1])
+    trained = trained if regroup is None else regrouped(trained, regroup)
+    classes = Classes.of(trained, objective)
+    return follow(kernel, samples["prompt_id"].to_numpy(), classes, beta, until)
