@@ -2,6 +2,7 @@
 
     make smollm2
     python benchmarks/real_model.py run --data FOLDER --seeds 0 1 2   # ParaRel; resumes where it stopped
+    python benchmarks/real_model.py tied --data FOLDER                # samples and kernel of `real_tied`
     python benchmarks/real_model.py report --data FOLDER              # the table, once runs are there
     python benchmarks/real_model.py try --data FOLDER                 # the recipes, on facts of their own
     python benchmarks/real_model.py run --data FOLDER --questions gsm8k --model NAME --gpu   # a GPU
@@ -36,6 +37,7 @@ import torch
 from real_arms import ARMS, GPU, RECIPES, Recipe, Setting, train
 from real_measures import Measure
 from real_questions import Questions, gsm8k, pararel
+from real_tied import prepare
 from transformers import AutoTokenizer
 
 from dagame.lm.models.loading import pretrained
@@ -151,7 +153,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["run", "try", "report"])
+    parser.add_argument("what", choices=["run", "try", "tied", "report"])
     parser.add_argument(
         "--data", type=Path, required=True, help="folder of ParaRel's or GSM8K's files"
     )
@@ -169,6 +171,8 @@ def main() -> None:
     setting = setting_of(asked)
     if asked.what == "report":
         report(setting, asked.out)
+    elif asked.what == "tied":
+        prepare(setting)
     elif asked.what == "try":
         tries(setting)
     else:

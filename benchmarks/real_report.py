@@ -12,6 +12,7 @@ from common import keep
 from embedded_lm import shuffled_classes
 from real_arms import ARMS, objective_of
 from real_measures import OF_FACTS, Measure, predicted
+from real_tied import predict
 
 from dagame.samples.bootstrap import bootstrap_means
 
@@ -82,8 +83,10 @@ def of_arm(measure: Measure, before: dict[str, Any], runs: list[dict[str, Any]])
                 before[name]["distinct answers"],
                 *of_each(after, "distinct answers"),
             ],
-            "predicted": exact(measure, name, runs),
+            "exact game": exact(measure, name, runs),
         }
+    for name, of_set in tied(measure, runs).items():
+        found[name]["tied game"] = of_set
     return found
 
 
@@ -106,6 +109,28 @@ def exact(measure: Measure, name: str, runs: list[dict[str, Any]]) -> dict[str, 
     else:
         all_of = [game()]
     return {k: mean([v for found in all_of for v in found[k]]) for k in all_of[0]}
+
+
+def tied(measure: Measure, runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """The prediction of `real_tied` of each set, mean over runs; nothing where `tied` has not been run.
+
+    It stops at the agreement of the trained batches that the run itself ended with.
+    """
+    if not (measure.work / "tied.npy").exists():
+        return {}
+    recipe, arm = measure.recipe, runs[0]["run"]
+    found = []
+    for run in runs:
+        last = [step["game/agreement"] for step in run["curve"] if "game/agreement" in step][-4:]
+        regroup = partial(shuffled_classes, seed=run["seed"]) if arm == "shuffled" else None
+        objective = objective_of(arm, recipe.strength)
+        until = float(np.mean(last)) if last else None
+        found.append(predict(measure.work, objective, recipe.beta, until, regroup))
+    return {
+        name: {key: mean([v for f in found for v in f[name][key]]) for key in PREDICTED.values()}
+        | {key: mean([f[key] for f in found]) for key in ("stopped", "steps", "until")}
+        for name in measure.sets
+    }
 
 
 def report(measure: Measure, name: str, **facts: Any) -> None:
@@ -132,7 +157,9 @@ def line(arm: str, name: str, found: dict[str, Any], runs: list[dict[str, Any]])
         value = found[key]
         row[key] = f"{value['before']:.2f} → {value['after']:.2f}{shown(value)}"
         if key in PREDICTED:
-            row[key] += f", game {found['predicted'][PREDICTED[key]]:.2f}"
+            for game in ("exact game", "tied game"):
+                if game in found:
+                    row[key] += f", {game} {found[game][PREDICTED[key]]:.2f}"
     row["no answer"] = f"{found['no answer']['before']:.2f} → {found['no answer']['after']:.2f}"
     row["entropy"] = f"{found['entropy']['before']:.2f} → {found['entropy']['after']:.2f}"
     commonest, distinct = found["commonest answer"], found["distinct answers"]

@@ -15,18 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
-from real_measures import regrouped
+from real_measures import regrouped, weighted_measures
 from real_questions import Rows
 
 import dagame as dg
 from dagame.samples.metrics import agreement
 
-SAMPLES, FACTS = 4, 16
+SAMPLES, FACTS = 4, 12
 """Of each prompt, and of the trained facts, that the kernel is made of."""
 
 
@@ -153,16 +154,71 @@ def _tokens(model: Any, tokenizer: Any, rows: Sequence[tuple[str, str]]) -> list
     return found
 
 
+def prepare(setting: Any) -> None:
+    """Sample the trained questions, and keep all samples and the kernel in the work folder.
+
+    Of the measured questions the first `SAMPLES` of each prompt that `Measure.before` kept are taken.
+    """
+    model, tokenizer = setting.load()
+    asked = setting.questions
+    names = list(dict.fromkeys(row["class_id"] for row in asked.train))[:FACTS]
+    rows = [row for row in asked.train if row["class_id"] in names]
+    seen = dg.lm.evaluate(
+        model,
+        tokenizer,
+        rows,
+        samples=SAMPLES,
+        max_new_tokens=asked.max_new_tokens,
+        extract=asked.extract,
+        truncated=asked.truncated,
+        seed=3_000_003,
+        batch_size=128,
+    )
+    parts = [(rows, "train", seen.completions)]
+    for name, measured in (("same", asked.test), ("other", asked.other)):
+        if measured:
+            kept = pl.read_parquet(setting.work / f"before-{name}.parquet")
+            parts.append((measured, name, kept))
+    samples = pl.concat([few(part, name, kept) for part, name, kept in parts])
+    samples = samples.with_columns(
+        prompt_id=pl.struct("set", "class_id", "member_id").rank("dense").cast(pl.Int64) - 1
+    )
+    texts = list(zip(samples["prompt"], samples["completion"], strict=True))
+    kernel = last_layer_kernel(model, tokenizer, texts, int((samples["set"] == "train").sum()))
+    samples.write_parquet(setting.work / "tied.parquet")
+    np.save(setting.work / "tied.npy", kernel.astype(np.float32))
+
+
+def few(rows: Rows, name: str, completions: pl.DataFrame) -> pl.DataFrame:
+    """The first SAMPLES completions of each prompt with its text and the name of the set."""
+    each = len(completions) // len(rows)
+    prompts = pl.Series([row["prompt"] for row in rows for _ in range(each)])
+    first = np.tile(np.arange(each) < SAMPLES, len(rows))
+    columns = ("class_id", "member_id", "completion", "answer", "correct")
+    found = completions.select(columns).with_columns(prompt=prompts, set=pl.lit(name))
+    return found.filter(pl.Series(first))
+
+
 def predict(
-    samples: pl.DataFrame,
-    kernel: np.ndarray,
+    work: Path,
     objective: Any,
     beta: float,
     until: float | None,
     regroup: Callable[[Rows], Rows] | None = None,
-) -> tuple[np.ndarray, float, int]:
-    """`follow` on samples with the columns prompt_id, class_id, member_id, answer, correct."""
+) -> dict[str, Any]:
+    """Accuracy and agreement of every set's facts, from what `prepare` kept.
+
+    until: see `follow`; `stopped` says at which agreement of the trained classes it stopped.
+    """
+    samples, kernel = pl.read_parquet(work / "tied.parquet"), np.load(work / "tied.npy")
     trained = samples.head(kernel.shape[1])
     trained = trained if regroup is None else regrouped(trained, regroup)
     classes = Classes.of(trained, objective)
-    return follow(kernel, samples["prompt_id"].to_numpy(), classes, beta, until)
+    prompt = samples["prompt_id"].to_numpy()
+    weight, stopped, steps = follow(kernel, prompt, classes, beta, until)
+    found: dict[str, Any] = {"stopped": stopped, "steps": steps, "until": until}
+    for (name,), part in samples.with_columns(w=pl.Series(weight)).group_by(
+        "set", maintain_order=True
+    ):
+        found[str(name)] = weighted_measures(part, part["w"].to_numpy())
+    return found
