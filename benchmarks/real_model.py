@@ -35,7 +35,7 @@ from typing import Any
 import real_report
 import torch
 from real_arms import ARMS, GPU, RECIPES, Recipe, Setting, train
-from real_measures import Measure
+from real_measures import OF_FACTS, Measure
 from real_questions import Questions, gsm8k, pararel
 from real_tied import prepare
 from transformers import AutoTokenizer
@@ -141,11 +141,22 @@ def setting_of(asked: argparse.Namespace) -> Setting:
     return Setting(str(folder), questions, recipe, asked.work, asked.gpu)
 
 
+def tried(work: Path, name: str) -> Path:
+    """Where the try of a recipe is kept."""
+    return work / "try" / name.replace(" ", "-")
+
+
 def tries(setting: Setting) -> None:
     """Coherence under every recipe, seed 100, on the dev facts."""
     for name, recipe in RECIPES.items():
-        own = replace(setting, recipe=recipe, work=setting.work / name.replace(" ", "-"))
+        own = replace(setting, recipe=recipe, work=tried(setting.work, name))
         run(own, ["coherence"], [100], "dev")
+
+
+def of_try(run: dict[str, Any]) -> dict[str, Any]:
+    """What is said of a try: the means over the dev facts."""
+    found = {key: real_report.mean(run["same"][key]) for key in OF_FACTS}
+    return found | {"seed": run["seed"], "commonest answer": run["same"]["commonest answer"]}
 
 
 def main() -> None:
@@ -191,7 +202,10 @@ def report(setting: Setting, name: str) -> None:
         command=f"python benchmarks/real_model.py run --data FOLDER, then report; {setting.model}",
         recipe=asdict(setting.recipe),
         facts=facts,
-        tries=list(RECIPES),
+        tries={
+            name: [of_try(run) for run in real_report.runs_of(tried(setting.work, name))]
+            for name in RECIPES
+        },
     )
 
 

@@ -128,7 +128,7 @@ def tied(measure: Measure, runs: list[dict[str, Any]]) -> dict[str, dict[str, fl
         found.append(predict(measure.work, objective, recipe.beta, until, regroup))
     return {
         name: {key: mean([v for f in found for v in f[name][key]]) for key in PREDICTED.values()}
-        | {key: mean([f[key] for f in found]) for key in ("stopped", "steps", "until")}
+        | {key: [f[key] for f in found] for key in ("stopped", "steps", "until")}
         for name in measure.sets
     }
 
