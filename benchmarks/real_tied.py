@@ -120,17 +120,23 @@ def last_layer_kernel(
     The gradient of log pi(y|x) in the last layer is sum_t (e_{y_t} - p_t) h_t', so that K sums
     <e - p, e' - p'> <h, h'> over pairs of tokens.
     """
-    hidden, residual, owner = [], [], []
-    for start in range(0, len(rows), batch):
-        for k, (h, e) in enumerate(_tokens(model, tokenizer, rows[start : start + batch])):
-            hidden.append(h)
-            residual.append(e)
-            owner += [start + k] * len(h)
-    h, e = torch.cat(hidden), torch.cat(residual)
-    first = int(np.searchsorted(owner, trained))
-    pairs = ((e @ e[:first].T) * (h @ h[:first].T)).numpy().astype(float)
-    starts = np.flatnonzero(np.diff(owner, prepend=-1))
-    kernel = np.add.reduceat(np.add.reduceat(pairs, starts, 0), starts[:trained], 1)
+    ours = [
+        tokens
+        for k in range(0, trained, batch)
+        for tokens in _tokens(model, tokenizer, rows[k : min(k + batch, trained)])
+    ]
+    h, e = (torch.cat(part) for part in zip(*ours, strict=True))
+    starts = np.cumsum([0, *(len(part) for part, _ in ours[:-1])])
+
+    def row(tokens: tuple[Any, Any]) -> np.ndarray:
+        """K of one sample with every trained one."""
+        pairs = ((tokens[1] @ e.T) * (tokens[0] @ h.T)).sum(0)
+        return np.add.reduceat(pairs.numpy().astype(float), starts)
+
+    found = [row(tokens) for tokens in ours]
+    for k in range(trained, len(rows), batch):
+        found += [row(tokens) for tokens in _tokens(model, tokenizer, rows[k : k + batch])]
+    kernel = np.stack(found)
     return kernel / np.mean(np.diag(kernel[:trained]))
 
 
