@@ -133,7 +133,7 @@ def weighted(setting: Setting, seed: int, model: Any, tokenizer: Any) -> list[di
     """Likelihood of the reference's own completions, weighted by the equilibrium; no labels.
 
     The prompts are those that the other runs visit, a class of the game for each visit, and so is the
-    number of completions. A completion that was cut is followed by an end token, as TRL sets one.
+    number of completions.
     """
     recipe, asked = setting.recipe, setting.questions
     plan = dg.lm.schedule(
@@ -177,7 +177,20 @@ def weighted(setting: Setting, seed: int, model: Any, tokenizer: Any) -> list[di
             report_to=[],
             **setting.trainer_settings(seed),
         )
+        trainer.train_dataset = without_ends(
+            trainer.train_dataset, drawn.filter(pl.Series(weights.weight) > 0)["truncated"]
+        )
         return fitted(trainer)
+
+
+def without_ends(data: Any, cut: pl.Series) -> Any:
+    """The tokens without the end token that TRL puts behind a completion, where it was cut there."""
+
+    def shorter(row: dict[str, Any], k: int) -> dict[str, Any]:
+        stop = -1 if cut[k] else None
+        return {name: row[name][:stop] for name in ("input_ids", "labels")}
+
+    return data.map(shorter, with_indices=True)
 
 
 def fitted(trainer: Any) -> list[dict]:
