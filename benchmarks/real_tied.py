@@ -33,35 +33,37 @@ SAMPLES, FACTS = 4, 12
 
 @dataclass(frozen=True, eq=False)
 class Classes:
-    """Where the T trained samples stand in the classes of the game, and what is paid there."""
+    """Classes with equally many contexts: which of the trained samples are theirs, and what is paid there."""
 
-    of_class: np.ndarray
-    context: np.ndarray
-    answer: np.ndarray
-    shape: tuple[int, int, int]
+    rows: np.ndarray
+    place: tuple[np.ndarray, np.ndarray, np.ndarray]
+    shape: tuple[int, ...]
     objective: Any
 
     @classmethod
-    def of(cls, trained: pl.DataFrame, objective: Any) -> Classes:
-        """Classes of equally many contexts, as `dagame.Samples` reads them."""
+    def of(cls, trained: pl.DataFrame, objective: Any) -> list[Classes]:
+        """All classes of the T trained samples, as `dagame.Samples` reads them."""
         known = "correct" if callable(objective) else None
-        samples = dg.Samples.from_answers(trained, "class_id", "member_id", correct=known)
-        part = samples.partition
-        (bucket,) = part.buckets()
-        place = np.argsort(bucket.classes)[part.row_class]
-        made = objective(bucket) if callable(objective) else objective
-        return cls(place, part.row_context, part.row_answer, bucket.counts.shape, made)
+        part = dg.Samples.from_answers(trained, "class_id", "member_id", correct=known).partition
+        found = []
+        for bucket in part.buckets():
+            rows = np.flatnonzero(np.isin(part.row_class, bucket.classes))
+            order = np.argsort(bucket.classes)
+            of_class = order[np.searchsorted(bucket.classes[order], part.row_class[rows])]
+            made = objective(bucket) if callable(objective) else objective
+            place = of_class, part.row_context[rows], part.row_answer[rows]
+            found.append(cls(rows, place, bucket.counts.shape, made))
+        return found
 
     def marginals(self, w: np.ndarray) -> np.ndarray:
         """(classes, contexts, answers) of weights (T,) that sum to 1 in each prompt."""
         nu = np.zeros(self.shape)
-        np.add.at(nu, (self.of_class, self.context, self.answer), w)
+        np.add.at(nu, self.place, w[self.rows])
         return nu
 
     def paid(self, nu: np.ndarray) -> np.ndarray:
-        """Reward (T,) of the samples."""
-        table = np.broadcast_to(np.asarray(self.objective.reward(nu)), nu.shape)
-        return table[self.of_class, self.context, self.answer]
+        """Reward of the samples `rows`."""
+        return np.broadcast_to(np.asarray(self.objective.reward(nu)), nu.shape)[self.place]
 
 
 def within(score: np.ndarray, prompt: np.ndarray) -> np.ndarray:
@@ -75,7 +77,7 @@ def within(score: np.ndarray, prompt: np.ndarray) -> np.ndarray:
 def follow(
     kernel: np.ndarray,
     prompt: np.ndarray,
-    classes: Classes,
+    classes: Sequence[Classes],
     beta: float,
     until: float | None = None,
     steps: int = 400,
@@ -99,13 +101,15 @@ def follow(
     reached, step = 0.0, 0
     for step in range(steps + 1):
         w = within(score, prompt)
-        nu = classes.marginals(w[:trained])
-        reached = float(np.mean(agreement(nu)))
+        tables = [part.marginals(w[:trained]) for part in classes]
+        reached = float(np.mean(np.concatenate([agreement(nu) for nu in tables])))
         if step == steps or (until is not None and reached >= until):
             break
         with np.errstate(divide="ignore"):
             ratio = np.log(w[:trained] / start[:trained])
-        payoff = classes.paid(nu) - beta * np.where(w[:trained] > 0, ratio, 0)
+        payoff = -beta * np.where(w[:trained] > 0, ratio, 0)
+        for part, nu in zip(classes, tables, strict=True):
+            payoff[part.rows] += part.paid(nu)
         push = w[:trained] * (payoff - np.bincount(own, w[:trained] * payoff)[own])
         change = kernel @ push
         score += change * min(1.0, largest / max(np.abs(change).max(), 1e-300))
