@@ -139,6 +139,19 @@ def of_facts(seen: Any) -> dict[str, Any]:
     }
 
 
+def entropies(drawn: pl.DataFrame, samples: int) -> list[float]:
+    """Plug-in entropy of each fact's answers, mean over prompts and over sets of so many samples.
+
+    It is biased low, the more the fewer samples, so that only equal numbers compare.
+    """
+    prompt = ["class_id", "member_id"]
+    part = pl.int_range(pl.len()).over(prompt) // samples
+    each = drawn.with_columns(part=part).group_by(*prompt, "part", maintain_order=True)
+    of_parts = each.agg(e=pl.col("answer").unique_counts().entropy())
+    of_facts = of_parts.group_by("class_id", maintain_order=True).agg(pl.col("e").mean())
+    return of_facts["e"].to_list()
+
+
 def predicted(
     drawn: pl.DataFrame,
     objective: Any,

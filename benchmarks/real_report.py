@@ -11,7 +11,7 @@ import numpy as np
 from common import keep
 from embedded_lm import shuffled_classes
 from real_arms import ARMS, objective_of
-from real_measures import OF_FACTS, Measure, predicted
+from real_measures import AFTER, OF_FACTS, Measure, entropies, predicted
 from real_tied import predict
 
 from dagame.samples.bootstrap import bootstrap_means
@@ -137,6 +137,8 @@ def report(measure: Measure, name: str, **facts: Any) -> None:
     """Print and keep, under that name, the table of all runs that are done."""
     runs = runs_of(measure.work)
     before = json.loads((measure.work / "before.json").read_text(encoding="utf-8"))
+    for kind in measure.sets:
+        before[kind]["entropy"] = entropies(measure.reference_samples(kind), AFTER)
     numbers = {
         arm: of_arm(measure, before, mine)
         for arm in ARMS

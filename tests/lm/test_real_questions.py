@@ -154,6 +154,17 @@ def test_equal_weights_measure_what_the_samples_are(drawn):
         assert found["agreement"][k] == pytest.approx(agreeing)
 
 
+def test_entropies_are_means_over_parts_of_equal_size(drawn):
+    from real_measures import entropies
+
+    found = entropies(drawn, 10)
+    for k, (_, rows) in enumerate(drawn.group_by("class_id", maintain_order=True)):
+        parts = [rows["answer"].fill_null("none")[i : i + 10] for i in range(0, 80, 10)]
+        shares = [p.value_counts()["count"].to_numpy() / 10 for p in parts]
+        wanted = np.mean([-(s * np.log(s)).sum() for s in shares])
+        assert found[k] == pytest.approx(wanted)
+
+
 def test_the_prediction_is_the_equilibrium_of_each_fact(drawn):
     from real_measures import predicted
 
