@@ -14,7 +14,8 @@ formats ("before"), at the equilibrium, in one format. A vote is right or wrong:
 chosen by its labels, on the questions it is measured on ("same data") or on the other half of them, mean over
 `HALVES` halvings ("cross-fitted"). The equilibrium of a question sees neither labels nor other questions, so
 that there is nothing to cross-fit, except that a strength may be chosen: all are shown, and the one that each
-half would choose is told.
+half would choose is told. No policy of the game gives a format an answer that none of its six gave: accuracy
+"within reach" is the share of formats in which one of them is right.
 
 Intervals: 95% bootstrap over questions, differences paired; the chosen format is held fixed in them. With
 no-answer "drop" a question's formats differ in what they leave out, and no single one is compared.
@@ -120,9 +121,11 @@ def choices(samples: dg.Samples, columns: Columns) -> dict[str, Any]:
     columns["best format, same data"] = sampled[:, best]
     columns["best format, cross-fitted"], shares = chosen_elsewhere(sampled, sampled)
     columns["vote in best format, cross-fitted"], _ = chosen_elsewhere(vote, vote)
+    columns["within reach"] = (sampled > 0).mean(1)
     strengths = np.stack([columns[f"equilibrium {s:g}"] for s in STRENGTHS], axis=1)
     _, times = chosen_elsewhere(strengths, strengths)
     return {
+        "within reach": dict(zip(names, (sampled > 0).mean(0).tolist(), strict=True)),
         "formats": dict(zip(names, sampled.mean(0).tolist(), strict=True)),
         "votes in formats": dict(zip(names, vote.mean(0).tolist(), strict=True)),
         "formats chosen": dict(zip(names, shares.tolist(), strict=True)),
