@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 Name = Annotated[
     str,
     typer.Argument(
-        metavar="RUN|MODEL", help="Folder of dagame finetune, or a Hugging Face model or its name."
+        metavar="RUN|MODEL",
+        help="Folder of dagame finetune, a Hugging Face model or its name, a GGUF file.",
     ),
 ]
 Questions = Annotated[
@@ -334,9 +336,21 @@ def _conditions(inputs: Inputs, found: Any) -> list[str]:
         "sampler, scorer and tokenizer were checked against a plain recount (self-check: passed)",
         *found.notes,
     ]
+    contexts = Counter(row["class_id"] for row in inputs.rows).values()
+    if inputs.drawn is not None and max(contexts) > inputs.drawn:
+        said.append(
+            f"the game of all contexts of a question ({_range(contexts)}), which the run did not play: it "
+            f"drew {inputs.drawn} of them at a time (data.contexts)"
+        )
     if inputs.own_data:
         said.append("the questions are those that the run was trained on, not new ones")
     return said
+
+
+def _range(counts: Collection[int]) -> str:
+    """Such as "8", or "2 to 8"."""
+    ends = sorted({min(counts), max(counts)})
+    return " to ".join(map(str, ends))
 
 
 def _command(verb: str, asked: Asked, *more: str) -> list[str]:
