@@ -36,7 +36,7 @@ Questions = Annotated[
 Reference = Annotated[
     str | None, typer.Option(help="Model to compare with; of a RUN the one it began from.")
 ]
-Prompt = Annotated[str | None, typer.Option("--prompt", help="Column of the prompts. [prompt]")]
+Prompt = Annotated[str | None, typer.Option("--prompt", help="Column of the prompts; else prompt.")]
 Class = Annotated[
     str | None,
     typer.Option(
@@ -133,8 +133,12 @@ def certify(
     questions: Questions = None,
     reference: Reference = None,
     objective: Annotated[str | None, typer.Option(help=" | ".join(NAMES) + ".")] = None,
-    strength: Annotated[float | None, typer.Option(help="Strength (lambda). [1.0]")] = None,
-    beta: Annotated[float | None, typer.Option(help="Strength of the KL. [1.0]")] = None,
+    strength: Annotated[
+        float | None, typer.Option(help="Strength (lambda); else the run's, or 1.")
+    ] = None,
+    beta: Annotated[
+        float | None, typer.Option(help="Strength of the KL; else the run's, or 1.")
+    ] = None,
     prompt: Prompt = None,
     class_by: Class = None,
     context_by: Context = None,

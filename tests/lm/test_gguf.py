@@ -119,8 +119,8 @@ print(gguf.folder_of(sys.argv[1]), flush=True)
 def other(made):
     """Another process in the middle of a conversion."""
     argv = [sys.executable, "-c", HALF, str(made[0]), str(made[2])]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(argv, text=True, **pipes) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, text=True, stdin=pipe, stdout=pipe) as process:
         yield process
         process.kill()
 
