@@ -132,6 +132,7 @@ def test_a_conversion_killed_half_way_leaves_no_model(made, empty, other, monkey
     other.kill()
     other.wait()
     assert not empty.exists()
+    shutil.copytree(draft, empty)  # as if it had been renamed half-made
     monkeypatch.setattr(
         converter, "_convert", lambda _, to: shutil.copytree(made[2], to, dirs_exist_ok=True)
     )

@@ -117,7 +117,7 @@ def _convert(path: Path, folder: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No bars, and no list of every key of the file that transformers has no use for."""
+    """No bars but that of the tensors, and no list of every key that transformers has no use for."""
     from transformers.utils import logging
 
     level, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
