@@ -1,7 +1,7 @@
 """Every kind of objective by name, one row each: how it is made, what it needs, what is known of it.
 
-The names of the command line, random games, tests, benchmarks and docs/reference/objectives.md are made
-from these rows.
+The public classes, the names of the command line, random games, tests, benchmarks and the table of
+docs/reference/objectives.md are made from these rows.
 """
 
 from __future__ import annotations
@@ -26,6 +26,30 @@ from .sets import Cap, Moment, Parity
 from .soft import SoftConstraint
 from .success import LogSuccess, PassAtK
 from .worst_case import WorstCase
+
+__all__ = [
+    "Agreement",
+    "BregmanCoherence",
+    "Coherence",
+    "GiniDiversity",
+    "HardCoherence",
+    "HardConstraint",
+    "LogSuccess",
+    "MajorityVote",
+    "PairwiseCoherence",
+    "PassAtK",
+    "RenyiDiversity",
+    "Reward",
+    "SelfConsistency",
+    "ShannonDiversity",
+    "Sharpening",
+    "SoftConstraint",
+    "TargetMatching",
+    "TraceCoherence",
+    "TsallisDiversity",
+    "WorstCase",
+]
+"""The classes of the rows: what `dagame` exports."""
 
 Draw = Callable[[np.random.Generator, int, int], tuple[Any, ...]]
 
