@@ -6,6 +6,23 @@ it, `docs/make_rooms.py` prints it into CONTRIBUTING.md and draws the picture.
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
+
+
+def imports_of(tree: ast.AST) -> Iterator[ast.ImportFrom]:
+    """Relative imports of a file, at its head or inside functions; those for types only are left out."""
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level and id(node) not in for_types:
+            yield node
+
+
 ROOMS: dict[str, tuple[str, ...]] = {
     "": (
         "text",

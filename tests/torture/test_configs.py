@@ -178,7 +178,7 @@ def require_sound(config, content):
     """What is accepted can be used: an objective, finite numbers, a record that JSON holds."""
     if isinstance(config, str):
         return
-    config.make_objective()
+    config.objective.make()
     assert json.loads(json.dumps(asdict(config), allow_nan=False)) == json.loads(
         json.dumps(asdict(config))
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...samples.equilibria import ObjectiveOf
 from ..spec import AnswerSection, GameSpec, ObjectiveSection
 
 
@@ -78,10 +77,6 @@ class FinetuneConfig:
     seed: int = 0
     training: dict[str, Any] = field(default_factory=dict)
     lora: dict[str, Any] | None = None
-
-    def make_objective(self) -> ObjectiveOf:
-        """The objective, or for labelled ones the function of a batch that makes it."""
-        return self.objective.make()
 
     def spec(self) -> GameSpec:
         """The game of the run."""
