@@ -11,7 +11,7 @@ import typer
 
 from ..objectives.names import NAMES
 from ..text import visible
-from .command import console, require_lm
+from .command import console, numbers_file, require_lm
 from .model_inputs import Asked, Inputs, read_inputs
 from .next_command import show_next
 from .terminal import certificate_table, comparison_table, show_written, stages
@@ -248,7 +248,7 @@ def _targets(
     folder = Path(asked.name)
     read = [folder / "run.json", folder / "model"] if (folder / "run.json").exists() else [folder]
     taken = [*read, *(name for name in (asked.questions, asked.reference) if name is not None)]
-    numbers = None if json_file in (None, "-") else check_file(json_file, taken)
+    numbers = numbers_file(json_file, taken)
     beside = taken if numbers is None else [*taken, str(numbers)]
     return numbers, None if report is None else check_file(report, beside)
 

@@ -13,7 +13,7 @@ from ..objectives.names import LABELLED
 from ..show.progress import Progress
 
 if TYPE_CHECKING:
-    from ..lm.finetune.config import DataSection
+    from ..lm.finetune.sections import DataSection
     from ..lm.spec import AnswerSection, ObjectiveSection
 
 Row = dict[str, Any]
@@ -128,11 +128,12 @@ def _of_run(asked: Asked, folder: Path) -> Inputs:
     from trl.trainer.grpo_config import GRPOConfig
 
     from ..lm.finetune.folder import read_run
+    from ..lm.finetune.methods import METHODS
 
     config = read_run(folder)
     default = GRPOConfig.__dataclass_fields__["max_completion_length"].default
     length = config.training.get("max_completion_length", default)
-    if config.method != "grpo" and asked.max_new_tokens is None:
+    if not METHODS[config.method].plays and asked.max_new_tokens is None:
         raise DagameError(
             f"where completions are cut is not known of a run of method {config.method}, which sampled "
             "none; name it by --max-new-tokens."
@@ -157,7 +158,7 @@ def _of_run(asked: Asked, folder: Path) -> Inputs:
 
 
 def _of_model(asked: Asked, folder: Path) -> Inputs:
-    from ..lm.finetune.config import DataSection
+    from ..lm.finetune.sections import DataSection
     from ..lm.spec import AnswerSection, ObjectiveSection
 
     if folder.is_dir() and not any(
