@@ -84,6 +84,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "rows",
         "schedules",
         "reweight",
+        "row_weights",
         "models",
         "rewards",
         "evaluation",
@@ -107,6 +108,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "reference",
         "selfcheck_texts",
         "selfcheck",
+        "embedding",
         "sample",
         "selfcheck_batches",
         "enumerate",
@@ -250,6 +252,6 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "classify",
         "atlas",
     ),
-    "theory.checks": ("base", "own", "identities", "theorems"),
+    "theory.checks": ("base", "own", "identities", "theorems", "transport"),
 }
 """By room, "" for the top; `__main__` files start programs and may import everything."""

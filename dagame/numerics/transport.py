@@ -130,7 +130,8 @@ def _ladder(cost: Array, epsilon: float) -> list[float]:
     """Sizes of eps from where the costs are easy down to eps, by factors of 4."""
     xp = namespace(cost)
     span = float(xp.max(cost) - xp.min(cost))
-    rungs = max(0, math.ceil(math.log(max(span / (_EASY * epsilon), 1.0), 4)))
+    wide = max(1.0, span / (_EASY * epsilon)) if math.isfinite(span) else 1.0
+    rungs = math.ceil(math.log(wide, 4))
     return [epsilon * 4.0**j for j in range(rungs, -1, -1)]
 
 

@@ -24,7 +24,8 @@ def concave_convex(
     Convex terms are replaced by their tangents at the policy's marginals, `concave` solves that game with
     its certificate, and so on from the reference. As the tangents lie below and touch, J never falls; the
     steps end where the policy is the optimum of the concave game with the tangents at itself, which its
-    gap, that of the best response to the rewards, proves. Linear convergence; which local optimum depends on the start.
+    gap, that of the best response to the rewards, proves. Linear convergence; which local optimum depends
+    on the start.
     """
     if game.objective.has_multipliers:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import theorems  # isort: split
 
-from . import identities
+from . import identities, transport
 from .base import CHECKS, VIOLATION, Check, Registered, Theorem, VerificationReport
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "VerificationReport",
     "identities",
     "theorems",
+    "transport",
 ]
