@@ -2,7 +2,8 @@
 
 One context, whose answers are the rows: the game of `PushPull` with the rows' masses as the reference. The
 published recipe (Safety Optimal Transport, arXiv 2601.07200) keeps the K rows of largest mass and trains with
-weights exp(mass)/sum; the weight of the equilibrium is nu*/nu0 (docs/theory/transport.md#weights-for-fine-tuning).
+weights exp(mass)/sum; the weight of the equilibrium is nu*/nu0
+(docs/theory/transport.md#weights-for-fine-tuning).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Entropic transport: its gradient and marginals, its curvature, local solutions: docs/theory/transport.md."""
+"""Entropic transport: gradient, marginals, curvature, local solutions: docs/theory/transport.md."""
 
 from __future__ import annotations
 
