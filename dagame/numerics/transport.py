@@ -69,9 +69,8 @@ def entropic_transport(log_nu: Array, cost: Array, epsilon: float) -> Transport:
     for size in _ladder(fixed_cost, epsilon):
         second, off = _climb(fixed_nu, fixed_cost, size, second, last=size == epsilon)
     _require(off, fixed_cost, epsilon)
-    if fixed_nu is not log_nu and _in_graph(log_nu, cost):
+    if _in_graph(log_nu, cost):
         second = _attached(log_nu, cost, epsilon, second)
-        log_nu = log_nu - logsumexp(log_nu, keepdims=True)
     second = second - xp.mean(second, axis=-1, keepdims=True)
     first, rows = _first(cost, epsilon, second)
     return Transport(first, second, rows)

@@ -107,7 +107,7 @@ def _parity(rng: np.random.Generator, _m: int, _n: int) -> tuple[Any, ...]:
 def _costs(rng: np.random.Generator, n: int, k: int) -> np.ndarray:
     """Costs (n, k) in [0, 1] of the largest diameter: two answers are each at one point and far from one."""
     costs = rng.random((n, k))
-    costs[0, :2], costs[1, :2] = (0.0, 1.0), (1.0, 0.0)
+    costs[0, :2], costs[-1, :2] = (0.0, 1.0), (1.0, 0.0)
     return costs
 
 
