@@ -396,7 +396,7 @@ def test_the_equilibrium_is_differentiable_in_the_costs(push):
         d = torch.tensor(rng.normal(size=given_[place].shape)) * 1e-4
         ends = []
         for sign in (1, -1):
-            moved = [t.detach() + sign * d * (i == place) for i, t in enumerate(given_)]
+            moved = [t.detach() + (sign * d if i == place else 0.0) for i, t in enumerate(given_)]
             ends.append(
                 (nu(*(t.clone().requires_grad_() for t in moved)) * torch.arange(5.0)).sum()
             )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidObjective
-from ..numerics.arrays import Array, as_floating, like, namespace
+from ..numerics.arrays import Array, as_floating, like, namespace, to_numpy
 from ..numerics.transport import (
     Transport,
     curvature_factor,
@@ -21,7 +21,6 @@ from ..numerics.transport import (
 from .forms import Hessian
 from .objective import Combination, Objective, Scaled
 from .pairing import weighted
-from .parameters import largest
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +37,7 @@ class Pull(Objective):
         """What it costs to find, of the whole table: a bound for its parts too."""
         bound = largest_curvature(self.cost, self.epsilon)
         object.__setattr__(self, "smoothness", bound if math.isfinite(bound) else None)
-        object.__setattr__(self, "_size", largest(self.cost))
+        object.__setattr__(self, "_size", float(np.abs(to_numpy(self.cost)).max()))
 
     @property
     def magnitude(self) -> float:
