@@ -74,8 +74,11 @@ def draw(data: Data) -> Any:
     left.set_xlabel(r"$\varepsilon\,\sinh^2(D/4)$")
     left.set_ylabel("B(p, q) / KL(p || q)")
     left.legend()
-    right.plot(data["betas"], data["upper bounds"], **look(1), lw=1.2, label="certified bound")
-    right.plot(data["betas"], data["values"], **look(0), lw=1.4, label="J of the solution")
+    betas, above = np.array(data["betas"]), np.array(data["upper bounds"])
+    local = np.array(data["statuses"]) == "local"
+    for part, label in ((local, "certified bound"), (~local, None)):
+        right.plot(betas[part], above[part], **look(1), lw=1.2, label=label)
+    right.plot(betas, data["values"], **look(0), lw=1.4, label="J of the solution")
     right.axvline(data["threshold"], color=QUIET, lw=0.8, ls=(0, (1, 2)))
     right.set_xscale("log")
     right.set_xlabel("beta")
