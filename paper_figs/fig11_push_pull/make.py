@@ -5,7 +5,7 @@
 (a) 300 random pairs of marginals and cost tables: the Bregman divergence of W over KL, and the bound eps
 sinh^2(D/4), which no point passes. (b) One game of ten answers, costs to four safe and three harmful points,
 eps 0.2: J of the solution and the certified bound along beta; left of the dotted line, beta = -mu, the
-solution is local and the bound that of the chord.
+solution is local and the bound that of the chord; right of it the two coincide.
 """
 
 from __future__ import annotations
