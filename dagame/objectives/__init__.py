@@ -16,6 +16,7 @@ from .reward import Reward
 from .sets import Cap, ConstraintSet, Floor, Intersection, Moment, Parity, Polytope, Quota
 from .soft import SoftConstraint
 from .success import LogSuccess, PassAtK
+from .transport import PushPull
 from .worst_case import WorstCase
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Parity",
     "PassAtK",
     "Polytope",
+    "PushPull",
     "Quota",
     "RenyiDiversity",
     "Reward",

@@ -10,6 +10,7 @@ from ..games.game import AlignmentGame
 from ..games.solution import Status
 from .anderson import Anderson
 from .base import Solver, index_like, require_gradient
+from .concave_convex import concave_convex
 from .direct import closed, constrained, dual, soft
 from .loop import Limits, LoopResult, iterate, replaced
 from .newton import Newton, climb
@@ -39,7 +40,10 @@ def played(game: AlignmentGame, solver: Solver, limits: Limits) -> LoopResult:
 
 
 def auto(game: AlignmentGame, limits: Limits) -> tuple[str, LoopResult]:
-    """A closed form; for kinks and hard sets a small dual, or cvxpy and steps in the set; else rounds."""
+    """A closed form; for kinks and hard sets a small dual, or cvxpy and steps in the set; else rounds.
+
+    Where no theorem applies, the convex-concave procedure for differences of concave objectives.
+    """
     direct, found = "closed_form", closed(game, limits.tol)
     if found is None and game.provable:
         direct, found = "dual", soft(game, limits.tol)
@@ -50,7 +54,10 @@ def auto(game: AlignmentGame, limits: Limits) -> tuple[str, LoopResult]:
         name, again = _in_rounds(_rows(game, missed), limits)
         return f"{direct}+{name}", replaced(found, again, missed)
     if not game.provable:
-        raise not_provable(game)
+        found = concave_convex(game, limits, lambda inner, to: auto(inner, to)[1])
+        if found is None:
+            raise not_provable(game)
+        return "concave_convex", found
     if game.objective.has_multipliers:
         found = dual(game, limits.tol)
         return ("dual", found) if found is not None else constrained(game, limits)
