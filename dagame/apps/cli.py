@@ -1,5 +1,4 @@
-"""The command line: `dagame demo | sample | solve | verify | finetune | evaluate | certify |
-doctor`.
+"""The command line: `dagame demo | sample | solve | verify | finetune | evaluate | certify | doctor`.
 
 Exit codes: 0 done; 1 a check failed or a class was not solved; 2 bad input, explained in one sentence;
 3 `solve --strict` has a warning (its results are written).
@@ -21,8 +20,7 @@ from ..text import visible
 from .command import application, console, require_lm, run
 from .model_commands import register as register_model_commands
 from .next_command import after_finetuning, after_solving, show_next
-from .options import check_device, check_level, right_answers
-from .options import limits as correct_limits
+from .options import check_device, check_level, correct_limits, right_answers
 from .sample_command import register as register_sample
 from .solution_files import content_of, write_solution
 from .terminal import (

@@ -6,7 +6,7 @@ from ..conformal import least_questions
 from ..errors import DagameError
 
 
-def limits(text: str) -> tuple[float, float]:
+def correct_limits(text: str) -> tuple[float, float]:
     """Two numbers, with a comma or a blank between them."""
     try:
         low, high = map(float, text.replace(",", " ").split())

@@ -84,7 +84,8 @@ def test_each_prompt_is_read_once(make, monkeypatch):
         prefix, "forward", lambda m, t, o: read.append(t["input_ids"].shape) or inner(m, t, o)
     )
     token_log_probs_shared(model, rows, tokens, mask)
-    assert [tuple(shape) for shape in read] == [(3, 4), (15, int(mask.sum(-1).max()))]
+    different = len({(*p, "|", *t[:n]) for p, t, n in zip(rows, tokens, mask.sum(-1), strict=True)})
+    assert [tuple(shape) for shape in read] == [(3, 4), (different, int(mask.sum(-1).max()))]
 
 
 def test_different_prompts_are_read_as_before(monkeypatch):
@@ -98,6 +99,23 @@ def test_where_padding_spoils_the_logits_each_sequence_is_read():
     model, given = built(no_positions).double(), completions(5, LONG)
     alone = token_log_probs(model, *given)
     np.testing.assert_allclose(token_log_probs_shared(model, *given), alone, atol=1e-9)
+
+
+def test_equal_completions_are_scored_once(monkeypatch):
+    model, (rows, tokens, mask) = built(llama), completions(6, LONG)
+    again = np.random.default_rng(7).permutation(np.repeat(np.arange(len(rows)), 3))
+    given = [rows[k] for k in again], tokens[again], mask[again]
+    read, inner = [], prefix.forward
+    monkeypatch.setattr(
+        prefix, "forward", lambda m, t, o: read.append(len(t["input_ids"])) or inner(m, t, o)
+    )
+    found = token_log_probs_shared(model, *given)
+    empty = {(k // 5, 0) for k in range(len(rows)) if not mask[k].any()}
+    different = len(
+        {(k // 5, tuple(tokens[k][mask[k]])) for k in range(len(rows)) if mask[k].any()}
+    )
+    assert read == [3, different + len(empty)]
+    np.testing.assert_allclose(found, token_log_probs(model, *given), atol=1e-9)
 
 
 def test_the_embedded_model_in_single_precision():

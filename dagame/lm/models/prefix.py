@@ -67,11 +67,23 @@ def token_log_probs_shared(
 ) -> np.ndarray:
     """`token_log_probs` (N, T), float64, of completions that share prompts: each is read once a pass.
 
-    Equal to it up to the rounding of the model's precision, which pads and batches otherwise. Rows with
-    one prompt should stand together, as those of one pass share it. Where nothing can be shared it is
-    `token_log_probs` itself. Arguments and errors: as there.
+    Equal completions of one prompt are scored once. Equal to `token_log_probs` up to the rounding of the
+    model's precision, which pads and batches otherwise. Rows with one prompt should stand together, as
+    those of one pass share it. Where nothing can be shared it is `token_log_probs` itself. Arguments and
+    errors: as there.
     """
-    check_room(model, prompt_ids, mask.sum(-1).tolist())
+    lengths = mask.sum(-1).tolist()
+    check_room(model, prompt_ids, lengths)
+    places: dict[tuple[tuple[int, ...], ...], int] = {}
+    own = [
+        places.setdefault((tuple(prompt), tuple(row[:n].tolist())), len(places))
+        for prompt, row, n in zip(prompt_ids, tokens, lengths, strict=True)
+    ]
+    if len(places) < len(own):
+        _, first = np.unique(own, return_index=True)
+        prompts = [prompt_ids[k] for k in first]
+        given = (model, prompts, tokens[first], mask[first])
+        return token_log_probs_shared(*given, batch_size=batch_size)[own]
     out = np.zeros(tokens.shape)
     with evaluating(model):
         for start in range(0, len(out), batch_size):
