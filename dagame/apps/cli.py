@@ -329,7 +329,7 @@ def finetune(
     if json_file == "-":
         write_json("-", result)
     else:
-        show_next(console(), *after_finetuning(result["output"]))
+        show_next(console(), *after_finetuning(result))
 
 
 @app.command()

@@ -127,6 +127,11 @@ def _of_run(asked: Asked, folder: Path) -> Inputs:
     config = read_run(folder)
     default = GRPOConfig.__dataclass_fields__["max_completion_length"].default
     length = config.training.get("max_completion_length", default)
+    if config.method != "grpo" and asked.max_new_tokens is None:
+        raise DagameError(
+            f"where completions are cut is not known of a run of method {config.method}, which sampled "
+            "none; name it by --max-new-tokens."
+        )
     data = config.data
     if asked.questions is not None:
         data = replace(data, path=asked.questions, name=None, config=None, limit=None)

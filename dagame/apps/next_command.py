@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..text import on_one_line
 
@@ -40,9 +40,11 @@ def after_solving(written: Sequence[Path]) -> list[list[str]]:
     return [] if written or "-" in given else [["dagame", *given, "--out", "solved"]]
 
 
-def after_finetuning(output: str) -> list[list[str]]:
-    """Whether the trained model is better, and how far it still is."""
-    return [["dagame", verb, output] for verb in ("evaluate", "certify")]
+def after_finetuning(result: dict[str, Any]) -> list[list[str]]:
+    """Whether the trained model is better, and how far it still is; where to cut, if that is not its own."""
+    longest = result.get("longest")
+    cut = [] if longest is None else ["--max-new-tokens", str(longest)]
+    return [["dagame", verb, result["output"], *cut] for verb in ("evaluate", "certify")]
 
 
 def show_next(shown: Console, *commands: Sequence[str | Path]) -> None:

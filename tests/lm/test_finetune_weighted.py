@@ -14,6 +14,7 @@ from distributed.weighted import OTHER, PROMPTS, ROWS, SHORT, WEIGHTS
 from test_finetune import difference, weights
 
 import dagame as dg
+from dagame.apps.next_command import after_finetuning
 from dagame.errors import ConfigError, DagameError, OutputError, SamplesError
 from dagame.lm.finetune.config import DataSection, read_config
 from dagame.lm.finetune.data import read_rows
@@ -92,6 +93,9 @@ def test_a_run_leaves_weights_metrics_curves_and_a_card(method, tmp_path, model)
     result = run_finetune(task(tmp_path, model, method), progress=told.append)
     out = tmp_path / "out"
     assert (result["steps"], result["method"]) == (5, method)
+    assert result["longest"] == {"sft": 3, "dpo": 5}[method]  # the end token among them
+    for line in after_finetuning(result):
+        assert line[3:] == ["--max-new-tokens", str(result["longest"])]
     assert difference(weights(out / "model"), weights(model)) > 1e-3
     metrics = read_metrics(out / "metrics.jsonl")
     assert [row["step"] for row in metrics] == [1, 2, 3, 4, 5]

@@ -19,13 +19,14 @@ class Job:
 
     prompts: rows with the prompts; room: tokens that a completion may take when it is sampled, None
     where none is; make: the trainer from a model's folder, tokenizer=, peft_config= and callbacks=;
-    told: the data in one sentence.
+    told: the data in one sentence; longest: tokens of the longest completion of a trainer's data.
     """
 
     prompts: list[Row]
     room: int | None
     make: Callable[..., Any]
     told: str
+    longest: Callable[[Any], int | None] = lambda trainer: None
 
 
 def read_job(config: FinetuneConfig, folder: Path) -> Job:
@@ -71,6 +72,7 @@ def _grpo(config: FinetuneConfig, folder: Path) -> Job:
 
 def _weighted(config: FinetuneConfig, folder: Path) -> Job:
     from ..trainers.weighted import settings as checked
+    from ..trainers.weighted.tokens import longest_completion
     from .weighted import read_weighted
 
     data = read_weighted(config.data, config.method)
@@ -85,7 +87,7 @@ def _weighted(config: FinetuneConfig, folder: Path) -> Job:
         train: Any = weighted_sft if config.method == "sft" else weighted_dpo
         return train(model, data.rows, **options, **own)
 
-    return Job(data.rows, None, make, data.told())
+    return Job(data.rows, None, make, data.told(), lambda t: longest_completion(t.train_dataset))
 
 
 def _settings(config: FinetuneConfig, folder: Path, save_steps: int) -> dict[str, Any]:

@@ -49,7 +49,8 @@ def run_finetune(
     Returns:
         `output`, `model` (its folder), `steps`, `seconds`, `resumed_from` (a step or None),
         `processes`, `main` (whether this process wrote), `method`, `data` (in one sentence),
-        `provenance`, `first` and `last` (logged metrics).
+        `longest` (tokens of the longest completion trained on, None for grpo), `provenance`, `first` and
+        `last` (logged metrics).
 
     Raises:
         DagameError: in one sentence, what to change; also when the disk is full or another process of
@@ -86,6 +87,7 @@ def run_finetune(
             "main": state.is_main_process,
             "method": config.method,
             "data": job.told,
+            "longest": job.longest(trainer),
             "provenance": provenance(),
         }
         result |= _save(trainer, folder, config, result)

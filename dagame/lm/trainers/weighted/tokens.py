@@ -67,6 +67,13 @@ def check_room(model: Any, lengths: Sequence[int], max_length: int | None) -> No
         )
 
 
+def longest_completion(data: Any) -> int:
+    """Tokens of the longest completion of a dataset as its trainer reads it, the end token among them."""
+    if "labels" in data.column_names:
+        return max(sum(label != IGNORED for label in row) for row in data["labels"])
+    return max(len(row) for name in ("chosen_ids", "rejected_ids") for row in data[name])
+
+
 def _prompts(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     ids = [list(row) for row in tokenizer(text=list(texts))["input_ids"]]
     for row, tokens in enumerate(ids):
