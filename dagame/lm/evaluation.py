@@ -44,7 +44,8 @@ class LMEvaluation:
     None stands for what cannot be known: accuracies without answers (rows whose answer is None are
     left out of them), agreement with one context
     per class, kl without a reference, its error with one sample. Tables, as polars data frames:
-    `classes` and `prompts`, one row each with these measures, and `completions` with the columns
+    `classes` and `prompts`, one row each with these measures (of a prompt also greedy_answer), and
+    `completions` with the columns
     class_id, member_id, completion, answer, correct, truncated, tokens, log_prob (of pi) and log_ratio
     (log pi - log pi0), fit for `dagame.Samples.from_answers(completions, "class_id", "member_id")`.
     """
@@ -123,11 +124,9 @@ def evaluate(
     if reference is not None:
         base = log_probability(reference, tokenizer, prompts, drawn, batch_size=batch_size)
         log_ratio = drawn.log_prob - base
-    found, (_, greedy) = (
-        judged_generations(reader, rows, g, truncated) for g in (drawn, likeliest)
-    )
+    found, greedy = (judged_generations(reader, rows, g, truncated) for g in (drawn, likeliest))
     completions = _completions(rows, drawn, found, answered, log_ratio)
-    per_prompt = _prompts(rows, completions, greedy if answered else None)
+    per_prompt = _prompts(rows, completions, greedy, answered)
     classes = _classes(per_prompt, completions)
     return LMEvaluation(
         sampled_accuracy=_mean(per_prompt["sampled_accuracy"]),
@@ -196,7 +195,10 @@ def _completions(
 
 
 def _prompts(
-    rows: Sequence[Row], completions: pl.DataFrame, greedy: list[float] | None
+    rows: Sequence[Row],
+    completions: pl.DataFrame,
+    greedy: tuple[list[str | None], list[float]],
+    answered: bool,
 ) -> pl.DataFrame:
     """The measures of each prompt, in order."""
     samples = len(completions) // len(rows)
@@ -215,8 +217,12 @@ def _prompts(
         .drop("prompt")
     )
     names = pl.DataFrame({k: [r[k] for r in rows] for k in ("class_id", "member_id", "prompt")})
-    column = pl.lit(None, pl.Float64) if greedy is None else pl.Series(greedy, dtype=pl.Float64)
-    names = names.with_columns(column.fill_nan(None).alias("greedy_accuracy"))
+    keys, right = greedy
+    column = pl.Series(right, dtype=pl.Float64) if answered else pl.lit(None, pl.Float64)
+    names = names.with_columns(
+        pl.Series("greedy_answer", keys, dtype=pl.String),
+        column.fill_nan(None).alias("greedy_accuracy"),
+    )
     return pl.concat([names, measured], how="horizontal")
 
 

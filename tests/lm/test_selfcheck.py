@@ -24,6 +24,7 @@ from dagame.lm.models.selfcheck import (  # noqa: E402
     self_check,
 )
 from dagame.lm.models.selfcheck_batches import _ratios, batch_check, require_no_kl  # noqa: E402
+from dagame.lm.models.selfcheck_texts import text_fault  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -437,6 +438,25 @@ def test_a_tokenizer_that_strips_is_stopped_where_the_vocabulary_has_blanks(ship
             lambda self, rows, **kw: [decode(self, row, **kw).strip()[1:] for row in rows],
         )
         assert "texts" in faults(model, plain, asked)
+
+
+def test_number_signs_are_text_but_for_word_pieces():
+    """A word piece's "##" joins it to the piece before; a byte-level token "##" is what it says."""
+    from tokenizers import Tokenizer, decoders, models
+
+    bytes_ = Tokenizer(models.BPE({"#": 0, "##": 1, "x": 2, "<eos>": 3}, [("#", "#")]))
+    bytes_.decoder = decoders.ByteLevel()
+    pieces = Tokenizer(
+        models.WordPiece({"on": 0, "##ce": 1, "<unk>": 2, "<eos>": 3}, unk_token="<unk>")
+    )
+    pieces.decoder = decoders.WordPiece()
+    for core, ids, text in ((bytes_, [1, 2, 1, 0], "##x###"), (pieces, [0, 1], "once")):
+        tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<eos>")
+        assert tokenizer.decode(ids) == text
+        assert text_fault(tokenizer, ids, text) is None
+    lossy = transformers.PreTrainedTokenizerFast(tokenizer_object=bytes_, eos_token="<eos>")
+    lossy.decode = lambda ids, **kw: "x" if ids == [1, 2] else type(lossy).decode(lossy, ids, **kw)
+    assert "lacks characters" in text_fault(lossy, [1, 2], "x")
 
 
 def test_models_without_generate_and_of_other_vocabularies(shipped, prompts):

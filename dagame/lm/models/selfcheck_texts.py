@@ -87,9 +87,11 @@ def text_fault(tokenizer: Any, tokens: Sequence[int], text: str) -> str | None:
     if text != tokenizer.decode(list(tokens), skip_special_tokens=True):
         return f"the text {text[-60:]!r} is not that of its tokens"
     special = set(tokenizer.all_special_ids)
-    pieces = [tokenizer.decode([t]).removeprefix("##") for t in tokens if t not in special]
+    pieces = [tokenizer.decode([t]) for t in tokens if t not in special]
     if "\ufffd" in text or any("\ufffd" in piece for piece in pieces):
         return None  # tokens that are parts of a character
+    if _has_word_pieces(tokenizer):
+        pieces = [piece.removeprefix("##") for piece in pieces]
     if "".join("".join(pieces).split()) != "".join(text.split()):
         return f"the text {text[-60:]!r} lacks characters of its tokens"
     lost = "".join(pieces)
@@ -97,3 +99,9 @@ def text_fault(tokenizer: Any, tokens: Sequence[int], text: str) -> str | None:
     if tail and not text.endswith(tail):
         return f"decoding loses the blanks {tail!r} at the end of a completion"
     return None
+
+
+def _has_word_pieces(tokenizer: Any) -> bool:
+    """Whether "##" at the beginning of a token joins it to the one before; elsewhere it is text."""
+    core = getattr(tokenizer, "backend_tokenizer", None)
+    return type(getattr(core, "model", None)).__name__ == "WordPiece"
