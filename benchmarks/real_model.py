@@ -199,7 +199,7 @@ def report(setting: Setting, name: str) -> None:
     real_report.report(
         measure,
         name,
-        command=f"python benchmarks/real_model.py run --data FOLDER, then report; {setting.model}",
+        command=f"python benchmarks/real_model.py run --data FOLDER, then report; {Path(setting.model).name}",
         recipe=asdict(setting.recipe),
         facts=facts,
         tries={

@@ -1,6 +1,6 @@
 """Coherence on a real pretrained model, facts of ParaRel: with labels, votes, weights and a control.
 
-    python paper_figs/fig11_real_model/make.py
+    python paper_figs/fig13_real_model/make.py
 
 SmolLM2-135M fine-tuned on paraphrases of 32 capitals, measured on 20 capitals (top) and 12 continents
 (bottom), none trained on. Consistency is the share of pairs of phrasings with the same greedy answer,
