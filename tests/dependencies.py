@@ -79,6 +79,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "transformers": (
         "lm/test_generation.py",
+        "lm/test_prefix.py",
         "lm/test_selfcheck.py::test_the_embedded_model_passes_with_any_seed",
         "lm/test_tiny.py::test_the_shipped_model_is_what_the_docs_say",
         "lm/test_tiny.py::test_saved_and_loaded_again",

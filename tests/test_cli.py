@@ -163,7 +163,7 @@ def test_missing_options_are_usage_errors(samples):
 
 
 def test_verify(tmp_path):
-    done = dagame("verify", "--games", "20", "--json", tmp_path / "v.json")
+    done = dagame("verify", "--games", "3", "--json", tmp_path / "v.json")
     assert done.returncode == 0, done.stdout
     found = json.loads((tmp_path / "v.json").read_text())
     assert found["passed"] is True

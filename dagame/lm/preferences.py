@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..conformal import preference_pairs
-from ..errors import SamplesError
 from ..numerics.arrays import to_numpy
-from .reweight import write_rows
+from .reweight import require_columns, write_rows
 
 if TYPE_CHECKING:
     import polars as pl
@@ -49,11 +48,7 @@ def preference_rows(
     import polars as pl
 
     frame = found.samples.frame
-    for name in (prompt, completion):
-        if name not in frame.columns:
-            raise SamplesError(
-                f"the samples have no column {name!r}; the columns are {', '.join(frame.columns)}."
-            )
+    require_columns(frame, (prompt, completion))
     shown = _shown(found, seed)
     parts = []
     for b, (bucket, solution) in enumerate(zip(found.buckets, found.solutions, strict=True)):

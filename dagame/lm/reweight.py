@@ -7,6 +7,7 @@ that a sampler, a selection rule or a weighted fine-tuning needs
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -132,17 +133,22 @@ def weighted_sft_rows(
     import polars as pl
 
     frame = weights.samples.frame
-    for name in (prompt, completion):
-        if name not in frame.columns:
-            raise SamplesError(
-                f"the samples have no column {name!r}; the columns are {', '.join(frame.columns)}."
-            )
+    require_columns(frame, (prompt, completion))
     rows = pl.DataFrame(
         {"prompt": frame[prompt], "completion": frame[completion], "weight": weights.weight}
     ).filter(pl.col("weight") > min_weight)
     if path is not None:
         write_rows(rows, Path(path))
     return rows
+
+
+def require_columns(frame: pl.DataFrame, names: Sequence[str]) -> None:
+    """`SamplesError` unless the samples have these columns."""
+    for name in names:
+        if name not in frame.columns:
+            raise SamplesError(
+                f"the samples have no column {name!r}; the columns are {', '.join(frame.columns)}."
+            )
 
 
 def write_rows(rows: pl.DataFrame, path: Path) -> None:

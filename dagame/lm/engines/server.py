@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from .base import Drawn, finish_reason
 KEY = "OPENAI_API_KEY"
 RETRIES = 5
 """Of each request that is refused for the moment or lost, with growing pauses."""
+
+_URL = re.compile(
+    r"https?://([\w.-]+|\[[0-9a-f:.]+\])(:(?P<port>[1-9]\d{0,4}))?(/[^\s\\]*)?", re.IGNORECASE
+)
 
 _NEUTRAL = {
     "do_sample": True,
@@ -163,18 +167,13 @@ class EndpointEngine:
 
 def check_url(url: str) -> None:
     """Refuse a URL that is none of http, or that carries a secret; it is not shown then."""
-    try:
-        found = urlsplit(url)
-        secret = bool(found.username or found.password or found.query or found.fragment)
-        good = found.scheme in ("http", "https") and bool(found.hostname) and found.port != 0
-    except ValueError:
-        good = secret = False
-    if secret or "@" in url:
+    if set("@?#") & set(url):
         raise GenerationError(
             f"--endpoint has a user, a password or parameters in it; give the key in {KEY}, and the URL "
             "without them."
         )
-    if not good:
+    found = _URL.fullmatch(url)
+    if found is None or int(found["port"] or 80) > 65535:
         raise GenerationError(
             f"--endpoint is {url!r}; give a URL such as http://localhost:8000/v1."
         )

@@ -16,8 +16,10 @@ import torch
 from ...errors import GenerationError
 from .scoring import check_room, evaluating, forward, log_softmax, token_log_probs
 
-CACHES = ("past_key_values", "cache")
-"""What the library calls the cache, of outputs as of arguments: until transformers 5.23, and since."""
+CACHES = ("cache", "past_key_values")
+"""What the library calls the cache, of outputs as of arguments: since transformers 5.24, and before.
+
+The newest stands first: a version that has it knows the older as well, and warns of it."""
 
 
 def left_padded(
@@ -70,7 +72,8 @@ def token_log_probs_shared(
     Equal completions of one prompt are scored once. Equal to `token_log_probs` up to the rounding of the
     model's precision, which pads and batches otherwise. Rows with one prompt should stand together, as
     those of one pass share it. Where nothing can be shared it is `token_log_probs` itself. Arguments and
-    errors: as there.
+    errors: as there. The number of passes depends on the rows, so that it must not be called where
+    processes hold parts of one model's weights (`check_config` refuses kl="reward" there).
     """
     lengths = mask.sum(-1).tolist()
     check_room(model, prompt_ids, lengths)
