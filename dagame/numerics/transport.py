@@ -7,7 +7,8 @@ columns miss, K = e^{(f + g - C)/eps} / k the plan's rows, each divided by its m
 
 Sinkhorn's step g <- g + eps log(rho / K'nu) always comes nearer and crawls where eps is small; Newton's,
 eps S^-1 (rho - K'nu) with S = diag(K'nu) - K'diag(nu)K, is quadratic near the end and may go wrong before.
-Each round takes the better one, from the optimum of a larger eps where the costs span many eps.
+Each round takes Newton's where it halves what the columns miss, else the better one, from the optimum of a
+larger eps where the costs span many eps.
 """
 
 from __future__ import annotations
@@ -39,12 +40,11 @@ class Transport(NamedTuple):
 
 
 class _State(NamedTuple):
-    """g, f(g), K, the logarithms of what columns have and should have, and the sum of |K'nu - rho|."""
+    """g, the rows K, k K'nu (1 where a column has its mass), and the sum of |K'nu - rho|."""
 
     second: Array
-    first: Array
     rows: Array
-    log_ratio: Array
+    columns: Array
     off: Array
 
 
@@ -65,9 +65,9 @@ def entropic_transport(log_nu: Array, cost: Array, epsilon: float) -> Transport:
     second = xp.zeros(
         (*lead, cost.shape[-1]), dtype=fixed_nu.dtype, device=array_api_compat.device(fixed_nu)
     )
-    fixed_nu = xp.broadcast_to(fixed_nu, (*lead, fixed_nu.shape[-1]))
+    nu = xp.broadcast_to(xp.exp(fixed_nu), (*lead, fixed_nu.shape[-1]))
     for size in _ladder(fixed_cost, epsilon):
-        second, off = _climb(fixed_nu, fixed_cost, size, second, last=size == epsilon)
+        second, off = _climb(nu, fixed_cost, size, second, last=size == epsilon)
     _require(off, fixed_cost, epsilon)
     if _in_graph(log_nu, cost):
         second = _attached(log_nu, cost, epsilon, second)
@@ -143,15 +143,13 @@ def _first(cost: Array, epsilon: float, second: Array) -> tuple[Array, Array]:
     return first, xp.exp(tilted - total)
 
 
-def _at(log_nu: Array, cost: Array, epsilon: float, second: Array) -> _State:
-    xp, k = namespace(log_nu), cost.shape[-1]
+def _at(nu: Array, cost: Array, epsilon: float, second: Array) -> _State:
+    xp, k = namespace(nu), cost.shape[-1]
     tilted = (second[..., None, :] - cost) / epsilon
-    total = logsumexp(tilted, keepdims=True)
-    log_rows = tilted - total
-    log_ratio = logsumexp(log_nu[..., None] + log_rows, axis=-2) + math.log(k)
-    off = xp.sum(xp.abs(xp.exp(xp.clip(log_ratio, None, 80.0)) - 1), axis=-1) / k
-    first = -epsilon * (total[..., 0] - math.log(k))
-    return _State(second, first, xp.exp(log_rows), log_ratio, off)
+    rows = xp.exp(tilted - xp.max(tilted, axis=-1, keepdims=True))
+    rows = rows / xp.sum(rows, axis=-1, keepdims=True)
+    columns = k * (nu[..., None, :] @ rows)[..., 0, :]
+    return _State(second, rows, columns, xp.sum(xp.abs(columns - 1), axis=-1) / k)
 
 
 def _schur(nu: Array, rows: Array) -> Array:
@@ -164,30 +162,36 @@ def _schur(nu: Array, rows: Array) -> Array:
 
 
 def _climb(
-    log_nu: Array, cost: Array, epsilon: float, second: Array, last: bool
+    nu: Array, cost: Array, epsilon: float, second: Array, last: bool
 ) -> tuple[Array, Array]:
     """g where the columns are right to rounding error (to 1e-3 on the way), and what they still miss."""
-    xp, k = namespace(log_nu), cost.shape[-1]
-    nu = xp.exp(log_nu)
-    enough = xp.finfo(log_nu.dtype).eps if last else 1e-3
-    floor = math.sqrt(xp.finfo(log_nu.dtype).eps)
-    now = _at(log_nu, cost, epsilon, second)
+    xp, k = namespace(nu), cost.shape[-1]
+    precision = xp.finfo(nu.dtype)
+    enough = 4 * precision.eps if last else 1e-3
+    now = _at(nu, cost, epsilon, second)
     done, length = now.off <= enough, 1 + 0 * now.off
     for _ in range(_ROUNDS):
         if bool(xp.all(done)):
             break
-        missing = (1 - xp.exp(xp.clip(now.log_ratio, None, 80.0))) / k
+        missing = (1 - now.columns) / k
         step = epsilon * solve(_schur(nu, now.rows), missing[..., None])[..., 0]
-        newton = _at(log_nu, cost, epsilon, now.second + length[..., None] * step)
-        sinkhorn = _at(log_nu, cost, epsilon, now.second - epsilon * now.log_ratio)
-        better = newton.off < sinkhorn.off
-        next_ = _State(*(_pick(better, a, b) for a, b in zip(newton, sinkhorn, strict=True)))
-        length = xp.where(newton.off < now.off, xp.clip(4 * length, None, 1.0), length / 4)
-        stuck = ~(next_.off < now.off / 2) & (now.off < floor)
-        gains = (next_.off < now.off) & ~done
-        now = _State(*(_pick(gains, a, b) for a, b in zip(next_, now, strict=True)))
-        done = done | (now.off <= enough) | (stuck & last)
+        next_ = _at(nu, cost, epsilon, now.second + length[..., None] * step)
+        length = xp.where(next_.off < now.off, xp.clip(4 * length, None, 1.0), length / 4)
+        slow = ~(done | (next_.off < now.off / 2))
+        if bool(xp.any(slow)):
+            move = epsilon * xp.log(xp.clip(now.columns, precision.smallest_normal, None))
+            sinkhorn = _at(nu, cost, epsilon, now.second - move)
+            next_ = _better(sinkhorn.off < next_.off, sinkhorn, next_)
+            slow = slow & ~(next_.off < now.off / 2)
+        now = _better((next_.off < now.off) & ~done, next_, now)
+        done = done | (now.off <= enough) | (slow & (now.off < math.sqrt(precision.eps)) & last)
     return now.second, now.off
+
+
+def _better(condition: Array, yes: _State, no: _State) -> _State:
+    if bool(namespace(condition).all(condition)):
+        return yes
+    return _State(*(_pick(condition, a, b) for a, b in zip(yes, no, strict=True)))
 
 
 def _pick(condition: Array, yes: Array, no: Array) -> Array:

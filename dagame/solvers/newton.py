@@ -66,6 +66,11 @@ class Newton(Solver):
         return game.masked(log_normalise(new.log_policy + moved)), new
 
 
+def takes_newton(game: AlignmentGame) -> bool:
+    """Whether Newton's method works on this game: traces are answers, and the Hessian is known."""
+    return game.answer_map.kind == "identity" and game.objective.has_hessian
+
+
 def climb(game: AlignmentGame, limits: Limits) -> LoopResult:
     """Newton up the ladder of strengths, each rung from the optimum of the one below."""
     start, steps = even_start(game), 0
