@@ -116,7 +116,7 @@ def test_small_epsilon_is_exact_transport():
         nu, costs, _ = instance(seed)
         k = costs.shape[1]
         exact = float(ot.emd2(nu, np.full(k, 1 / k), costs))
-        for eps in (0.1, 0.01, 0.001):
+        for eps in (0.1, 0.01, 0.001, 0.0003):
             above = cost_of(nu, costs, eps) - exact
             assert -1e-10 <= above <= eps * np.log(k) + 1e-10
 

@@ -5,10 +5,11 @@ Its dual in the second potential g alone, with the first at its best, f(g)_i = -
 e^{(g_j - C_ij)/eps}, is the concave <f(g), nu> + mean g, whose gradient rho - K'nu is what the plan's
 columns miss, K = e^{(f + g - C)/eps} / k the plan's rows, each divided by its mass.
 
-Sinkhorn's step g <- g + eps log(rho / K'nu) always comes nearer and crawls where eps is small; Newton's,
-eps S^-1 (rho - K'nu) with S = diag(K'nu) - K'diag(nu)K, is quadratic near the end and may go wrong before.
-Each round takes Newton's where it halves what the columns miss, else the better one, from the optimum of a
-larger eps where the costs span many eps.
+Sinkhorn's step g <- g + eps log(rho / K'nu) always rises and crawls where eps is small; Newton's,
+eps S^-1 (rho - K'nu) with S = diag(K'nu) - K'diag(nu)K, is quadratic near the end and may fall before. Each
+round tries Newton's, which is kept where it rises by a quarter of what its slope promises or halves what the
+columns miss; else its length is quartered, and Sinkhorn's is taken. Costs that span many eps begin at the
+optimum of a larger eps.
 """
 
 from __future__ import annotations
@@ -40,12 +41,13 @@ class Transport(NamedTuple):
 
 
 class _State(NamedTuple):
-    """g, the rows K, k K'nu (1 where a column has its mass), and the sum of |K'nu - rho|."""
+    """g, the rows K, k K'nu (1 where a column has its mass), the sum of |K'nu - rho|, and the dual's value."""
 
     second: Array
     rows: Array
     columns: Array
     off: Array
+    value: Array
 
 
 def entropic_transport(log_nu: Array, cost: Array, epsilon: float) -> Transport:
@@ -146,10 +148,14 @@ def _first(cost: Array, epsilon: float, second: Array) -> tuple[Array, Array]:
 def _at(nu: Array, cost: Array, epsilon: float, second: Array) -> _State:
     xp, k = namespace(nu), cost.shape[-1]
     tilted = (second[..., None, :] - cost) / epsilon
-    rows = xp.exp(tilted - xp.max(tilted, axis=-1, keepdims=True))
-    rows = rows / xp.sum(rows, axis=-1, keepdims=True)
+    top = xp.max(tilted, axis=-1, keepdims=True)
+    rows = xp.exp(tilted - top)
+    total = xp.sum(rows, axis=-1, keepdims=True)
+    rows = rows / total
     columns = k * (nu[..., None, :] @ rows)[..., 0, :]
-    return _State(second, rows, columns, xp.sum(xp.abs(columns - 1), axis=-1) / k)
+    first = (top + xp.log(total))[..., 0]
+    value = xp.mean(second, axis=-1) - epsilon * xp.sum(nu * first, axis=-1)
+    return _State(second, rows, columns, xp.sum(xp.abs(columns - 1), axis=-1) / k, value)
 
 
 def _schur(nu: Array, rows: Array) -> Array:
@@ -176,15 +182,17 @@ def _climb(
         missing = (1 - now.columns) / k
         step = epsilon * solve(_schur(nu, now.rows), missing[..., None])[..., 0]
         next_ = _at(nu, cost, epsilon, now.second + length[..., None] * step)
-        length = xp.where(next_.off < now.off, xp.clip(4 * length, None, 1.0), length / 4)
-        slow = ~(done | (next_.off < now.off / 2))
+        rise = length * xp.sum(missing * step, axis=-1)
+        took = (next_.off < now.off / 2) | (next_.value > now.value + rise / 4)
+        length = xp.where(took, xp.clip(4 * length, None, 1.0), length / 4)
+        slow = ~(took | done)
         if bool(xp.any(slow)):
             move = epsilon * xp.log(xp.clip(now.columns, precision.smallest_normal, None))
             sinkhorn = _at(nu, cost, epsilon, now.second - move)
-            next_ = _better(sinkhorn.off < next_.off, sinkhorn, next_)
-            slow = slow & ~(next_.off < now.off / 2)
-        now = _better((next_.off < now.off) & ~done, next_, now)
-        done = done | (now.off <= enough) | (slow & (now.off < math.sqrt(precision.eps)) & last)
+            next_ = _better(slow, sinkhorn, next_)
+        stuck = ~(next_.off < now.off / 2) & (now.off < math.sqrt(precision.eps))
+        now = _better(~done & (took | (next_.off < now.off)), next_, now)
+        done = done | (now.off <= enough) | (stuck & last)
     return now.second, now.off
 
 
