@@ -65,7 +65,7 @@ def potential(seed: int) -> float:
 def gradient(seed: int) -> float:
     """The stated slope minus that by differences."""
     rng, nu, costs, epsilon = instance(seed, 0.05)
-    nu, h = 0.5 * nu + 0.5 / len(nu), 2e-3
+    nu, h = 0.5 * nu + 0.5 / len(nu), 5e-4
     d = rng.normal(size=len(nu))
     d = (d - d.mean()) / len(nu)
     rise = [cost(nu + j * h * d, costs, epsilon) for j in (1, -1, 2, -2)]

@@ -94,7 +94,7 @@ def test_the_first_potential_is_the_gradient_by_differences(seed):
     nu = 0.5 * nu + 0.5 / len(nu)
     d = np.random.default_rng(seed).normal(size=len(nu))
     d = (d - d.mean()) / len(nu)
-    h = 2e-3
+    h = 5e-4
     w = {j: cost_of(nu + j * h * d, costs, eps) for j in (-2, -1, 1, 2)}
     slope = (8 * (w[1] - w[-1]) - (w[2] - w[-2])) / (12 * h)
     assert slope == pytest.approx(entropic_transport(log(nu), costs, eps).first @ d, abs=1e-8)

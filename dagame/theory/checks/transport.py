@@ -33,7 +33,7 @@ def _gradient(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     columns = entropic_transport(log(game.reference), costs, epsilon).rows
     columns = (game.reference[..., None] * columns).sum(-2)
     off = np.abs(columns - 1 / costs.shape[-1]).max(-1)
-    nu, h = _inside(game, rng), 2e-3
+    nu, h = _inside(game, rng), 5e-4
     d = rng.normal(size=nu.shape)
     d = (d - d.mean(-1, keepdims=True)) / game.n
     rise = [_cost(nu + j * h * d, costs, epsilon) for j in (1, -1, 2, -2)]
