@@ -10,8 +10,8 @@ planted rows of one of three kinds:
     another task    right sums of two numbers, in one step
 
 The references: 30 right completions on other problems, and 30 rows of the planted kind. Each row is embedded
-(`dagame.lm.embed`), and the 30 rows that a method trusts least are dropped: recall is the share of planted ones
-among them, 0.1 by chance. Baselines: random order, distance to the pool's mean embedding, and the model's
+(`dagame.lm.embed`), and the 30 rows that a method trusts least are dropped: recall is the share of planted
+ones among them, 0.1 by chance. Baselines: random order, distance to the pool's mean embedding, the model's
 likelihood of the completion. "wrong safe set": the safe points are of another task, one-step sums.
 """
 

@@ -4,15 +4,15 @@
 
 1,000 random instances: 2 to 29 answers, 2 to 8 points, costs uniform in [0, 1]. Of the rows
 
-    potential, POT        first potentials of mean 0 under nu against `ot.sinkhorn` ("sinkhorn_log", to 1e-12) on
-                          the 200 first, eps from 0.1 to 2, masses of 1e-3 at least
-    gradient, differences slope along a random direction against central differences of order 4, over all; eps
-                          from 0.05 to 2, masses of 1/(2n) at least
-    exact limit           (W_eps - W)/(eps log k), W of `ot.emd2`, at eps 0.1, 0.01 and 0.001 on the 200 first:
-                          between 0 and 1 by theory
-    curvature             B(p, q)/(eps sinh^2(D/4) KL(p || q)), p far from q in half of the instances: between 0
-                          and 1 by theory
-    curvature at a point  the largest eigenvalue of W'' relative to KL over the same bound
+    potential, POT          against `ot.sinkhorn` ("sinkhorn_log", to 1e-12), both of mean 0 under nu, on the
+                            first 200; eps from 0.1 to 2, masses of 1e-3 at least
+    gradient, differences   the slope along a random direction against central differences of order 4; eps
+                            from 0.05 to 2, masses of 1/(2n) at least
+    exact limit             (W_eps - W)/(eps log k), W of `ot.emd2`, eps 0.1, 0.01, 0.001, on the first 200:
+                            between 0 and 1 by theory
+    curvature               B(p, q)/(eps sinh^2(D/4) KL(p || q)), p far from q in half of the instances:
+                            between 0 and 1 by theory
+    curvature at a point    the largest eigenvalue of W'' relative to KL, over the same bound
 
 "violations" counts what is off by more than 1e-8, or outside [0, 1] by more than 1e-9.
 """

@@ -41,7 +41,7 @@ class Transport(NamedTuple):
 
 
 class _State(NamedTuple):
-    """g, the rows K, k K'nu (1 where a column has its mass), the sum of |K'nu - rho|, and the dual's value."""
+    """g, the rows K, k K'nu (1 where a column has its mass), the sum of |K'nu - rho|, the dual's value."""
 
     second: Array
     rows: Array
