@@ -26,9 +26,10 @@ from typing import Any
 
 from common import keep
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "torture"))
 
-from faults import COMMAND, SOLVING, TRAINING, Forks, Outcome
+from forks import COMMAND, SOLVING, TRAINING, Forks, Outcome
 from outputs import left, solving, state
 
 from dagame.apps.sample_file import sample_file

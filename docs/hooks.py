@@ -117,8 +117,9 @@ def _benchmarks() -> Iterator[Drawing]:
     """Pictures in benchmarks/results that a script there, or a command of dagame-bench, writes."""
     scripts = {p: p.read_text(encoding="utf-8") for p in sorted(ROOT.glob("benchmarks/*.py"))}
     for path in sorted(ROOT.glob("benchmarks/results/*.png")):
-        module = ROOT / "dagame" / "bench" / f"{path.stem}.py"
-        command = f"dagame-bench {path.stem} --plot {path.relative_to(ROOT)}"
+        name = path.stem.removeprefix("bench_")
+        module = ROOT / "dagame" / "bench" / f"{name}.py"
+        command = f"dagame-bench {name} --plot {path.relative_to(ROOT)}"
         for script, code in scripts.items():
             if f'"{path.name}"' in code:
                 module, command = script, f"python {script.relative_to(ROOT)}"

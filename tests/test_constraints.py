@@ -262,3 +262,13 @@ def test_a_soft_set_gives_an_answer_without_mass_exactly_none(shut):
     assert (found[0].policy[:, 0] == 0).all()
     assert found[0].value == pytest.approx(found[1].value, abs=1e-12)
     assert dg.certify(found[0].game, np.array(_HALF)).value == -np.inf
+
+
+def test_a_projection_of_many_batch_axes_is_that_of_each(rng):
+    weights = rng.dirichlet(np.ones(2), (2, 3))
+    log_nu = np.log(rng.dirichlet(np.ones(4), (5, 2, 3, 2)))
+    chosen = dg.HardConstraint(dg.Moment(np.arange(4.0), 1.0, across=True))
+    whole = chosen.project(log_nu, weights)
+    for place in np.ndindex(5, 2, 3):
+        alone = chosen.project(log_nu[place], weights[place[1:]])
+        np.testing.assert_allclose(np.exp(whole[place]), np.exp(alone), atol=1e-12)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dagame as dg
@@ -71,6 +71,7 @@ def test_cvxpy_on_traces_and_channels(rng):
 
 
 @pytest.mark.parametrize("kind", sorted(OBJECTIVES | KINKED))
+@settings(max_examples=10)
 @given(SEEDS)
 def test_a_batch_is_the_loop_of_its_games(kind, seed):
     rng = np.random.default_rng(seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,6 +47,7 @@ class Inputs:
 
     rows: one per prompt with class_id, member_id, prompt and, where the file has them, answer and
     aliases. reference: None where none is known. own_data: whether these are the run's own questions.
+    drawn: of how many contexts of a question the run played the game at a time; None: of all.
     """
 
     model: str
@@ -59,6 +61,7 @@ class Inputs:
     template: dict[str, Any]
     is_run: bool
     own_data: bool
+    drawn: int | None = None
 
     def load(self, say: Progress) -> tuple[Any, Any, Any, list[Row]]:
         """Model, reference (or None), tokenizer, and the rows with chats written out as texts."""
@@ -101,7 +104,9 @@ def read_inputs(asked: Asked) -> Inputs:
         DagameError: one sentence: no questions, no way to read answers, a damaged run, a column or a
             file that cannot be read, an objective without its labels.
     """
-    folder = Path(asked.name).expanduser()
+    if asked.reference is not None:
+        asked = replace(asked, reference=os.path.expanduser(asked.reference))
+    folder = Path(os.path.expanduser(asked.name))
     made = _of_run(asked, folder) if (folder / "run.json").is_file() else _of_model(asked, folder)
     from ..lm.answers import check_truncated
     from ..lm.spec import check_count, check_kl, named_objective
@@ -147,6 +152,7 @@ def _of_run(asked: Asked, folder: Path) -> Inputs:
         template=dict(config.training.get("chat_template_kwargs") or {}),
         is_run=True,
         own_data=asked.questions is None,
+        drawn=config.data.contexts if config.method == "grpo" else None,
     )
 
 

@@ -213,12 +213,12 @@ class HardConstraint(OnSet):
         if bool(xp.all(inside)):
             return log_nu
         flat = xp.reshape(log_nu, (-1, *log_nu.shape[-2:]))
-        form = self.dual_form(flat, weights)
-        closed = self.forbidden(flat, weights)
+        w = xp.reshape(xp.broadcast_to(weights, log_nu.shape[:-1]), flat.shape[:-1])
+        form = self.dual_form(flat, w)
+        closed = self.forbidden(flat, w)
         if closed is not None:
             closed = closed & xp.any(~closed & (flat > LOG_ZERO / 2), axis=-1, keepdims=True)
         start = flat if closed is None else xp.where(closed, LOG_ZERO, flat)
-        w = xp.broadcast_to(weights, flat.shape[:-1])
         y = solve_dual(form, start, w, 1.0)
         moved = xp.reshape(dual_log_policy(form, start, y, 1.0), log_nu.shape)
         return xp.where(inside[..., None, None], log_nu, moved)

@@ -4,11 +4,14 @@
 # **Question.** Is the equilibrium of the game really the best policy? And what does the gap prove?
 
 # %%
+import os
+
 import numpy as np
 
 import dagame as dg
 from dagame.show import plots
 
+small = "DAGAME_SMALL" in os.environ
 rng = np.random.default_rng(0)
 reference = rng.dirichlet(np.ones(6), 3)
 game = dg.AlignmentGame(reference, dg.Coherence(3.0), beta=1.0)
@@ -91,7 +94,7 @@ picture
 # `dagame verify` in a shell.
 
 # %%
-report = dg.verify(seed=0, games=100)
+report = dg.verify(seed=0, games=20 if small else 100)
 report
 
 # %% [markdown]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import commandline
 import numpy as np
 import pytest
+from forks import TRAINING
 
 pytest.importorskip("trl")
 
@@ -57,27 +57,23 @@ def prompts(questions):
 
 
 def test_a_killed_run_ends_with_the_same_file(tmp_path, questions):
-    command = [sys.executable, "-m", "dagame", "sample", str(WEIGHTS), questions, *COLUMNS]
-    command += ["--samples", "4", "--max-new-tokens", "24", "--batch-size", "8", "--out"]
+    command = ["sample", WEIGHTS, questions, *COLUMNS, "--samples", 4]
+    command += ["--max-new-tokens", 24, "--batch-size", 8, "--out"]
     whole, killed = tmp_path / "whole.jsonl", tmp_path / "killed.jsonl"
     partial = tmp_path / "killed.jsonl.partial"
-    with subprocess.Popen([*command, str(killed)], stdout=subprocess.DEVNULL) as run:
-        while run.poll() is None and not (
-            partial.exists() and partial.read_bytes().count(b"\n") > 4
-        ):
-            time.sleep(0.001)
-        run.send_signal(signal.SIGKILL)
-    assert run.returncode == -signal.SIGKILL
+    assert commandline.parent(TRAINING).run([*command, killed], torn=5000).killed
     assert not killed.exists()
+    assert partial.read_bytes().count(b"\n") > 4
     with partial.open("ab") as stream:
         stream.write(b'[["torn')
     before = partial.read_bytes()
-    other = subprocess.run([*command, str(killed), "--seed", "1"], capture_output=True, text=True)
+    other = commandline.dagame_lm(*command, killed, "--seed", 1)
     assert other.returncode == 2
     assert "begun with other seed;" in other.stderr
     assert partial.read_bytes() == before
     for out in (killed, whole):
-        done = subprocess.run([*command, str(out)], capture_output=True, text=True, check=True)
+        done = commandline.dagame_lm(*command, out, columns=1000)
+        assert done.returncode == 0, done.stderr
         assert f"next: dagame solve {out} --class class --context context\n" in done.stdout
     assert killed.read_bytes() == whole.read_bytes()
     assert not partial.exists()

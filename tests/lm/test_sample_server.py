@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -13,8 +11,10 @@ import time
 import urllib.error
 import urllib.request
 
+import commandline
 import numpy as np
 import pytest
+from forks import TRAINING
 
 pytest.importorskip("trl")
 pytest.importorskip("openai", reason="openai, the client, is not installed")
@@ -162,23 +162,27 @@ def test_the_server_samples_the_model_itself(made, url):
 
 def test_a_killed_run_ends_with_the_same_file(url, weights, questions, tmp_path):
     """With one request at a time, as this server has one random state for all."""
-    command = [sys.executable, "-m", "dagame", "sample", weights, questions, "--endpoint", url]
-    command += ["--prompt", "prompt", "--class", "class_id", "--samples", "3", "--concurrent", "1"]
-    command += ["--max-new-tokens", "24", "--out"]
-    env = os.environ | {"OPENAI_API_KEY": "sk-hush"}
+    command = ["sample", weights, questions, "--endpoint", url, "--prompt", "prompt"]
+    command += [
+        "--class",
+        "class_id",
+        "--samples",
+        3,
+        "--concurrent",
+        1,
+        "--max-new-tokens",
+        24,
+        "--out",
+    ]
+    env = {"OPENAI_API_KEY": "sk-hush"}
     whole, killed = tmp_path / "whole.jsonl", tmp_path / "killed.jsonl"
     partial = tmp_path / "killed.jsonl.partial"
-    with subprocess.Popen([*command, str(killed)], env=env, stdout=subprocess.DEVNULL) as run:
-        while run.poll() is None and not (
-            partial.exists() and partial.read_bytes().count(b"\n") > 2
-        ):
-            time.sleep(0.001)
-        run.send_signal(signal.SIGKILL)
-    assert run.returncode == -signal.SIGKILL
+    parent = commandline.parent(TRAINING)
+    assert parent.run([*command, killed], env=env, torn=2000).killed
+    assert partial.read_bytes().count(b"\n") > 2
     for out in (killed, whole):
-        done = subprocess.run(
-            [*command, str(out)], env=env, capture_output=True, text=True, check=True
-        )
+        done = commandline.dagame_lm(*command, out, env=env, columns=1000)
+        assert done.returncode == 0, done.stderr
         assert f"next: dagame solve {out}" in done.stdout
         assert "hush" not in done.stdout + done.stderr + out.read_text()
     assert killed.read_bytes() == whole.read_bytes()

@@ -459,6 +459,18 @@ def test_number_signs_are_text_but_for_word_pieces():
     assert "lacks characters" in text_fault(lossy, [1, 2], "x")
 
 
+def test_special_tokens_without_a_role_are_no_lost_characters():
+    """<unk> and <tool> are left out of texts as <eos> is, though no attribute of the tokenizer names them."""
+    from tokenizers import AddedToken, Tokenizer, models
+
+    core = Tokenizer(models.WordLevel({"x": 0, "<eos>": 1, "<unk>": 2, "<tool>": 3}, "<unk>"))
+    core.add_special_tokens([AddedToken(t, special=True) for t in ("<eos>", "<unk>", "<tool>")])
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<eos>")
+    assert not {2, 3} & set(tokenizer.all_special_ids)
+    assert tokenizer.decode([2, 0, 3], skip_special_tokens=True) == "x"
+    assert text_fault(tokenizer, [2, 0, 3], "x") is None
+
+
 def test_models_without_generate_and_of_other_vocabularies(shipped, prompts):
     model, tokenizer = shipped
 

@@ -2,10 +2,8 @@
 
 import itertools
 import json
-import os
-import subprocess
-import sys
 
+import commandline
 import numpy as np
 import polars as pl
 import pytest
@@ -190,10 +188,7 @@ def test_preferences_of_the_equilibrium_as_rows(tmp_path):
 
 
 def dagame(*arguments):
-    command = [sys.executable, "-m", "dagame", "solve", *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "120"}
-    )
+    return commandline.dagame("solve", *arguments)
 
 
 @pytest.fixture(scope="module")

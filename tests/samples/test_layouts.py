@@ -1,9 +1,7 @@
 """Files as people have them: the same samples in every layout are the same classes, contexts, answers."""
 
 import json
-import os
 import re
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -11,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from commandline import dagame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layouts import LAYOUTS
@@ -112,15 +111,6 @@ def command(source, options, out, *more):
     return [*arguments, "--extract", "gsm8k", "--out", str(out), "--no-report", *more]
 
 
-def dagame(*arguments, text=None):
-    return subprocess.run(
-        [sys.executable, "-m", "dagame", *arguments],
-        input=text,
-        capture_output=True,
-        env={**os.environ, "COLUMNS": "120"},
-    )
-
-
 @pytest.mark.parametrize("name", [n for n in LAYOUTS if n not in ("frame", "list_of_rows")])
 def test_every_layout_by_the_command_line(tmp_path, name, monkeypatch):
     from dagame.apps import cli
@@ -141,7 +131,7 @@ def test_every_layout_by_the_command_line(tmp_path, name, monkeypatch):
 )
 def test_standard_input(tmp_path, name):
     source, options = LAYOUTS[name](tmp_path, ROWS)
-    done = dagame(*command("-", options, tmp_path / "out"), text=source.read_bytes())
+    done = dagame(*command("-", options, tmp_path / "out"), input=source.read_bytes(), text=False)
     assert done.returncode == 0, done.stderr
     assert b"2 solved" in done.stdout
 
@@ -151,7 +141,7 @@ def test_aliases_of_the_options_and_notes(tmp_path):
     row = {"q": 1, "p": 1, "response": ["#### 1", "#### 2"], "finish_reason": ["stop", "length"]}
     path.write_text(json.dumps(row) + "\n")
     arguments = ["--question", "q", "--phrasing", "p", "--json", "-", "--extract", "gsm8k"]
-    done = dagame("solve", str(path), *arguments)
+    done = dagame("solve", path, *arguments, text=False)
     assert done.returncode == 0, done.stderr
     notes = json.loads(done.stdout)["summary"]["notes"]
     assert notes[:2] == [

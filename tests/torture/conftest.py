@@ -6,7 +6,7 @@ import pytest
 @pytest.fixture(scope="module")
 def forks():
     pytest.importorskip("resource")
-    from faults import SOLVING, Forks
+    from forks import SOLVING, Forks
 
     with Forks(SOLVING) as made:
         yield made

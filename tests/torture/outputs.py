@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from budget import scale
-from faults import ROOT
+from forks import ROOT
 
 
 def solving(samples, out, *more):

@@ -85,7 +85,7 @@ def test_solve_killed_at_changes(forks, samples, tmp_path):
     old = state(tmp_path)
     assert set(old) == {"samples.parquet", "report.html", "numbers.json"}
     assert all(old[name] != new[name] for name in old)
-    for k in chosen(count, 5):
+    for k in chosen(count, 3):
         assert forks.run(other, kill=k, root=tmp_path).killed
         assert_old_or_new(state(tmp_path), old, new)
         if state(tmp_path) != old or FACTOR > 1:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from budget import scale
+from commandline import dagame
 
 pytest.importorskip("trl")
 
@@ -101,7 +102,7 @@ def command_lines():
 def test_wrong_options_end_with_code_2_and_a_reason(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lines = command_lines()
-    chosen = random.Random(8).sample(lines, min(len(lines), scale(120)))
+    chosen = random.Random(8).sample(lines, min(len(lines), scale(60)))
     rows = [{"q": "a", "completion": f"\\boxed{{{k % 2}}}", "ok": k % 2} for k in range(4)]
     Path("s.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     Path("run.yaml").write_text("model: org/model\noutput: out\ndata: {path: data.jsonl}\n")
@@ -131,9 +132,7 @@ def test_wrong_options_end_with_code_2_and_a_reason(tmp_path, monkeypatch):
 
 
 def cli(*arguments):
-    command = [sys.executable, "-m", "dagame", *arguments]
-    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "200"}
-    done = subprocess.run(command, capture_output=True, env=env, timeout=120)
+    done = dagame(*arguments, columns=200, text=False)
     return done.returncode, (done.stdout + done.stderr).decode("utf-8", "replace")
 
 

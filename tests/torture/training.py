@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from faults import Forks, Outcome
+from forks import Forks, Outcome
 
 sys.path.append(str(Path(__file__).parents[1] / "lm"))
 

@@ -82,10 +82,8 @@ def _projection(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     nu = rng.dirichlet(np.ones(n), (*game.batch_shape, game.contexts))
     cost = -soft.value(nu, w)
     worst = hard.violation(soft.projection_log(np.log(nu), w), w)
-    for _ in range(10):
-        other = np.exp(hard.project(np.log(rng.dirichlet(np.ones(n), nu.shape[:-1])), w))
-        worst = np.maximum(worst, cost - (kl(nu, other) * w).sum(-1))
-    return worst
+    others = np.exp(hard.project(np.log(rng.dirichlet(np.ones(n), (10, *nu.shape[:-1]))), w))
+    return np.maximum(worst, (cost - (kl(nu, others) * w).sum(-1)).max(0))
 
 
 @check(
