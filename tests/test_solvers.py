@@ -52,7 +52,7 @@ def test_a_known_equilibrium_is_a_fixed_point(name):
     np.testing.assert_allclose(reply, known.policy, atol=1e-7)
 
 
-NO_CVXPY = {"difference", "bregman", "sharpening", "self-consistency", "agreement"}
+NO_CVXPY = {"difference", "bregman", "push-pull", "sharpening", "self-consistency", "agreement"}
 
 
 @pytest.mark.parametrize("kind", sorted((OBJECTIVES.keys() | KINKED.keys()) - NO_CVXPY))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import theorems  # isort: split
 
-from . import coverage, identities
+from . import coverage, identities, transport
 from .base import CHECKS, VIOLATION, Check, Registered, Theorem, VerificationReport
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "coverage",
     "identities",
     "theorems",
+    "transport",
 ]

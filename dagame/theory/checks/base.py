@@ -31,6 +31,7 @@ PAGES = {
     "mirror": "dynamics",
     "threshold": "dynamics",
     "no-regret": "dynamics",
+    "transport": "transport",
     "coverage": "conformal",
 }
 """The page of the theory that proves what a row states; all others: objectives."""
