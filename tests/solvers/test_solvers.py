@@ -324,7 +324,7 @@ def test_pages_and_command_line_name_every_method():
 
     from dagame.apps.cli import app
 
-    docs = Path(__file__).parents[1] / "docs"
+    docs = Path(__file__).parents[2] / "docs"
     filled = runpy.run_path(str(docs / "hooks.py"))["filled"]
     choose, reference = (
         filled((docs / page).read_text(encoding="utf-8"))
