@@ -12,7 +12,7 @@ import dagame as dg
 from dagame.numerics.arrays import to_numpy
 from tests.games import SEEDS
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 
 def game(seed=0, n=12, beta=2.0, harm=True, eps=0.2, push=1.0, strength=1.0, m=2):
