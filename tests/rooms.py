@@ -281,6 +281,6 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "classify",
         "atlas",
     ),
-    "theory.checks": ("base", "own", "identities", "coverage", "theorems"),
+    "theory.checks": ("base", "own", "identities", "coverage", "theorems", "answer_sets"),
 }
 """By room, "" for the top; `__main__` files start programs and may import everything."""

@@ -291,7 +291,9 @@ for name, act in {
     "write": lambda: open("/tmp/x", "w"),
     "fork": os.fork,
     "system": lambda: os.system("true"),
-    "include": lambda: clingo.ast.parse_string('#include "/etc/passwd".', lambda _: None, logger=lambda _, m: told.append(m)),
+    "include": lambda: clingo.ast.parse_string(
+        '#include "/etc/passwd".', lambda _: None, logger=lambda _, m: told.append(m)
+    ),
 }.items():
     try:
         act()
@@ -300,7 +302,8 @@ for name, act in {
         print(name, type(error).__name__)
 print("unreadable" if any("could not be opened" in m for m in told) else told)
 import json
-print(json.loads(answer(json.dumps({"program": "a.", "facts": ["b."], "show": ["a/0"], "models": 3})))["outcome"])
+request = {"program": "a.", "facts": ["b."], "show": ["a/0"], "models": 3}
+print(json.loads(answer(json.dumps(request)))["outcome"])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.split("\n")[:-1] == [

@@ -31,6 +31,7 @@ PAGES = {
     "threshold": "dynamics",
     "no-regret": "dynamics",
     "coverage": "conformal",
+    "answer sets": "answer-sets",
 }
 """The page of the theory that proves what a row states; all others: objectives."""
 
