@@ -39,7 +39,8 @@ def instances(seed: int = 0, count: int = INSTANCES) -> tuple[str, ...]:
     needs to be seen. Kinds overlap and differ. Every relation relates two things of each kind, in
     both orders of their names; it is acyclic in every other instance, so that closures do not fill
     up. Of each kind something has a value of an attribute, something another value and not that one,
-    something none. Numbers are 1..6, each once in every other instance; of each kind the two least are equal
+    something none; and every relation leads somewhere only by way of something with the value.
+    Numbers are 1..6, each once in every other instance; of each kind the two least are equal
     somewhere, and the end of any two steps has every number of 2..5.
     """
     if count < INSTANCES:
@@ -67,7 +68,10 @@ def instances(seed: int = 0, count: int = INSTANCES) -> tuple[str, ...]:
     for a, values in ATTRIBUTES.items():
         drawn[a] = _until(
             lambda values=values: [_attribute(rng, values) for _ in every],
-            lambda rows, values=values: all(_split(rows, m, values) for m in kinds.values()),
+            lambda rows, values=values: (
+                all(_split(rows, m, values) for m in kinds.values())
+                and all(_between(rows, drawn[r], v) for r in RELATIONS for v in values)
+            ),
         )
     return tuple(_text({name: drawn[name][k] for name in drawn}) for k in every)
 
@@ -166,6 +170,23 @@ def _split(rows: list[Rows], members: list[set[str]], values: Sequence[str]) -> 
         and all(any(w in h and v not in h for h in held) for w in values if w != v)
         for v in values
     )
+
+
+def _between(rows: list[Rows], relation: list[Rows], value: str) -> bool:
+    """Whether some end without the value is reached only through something with it."""
+    for held, steps in zip(rows, relation, strict=True):
+        has = {x for x, v in held if v == value}
+        clear = {(x, y) for x, y in steps if y not in has}
+        if {(x, y) for x, y in _closure(steps) if y not in has} != _closure(clear):
+            return True
+    return False
+
+
+def _closure(steps: Rows) -> Rows:
+    found = set(steps)
+    while more := {(x, z) for x, y in found for w, z in steps if y == w} - found:
+        found |= more
+    return found
 
 
 def _text(rows: dict[str, Rows]) -> str:
