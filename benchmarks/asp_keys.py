@@ -2,13 +2,14 @@
 
     python benchmarks/asp_keys.py
 
-Each family. Keys, on all problems of the test split: share of right programs whose key is their own in a
-second process, share of rewrites with the right program's key, share of near misses with another key; "share
-of instances": on how many of the four instances a near miss differs, mean and least. Published metric, on 30
-problems and the first of the same instances: how often a right program differs from itself with four threads (the system
-decides which answer set is met first, so these vary from run to run) and with one, how often a rewrite is
-called different; on 30 scattered instances (facts drawn without care: three of each predicate over 60
-constants): how often the empty program, and a near miss that the key tells apart, passes.
+Each family. Keys, on all problems of the test split: share of right programs whose key is their own in
+a second process, share of rewrites with the right program's key, share of near misses with another key;
+"share of instances": on how many of the four instances a near miss differs, mean and least. Published
+metric, on 30 problems and the first of the same instances: how often a right program differs from
+itself with four threads (which answer set is met first varies from run to run) and with one, how often
+a rewrite is called different; on 30 scattered instances (facts drawn without care: three of each
+predicate over 60 constants): how often the empty program, and a near miss that the key tells apart,
+passes.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from ...errors import ProgramError
 from .screening import LONGEST, refusal
 from .worker import solver
 
-SECONDS, MODELS = 2.0, 10_000
+SECONDS, MODELS = 5.0, 10_000
 OUTCOMES = {
     "answered": "it has a key",
     "syntax": "it does not parse",
