@@ -1,6 +1,6 @@
 """Label-free Coherence over phrasings, with what a program does as its answer, on a tiny model.
 
-    python benchmarks/asp_tiny.py
+    python benchmarks/asp_tiny.py [--base FOLDER]
 
 A model of the kind of dagame.lm.tiny (about 100,000 parameters) is pre-trained once on the "pretrain"
 problems of the nine families in the eight training phrasings, each of which is misread at a rate of its
@@ -26,6 +26,7 @@ import copy
 import re
 import time
 import warnings
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -37,14 +38,15 @@ from dagame.domains.asp import worker
 from dagame.domains.asp.families import COMPOSITIONS, FAMILIES
 from dagame.domains.asp.phrasings import TEST, TRAIN
 from dagame.domains.asp.problems import Problem, problems, rows, semantic_key
+from dagame.lm import tiny
 
 CHOSEN = [family for family in FAMILIES if family not in COMPOSITIONS]
 RATES = (0.10, 0.15, 0.20, 0.30, 0.45, 0.55, 0.60, 0.60)
 """Of misreading, one for each phrasing, as in dagame.lm.tiny."""
 BROKEN = 0.2
-PRETRAIN_STEPS, BATCH = 1500, 64
-STEPS, CLASSES, GROUP, RATE, BETA, STRENGTH = 40, 8, 8, 1e-3, 0.1, 1.0
-SEEDS, MEASURED, SAMPLES, NEW_TOKENS, SECONDS = (0, 1, 2), 5, 4, 24, 10.0
+PRETRAIN_STEPS, BATCH = 500, 64
+STEPS, CLASSES, GROUP, RATE, BETA, STRENGTH = 20, 4, 6, 2e-3, 0.1, 1.0
+SEEDS, MEASURED, SAMPLES, NEW_TOKENS, SECONDS = (0, 1, 2), 3, 4, 24, 20.0
 
 _PROGRAM = re.compile(r"\([A-Z_]\w*(?:,[A-Z_])?\)|\([A-Z],|N@\d,X|#?\w+|:-|:~|[!<>]=|\S")
 _PROSE = re.compile(r"\w+|[^\w\s]")
@@ -159,24 +161,32 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    seeds = parser.parse_args().seeds
+    parser.add_argument(
+        "--base", type=Path, help="keeps the pre-trained model, and is read if there"
+    )
+    options = parser.parse_args()
     torch.set_num_threads(1)
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     warnings.filterwarnings("ignore")
     started, key = time.process_time(), semantic_key(seconds=SECONDS)
     words = vocabulary([p for split in ("pretrain", "finetune", "test") for p in some(split)])
-    base, tokenizer = new_model(0, words), new_tokenizer(words)
-    fit(
-        base, tokenizer, corpus(some("pretrain"), seed=0),
-        lambda step, loss: step % 100 or print(f"pre-training {step}: {loss:.3f}", flush=True),
-    )  # fmt: skip
+    if options.base and options.base.exists():
+        base, tokenizer = tiny.load(options.base)
+    else:
+        base, tokenizer = new_model(0, words), new_tokenizer(words)
+        fit(
+            base, tokenizer, corpus(some("pretrain"), seed=0),
+            lambda step, loss: step % 100 or print(f"pre-training {step}: {loss:.3f}", flush=True),
+        )  # fmt: skip
+        if options.base:
+            tiny.save(base, tokenizer, options.base)
     spent = {"pre-training": time.process_time() - started}
     print(f"{spent['pre-training']:.0f} CPU s", flush=True)
     found = [{"run": "before", "seed": None} | measure(base, tokenizer, key, seed=99)]
     print(found[-1], flush=True)
     true = told(some("finetune"), TRAIN, None)
-    for seed in seeds:
+    for seed in options.seeds:
         for kind in ("coherence", "shuffled"):
             began, model = time.process_time(), copy.deepcopy(base)
             of = true if kind == "coherence" else shuffled(true, seed)

@@ -36,10 +36,11 @@ def instances(seed: int = 0, count: int = INSTANCES) -> tuple[str, ...]:
     """`count` instances (at least 4) with facts of every input predicate, for any problem of the generator.
 
     Each predicate is drawn anew until its facts in all instances together have what a difference
-    needs to be seen. Kinds overlap and differ. Every relation relates two things of each kind, in
-    both orders of their names; it is acyclic in every other instance, so that closures do not fill
-    up. Of each kind something has a value of an attribute, something another value and not that one,
-    something none; and every relation leads somewhere only by way of something with the value.
+    needs to be seen. Kinds overlap and differ. Every relation relates two things of each kind, one
+    way alone, in both orders of their names; it is acyclic in every other instance, so that closures
+    do not fill up. Of each kind something has a value of an attribute, something another value and
+    not that one, something none; and every relation leads somewhere only by way of something with
+    the value.
     Numbers are 1..6, each once in every other instance; of each kind the two least are equal
     somewhere, and the end of any two steps has every number of 2..5.
     """
@@ -127,7 +128,12 @@ def _relation(rng: np.random.Generator, acyclic: bool) -> Rows:
 
 
 def _related(rows: list[Rows], members: list[set[str]]) -> bool:
-    inside = [x < y for r, m in zip(rows, members, strict=True) for x, y in r if x in m and y in m]
+    inside = [
+        x < y
+        for r, m in zip(rows, members, strict=True)
+        for x, y in r
+        if x in m and y in m and (y, x) not in r
+    ]
     return {True, False} <= set(inside)
 
 
