@@ -115,12 +115,15 @@ class SemanticKey:
 
     def read(self, program: str) -> Reading:
         """What becomes of a program; remembered."""
-        found = self._known.get(program)
-        if found is None:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            found = self._known[program] = self._read(program)
-        return found
+        return self.read_all([program])[0]
+
+    def read_all(self, programs: Sequence[str]) -> list[Reading]:
+        """What becomes of each program; quicker than one by one, as the process does not wait."""
+        new = [p for p in dict.fromkeys(programs) if p not in self._known]
+        if len(self._known) + len(new) > _REMEMBERED:
+            self._known, new = {}, list(dict.fromkeys(programs))
+        self._known |= {p: self._reading(r) for p, r in zip(new, self._ask(new), strict=True)}
+        return [self._known[p] for p in programs]
 
     def answer_sets(self, program: str) -> list[list[AnswerSet]]:
         """For each instance the answer sets, sorted, each once.
@@ -128,7 +131,7 @@ class SemanticKey:
         Raises:
             ProgramError: the program has no key, and why.
         """
-        reply = self._ask(program, whole=True)
+        [reply] = self._ask([program], whole=True)
         if reply["outcome"] != "answered":
             raise ProgramError(f"no answer sets ({reply['outcome']}): {reply['why']}.")
         return [
@@ -136,22 +139,23 @@ class SemanticKey:
             for found in reply["sets"]
         ]
 
-    def _read(self, program: str) -> Reading:
-        reply = self._ask(program)
+    def _reading(self, reply: dict[str, Any]) -> Reading:
         if reply["outcome"] != "answered":
             return Reading(reply["outcome"], reply["why"])
         digests = tuple(reply["digests"])
         key = hashlib.sha256(json.dumps([self._asked, digests]).encode()).hexdigest()[:32]
         return Reading("answered", "", f"asp:{key}", digests)
 
-    def _ask(self, program: str, whole: bool = False) -> dict[str, Any]:
-        if why := refusal(program):
-            return {"outcome": "refused", "why": why}
-        request = {"program": program, "facts": self.facts, "show": self.show}
-        reply = solver(self.seconds).ask(request | {"models": self.models, "whole": whole})
-        if reply["outcome"] == "facts":
-            raise ProgramError(f"the instances are not facts alone: {reply['why']}.")
-        return reply
+    def _ask(self, programs: Sequence[str], whole: bool = False) -> list[dict[str, Any]]:
+        asked = {"facts": self.facts, "show": self.show, "models": self.models, "whole": whole}
+        refused = [refusal(program) for program in programs]
+        clean = [p for p, why in zip(programs, refused, strict=True) if not why]
+        solved = iter(solver(self.seconds).ask([asked | {"program": p} for p in clean]))
+        replies = [{"outcome": "refused", "why": why} if why else next(solved) for why in refused]
+        for reply in replies:
+            if reply["outcome"] == "facts":
+                raise ProgramError(f"the instances are not facts alone: {reply['why']}.")
+        return replies
 
 
 def read(

@@ -51,7 +51,7 @@ def _first(program: str, facts: str, threads: int, seconds: float) -> list | str
     if refusal(program):
         return "refused"
     request = {"program": program, "facts": [facts], "show": [], "models": 1, "whole": True}
-    reply = solver(seconds).ask(request | {"threads": threads})
+    [reply] = solver(seconds).ask([request | {"threads": threads}])
     if reply["outcome"] == "facts":
         raise ProgramError(f"the instance is not facts alone: {reply['why']}.")
     return reply["sets"][0] if reply["outcome"] == "answered" else reply["outcome"]

@@ -6,6 +6,8 @@ import atexit
 import json
 import os
 import threading
+from collections import Counter
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,7 +15,8 @@ from ...errors import DagameError
 from ...samples.keys.workers import Worker, check_row_seconds, exchange
 
 TASK = "dagame.domains.asp.solving:load"
-_STARTS, _TRIES = 3, 2
+_STARTS, _TRIES, _CHUNK = 3, 2, 64
+_DIED = {"outcome": "died", "why": "the process that grounds and solves it died of it"}
 
 
 def require_clingo() -> None:
@@ -41,45 +44,49 @@ class Solver:
         self._lock = threading.Lock()
         self.starts = 0
 
-    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The reply of `solving`, or the outcome of a process that gave none.
+    def ask(self, requests: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The reply of `solving` to each request, or the outcome of a process that gave none.
 
         Raises:
             DagameError: no process starts.
         """
-        row = json.dumps(request)
+        rows = [json.dumps(request) for request in requests]
+        replies: list[dict[str, Any] | None] = [None] * len(rows)
+        deaths: Counter[int] = Counter()
         with self._lock:
             if self._owner != os.getpid():  # after a fork the pipes are the parent's
                 self._worker, self._owner = None, os.getpid()
-            for last in (False,) * (_TRIES - 1) + (True,):
-                reply = self._once(row)
-                if reply["outcome"] != "died" or last:
-                    return reply
-            raise AssertionError
+            while todo := [k for k, reply in enumerate(replies) if reply is None]:
+                first, end = self._work(todo[:_CHUNK], rows, replies)
+                deaths[first] += end["outcome"] == "died"
+                if end["outcome"] != "died" or deaths[first] == _TRIES:
+                    replies[first] = end
+        return [reply for reply in replies if reply is not None]
 
     def close(self) -> None:
         """End the process; the next request starts one."""
         with self._lock:
             self._drop()
 
-    def _once(self, row: str) -> dict[str, Any]:
+    def _work(
+        self, todo: list[int], rows: list[str], replies: list[dict[str, Any] | None]
+    ) -> tuple[int, dict[str, Any]]:
+        """One process at work on the rows in turn, until all are done or one ends it: which, and how."""
         worker = self._started()
-        worker.give([0], [row])
-        answers: list[tuple[int, str]] = []
+        worker.give(todo, rows)
+        last = todo[0]
         while worker.pending and not worker.dead and not worker.late():
-            answers += exchange([worker])
-        if answers and not worker.dead:
-            (_, text), emptied = answers[0], worker.out_of_memory
-            if emptied:
-                self._drop()
-                return {"outcome": "memory", "why": "it needs more memory than it may have"}
-            if text:
-                return json.loads(text)
-        late = worker.pending and not worker.dead
+            for last, text in exchange([worker]):
+                replies[last] = json.loads(text) if text else _DIED
+        if worker.out_of_memory:
+            self._drop()
+            return last, {"outcome": "memory", "why": "it needs more memory than it may have"}
+        if not worker.pending:
+            return last, replies[last] or _DIED
+        first, late = worker.pending[0], not worker.dead
         self._drop()
-        if late:
-            return {"outcome": "time", "why": f"it was not done in {self.seconds:g} s"}
-        return {"outcome": "died", "why": "the process that grounds and solves it died of it"}
+        why = f"it was not done in {self.seconds:g} s"
+        return first, {"outcome": "time", "why": why} if late else _DIED
 
     def _started(self) -> Worker:
         """A process that is ready, so that its start is no part of a program's time."""
