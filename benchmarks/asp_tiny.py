@@ -22,10 +22,11 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import argparse
-import copy
 import re
 import time
 import warnings
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -45,8 +46,14 @@ RATES = (0.10, 0.15, 0.20, 0.30, 0.45, 0.55, 0.60, 0.60)
 """Of misreading, one for each phrasing, as in dagame.lm.tiny."""
 BROKEN = 0.2
 PRETRAIN_STEPS, BATCH = 500, 64
-STEPS, CLASSES, GROUP, RATE, BETA, STRENGTH = 20, 4, 6, 2e-3, 0.1, 1.0
-SEEDS, MEASURED, SAMPLES, NEW_TOKENS, SECONDS = (0, 1, 2), 3, 4, 24, 20.0
+STEPS, CLASSES, GROUP, RATE, BETA, STRENGTH = 40, 4, 6, 1e-3, 0.1, 1.0
+MEASURED, SAMPLES, NEW_TOKENS, SECONDS = 3, 4, 24, 20.0
+RUNS = {"before": (0,), "coherence": (0, 1, 2), "shuffled": (0, 1, 2)}
+FACTS = {
+    "families": CHOSEN, "rates": RATES, "broken": BROKEN, "pretrain_steps": PRETRAIN_STEPS,
+    "steps": STEPS, "group_size": GROUP, "classes_per_step": CLASSES, "learning_rate": RATE,
+    "beta": BETA, "strength": STRENGTH, "problems_of_each_family": MEASURED, "samples": SAMPLES,
+}  # fmt: skip
 
 _PROGRAM = re.compile(r"\([A-Z_]\w*(?:,[A-Z_])?\)|\([A-Z],|N@\d,X|#?\w+|:-|:~|[!<>]=|\S")
 _PROSE = re.compile(r"\w+|[^\w\s]")
@@ -149,57 +156,64 @@ def fine_tune(model: Any, tokenizer: Any, key: Any, of: list[dict[str, Any]], se
         trainer.train()
 
 
-def main() -> None:
-    """Pre-train, measure, fine-tune each seed with true and with shuffled classes, measure."""
+def run(kind: str, seed: int, folder: str) -> dict[str, Any]:
+    """One fine-tuning, measured; "before": the pre-trained model of the folder."""
+    quiet()
+    began, key = time.process_time(), semantic_key(seconds=SECONDS)
+    model, tokenizer = tiny.load(folder)
+    if kind != "before":
+        of = told(some("finetune"), TRAIN, None)
+        fine_tune(model, tokenizer, key, shuffled(of, seed) if kind == "shuffled" else of, seed)
+    found = {"run": kind, "seed": seed} | measure(model, tokenizer, key, seed=99)
+    worker.close()
+    return found | {"CPU seconds": time.process_time() - began}
+
+
+def quiet() -> None:
+    """One thread, no bars, no warnings of trainers."""
     import torch
     from transformers.utils import logging
 
-    from dagame.lm.tiny._pretrain import fit
-    from dagame.lm.tiny.llama import new_model, new_tokenizer
-
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    parser.add_argument(
-        "--base", type=Path, help="keeps the pre-trained model, and is read if there"
-    )
-    options = parser.parse_args()
     torch.set_num_threads(1)
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     warnings.filterwarnings("ignore")
-    started, key = time.process_time(), semantic_key(seconds=SECONDS)
+
+
+def pretrain(folder: Path) -> None:
+    """Write the pre-trained model."""
+    from dagame.lm.tiny._pretrain import fit
+    from dagame.lm.tiny.llama import new_model, new_tokenizer
+
     words = vocabulary([p for split in ("pretrain", "finetune", "test") for p in some(split)])
-    if options.base and options.base.exists():
-        base, tokenizer = tiny.load(options.base)
-    else:
-        base, tokenizer = new_model(0, words), new_tokenizer(words)
-        fit(
-            base, tokenizer, corpus(some("pretrain"), seed=0),
-            lambda step, loss: step % 100 or print(f"pre-training {step}: {loss:.3f}", flush=True),
-        )  # fmt: skip
-        if options.base:
-            tiny.save(base, tokenizer, options.base)
-    spent = {"pre-training": time.process_time() - started}
-    print(f"{spent['pre-training']:.0f} CPU s", flush=True)
-    found = [{"run": "before", "seed": None} | measure(base, tokenizer, key, seed=99)]
-    print(found[-1], flush=True)
-    true = told(some("finetune"), TRAIN, None)
-    for seed in options.seeds:
-        for kind in ("coherence", "shuffled"):
-            began, model = time.process_time(), copy.deepcopy(base)
-            of = true if kind == "coherence" else shuffled(true, seed)
-            fine_tune(model, tokenizer, key, of, seed)
-            found.append({"run": kind, "seed": seed} | measure(model, tokenizer, key, seed=99))
-            spent[f"{kind} {seed}"] = time.process_time() - began
-            print(found[-1], f"{spent[f'{kind} {seed}']:.0f} CPU s", flush=True)
-            keep(
-                "asp_tiny", found, parameters=base.num_parameters(), cpu_seconds=spent,
-                families=CHOSEN, rates=RATES, broken=BROKEN, steps=STEPS, group_size=GROUP,
-                classes_per_step=CLASSES, learning_rate=RATE, beta=BETA, strength=STRENGTH,
-            )  # fmt: skip
-    worker.close()
+    base, tokenizer = new_model(0, words), new_tokenizer(words)
+    fit(
+        base, tokenizer, corpus(some("pretrain"), seed=0),
+        lambda step, loss: step % 100 or print(f"pre-training {step}: {loss:.3f}", flush=True),
+    )  # fmt: skip
+    tiny.save(base, tokenizer, folder)
+
+
+def main() -> None:
+    """Pre-train once, then all runs on two processes."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--base", type=Path, help="keeps the pre-trained model, and is read if there"
+    )
+    quiet()
+    with TemporaryDirectory() as temporary:
+        folder = parser.parse_args().base or Path(temporary) / "base"
+        if not folder.exists():
+            pretrain(folder)
+        jobs = [(kind, seed) for kind in RUNS for seed in RUNS[kind]]
+        with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+            waiting = [pool.submit(run, kind, seed, str(folder)) for kind, seed in jobs]
+            found = []
+            for one in waiting:
+                found.append(one.result())
+                keep("asp_tiny", found, **FACTS)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 Data: benchmarks/results/asp_keys.json. (a) Share of near misses whose key is not that of the right program,
 and of rewrites whose key is, on all problems of the test split. (b) The published metric on the same
-programs, 30 problems of each family: the share of right programs that are not equal to themselves with four
+programs, 20 problems of each family: the share of right programs that are not equal to themselves with four
 threads, and of rewrites that are called different with one. (c) On facts drawn without care: the share of
 problems where the empty program passes, and of near misses that pass.
 """
