@@ -3,8 +3,8 @@
     python paper_figs/fig14_asp/make.py
 
 Data: benchmarks/results/asp_keys.json. (a) Share of near misses whose key is not that of the right program,
-and of rewrites whose key is, on all problems of the test split. (b) The published metric on the same
-programs, 20 problems of each family: the share of right programs that are not equal to themselves with four
+and of rewrites whose key is, on 24 problems of each family. (b) The published metric on the same
+programs, 10 problems of each family: the share of right programs that are not equal to themselves with four
 threads, and of rewrites that are called different with one. (c) On facts drawn without care: the share of
 problems where the empty program passes, and of near misses that pass.
 """
