@@ -22,7 +22,7 @@ pytest.importorskip("clingo", reason="clingo is not installed (pip install 'daga
 ATOMS = tuple("abcd")
 SECONDS = 20.0  # a loaded machine is no reason for a missing key
 GROUND = asp.SemanticKey(["fact.", "fact. d."], [f"{a}/0" for a in "abc"], seconds=SECONDS)
-SHORT = asp.SemanticKey(["fact."], ["a/0"], seconds=0.4)
+SHORT = asp.SemanticKey(["fact."], ["a/0"], seconds=1.0)
 
 
 @pytest.fixture(scope="module", autouse=True)
