@@ -33,6 +33,7 @@ PAGES = {
     "no-regret": "dynamics",
     "transport": "transport",
     "coverage": "conformal",
+    "answer sets": "answer-sets",
 }
 """The page of the theory that proves what a row states; all others: objectives."""
 
