@@ -10,7 +10,7 @@ from ..games.game import AlignmentGame
 from ..games.solution import Status
 from .anderson import Anderson
 from .base import Solver, index_like, require_gradient
-from .direct import closed, constrained, dual, soft
+from .direct import closed, consensus, constrained, dual, soft
 from .loop import Limits, LoopResult, iterate, replaced
 from .newton import Newton, climb
 from .registry import named
@@ -39,10 +39,13 @@ def played(game: AlignmentGame, solver: Solver, limits: Limits) -> LoopResult:
 
 
 def auto(game: AlignmentGame, limits: Limits) -> tuple[str, LoopResult]:
-    """A closed form; for kinks and hard sets a small dual, or cvxpy and steps in the set; else rounds."""
+    """A closed form; the consensus alone; for kinks and hard sets a small dual, or cvxpy and steps in the
+    set; else rounds.
+    """
     direct, found = "closed_form", closed(game, limits.tol)
-    if found is None and game.provable:
-        direct, found = "dual", soft(game, limits.tol)
+    for name, method in (("consensus", consensus), ("dual", soft)):
+        if found is None and game.provable:
+            direct, found = name, method(game, limits.tol)
     if found is not None:
         missed = np.flatnonzero(found.statuses == Status.STALLED)
         if not missed.size or not game.provable or game.objective.has_multipliers:

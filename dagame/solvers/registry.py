@@ -9,7 +9,7 @@ from ..games.game import AlignmentGame
 from .anderson import Anderson
 from .base import Solver
 from .best_response import BestResponse
-from .direct import closed, convex, dual
+from .direct import closed, consensus, convex, dual
 from .fictitious_play import Extragradient, FictitiousPlay, FrankWolfe
 from .loop import LoopResult
 from .mirror import Mirror
@@ -19,7 +19,12 @@ from .no_regret import FTRL, MultiplicativeWeights, OptimisticMultiplicativeWeig
 Direct = Callable[[AlignmentGame, float], LoopResult | None]
 """(flat game, tol) -> its result, or None where the method does not apply to the objective."""
 
-DIRECT: dict[str, Direct] = {"closed_form": closed, "dual": dual, "convex": convex}
+DIRECT: dict[str, Direct] = {
+    "closed_form": closed,
+    "consensus": consensus,
+    "dual": dual,
+    "convex": convex,
+}
 """Methods without rounds, for `solve`."""
 
 DYNAMICS: dict[str, Solver] = {

@@ -1,0 +1,273 @@
+"""Arithmetic coherence, with rewards and entropies besides, played in the space of the consensus.
+
+At a target q the policy's reply is nu_x = a_x q^s / S_x with a_x = exp((beta log nu0_x + r_x)/N), s = c/N,
+N = beta + c + d for strength c, entropy d and rewards r. The equilibrium's q is explicit in the m numbers
+theta_x = log S_x + constant, which are all that is left to find (docs/theory/dynamics.md#consensus):
+
+    J* = N min_theta [norm(theta) + sum_x w_x theta_x],   norm = 1/k log sum_z G^k,   k = N/(beta + d),
+    G = sum_x w_x a_x e^{-theta_x},   q ∝ G^k,
+
+a convex function. Newton's step takes one product of a with itself and no exponential of size m x n.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..games.game import AlignmentGame
+from ..games.solution import Status
+from ..numerics.arrays import LOG_ZERO, Array, like, namespace, solve, to_numpy
+from ..numerics.simplex import log_kl
+from ..objectives.pairing import weighted
+from .base import index_like, pick, take
+from .loop import LoopResult
+
+_ROUNDS = 60
+"""Newton takes 1 to 6 rounds; a game that needs so many has lost its digits."""
+
+_CONTEXTS = 128
+"""With more contexts the m x m systems cost more than rounds on policies."""
+
+_COLUMNS = 1 << 14
+"""Answers at a time in the product of a with itself, so that no temporary is as large as the reference."""
+
+
+class _Scales(NamedTuple):
+    """beta, c and N of the module's formula, beta - rho of T6, the relative tolerance, and eps of the floats."""
+
+    beta: float
+    strength: float
+    total: float
+    free: float
+    tol: float
+    eps: float
+
+    @property
+    def power(self) -> float:
+        """k."""
+        return self.total / (self.total - self.strength)
+
+
+class _Problem(NamedTuple):
+    """a (B, m, n), the logarithm of the factor left out of each row (B, m), w (B, m), and the answers
+    (B, n) that some context can give, None for all.
+    """
+
+    a: Array
+    shift: Array
+    weights: Array
+    live: Array | None
+
+
+class _Point(NamedTuple):
+    """At theta (B, m): norm (B,), log q, q and G (B, n), y = w e^{-theta} and y y' sum_z q a a'/G^2."""
+
+    theta: Array
+    norm: Array
+    log_q: Array
+    q: Array
+    mass: Array
+    y: Array
+    product: Array
+
+    @property
+    def shares(self) -> Array:
+        """sum_z q(z) b_x(z) (B, m), b_x(z) = y_x a_x(z)/G(z) the share of a context in an answer; at an
+        equilibrium w_x. The sum of the product's rows, as sum_x b_x = 1.
+        """
+        xp = namespace(self.product)
+        tiny = float(xp.finfo(self.product.dtype).smallest_normal)
+        return xp.clip(xp.sum(self.product, axis=-1), tiny, None)
+
+
+class _Walk(NamedTuple):
+    """The kept theta, its dual value, Newton's move from it and the share of the move under test."""
+
+    theta: Array
+    dual: Array
+    move: Array
+    length: Array
+
+
+class _Found(NamedTuple):
+    """log q (B, n), log S with the factor left out (B, m), whether solved and after how many moves (B,)."""
+
+    log_q: Array
+    log_sums: Array
+    solved: Array
+    steps: Array
+
+
+def consensus_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
+    """Newton on the normalisers of the contexts, or None where the objective has no `ConsensusForm`.
+
+    A game is solved by a bound of its gap (T4) and of the rounding of its policy. The others, of masses
+    beyond the range of floats or strengths beyond their digits, keep the reference and are left as stalled.
+    """
+    form = game.objective.consensus_form()
+    if form is None or game.answer_map.kind != "identity" or not game.provable:
+        return None
+    total = game.beta + form.entropy + form.strength
+    if not (form.strength > 0 and total > form.strength) or game.contexts > _CONTEXTS:
+        return None
+    xp, support = namespace(game.log_reference), game.support
+    eps = float(xp.finfo(game.log_reference.dtype).eps)
+    scales = _Scales(game.beta, form.strength, total, game.free_beta, tol, eps)
+    log_a = (game.beta / total) * game.log_reference
+    if not isinstance(form.reward, float) or form.reward:
+        log_a = log_a + like(form.reward, log_a) / total
+    full = bool(xp.all(support))
+    if not full:
+        log_a = xp.where(support, log_a, LOG_ZERO)
+    shift = xp.max(log_a, axis=-1)
+    problem = _Problem(
+        xp.exp(log_a - shift[..., None]),
+        shift,
+        xp.broadcast_to(game.weights, shift.shape),
+        None if full else xp.any(support, axis=-2),
+    )
+    with np.errstate(all="ignore"):  # what is not finite is not solved
+        found = _newton(problem, scales)
+    log_nu = log_a + (scales.strength / total * found.log_q)[:, None, :] - found.log_sums[..., None]
+    if not full:
+        log_nu = xp.where(support, log_nu, LOG_ZERO)
+    solved = to_numpy(found.solved)
+    if not solved.all():
+        log_nu = pick(found.solved, log_nu, game.log_reference)
+    statuses = np.full(len(solved), Status.STALLED, dtype=object)
+    statuses[solved] = Status.SOLVED
+    return LoopResult(log_nu, to_numpy(found.steps).astype(int), statuses, [], [])
+
+
+def _newton(problem: _Problem, scales: _Scales) -> _Found:
+    """Newton's moves, cut to a quarter until the dual function falls; games that are done leave."""
+    xp = namespace(problem.a)
+    trial = xp.log(xp.sum(problem.a, axis=-1))
+    one = 0 * trial[:, 0] + 1
+    walk = _Walk(trial, xp.inf * one, 0 * trial, one)
+    alive, finished = np.arange(trial.shape[0]), []
+    for round_ in range(_ROUNDS + 1):
+        at = _point(problem, trial, scales)
+        found, lost = _found(problem, at, scales, round_)
+        lost = lost | (walk.length < scales.eps)
+        done = to_numpy(found.solved | lost)
+        if done.all() or round_ == _ROUNDS:
+            break
+        dual = at.norm + weighted(trial, problem.weights)
+        rounding = 8 * scales.eps * (1 + xp.abs(at.norm) + xp.max(xp.abs(trial), axis=-1))
+        fell = dual <= walk.dual + rounding
+        walk = _Walk(
+            theta=pick(fell, trial, walk.theta),
+            dual=xp.where(fell, dual, walk.dual),
+            move=pick(fell, _move(problem.weights, at, scales), walk.move),
+            length=xp.where(fell, one, walk.length / 4),
+        )
+        if done.mean() >= 0.25:
+            out, rest = (index_like(trial, np.flatnonzero(which)) for which in (done, ~done))
+            finished.append((alive[done], take(found, out)))
+            problem, walk, one = take(problem, rest), take(walk, rest), xp.take(one, rest, axis=0)
+            alive = alive[~done]
+        trial = walk.theta + walk.length[:, None] * walk.move
+    return _in_order([*finished, (alive, found)])
+
+
+def _in_order(finished: list[tuple[np.ndarray, _Found]]) -> _Found:
+    """What was found of all games, in their order."""
+    found = finished[0][1]
+    if len(finished) == 1:
+        return found
+    xp = namespace(found.log_q)
+    joined = [xp.concat(parts, axis=0) for parts in zip(*(f for _, f in finished), strict=True)]
+    order = np.argsort(np.concatenate([rows for rows, _ in finished]))
+    return take(_Found(*joined), index_like(found.log_q, order))
+
+
+def _point(problem: _Problem, theta: Array, scales: _Scales) -> _Point:
+    """What the dual function and its derivatives are made of."""
+    xp, (a, _, w, live) = namespace(theta), problem
+    y = w * xp.exp(-theta)
+    mass = (y[:, None, :] @ a)[:, 0, :]
+    if live is not None:
+        mass = xp.where(live, mass, 1.0)
+    log_q = scales.power * xp.log(mass)
+    if live is not None:
+        log_q = xp.where(live, log_q, LOG_ZERO)
+    log_q = log_q - (top := xp.max(log_q, axis=-1, keepdims=True))
+    q = xp.exp(log_q)
+    total = xp.sum(q, axis=-1, keepdims=True)
+    q, log_total = q / total, xp.log(total)
+    product = _weighted_product(a, xp.sqrt(q) / mass) * (y[:, :, None] * y[:, None, :])
+    norm = (top + log_total)[:, 0] / scales.power
+    return _Point(theta, norm, log_q - log_total, q, mass, y, product)
+
+
+def _weighted_product(a: Array, h: Array) -> Array:
+    """sum_z h^2 a a' (B, m, m) for h (B, n)."""
+    xp, products = namespace(a), []
+    for start in range(0, a.shape[-1], _COLUMNS):
+        some = slice(start, start + _COLUMNS)
+        part = a[:, :, some] * h[:, None, some]
+        products.append(part @ xp.matrix_transpose(part))
+    return sum(products[1:], products[0])
+
+
+def _move(w: Array, at: _Point, scales: _Scales) -> Array:
+    """Newton's move of theta.
+
+    The dual function does not change along (1, ..., 1), which the added w w' forbids.
+    """
+    xp, shares = namespace(w), at.shares
+    eye = xp.eye(w.shape[-1], dtype=w.dtype, device=w.device)
+    hessian = eye * shares[:, None, :] + (scales.power - 1) * at.product
+    hessian = hessian - scales.power * shares[:, :, None] * shares[:, None, :]
+    hessian = hessian + w[:, :, None] * w[:, None, :]
+    return solve(hessian, (shares - w)[..., None])[..., 0]
+
+
+def _found(
+    problem: _Problem, at: _Point, scales: _Scales, steps: int
+) -> tuple[_Found, Array]:
+    """The consensus at a point, and the games that can come no nearer.
+
+    The dual function is above J* and above J by N KL(w || shares), which decides cheaply whether the gap is
+    worth a look.
+    """
+    xp, w, shares = namespace(at.q), problem.weights, at.shares
+    log_sums = at.theta + xp.log(shares / w) + at.norm[:, None]
+    value = scales.total * weighted(log_sums + problem.shift, w)
+    allowed = scales.tol * xp.maximum(xp.abs(value), 0 * value + scales.beta)
+    solved = scales.total * log_kl(xp.log(w), xp.log(shares)) <= allowed
+    lost = ~xp.isfinite(value)
+    found = _Found(at.log_q, log_sums + problem.shift, solved & ~lost, steps + 0 * value)
+    if not bool(xp.any(found.solved)):
+        return found, lost
+    gap, rounding = _gap(problem.a, at, w / shares - 1, scales), _rounding(at, scales)
+    solved = found.solved & (gap + rounding <= allowed) & _in_range(at)
+    return found._replace(solved=solved), lost | (found.solved & ~solved & (gap <= rounding))
+
+
+def _gap(a: Array, at: _Point, off: Array, scales: _Scales) -> Array:
+    """A bound of the gap (B,) of the policy at q, tight at the equilibrium, from w_x = (1 + off_x) shares_x.
+
+    With q' = sum_x w_x nu_x = q (1 + sum_x y_x off_x a_x/G) and t = c/beta log(q'/q) the best response to
+    the rewards at nu (T4) is nu_x e^t / Z_x: gap = beta sum_x w_x [log Z_x - <nu_x, t>], which is at most
+    beta <q', e^t - 1 - t>.
+    """
+    xp = namespace(a)
+    change = ((at.y * off)[:, None, :] @ a)[:, 0, :] / at.mass
+    t = scales.strength / scales.free * xp.log1p(change)
+    return scales.free * xp.sum(at.q * (1 + change) * (xp.expm1(t) - t), axis=-1)
+
+
+def _rounding(at: _Point, scales: _Scales) -> Array:
+    """The gap (B,) that comes from rounding log nu, whose errors the rewards hold c/beta times."""
+    size = 1 + namespace(at.q).sum(at.q * at.log_q**2, axis=-1)
+    return (scales.total * scales.eps / 2) ** 2 / scales.free * size
+
+
+def _in_range(at: _Point) -> Array:
+    """Whether every answer has a mass in some context that the floats can hold (B,)."""
+    xp = namespace(at.mass)
+    return xp.all(at.mass > float(xp.finfo(at.mass.dtype).smallest_normal), axis=-1)
