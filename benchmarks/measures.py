@@ -168,13 +168,17 @@ def _reached(after: dict[str, set[str]], start: str) -> set[str]:
 
 
 def objective_names(tree: Tree) -> set[str]:
-    """Classes of the objectives that the package exports, and the functions that make them; no sets."""
-    init = tree.parsed[tree.paths[f"{tree.package}.objectives"]]
+    """Classes of the objectives that the package exports, and the functions that make them; no sets.
+
+    They are what the catalogue imports, or the room itself where it has no catalogue.
+    """
+    room = f"{tree.package}.objectives"
+    init = tree.parsed[tree.paths.get(f"{room}.catalogue", tree.paths[room])]
     apart = ("base", "objective", "sets", "combination", "forms")
     return {
         alias.name
         for node in init.body
-        if isinstance(node, ast.ImportFrom) and node.module not in apart
+        if isinstance(node, ast.ImportFrom) and node.level and node.module not in apart
         for alias in node.names
         if alias.name[0].isupper() and alias.name != "Generator"
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 import mpmath as mp
 import numpy as np
-from textbook import LINES, Line, Table, each, exact, kl, mean, name_of, normalised, pair, shut
+from textbook import Line, Table, each, exact, kl, line_of, mean, name_of, normalised, pair, shut
 
 _COMMON = ("PairwiseCoherence, kl", "PairwiseCoherence, jeffreys", "HardCoherence")
 
@@ -34,7 +34,7 @@ def combined(objective: Any, nu: Table, w: list[Any]) -> Line:
     """Value and gradient of the differentiable terms of a sum."""
     value, u = mp.mpf(0), each(nu, lambda p: mp.mpf(0))
     for factor, part in objective.terms():
-        line = LINES.get(name_of(part))
+        line = line_of(part)
         if line is None or factor == 0 or getattr(part, "strength", 1.0) == 0:
             continue
         phi, table = line(part, nu, w)

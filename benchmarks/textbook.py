@@ -1,6 +1,7 @@
 """Value and gradient of every objective in mpmath, written from docs/theory/objectives.md alone.
 
-Nothing here calls the package's numerics: objectives are read for their parameters.
+Nothing here calls the package's numerics: objectives are read for their parameters, and rows of the catalogue
+for a definition in plain arithmetic.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from typing import Any
 
 import mpmath as mp
 import numpy as np
+
+from dagame.objectives.catalogue import CATALOGUE, Definition
 
 Table = list[list[Any]]
 Line = tuple[Any, Table]
@@ -111,17 +114,6 @@ def _tsallis(o: Any, nu: Table, w: list[Any]) -> Line:
     powers = [mp.fsum(p**t for p in row) for row in nu]
     value = o.strength * mp.fsum(wx * (1 - s) for wx, s in zip(w, powers, strict=True)) / (t - 1)
     return value, each(nu, lambda p: -o.strength * t * p ** (t - 1) / (t - 1) if p else mp.inf)
-
-
-def _renyi(o: Any, nu: Table, w: list[Any]) -> Line:
-    t = mp.mpf(o.order)
-    sums = [mp.fsum(p**t for p in row) for row in nu]
-    value = o.strength * mp.fsum(wx * mp.log(s) for wx, s in zip(w, sums, strict=True)) / (1 - t)
-    u = [
-        [o.strength * t / (1 - t) * p ** (t - 1) / s if p else mp.inf for p in row]
-        for row, s in zip(nu, sums, strict=True)
-    ]
-    return value, u
 
 
 def _reverse(o: Any, nu: Table, w: list[Any]) -> Line:
@@ -328,7 +320,6 @@ LINES: dict[str, Callable[[Any, Table, list[Any]], Line]] = {
     "ShannonDiversity": _shannon,
     "GiniDiversity": _gini,
     "TsallisDiversity": _tsallis,
-    "RenyiDiversity": _renyi,
     "TargetMatching, reverse": _reverse,
     "TargetMatching, forward": _forward,
     "Coherence, arithmetic": _arithmetic,
@@ -345,4 +336,20 @@ LINES: dict[str, Callable[[Any, Table, list[Any]], Line]] = {
     "SelfConsistency": _self_consistency,
     "Agreement": _agreement,
 }
-"""Value and gradient of every differentiable objective, by `name_of`."""
+"""Value and gradient of a differentiable objective, by `name_of`."""
+
+
+def line_of(o: Any) -> Callable[[Any, Table, list[Any]], Line] | None:
+    """The line of an objective, or of the definition that its row of the catalogue has."""
+    name = type(o).__name__
+    rows = [k.definition for k in CATALOGUE.values() if k.public == name and k.definition]
+    return _per_context(rows[0]) if rows else LINES.get(name_of(o))
+
+
+def _per_context(definition: Definition) -> Callable[[Any, Table, list[Any]], Line]:
+    def line(o: Any, nu: Table, w: list[Any]) -> Line:
+        found = [definition(o, row, mp.log, mp.inf) for row in nu]
+        value = o.strength * mp.fsum(wx * f for wx, (f, _) in zip(w, found, strict=True))
+        return value, [[o.strength * v for v in u] for _, u in found]
+
+    return line

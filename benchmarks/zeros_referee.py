@@ -79,7 +79,8 @@ def in_set(chosen: Any, q: Any, w: np.ndarray) -> list[Any]:
 def stated(o: Any, nu: Any, alive: np.ndarray, w: np.ndarray, extra: list[Any]) -> Any:
     """Phi by its definition (docs/theory/objectives.md), every inner minimum a variable over all answers.
 
-    `alive` (m, n): where the reference, and so the policy nu, may have mass.
+    An objective that is not restated here gives its own form. `alive` (m, n): where the reference, and so
+    the policy nu, may have mass.
     """
     name, (m, n), s = type(o).__name__, nu.shape, getattr(o, "strength", 1.0)
     rows = [Row(nu[x], alive[x]) for x in range(m)]
@@ -133,9 +134,10 @@ def stated(o: Any, nu: Any, alive: np.ndarray, w: np.ndarray, extra: list[Any]) 
     if name == "HardConstraint":
         extra += in_set(o.set, nu, w)
         return 0.0
-    assert name == "HardCoherence", name
-    extra += [nu[x] == nu[0] for x in range(1, m)]
-    return 0.0
+    if name == "HardCoherence":
+        extra += [nu[x] == nu[0] for x in range(1, m)]
+        return 0.0
+    return o.cvxpy(nu, w, extra)
 
 
 def by_cvxpy(g: dg.AlignmentGame) -> tuple[str, float]:

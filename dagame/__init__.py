@@ -16,35 +16,11 @@ from .games.certificate import Certificate, certify
 from .games.game import AlignmentGame
 from .games.play import DistributionalGame
 from .games.solution import History, Solution, Status
-from .objectives import (
-    Agreement,
-    BregmanCoherence,
-    Cap,
-    Coherence,
-    Floor,
-    GiniDiversity,
-    HardCoherence,
-    HardConstraint,
-    LogSuccess,
-    MajorityVote,
-    Moment,
-    Objective,
-    PairwiseCoherence,
-    Parity,
-    PassAtK,
-    Polytope,
-    Quota,
-    RenyiDiversity,
-    Reward,
-    SelfConsistency,
-    ShannonDiversity,
-    Sharpening,
-    SoftConstraint,
-    TargetMatching,
-    TraceCoherence,
-    TsallisDiversity,
-    WorstCase,
-)
+from .objectives import Objective
+from .objectives import catalogue as _catalogue
+from .objectives import sets as _sets
+from .objectives.catalogue import *
+from .objectives.sets import *
 from .samples import Samples
 from .solvers import run, solve
 from .theory.atlas import methods
@@ -54,44 +30,18 @@ from .theory.verify import VerificationReport, verify
 __version__ = "0.1.0"
 
 __all__ = [
-    "Agreement",
     "AlignmentGame",
     "AnswerMap",
-    "BregmanCoherence",
-    "Cap",
     "Certificate",
     "Classification",
-    "Coherence",
     "DagameError",
     "DistributionalGame",
-    "Floor",
-    "GiniDiversity",
-    "HardCoherence",
-    "HardConstraint",
     "History",
-    "LogSuccess",
-    "MajorityVote",
-    "Moment",
     "Objective",
-    "PairwiseCoherence",
-    "Parity",
-    "PassAtK",
-    "Polytope",
-    "Quota",
-    "RenyiDiversity",
-    "Reward",
     "Samples",
-    "SelfConsistency",
-    "ShannonDiversity",
-    "Sharpening",
-    "SoftConstraint",
     "Solution",
     "Status",
-    "TargetMatching",
-    "TraceCoherence",
-    "TsallisDiversity",
     "VerificationReport",
-    "WorstCase",
     "certify",
     "classify",
     "conformal",
@@ -104,6 +54,8 @@ __all__ = [
     "testing",
     "verify",
 ]
+__all__ += _catalogue.__all__
+__all__ += _sets.__all__
 
 
 _sys.meta_path.insert(0, _moved.Finder())
@@ -111,4 +63,4 @@ _sys.meta_path.insert(0, _moved.Finder())
 
 def __dir__() -> list[str]:
     """The public names."""
-    return __all__
+    return sorted(__all__)

@@ -1,4 +1,4 @@
-"""What the pages get at build time: pictures, the gallery, the command line, formulas as MathML.
+"""What the pages get at build time: pictures, lists of the package, the command line, formulas as MathML.
 
 Everything is local: formulas are turned into MathML here, which browsers draw without a script.
 """
@@ -9,7 +9,7 @@ import ast
 import html
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,8 +117,9 @@ def _benchmarks() -> Iterator[Drawing]:
     """Pictures in benchmarks/results that a script there, or a command of dagame-bench, writes."""
     scripts = {p: p.read_text(encoding="utf-8") for p in sorted(ROOT.glob("benchmarks/*.py"))}
     for path in sorted(ROOT.glob("benchmarks/results/*.png")):
-        module = ROOT / "dagame" / "bench" / f"{path.stem}.py"
-        command = f"dagame-bench {path.stem} --plot {path.relative_to(ROOT)}"
+        name = path.stem.removeprefix("bench_")
+        module = ROOT / "dagame" / "bench" / f"{name}.py"
+        command = f"dagame-bench {name} --plot {path.relative_to(ROOT)}"
         for script, code in scripts.items():
             if f'"{path.name}"' in code:
                 module, command = script, f"python {script.relative_to(ROOT)}"
@@ -153,6 +154,71 @@ def refused_settings() -> str:
     from dagame.lm.trainers.trl.settings import RULES
 
     return "\n".join(f"* `{r.field}` must be `{r.fix}`: {escaped(r.why)}." for r in RULES)
+
+
+# -- catalogue and registries ---------------------------------------------------------------------
+
+
+def table_of(head: str, rows: Iterable[Iterable[str]]) -> str:
+    """A pipe table; `head` has its columns, divided by bars."""
+    columns = head.split(" | ")
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def entries(names: Iterable[str]) -> str:
+    """The reference of classes, without their members."""
+    return "\n\n".join(f"::: {name}\n    options:\n      members: false" for name in names)
+
+
+def kinds() -> str:
+    """The table of the catalogue of objectives."""
+    from dagame.objectives.catalogue import CATALOGUE
+
+    rows = [
+        (
+            kind.name,
+            f"[`{kind.public}`][dagame.{kind.public}]",
+            f"`{kind.command}`" if kind.command else "",
+            "yes" if kind.labels else "",
+            "yes" if kind.concave else "no",
+            "multipliers" if kind.multipliers else "a point",
+            kind.support,
+        )
+        for kind in CATALOGUE.values()
+    ]
+    return table_of("kind | class | command | labels | concave | target | support", rows)
+
+
+def objectives() -> str:
+    """The reference of every objective of the catalogue, and of the sets."""
+    from dagame.objectives import sets
+    from dagame.objectives.catalogue import CATALOGUE
+
+    public = dict.fromkeys(kind.public for kind in CATALOGUE.values())
+    return entries(f"dagame.{name}" for name in (*public, *sets.__all__))
+
+
+def solvers() -> str:
+    """The table of the registry of solvers."""
+    from dagame.solvers.registry import ROWS
+
+    rows = [(f"`{row.name}`", row.needs, row.pace, row.fails) for row in ROWS]
+    return table_of("solver | needs | pace | fails when", rows)
+
+
+def dynamics() -> str:
+    """The reference of every solver that plays rounds."""
+    from dagame.solvers import DYNAMICS
+
+    return entries(f"dagame.solvers.{type(solver).__name__}" for solver in DYNAMICS.values())
+
+
+def language_models() -> str:
+    """The reference of what `dagame.lm` loads when it is used."""
+    from dagame.lm import _WHERE
+
+    return "\n\n".join(f"::: dagame.lm.{name}" for name in _WHERE if name != "tiny")
 
 
 # -- command line ---------------------------------------------------------------------------------
@@ -214,14 +280,31 @@ def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
 
 
 WIDE = ("methods.md", "gallery.md", "reference/paper-index.md")
-FILLED = {"<!-- gallery -->": gallery, "<!-- refused settings -->": refused_settings}
+FILLED = {
+    f"<!-- {name} -->": made
+    for name, made in {
+        "gallery": gallery,
+        "refused settings": refused_settings,
+        "table of objectives": kinds,
+        "objectives": objectives,
+        "table of solvers": solvers,
+        "dynamics": dynamics,
+        "names of dagame.lm": language_models,
+    }.items()
+}
+"""What a comment of a page stands for."""
+
+
+def filled(markdown: str) -> str:
+    """The text of a page with what is generated."""
+    for mark, content in FILLED.items():
+        if mark in markdown:
+            markdown = markdown.replace(mark, content())
+    return markdown
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Fill in what is generated; wide pages get the whole width and come last in a search."""
     if page.file.src_uri in WIDE:
         page.meta |= {"hide": ["navigation", "toc"], "search": {"boost": 0.3}}
-    for mark, content in FILLED.items():
-        if mark in markdown:
-            markdown = markdown.replace(mark, content())
-    return markdown
+    return filled(markdown)

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.rooms import ROOMS  # noqa: E402
+from tests.rooms import ROOMS, imports_of  # noqa: E402
 
 PACKAGE = ROOT / "dagame"
 WIDTH = 110
@@ -56,19 +56,12 @@ def arrows() -> collections.Counter[tuple[str, str]]:
         if parts[0] not in ROOMS[""]:
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        for_types = {
-            id(inner)
-            for node in ast.walk(tree)
-            if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
-            for inner in ast.walk(node)
-        }
         targets = set()
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and node.level and id(node) not in for_types:
-                base = parts[: len(parts) - node.level]
-                inner = (*base, *(node.module or "").split("."))
-                names = [inner[0]] if inner[0] else [a.name for a in node.names]
-                targets.update(n for n in names if n in ROOMS[""] and n != parts[0])
+        for node in imports_of(tree):
+            base = parts[: len(parts) - node.level]
+            inner = (*base, *(node.module or "").split("."))
+            names = [inner[0]] if inner[0] else [a.name for a in node.names]
+            targets.update(n for n in names if n in ROOMS[""] and n != parts[0])
         found.update((parts[0], target) for target in targets)
     return found
 

@@ -6,6 +6,23 @@ it, `docs/make_rooms.py` prints it into CONTRIBUTING.md and draws the picture.
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
+
+
+def imports_of(tree: ast.AST) -> Iterator[ast.ImportFrom]:
+    """Relative imports of a file, at its head or inside functions; those for types only are left out."""
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level and id(node) not in for_types:
+            yield node
+
+
 ROOMS: dict[str, tuple[str, ...]] = {
     "": (
         "text",
@@ -63,9 +80,11 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "binomial",
         "cells",
         "kl",
+        "method",
         "exact",
         "cache",
         "programs",
+        "registry",
         "tables",
         "frontier",
         "counts",
@@ -113,7 +132,18 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "partial",
         "sampling_run",
     ),
-    "lm.finetune": ("config", "card", "data", "folder", "weighted", "jobs", "run"),
+    "lm.finetune": (
+        "sections",
+        "data",
+        "method",
+        "played",
+        "weighted",
+        "methods",
+        "config",
+        "card",
+        "folder",
+        "run",
+    ),
     "lm.models": (
         "scoring",
         "prefix",

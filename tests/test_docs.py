@@ -144,8 +144,19 @@ def resolve(name: str) -> object:
     raise AttributeError(name)
 
 
+@cache
+def hooks() -> dict:
+    """What the pages get at build time."""
+    return runpy.run_path(str(DOCS / "hooks.py"))
+
+
+def built(page: Path) -> str:
+    """The text of a page with what is generated."""
+    return hooks()["filled"](page.read_text(encoding="utf-8"))
+
+
 def documented() -> set[str]:
-    text = "\n".join(p.read_text(encoding="utf-8") for p in (DOCS / "reference").glob("*.md"))
+    text = "\n".join(built(p) for p in (DOCS / "reference").glob("*.md"))
     return set(re.findall(r"^::: (\S+)", text, re.MULTILINE))
 
 
@@ -159,7 +170,7 @@ def public() -> list[str]:
 def test_the_reference_has_every_public_name():
     told = {id(resolve(n)) for n in documented()}
     pages = [p for p in (DOCS / "reference").glob("*.md") if p.stem != "paper-index"]
-    words = "\n".join(p.read_text(encoding="utf-8") for p in pages)
+    words = "\n".join(built(p) for p in pages)
     for name in public():
         found = resolve(name)
         if callable(found):
@@ -237,7 +248,7 @@ def commands() -> list[tuple[str, str]]:
 
 
 def test_the_commands_of_the_pages_have_these_options():
-    programs = runpy.run_path(str(DOCS / "hooks.py"))["command_lines"]()
+    programs = hooks()["command_lines"]()
     seen = set()
     for page, line in commands():
         words = shlex.split(line, comments=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import re
 
 import numpy as np
 import pytest
@@ -284,3 +285,26 @@ def test_parity_bounds_every_pair_of_contexts(delta, together):
     assert apart == pytest.approx(delta, abs=1e-7)
     one = dg.solve(dg.AlignmentGame(reference[:1], phi, beta=1.0))
     np.testing.assert_allclose(one.marginals, reference[:1], atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", [k for k in CATALOGUE.values() if k.strengths is not None])
+def test_an_objective_is_shown_by_its_name_and_strength(kind):
+    phi = kind.make(0.5, np.random.default_rng(0), 2, 3)
+    shown = repr(phi)
+    assert shown.startswith(f"{kind.public}(")
+    assert re.search(r"\b0\.5[,)]", shown)
+    assert len(shown) < 60
+    assert "strength" not in shown
+
+
+def test_options_are_shown_where_they_are_not_the_default():
+    assert repr(dg.PairwiseCoherence()) == "PairwiseCoherence(1)"
+    assert repr(dg.RenyiDiversity(2.0, 0.9)) == "RenyiDiversity(2, order=0.9)"
+    assert repr(dg.TargetMatching(GOAL, 0.3, "forward")) == (
+        "TargetMatching(0.3, direction='forward')"
+    )
+
+    class Mine(dg.WorstCase):
+        pass
+
+    assert repr(Mine(np.eye(3))) == "Mine(3 graders, 1)"

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import dagame
-from tests.rooms import ROOMS
+from tests.rooms import ROOMS, imports_of
 
 ROOT = Path(dagame.__file__).parent
 HEAVY = ("torch", "cvxpy", "matplotlib", "polars", "transformers", "scipy", "sympy", "trl", "rich")
@@ -31,22 +31,14 @@ def _module(path: Path) -> tuple[str, ...]:
 
 def _imports(path: Path):
     """Modules imported at module level or inside functions, type-checking blocks left out."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    skipped = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
     room = path.relative_to(ROOT).parts[:-1]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level and id(node) not in skipped:
-            base = room[: len(room) - (node.level - 1)]
-            base += tuple(node.module.split(".")) if node.module else ()
-            for name in node.names:
-                sub = (*base, name.name)
-                here = ROOT.joinpath(*sub)
-                yield sub if here.with_suffix(".py").exists() or here.is_dir() else base
+    for node in imports_of(ast.parse(path.read_text(encoding="utf-8"))):
+        base = room[: len(room) - (node.level - 1)]
+        base += tuple(node.module.split(".")) if node.module else ()
+        for name in node.names:
+            sub = (*base, name.name)
+            here = ROOT.joinpath(*sub)
+            yield sub if here.with_suffix(".py").exists() or here.is_dir() else base
 
 
 FILES = [p for p in ROOT.rglob("*.py") if p.name != "__main__.py" and p != ROOT / "__init__.py"]

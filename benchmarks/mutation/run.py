@@ -46,7 +46,7 @@ CORE = (
 )
 CORE += ("facts", "identities", "objectives", "sampled", "simplex", "solvers", "sympy", "theorems")
 CORE += ("verify", "worst_case")
-TESTS = [*(f"tests/test_{name}.py" for name in CORE), "tests/estimators/test_*.py"]
+TESTS = [*(f"tests/**/test_{name}.py" for name in CORE), "tests/estimators/test_*.py"]
 TESTS += ["tests/lm/test_rewards*.py"]
 
 

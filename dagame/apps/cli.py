@@ -17,7 +17,7 @@ from ..lm.tiny.experiment import Recipe
 from ..objectives.names import NAMES
 from ..solvers import METHODS
 from ..text import visible
-from .command import application, console, require_lm, run
+from .command import application, console, numbers_file, require_lm, run
 from .model_commands import register as register_model_commands
 from .next_command import after_finetuning, after_solving, show_next
 from .options import check_device, check_level, correct_limits, right_answers
@@ -201,7 +201,7 @@ def solve(
     names = () if folder is None else ("samples.parquet", "report.html")[: 1 + report]
     taken = [name for name in samples if name != STDIN]
     parts = [check_file(Path(out or "") / name, taken) for name in names]
-    numbers = None if json_file in (None, "-") else check_file(json_file, [*taken, *parts])
+    numbers = numbers_file(json_file, [*taken, *parts])
     limits = correct_limits(correct_range)
     with ExitStack() as held, stages() as say:
         if folder is not None:
@@ -268,12 +268,12 @@ def demo(
     ] = None,
 ) -> None:
     """Fine-tune the embedded language model without labels, certify it, and write a report."""
-    from ..files.output import check_file, check_folder, locked, write_json
+    from ..files.output import check_folder, locked, write_json
 
     require_lm()
     folder = check_folder(out)
     results = [folder / name for name in ("report.html", "game.html", "samples.parquet", "model")]
-    numbers = None if json_file in (None, "-") else check_file(json_file, results)
+    numbers = numbers_file(json_file, results)
     import torch
 
     from .demo import run_demo
@@ -310,25 +310,21 @@ def finetune(
     For several processes, start it by torchrun or accelerate launch: `torchrun --nproc_per_node 2 -m
     dagame finetune CONFIG`.
     """
-    from ..files.output import check_file, write_json
+    from ..files.output import write_json
 
     require_lm()
     from ..lm.finetune.run import paths_of, run_finetune
 
-    if json_file not in (None, "-"):
-        check_file(json_file, paths_of(config))
-
+    numbers_file(json_file, paths_of(config))
     with stages() as say:
         result = run_finetune(config, resume=resume, progress=say)
     if not result["main"]:
         return
-    if json_file is not None and json_file != "-":
-        write_json(json_file, result)
     written = [Path(result["output"]) / n for n in ("README.md", "metrics.jsonl", "curves.png")]
     show(metrics_table(result), [*written, Path(result["model"])], stderr=json_file == "-")
-    if json_file == "-":
-        write_json("-", result)
-    else:
+    if json_file is not None:
+        write_json(json_file, result)
+    if json_file != "-":
         show_next(console(), *after_finetuning(result))
 
 
@@ -348,22 +344,18 @@ def verify(
     ] = None,
 ) -> None:
     """Check the theorems on random games, or all that applies to one objective; exit code 1 if violated."""
-    from ..files.output import check_file, write_json
+    from ..files.output import write_json
     from ..provenance import provenance
     from ..theory.checks.own import named_objective
     from ..theory.verify import verify as check
 
-    if json_file not in (None, "-"):
-        check_file(json_file)
+    numbers_file(json_file)
     mine = None if objective is None else named_objective(objective)
     with stages() as say:
         report = check(seed, games, objective=mine, progress=say)
-    content = report.as_dict() | {"provenance": provenance()}
-    if json_file is not None and json_file != "-":
-        write_json(json_file, content)
     show(verification_table(report), [], stderr=json_file == "-")
-    if json_file == "-":
-        write_json("-", content)
+    if json_file is not None:
+        write_json(json_file, report.as_dict() | {"provenance": provenance()})
     if not report.passed:
         raise typer.Exit(1)
 
@@ -379,12 +371,11 @@ def doctor(
     ] = None,
 ) -> None:
     """Versions against what was tested, and whether each part works here; exit code 1 if one does not."""
-    from ..files.output import check_file, write_json
+    from ..files.output import write_json
     from ..provenance import in_words
     from .doctor import diagnose, tables
 
-    if json_file not in (None, "-"):
-        check_file(json_file)
+    numbers_file(json_file)
     with stages() as say:
         found = diagnose(say)
     shown = console(stderr=json_file == "-")

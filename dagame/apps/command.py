@@ -7,14 +7,16 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import DagameError
-from ..files.output import hush, system_reason
+from ..files.output import check_file, hush, system_reason
 from ..text import visible
 
 if TYPE_CHECKING:
@@ -124,6 +126,11 @@ def console(stderr: bool = False) -> Console:
             hush(2 if self.stderr else 1)
 
     return _Patient(stderr=stderr)
+
+
+def numbers_file(json_file: str | None, taken: Sequence[str | Path] = ()) -> Path | None:
+    """Where --json writes, checked before the work (see `check_file`); None: nowhere, or to stdout."""
+    return None if json_file in (None, "-") else check_file(json_file, taken)
 
 
 def require_lm() -> None:

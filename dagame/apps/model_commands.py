@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 
 from ..objectives.names import NAMES
 from ..text import visible
-from .command import console, require_lm
+from .command import console, numbers_file, require_lm
 from .model_inputs import Asked, Inputs, read_inputs
 from .next_command import show_next
 from .terminal import certificate_table, comparison_table, show_written, stages
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 Name = Annotated[
     str,
     typer.Argument(
-        metavar="RUN|MODEL", help="Folder of dagame finetune, or a Hugging Face model or its name."
+        metavar="RUN|MODEL",
+        help="Folder of dagame finetune, a Hugging Face model or its name, a GGUF file.",
     ),
 ]
 Questions = Annotated[
@@ -34,7 +36,7 @@ Questions = Annotated[
 Reference = Annotated[
     str | None, typer.Option(help="Model to compare with; of a RUN the one it began from.")
 ]
-Prompt = Annotated[str | None, typer.Option("--prompt", help="Column of the prompts. [prompt]")]
+Prompt = Annotated[str | None, typer.Option("--prompt", help="Column of the prompts; else prompt.")]
 Class = Annotated[
     str | None,
     typer.Option(
@@ -131,8 +133,12 @@ def certify(
     questions: Questions = None,
     reference: Reference = None,
     objective: Annotated[str | None, typer.Option(help=" | ".join(NAMES) + ".")] = None,
-    strength: Annotated[float | None, typer.Option(help="Strength (lambda). [1.0]")] = None,
-    beta: Annotated[float | None, typer.Option(help="Strength of the KL. [1.0]")] = None,
+    strength: Annotated[
+        float | None, typer.Option(help="Strength (lambda); else the run's, or 1.")
+    ] = None,
+    beta: Annotated[
+        float | None, typer.Option(help="Strength of the KL; else the run's, or 1.")
+    ] = None,
     prompt: Prompt = None,
     class_by: Class = None,
     context_by: Context = None,
@@ -242,7 +248,7 @@ def _targets(
     folder = Path(asked.name)
     read = [folder / "run.json", folder / "model"] if (folder / "run.json").exists() else [folder]
     taken = [*read, *(name for name in (asked.questions, asked.reference) if name is not None)]
-    numbers = None if json_file in (None, "-") else check_file(json_file, taken)
+    numbers = numbers_file(json_file, taken)
     beside = taken if numbers is None else [*taken, str(numbers)]
     return numbers, None if report is None else check_file(report, beside)
 
@@ -334,9 +340,21 @@ def _conditions(inputs: Inputs, found: Any) -> list[str]:
         "sampler, scorer and tokenizer were checked against a plain recount (self-check: passed)",
         *found.notes,
     ]
+    contexts = Counter(row["class_id"] for row in inputs.rows).values()
+    if inputs.drawn is not None and max(contexts) > inputs.drawn:
+        said.append(
+            f"the game of all contexts of a question ({_range(contexts)}), which the run did not play: it "
+            f"drew {inputs.drawn} of them at a time (data.contexts)"
+        )
     if inputs.own_data:
         said.append("the questions are those that the run was trained on, not new ones")
     return said
+
+
+def _range(counts: Collection[int]) -> str:
+    """Such as "8", or "2 to 8"."""
+    ends = sorted({min(counts), max(counts)})
+    return " to ".join(map(str, ends))
 
 
 def _command(verb: str, asked: Asked, *more: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from ..objectives.names import LABELLED
 from ..show.progress import Progress
 
 if TYPE_CHECKING:
-    from ..lm.finetune.config import DataSection
+    from ..lm.finetune.sections import DataSection
     from ..lm.spec import AnswerSection, ObjectiveSection
 
 Row = dict[str, Any]
@@ -46,6 +47,7 @@ class Inputs:
 
     rows: one per prompt with class_id, member_id, prompt and, where the file has them, answer and
     aliases. reference: None where none is known. own_data: whether these are the run's own questions.
+    drawn: of how many contexts of a question the run played the game at a time; None: of all.
     """
 
     model: str
@@ -59,6 +61,7 @@ class Inputs:
     template: dict[str, Any]
     is_run: bool
     own_data: bool
+    drawn: int | None = None
 
     def load(self, say: Progress) -> tuple[Any, Any, Any, list[Row]]:
         """Model, reference (or None), tokenizer, and the rows with chats written out as texts."""
@@ -101,7 +104,9 @@ def read_inputs(asked: Asked) -> Inputs:
         DagameError: one sentence: no questions, no way to read answers, a damaged run, a column or a
             file that cannot be read, an objective without its labels.
     """
-    folder = Path(asked.name).expanduser()
+    if asked.reference is not None:
+        asked = replace(asked, reference=os.path.expanduser(asked.reference))
+    folder = Path(os.path.expanduser(asked.name))
     made = _of_run(asked, folder) if (folder / "run.json").is_file() else _of_model(asked, folder)
     from ..lm.answers import check_truncated
     from ..lm.spec import check_count, check_kl, named_objective
@@ -123,11 +128,12 @@ def _of_run(asked: Asked, folder: Path) -> Inputs:
     from trl.trainer.grpo_config import GRPOConfig
 
     from ..lm.finetune.folder import read_run
+    from ..lm.finetune.methods import METHODS
 
     config = read_run(folder)
     default = GRPOConfig.__dataclass_fields__["max_completion_length"].default
     length = config.training.get("max_completion_length", default)
-    if config.method != "grpo" and asked.max_new_tokens is None:
+    if not METHODS[config.method].plays and asked.max_new_tokens is None:
         raise DagameError(
             f"where completions are cut is not known of a run of method {config.method}, which sampled "
             "none; name it by --max-new-tokens."
@@ -147,11 +153,12 @@ def _of_run(asked: Asked, folder: Path) -> Inputs:
         template=dict(config.training.get("chat_template_kwargs") or {}),
         is_run=True,
         own_data=asked.questions is None,
+        drawn=config.data.contexts if config.method == "grpo" else None,
     )
 
 
 def _of_model(asked: Asked, folder: Path) -> Inputs:
-    from ..lm.finetune.config import DataSection
+    from ..lm.finetune.sections import DataSection
     from ..lm.spec import AnswerSection, ObjectiveSection
 
     if folder.is_dir() and not any(

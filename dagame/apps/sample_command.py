@@ -9,7 +9,7 @@ import typer
 
 from ..errors import DagameError
 from ..text import visible
-from .command import console, require_lm
+from .command import console, numbers_file, require_lm
 from .next_command import after_sampling, show_next
 from .terminal import counted, show_written, stages, table_of
 
@@ -80,14 +80,14 @@ def sample(
     ] = None,
 ) -> None:
     """Sample completions of questions for `dagame solve`; after a kill the same command goes on."""
-    from ..files.output import check_file, write_json
+    from ..files.output import write_json
     from ..lm.engines.questions import prompts_of, templates_of
     from ..lm.engines.sampling_run import check_out, sample_to
 
     check_temperature(temperature)
     read = [model, questions, *([paraphrases] if paraphrases else [])]
     check_out(out, read)
-    numbers = None if json_file in (None, "-") else check_file(json_file, [*read, out])
+    numbers = numbers_file(json_file, [*read, out])
     if endpoint is None:
         require_lm()
     rows = prompts_of(

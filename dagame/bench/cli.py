@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..apps.command import application, console, run
+from ..apps.command import application, console, numbers_file, run
 from ..errors import OutputError
 from ..provenance import in_words, provenance
 
@@ -120,7 +120,8 @@ def _measure(bench: Any, json_file: str | None, plot: Path | None, **options: An
     from ..files.output import check_file, json_text, put_text, replacing_all, write_json
     from .common import save_plot, watching
 
-    targets = [check_file(json_file)] if json_file not in (None, "-") else []
+    numbers = numbers_file(json_file)
+    targets = [] if numbers is None else [numbers]
     if plot is not None:
         if plot.suffix not in FORMATS:
             raise OutputError(f"{plot} cannot be drawn: name a .png, .pdf or .svg file.")

@@ -5,7 +5,8 @@ from .exact import polynomial
 from .frontier import Frontier, frontier
 from .kl import KL_KINDS, kl_weight
 from .programs import MINIMAX_LIMIT, least_sup_bias
-from .tables import BASELINES, METHODS, RewardTable, reward_table
+from .registry import METHODS
+from .tables import BASELINES, RewardTable, reward_table
 
 __all__ = [
     "BASELINES",

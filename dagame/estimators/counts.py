@@ -34,12 +34,11 @@ from ..errors import InvalidObjective, NotSeparable
 from ..numerics.arrays import LOG_ZERO, like, log
 from ..objectives import Objective
 from .cells import Cells, checked_cells, numbers
-from .tables import CENTRED, METHODS, counted_derivative, lookup_table
+from .registry import BY_NAME, METHODS, TABLES_ONLY
+from .tables import CENTRED, counted_derivative, lookup_table
 
 ESTIMATORS = ("auto", *METHODS)
 ADVANTAGES = ("auto", None, "leave_two_out", "leave_one_out", "group_mean", "std")
-TABLES_ONLY = ("jackknife", "minimax", "variance_optimal")
-_ADDED = {"plug_in": 1.0, "krichevsky_trofimov": 0.5, "laplace": 1.0}
 
 Own = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -233,13 +232,10 @@ class _Row:
 
     def _marginals(self, counts: np.ndarray, x: np.ndarray, z: np.ndarray) -> np.ndarray:
         """One table (C, m, n) per cell."""
-        tables, rows = counts.astype(float), np.arange(len(counts))
-        if self.estimator != "plug_in":
-            tables[rows, x, z] -= 1
-        if self.estimator == "leave_one_out":
-            tables[rows, x, z] = np.maximum(tables[rows, x, z], 0.5)
-        elif self.estimator != "plug_in":
-            tables += _ADDED[self.estimator] * (counts.sum(1, keepdims=True) > 0)
+        whole = BY_NAME[self.estimator].whole
+        assert whole is not None
+        seen = counts.sum(1, keepdims=True) > 0
+        tables = whole(counts.astype(float), (np.arange(len(counts)), x, z), seen)
         return tables / tables.sum(-1, keepdims=True)
 
     def mean_of_others(self, cells: Cells) -> np.ndarray:
@@ -327,29 +323,25 @@ def _from_marginals(objective: Objective, cells: Cells, estimator: str) -> tuple
     affine = objective.answerwise and objective.affine
     if estimator == "auto":
         estimator = "u_statistic" if affine else "krichevsky_trofimov"
-    if estimator == "u_statistic" and not affine:
+    method = BY_NAME[estimator]
+    if method.affine and not affine:
         raise InvalidObjective(
-            f"the reward of {objective!r} is not affine in the marginals, so no U-statistic is exact; "
-            "take 'krichevsky_trofimov' or 'auto'."
+            f"the reward of {objective!r} is not affine in the marginals, where alone {estimator!r} is "
+            "exact; take 'krichevsky_trofimov' or 'auto'."
         )
-    if estimator in TABLES_ONLY:
+    if method.share is None:
         raise NotSeparable(
             f"{estimator!r} makes tables over counts of one answer, which {objective!r} has not; "
             "take 'krichevsky_trofimov', 'leave_one_out', 'plug_in' or 'auto'."
         )
     if not objective.answerwise:
+        if method.whole is None:
+            raise NotSeparable(
+                f"{estimator!r} estimates single answers, but {objective!r} needs whole marginals; take "
+                "'krichevsky_trofimov', 'leave_one_out', 'plug_in' or 'auto'."
+            )
         return (_Row(objective, estimator),)
     return (_Answer(_columns(objective, cells, estimator)),)
-
-
-def own_share(others: np.ndarray, of: np.ndarray, estimator: str) -> np.ndarray:
-    """The estimated probability of an answer that `others` of `of` other samples gave."""
-    if estimator == "u_statistic":
-        return others / of
-    if estimator == "leave_one_out":
-        return np.maximum(others, 0.5) / of
-    added = _ADDED[estimator]
-    return (others + added) / (of + (1 if estimator == "plug_in" else 2 * added))
 
 
 def _columns(objective: Objective, cells: Cells, estimator: str) -> Own:
@@ -357,14 +349,15 @@ def _columns(objective: Objective, cells: Cells, estimator: str) -> Own:
     b, x = cells.b, cells.x
     counts = cells.counts[b, :, cells.z].astype(float)
     weights, rows = cells.weights[b], np.arange(len(b))
-    sizes = cells.counts.sum(-1)[b]
+    sizes, share = cells.counts.sum(-1)[b], BY_NAME[estimator].share
+    assert share is not None
     if objective.common_support:
         counts = np.maximum(counts, 0.5)
     shares = counts / sizes
 
     def own(others: np.ndarray, of: np.ndarray) -> np.ndarray:
         column = shares.copy()
-        column[rows, x] = own_share(others, of, estimator)
+        column[rows, x] = share(others, of)
         return objective.reward_log(log(column[..., None]), weights)[rows, x, 0]
 
     return own

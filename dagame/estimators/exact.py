@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
+from ..errors import InvalidObjective
 from .binomial import binomial
+from .method import Derivative, Method
 
 HIGHEST_DEGREE = 20
 
 
-def polynomial(slope: Callable[[Any], Any], degree: int) -> np.ndarray | None:
+def polynomial(slope: Derivative, degree: int) -> np.ndarray | None:
     """Bernstein coefficients of f' at its own degree d <= `degree` (d <= 20), or None: no polynomial."""
     probe = np.linspace(0.01, 0.99, 37)
     exact = np.asarray(slope(probe), float) + 0 * probe
@@ -26,7 +26,7 @@ def polynomial(slope: Callable[[Any], Any], degree: int) -> np.ndarray | None:
     return None
 
 
-def u_statistic(slope: Callable[[Any], Any], k: int) -> np.ndarray | None:
+def u_statistic(slope: Derivative, k: int) -> np.ndarray | None:
     """The table (K,) with E g(N) = f'(p), or None: f' is no polynomial of degree <= K-1.
 
     Its entries are the Bernstein coefficients at degree K-1, that is p^j <- C(N, j) / C(K-1, j): of those
@@ -44,3 +44,16 @@ def u_statistic(slope: Callable[[Any], Any], k: int) -> np.ndarray | None:
             chance *= np.maximum(left, 0) / (others - t)
         entries += value * chance
     return entries
+
+
+def _table(slope: Derivative, k: int) -> np.ndarray:
+    exact = u_statistic(slope, k)
+    if exact is None:
+        raise InvalidObjective(
+            f"f' is no polynomial of degree <= {min(k - 1, HIGHEST_DEGREE)}, so no table is exact "
+            f"from {k - 1} other samples; take method='variance_optimal'."
+        )
+    return exact
+
+
+U_STATISTIC = Method("u_statistic", lambda others, of: others / of, _table, affine=True)

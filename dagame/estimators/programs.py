@@ -10,13 +10,13 @@ import numpy as np
 
 from ..errors import InvalidObjective, NotConverged
 from .binomial import binomial, grid
+from .cache import cached
 from .exact import u_statistic
+from .method import Derivative, Method
 
 MINIMAX_LIMIT, BIAS_FACTOR_LIMIT, VARIANCE_OPTIMAL_LIMIT = 32, 64, 256
 
 _SLACK, _FLOOR = 1e-3, 1e-7
-
-Derivative = Callable[[Any], Any]
 
 
 def minimax(slope: Derivative, k: int) -> np.ndarray:
@@ -205,3 +205,14 @@ def _joined(points: np.ndarray, excess: np.ndarray) -> np.ndarray:
     padded = np.concatenate([[-np.inf], excess, [-np.inf]])
     peak = (excess > _SLACK) & (excess >= padded[:-2]) & (excess >= padded[2:])
     return np.union1d(points, np.flatnonzero(peak))
+
+
+def _kept(slope: Derivative, k: int, **factors: float | None) -> np.ndarray:
+    """The table of least bias or noise, from the disk where it is there."""
+    if k == 1:
+        return np.array([float(slope(1.0))])
+    return cached(slope, k, "variance_optimal", factors, variance_optimal)
+
+
+MINIMAX = Method("minimax", table=lambda slope, k: cached(slope, k, "minimax", {}, minimax))
+VARIANCE_OPTIMAL = Method("variance_optimal", table=_kept, factors=True)

@@ -21,20 +21,10 @@ import numpy as np
 from ..errors import InvalidDistribution, InvalidObjective, NotSeparable, nearest
 from ..objectives import Objective
 from .binomial import binomial, grid
-from .cache import cached
-from .exact import HIGHEST_DEGREE, polynomial, u_statistic
-from .programs import Derivative, minimax, variance_optimal
+from .exact import polynomial
+from .method import Derivative
+from .registry import BY_NAME, METHODS
 
-METHODS = (
-    "plug_in",
-    "leave_one_out",
-    "krichevsky_trofimov",
-    "laplace",
-    "jackknife",
-    "u_statistic",
-    "minimax",
-    "variance_optimal",
-)
 BASELINES = (None, "leave_two_out", "leave_one_out", "group_mean")
 CENTRED = ("leave_one_out", "group_mean")
 ANALYSIS_LIMIT = 4096
@@ -171,17 +161,18 @@ def reward_table(
         raise InvalidObjective(f"group_size is {group_size!r}; give an integer >= {least}{under}.")
     if group_size > TABLE_LIMIT:
         raise InvalidObjective(f"group_size is {group_size:,}; tables end at K = {TABLE_LIMIT:,}.")
-    if (rmse_factor is not None or bias_factor is not None) and method != "variance_optimal":
+    factors = {"rmse_factor": rmse_factor, "bias_factor": bias_factor}
+    chosen, given = BY_NAME[method], rmse_factor is not None or bias_factor is not None
+    if given and not chosen.factors:
         raise InvalidObjective(f"rmse_factor and bias_factor do not apply to method {method!r}.")
     if rmse_factor is not None and bias_factor is not None:
         raise InvalidObjective("give rmse_factor or bias_factor, not both.")
     slope, of = counted_derivative(objective)
     k = int(group_size) - (baseline in CENTRED)
-    factors = (rmse_factor, bias_factor)
-    if factors == (None, None):
-        factors = (1.1, None)
+    if not given:
+        factors = {"rmse_factor": 1.1, "bias_factor": None} if chosen.factors else {}
     with np.errstate(over="ignore", invalid="ignore"):
-        entries = _entries(slope, k, method, *factors)
+        entries = chosen.entries(slope, k, **factors)
     if not (np.abs(entries) <= _LARGEST).all():
         raise InvalidObjective(
             f"{objective!r} has rewards beyond {_LARGEST:g}, which leave no room for their "
@@ -223,42 +214,6 @@ def automatic_method(objective: Objective, group_size: int, baseline: str | None
         return "u_statistic"
     near, nearer = (abs(p * float(slope(np.array([p]))[0])) for p in (1e-6, 1e-12))
     return "plug_in" if nearer > near / 2 else "jackknife"
-
-
-def _entries(
-    slope: Derivative, k: int, method: str, rmse_factor: float | None, bias_factor: float | None
-) -> np.ndarray:
-    if method == "u_statistic":
-        exact = u_statistic(slope, k)
-        if exact is None:
-            raise InvalidObjective(
-                f"f' is no polynomial of degree <= {min(k - 1, HIGHEST_DEGREE)}, so no table is exact "
-                f"from {k - 1} other samples; take method='variance_optimal'."
-            )
-        return exact
-    if method == "minimax":
-        return cached(slope, k, "minimax", {}, minimax)
-    if method == "variance_optimal":
-        options = {"rmse_factor": rmse_factor, "bias_factor": bias_factor}
-        if k == 1:
-            return np.array([float(slope(1.0))])
-        return cached(slope, k, "variance_optimal", options, variance_optimal)
-    return np.asarray(_direct(slope, k, method), float)
-
-
-def _direct(slope: Derivative, k: int, method: str) -> np.ndarray:
-    n, others = np.arange(k), max(k - 1, 1)
-    if method == "plug_in":
-        return np.asarray(slope((n + 1) / k))
-    if method == "leave_one_out":
-        return np.asarray(slope(np.maximum(n, 0.5) / others))
-    if method == "jackknife":
-        without_equal = np.asarray(slope(np.maximum(n, 1) / others))
-        without_other = np.asarray(slope(np.minimum(n + 1, others) / others))
-        mean = (n * without_equal + (k - 1 - n) * without_other) / others
-        return k * np.asarray(slope((n + 1) / k)) - (k - 1) * mean
-    c = {"krichevsky_trofimov": 0.5, "laplace": 1.0}[method]
-    return np.asarray(slope((n + c) / (k - 1 + 2 * c)))
 
 
 _MEMO: dict[tuple[Any, ...], RewardTable] = {}

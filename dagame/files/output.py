@@ -75,8 +75,8 @@ def _check_access(target: Path, shown: Path) -> None:
 
 
 @contextmanager
-def locked(folder: str | Path) -> Iterator[None]:
-    """Hold a folder while results are made for it; `OutputError` if another process does.
+def locked(folder: str | Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a folder while results are made for it; if another process does, wait or raise `OutputError`.
 
     The lock is the system's (flock on the folder itself): it leaves no file and ends with its holder,
     however that dies. Where the file system has no such locks, nothing is held.
@@ -85,7 +85,7 @@ def locked(folder: str | Path) -> Iterator[None]:
         with suppress(OSError):
             descriptor = os.open(folder, os.O_RDONLY)
             stack.callback(os.close, descriptor)
-            if not _lock(descriptor):
+            if not _lock(descriptor, wait):
                 raise OutputError(
                     f"{folder} is being written to by another process; wait until that ends, or name "
                     "another folder."
@@ -93,12 +93,12 @@ def locked(folder: str | Path) -> Iterator[None]:
         yield
 
 
-def _lock(descriptor: int) -> bool:
+def _lock(descriptor: int, wait: bool = False) -> bool:
     """Lock an open file or folder; False if another has it; True, unlocked, where there are no locks."""
     if fcntl is None:
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
     except OSError:

@@ -199,7 +199,7 @@ class _TraceCoherence(ArithmeticCoherence):
     on_traces = True
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class TraceCoherence(Scaled):
     """Arithmetic coherence over *traces*: -strength * min_q sum_x w_x KL(pi_x || q), q over traces.
 
@@ -210,6 +210,3 @@ class TraceCoherence(Scaled):
 
     strength: float = 1.0
     unit = _TraceCoherence
-
-    def __repr__(self) -> str:
-        return f"TraceCoherence({self.strength:g})"

@@ -1,7 +1,7 @@
 """Every kind of objective by name, one row each: how it is made, what it needs, what is known of it.
 
-The names of the command line, random games, tests, benchmarks and docs/reference/objectives.md are made
-from these rows.
+The public classes, the names of the command line, random games, tests, benchmarks and the table of
+docs/reference/objectives.md are made from these rows.
 """
 
 from __future__ import annotations
@@ -27,6 +27,31 @@ from .soft import SoftConstraint
 from .success import LogSuccess, PassAtK
 from .worst_case import WorstCase
 
+__all__ = [
+    "Agreement",
+    "BregmanCoherence",
+    "Coherence",
+    "GiniDiversity",
+    "HardCoherence",
+    "HardConstraint",
+    "LogSuccess",
+    "MajorityVote",
+    "PairwiseCoherence",
+    "PassAtK",
+    "RenyiDiversity",
+    "Reward",
+    "SelfConsistency",
+    "ShannonDiversity",
+    "Sharpening",
+    "SoftConstraint",
+    "TargetMatching",
+    "TraceCoherence",
+    "TsallisDiversity",
+    "WorstCase",
+]
+"""The classes of the rows: what `dagame` exports."""
+
+Definition = Callable[[Any, list[Any], Callable[[Any], Any], Any], tuple[Any, list[Any]]]
 Draw = Callable[[np.random.Generator, int, int], tuple[Any, ...]]
 
 
@@ -46,6 +71,9 @@ class Kind:
     multipliers: whether the target moves multipliers (kinks, hard sets).
     on_traces: whether it acts on traces, in games without an answer map.
     kinked: whether Phi has kinks and no multipliers for them, so that its optimum is explicit or unknown.
+    definition: (objective, numbers p of one context, log, infinity) -> F and dF/dp, where Phi is strength
+        sum_x w_x F(nu_x), in plain arithmetic: what a referee of any precision evaluates; None: the
+        referees of benchmarks/ state it themselves.
     """
 
     name: str
@@ -60,6 +88,7 @@ class Kind:
     multipliers: bool = False
     on_traces: bool = False
     kinked: bool = False
+    definition: Definition | None = None
 
     def make(self, strength: float, rng: np.random.Generator, m: int, n: int) -> Objective:
         """One of this strength with random parameters, for m contexts and n answers."""
@@ -103,6 +132,11 @@ def _parity(rng: np.random.Generator, _m: int, _n: int) -> tuple[Any, ...]:
     return (Parity(float(rng.uniform(0.01, 0.3)), answers=[0]),)
 
 
+def _renyi(o: Any, p: list[Any], log: Any, infinity: Any) -> tuple[Any, list[Any]]:
+    t, total = o.order, sum(v**o.order for v in p)
+    return log(total) / (1 - t), [t / (1 - t) * v ** (t - 1) / total if v else infinity for v in p]
+
+
 def _pairwise(divergence: str, **facts: Any) -> Kind:
     name = "pairwise-" + divergence.replace("_", "-")
     return Kind(name, "PairwiseCoherence", lambda s: PairwiseCoherence(s, divergence), **facts)
@@ -138,7 +172,7 @@ _ROWS = (
     Kind("gini", "GiniDiversity", GiniDiversity, command="gini"),
     Kind("tsallis-half", "TsallisDiversity", lambda s: TsallisDiversity(s, 0.5)),
     Kind("tsallis-3", "TsallisDiversity", lambda s: TsallisDiversity(s, 3.0)),
-    Kind("renyi-half", "RenyiDiversity", lambda s: RenyiDiversity(s, 0.5)),
+    Kind("renyi-half", "RenyiDiversity", lambda s: RenyiDiversity(s, 0.5), definition=_renyi),
     Kind("target", "TargetMatching", lambda s, rho: TargetMatching(rho, s), _distribution),
     Kind(
         "target-forward",

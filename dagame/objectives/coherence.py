@@ -175,7 +175,7 @@ _CONSENSUS = {
 }
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class Coherence(Scaled):
     """Pull the contexts of a class towards a consensus: Phi = -strength * min_q sum_x w_x D(nu_x, q).
 
@@ -194,10 +194,6 @@ class Coherence(Scaled):
             kinds = ", ".join(_CONSENSUS)
             raise InvalidObjective(f"consensus is {self.consensus!r}; choose one of {kinds}.")
         super().__post_init__()
-
-    def __repr__(self) -> str:
-        consensus = "" if self.consensus == "arithmetic" else f", consensus={self.consensus!r}"
-        return f"Coherence({self.strength:g}{consensus})"
 
     def row(self) -> Objective:
         """At strength 1."""

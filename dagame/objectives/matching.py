@@ -119,7 +119,7 @@ class _Forward(_Matching):
         return paid @ cp.log(nu[live]) - constant
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class TargetMatching(Scaled):
     """Pull the answers towards a distribution rho: (n,), (m, n) or (*batch, m, n).
 
@@ -143,10 +143,6 @@ class TargetMatching(Scaled):
             )
         object.__setattr__(self, "target", check_distribution(self.target, "target"))
         super().__post_init__()
-
-    def __repr__(self) -> str:
-        direction = "" if self.direction == "reverse" else f", direction={self.direction!r}"
-        return f"TargetMatching({self.strength:g}{direction})"
 
     def row(self) -> Objective:
         """At strength 1."""

@@ -15,11 +15,6 @@ from .objective import Objective, Scaled
 from .pairing import pairing, weighted
 
 
-class _NonConcave(Scaled):
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.strength:g})"
-
-
 @dataclass(frozen=True, eq=False)
 class _Sharpening(Objective):
     concave, smoothness, curvature = False, -1.0, -1.0  # type: ignore[assignment]
@@ -55,8 +50,8 @@ class _Sharpening(Objective):
         return beta * weighted(namespace(log_nu0).max(log_nu0, axis=-1), weights)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Sharpening(_NonConcave):
+@dataclass(frozen=True, eq=False)
+class Sharpening(Scaled):
     """Phi(nu) = -strength * sum_x w_x H(nu_x): entropy minimisation; L = mu = -strength (T6).
 
     Below beta the equilibrium is nu0^{beta/(beta - strength)} / Z; from beta on the optimum is the
@@ -89,8 +84,8 @@ class _SelfConsistency(Objective):
         return Hessian(-2 * weights[..., None] * namespace(log_nu).exp(log_nu))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class SelfConsistency(_NonConcave):
+@dataclass(frozen=True, eq=False)
+class SelfConsistency(Scaled):
     """Phi(nu) = strength * sum_x w_x ||nu_x||^2, reward 2 strength nu_x(z): a soft majority vote.
 
     L = 0, mu = -strength: solved and certified for strength < beta (T6), refused from beta on.
@@ -137,8 +132,8 @@ class _Agreement(Objective):
         return Hessian(-2 * cross * root[..., :, None] * root[..., None, :])
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Agreement(_NonConcave):
+@dataclass(frozen=True, eq=False)
+class Agreement(Scaled):
     """Phi(nu) = strength * sum_{x != x'} w_x w_x' <nu_x, nu_x'>, expected agreement of two contexts.
 
     Reward 2 strength sum_{x' != x} w_x' nu_x'(z); L = strength max w,
@@ -177,8 +172,8 @@ class _MajorityVote(Objective):
         return beta * weighted(total, weights)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class MajorityVote(_NonConcave):
+@dataclass(frozen=True, eq=False)
+class MajorityVote(Scaled):
     """Phi(nu) = strength * sum_x w_x max_z nu_x(z), reward strength 1{z = argmax} (as in TTRL).
 
     mu = -infinity, T6 never applies; the optimum is explicit: reward the mode of each reference,

@@ -194,6 +194,20 @@ class Scaled(Weighted, Objective):
 
     unit: ClassVar[type[Objective]]
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let a subclass keep the `__repr__` that it inherits; a dataclass would make its own."""
+        super().__init_subclass__(**options)
+        cls.__repr__ = cls.__repr__
+
+    def __repr__(self) -> str:
+        """The strength, and options that are not the default; tables are left out."""
+        others = (f for f in fields(self) if f.name not in ("strength", *self.tables))
+        told = [
+            (f.name, getattr(self, f.name)) for f in others if getattr(self, f.name) != f.default
+        ]
+        parts = [f"{self.strength:g}", *(f"{name}={value!r}" for name, value in told)]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
     def __post_init__(self) -> None:
         check_strength(type(self).__name__, self.strength)
         object.__setattr__(self, "parts", ((float(self.strength), self.row()),))

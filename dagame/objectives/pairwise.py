@@ -191,7 +191,7 @@ _DIVERGENCES: dict[str, tuple[float, type[Objective]]] = {
 """The divergences, each a multiple of a sum over pairs or of the distance to the mean."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class PairwiseCoherence(Scaled):
     """Pull the contexts together pair by pair: Phi = -strength * sum_{x,x'} w_x w_x' D(nu_x, nu_x').
 
@@ -209,9 +209,6 @@ class PairwiseCoherence(Scaled):
             kinds = ", ".join(_DIVERGENCES)
             raise InvalidObjective(f"divergence is {self.divergence!r}; choose one of {kinds}.")
         super().__post_init__()
-
-    def __repr__(self) -> str:
-        return f"PairwiseCoherence({self.strength:g}, {self.divergence!r})"
 
     def row(self) -> Objective:
         """At strength 1."""

@@ -13,6 +13,9 @@ from ..errors import InvalidGame, InvalidObjective
 from ..numerics.arrays import to_numpy
 from .set_rows import Groups, Rows, opposed, stacked
 
+__all__ = ["Cap", "Floor", "Moment", "Parity", "Polytope", "Quota"]
+"""The sets: what `dagame` exports."""
+
 
 class ConstraintSet:
     """A polytope of marginals (m, n); `&` intersects. Sets act on every context unless they say across."""

@@ -175,7 +175,7 @@ class _OfSuccess(Scaled):
         super().__post_init__()
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class LogSuccess(_OfSuccess):
     """Phi(nu) = strength * sum_x w_x log p_x; reward strength c(z) / p_x (docs/theory/objectives.md).
 
@@ -187,11 +187,8 @@ class LogSuccess(_OfSuccess):
     strength: float = 1.0
     unit = _LogSuccess
 
-    def __repr__(self) -> str:
-        return f"LogSuccess({self.strength:g})"
 
-
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class PassAtK(_OfSuccess):
     """Phi(nu) = strength * sum_x w_x (1 - (1 - p_x)^k): success of the best of k samples.
 
@@ -209,6 +206,3 @@ class PassAtK(_OfSuccess):
             raise InvalidObjective(f"PassAtK: k is {self.k!r}; give an integer >= 1.")
         object.__setattr__(self, "k", int(self.k))
         super().__post_init__()
-
-    def __repr__(self) -> str:
-        return f"PassAtK(k={self.k}, {self.strength:g})"

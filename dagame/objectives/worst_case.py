@@ -108,4 +108,4 @@ class WorstCase(Scaled):
         super().__post_init__()
 
     def __repr__(self) -> str:
-        return f"WorstCase({self.rewards.shape[-2]} graders, {self.strength:g})"
+        return f"{type(self).__name__}({self.rewards.shape[-2]} graders, {self.strength:g})"

@@ -1,32 +1,12 @@
-"""Solvers: one loop, and methods that are its step."""
+"""Solvers: one loop, and methods that are its step; `registry` lists them."""
 
 from __future__ import annotations
 
-from .anderson import Anderson
+from . import registry
 from .base import Solver
-from .best_response import BestResponse
-from .fictitious_play import Extragradient, FictitiousPlay, FrankWolfe
-from .mirror import Mirror
-from .newton import Newton
-from .no_regret import FTRL, MultiplicativeWeights, OptimisticMultiplicativeWeights
-from .registry import DYNAMICS, METHODS
+from .registry import *
 from .run import run
 from .solve import solve
 
-__all__ = [
-    "DYNAMICS",
-    "FTRL",
-    "METHODS",
-    "Anderson",
-    "BestResponse",
-    "Extragradient",
-    "FictitiousPlay",
-    "FrankWolfe",
-    "Mirror",
-    "MultiplicativeWeights",
-    "Newton",
-    "OptimisticMultiplicativeWeights",
-    "Solver",
-    "run",
-    "solve",
-]
+__all__ = ["Solver", "run", "solve"]
+__all__ += registry.__all__

@@ -1,8 +1,9 @@
-"""Every solver by name, once: `solve`, `run`, the command line, the pages and the tests read these."""
+"""Every solver by name, once: `solve`, `run`, the command line, the pages and the tests read `ROWS`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from ..errors import InvalidObjective, nearest
 from ..games.game import AlignmentGame
@@ -16,31 +17,121 @@ from .mirror import Mirror
 from .newton import Newton
 from .no_regret import FTRL, MultiplicativeWeights, OptimisticMultiplicativeWeights
 
+__all__ = [
+    "DYNAMICS",
+    "FTRL",
+    "METHODS",
+    "Anderson",
+    "BestResponse",
+    "Extragradient",
+    "FictitiousPlay",
+    "FrankWolfe",
+    "Mirror",
+    "MultiplicativeWeights",
+    "Newton",
+    "OptimisticMultiplicativeWeights",
+]
+"""What `dagame.solvers` exports of them."""
+
 Direct = Callable[[AlignmentGame, float], LoopResult | None]
 """(flat game, tol) -> its result, or None where the method does not apply to the objective."""
 
+
+class Row(NamedTuple):
+    """A method and what to know of it, as docs/choose.md shows it.
+
+    A `Direct` one has no rounds; a `Solver` plays them, with these parameters.
+    """
+
+    name: str
+    method: Direct | Solver
+    needs: str
+    pace: str = ""
+    fails: str = ""
+
+
+def _played(solver: Solver, needs: str, pace: str, fails: str) -> Row:
+    return Row(solver.name, solver, needs, pace, fails)
+
+
+ROWS = (
+    Row(
+        "closed_form",
+        closed,
+        "expected reward, Shannon, Gini, log success, pass@k, matching, sharpening, hard coherence",
+        "one step",
+    ),
+    Row(
+        "consensus",
+        consensus,
+        "arithmetic coherence with rewards, Shannon diversity and reverse matching, at most 128 contexts",
+        "1 to 5 Newton steps in one number a context",
+        "masses beyond the range of floats: the rounds below take over",
+    ),
+    _played(
+        Anderson(),
+        "any gradient",
+        "6 to 10 rounds on arithmetic coherence",
+        "the reward is singular at rare answers: falls back to mirror's pace",
+    ),
+    _played(
+        Newton(),
+        "a Hessian (every concave objective here but kinks and constraint sets)",
+        "quadratic near the end",
+        "far starts; a ladder of strengths takes care of it",
+    ),
+    Row("dual", dual, "kinks and hard sets in few rows", "Newton in the multipliers"),
+    Row(
+        "convex",
+        convex,
+        "cvxpy's expression",
+        "seconds",
+        "stops near a gap of 1e-6; the independent referee",
+    ),
+    _played(
+        Mirror(),
+        "any gradient, L or backtracking",
+        "factor (L − μ)/(L + β) a round",
+        "slow where L ≫ β, never wrong",
+    ),
+    _played(BestResponse(), "nothing", "", "strength above beta: it diverges"),
+    _played(
+        FrankWolfe(),
+        "any gradient",
+        "gap of order 1/t",
+        "no finite curvature C: rewards without a bound at 0",
+    ),
+    _played(FictitiousPlay(), "any gradient", "gap of order log t / t", "as `frank_wolfe`"),
+    _played(
+        Extragradient(),
+        "any gradient",
+        "linear, slower than mirror at its step",
+        "steps at which mirror still converges",
+    ),
+    *(
+        _played(
+            solver,
+            "rewards of bounded span",
+            "the average's gap is of order log T / T",
+            "Shannon, log success: floor the reference",
+        )
+        for solver in (MultiplicativeWeights(), FTRL())
+    ),
+    _played(
+        OptimisticMultiplicativeWeights(),
+        "rewards that change slowly",
+        "the average's gap is of order 1/T",
+        "steps far above 1/L",
+    ),
+)
+
 DIRECT: dict[str, Direct] = {
-    "closed_form": closed,
-    "consensus": consensus,
-    "dual": dual,
-    "convex": convex,
+    row.name: row.method for row in ROWS if not isinstance(row.method, Solver)
 }
 """Methods without rounds, for `solve`."""
 
 DYNAMICS: dict[str, Solver] = {
-    solver.name: solver
-    for solver in (
-        Anderson(),
-        Newton(),
-        Mirror(),
-        BestResponse(),
-        MultiplicativeWeights(),
-        OptimisticMultiplicativeWeights(),
-        FTRL(),
-        FictitiousPlay(),
-        FrankWolfe(),
-        Extragradient(),
-    )
+    row.name: row.method for row in ROWS if isinstance(row.method, Solver)
 }
 """Methods that play rounds, with their default parameters, for `solve` and `run`."""
 

@@ -32,7 +32,7 @@ from paper import DARK, MARKERS, PAGE, Data, figure, letters, look, main
 METHODS = ("plug_in", "krichevsky_trofimov", "jackknife", "variance_optimal", "minimax")
 SIZES, EDGES, GROUP = (4, 8, 16, 32, 64, 128, 256), (8, 16, 32, 64), 8
 STEPS, SEEDS, RATE, DECAY = 10_000, 10, 0.15, 400.0
-ESTIMATORS = ("plug_in", "krichevsky_trofimov", "variance_optimal")
+ESTIMATORS = ("plug_in", "krichevsky_trofimov", "jackknife", "variance_optimal")
 SERIES = {name: k for k, name in enumerate((*METHODS, "", "naive"))}
 
 

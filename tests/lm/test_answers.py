@@ -9,6 +9,8 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("trl")
 
+from distributed.runs import word_tokenizer  # noqa: E402
+
 import dagame as dg  # noqa: E402
 from dagame.lm.certificates.estimate import _answer_frame, _prompt_rows  # noqa: E402
 from dagame.lm.evaluation import evaluate  # noqa: E402
@@ -34,13 +36,7 @@ def raises_at_seven(text):
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="<pad>"))
-    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token="<pad>", eos_token="<eos>"
-    )
+    return word_tokenizer(WORDS)
 
 
 class Says(torch.nn.Module):

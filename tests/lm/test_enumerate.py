@@ -8,6 +8,9 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from distributed import runs  # noqa: E402
+from distributed.runs import word_tokenizer  # noqa: E402
+
 import dagame as dg  # noqa: E402
 from dagame.errors import DagameError, InvalidGame, SamplesError  # noqa: E402
 from dagame.lm.certificates.estimate import certificate  # noqa: E402
@@ -21,30 +24,9 @@ T = 3
 BETA = 0.3
 
 
-def tokenizer_of(words):
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token=words[0]))
-    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token="<pad>", eos_token="<eos>"
-    )
-
-
 def random_model(seed, spread=0.5):
-    torch.manual_seed(seed)
-    config = transformers.LlamaConfig(
-        vocab_size=len(WORDS),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=16,
-        initializer_range=spread,
-        pad_token_id=0,
-        eos_token_id=1,
-    )
-    return transformers.LlamaForCausalLM(config)
+    sizes = {"num_hidden_layers": 1, "max_position_embeddings": 16, "initializer_range": spread}
+    return runs.random_model(seed, WORDS, **sizes)
 
 
 def last_word(text):
@@ -53,7 +35,7 @@ def last_word(text):
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return tokenizer_of(WORDS)
+    return word_tokenizer(WORDS)
 
 
 @pytest.fixture(scope="module")

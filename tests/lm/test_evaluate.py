@@ -10,6 +10,8 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from distributed.runs import word_tokenizer  # noqa: E402
+
 import dagame as dg  # noqa: E402
 from dagame.lm.evaluation import evaluate  # noqa: E402
 
@@ -41,13 +43,7 @@ def scripted(**answers):
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="<pad>"))
-    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token="<pad>", eos_token="<eos>"
-    )
+    return word_tokenizer(WORDS)
 
 
 def rows(*triples):

@@ -18,10 +18,11 @@ from distributed.runs import model_folder, word_tokenizer
 from safetensors.numpy import load_file
 
 from dagame.errors import ConfigError, DagameError, OutputError, SettingsError
-from dagame.lm.finetune.config import PLACED, DataSection, read_config
+from dagame.lm.finetune.config import PLACED, read_config
 from dagame.lm.finetune.data import read_rows
 from dagame.lm.finetune.folder import last_complete, read_metrics
 from dagame.lm.finetune.run import run_finetune
+from dagame.lm.finetune.sections import DataSection
 
 pytestmark = pytest.mark.filterwarnings(  # the trainer itself reads the deprecated name
     "ignore:.*is_gradient_checkpointing.*:FutureWarning"

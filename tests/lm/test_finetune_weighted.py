@@ -16,10 +16,11 @@ from test_finetune import difference, weights
 import dagame as dg
 from dagame.apps.next_command import after_finetuning
 from dagame.errors import ConfigError, DagameError, OutputError, SamplesError
-from dagame.lm.finetune.config import DataSection, read_config
+from dagame.lm.finetune.config import read_config
 from dagame.lm.finetune.data import read_rows
 from dagame.lm.finetune.folder import read_metrics
 from dagame.lm.finetune.run import run_finetune
+from dagame.lm.finetune.sections import DataSection
 from dagame.lm.finetune.weighted import read_weighted
 
 pytestmark = pytest.mark.filterwarnings(  # the trainer itself reads the deprecated name
@@ -163,23 +164,23 @@ def test_rows_that_left_the_counts_are_left_out_and_told(tmp_path, model):
         weight=pl.when(pl.int_range(pl.len()) < 5).then(None).otherwise(pl.col("weight"))
     )
     lost.write_parquet(tmp_path / "samples.parquet")
-    found = read_weighted(DataSection(samples=str(tmp_path / "samples.parquet")), "sft")
+    found = read_weighted(DataSection(samples=str(tmp_path / "samples.parquet")), "completions")
     assert len(found.rows) == len(rows) - 5
     assert found.notes == (
         f"5 of {len(rows)} rows left the counts of the solved file and were left out",
     )
     lost.drop("weight_normalised").write_parquet(tmp_path / "samples.parquet")
     with pytest.raises(SamplesError, match="row 0 has no weight"):
-        read_weighted(DataSection(samples=str(tmp_path / "samples.parquet")), "sft")
+        read_weighted(DataSection(samples=str(tmp_path / "samples.parquet")), "completions")
 
 
 def test_a_files_own_weights_make_way_for_the_solved_ones(tmp_path):
     rows = solved(tmp_path).rename({"weight": "dagame_weight"}).with_columns(weight=pl.lit(7.0))
     rows.write_parquet(tmp_path / "samples.parquet")
     section = DataSection(samples=str(tmp_path / "samples.parquet"))
-    assert read_weighted(section, "sft").column == "dagame_weight"
+    assert read_weighted(section, "completions").column == "dagame_weight"
     own = DataSection(samples=section.samples, weight_column="weight")
-    assert {row["weight"] for row in read_weighted(own, "sft").rows} == {7.0}
+    assert {row["weight"] for row in read_weighted(own, "completions").rows} == {7.0}
 
 
 @pytest.mark.parametrize(
@@ -191,9 +192,11 @@ def test_completions_that_were_cut_off_get_no_end(reasons, tmp_path):
         {"prompt": ["q0 a ", "q1 a "], "completion": ["0 1", "2"], "weight": [1.0, 2.0], **reasons}
     )
     rows.write_parquet(tmp_path / "s.parquet")
-    found = read_weighted(DataSection(samples=str(tmp_path / "s.parquet")), "sft").rows
+    found = read_weighted(DataSection(samples=str(tmp_path / "s.parquet")), "completions").rows
     assert [row["truncated"] for row in found] == [True, False]
-    chats = read_weighted(DataSection(samples=str(tmp_path / "s.parquet"), chat=True), "sft")
+    chats = read_weighted(
+        DataSection(samples=str(tmp_path / "s.parquet"), chat=True), "completions"
+    )
     assert [row["prompt"][0]["content"] for row in chats.rows] == ["q1 a "]
     assert chats.rows[0]["completion"] == [{"role": "assistant", "content": "2"}]
     assert chats.notes == ("1 of 2 rows were cut off and were left out",)

@@ -9,6 +9,8 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from distributed import runs  # noqa: E402
+
 from dagame.errors import DagameError  # noqa: E402
 from dagame.lm.models.generation import Generations, complete, log_probability  # noqa: E402
 from dagame.lm.models.sample import generate  # noqa: E402
@@ -20,30 +22,12 @@ T = 3
 
 
 def word_tokenizer(words=WORDS):
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token=words[0]))
-    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token="<pad>", eos_token="<eos>"
-    )
+    return runs.word_tokenizer(words)
 
 
 def random_model(seed=0, vocabulary=4, **options):
-    torch.manual_seed(seed)
-    config = transformers.LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=16,
-        initializer_range=0.25,
-        pad_token_id=0,
-        eos_token_id=1,
-        **options,
-    )
-    return transformers.LlamaForCausalLM(config)
+    sizes = {"vocab_size": vocabulary, "max_position_embeddings": 16, "initializer_range": 0.25}
+    return runs.random_model(seed, WORDS[:vocabulary], **sizes | options)
 
 
 @pytest.fixture(scope="module")

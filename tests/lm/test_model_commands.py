@@ -165,6 +165,24 @@ def test_a_run_is_certified_in_its_own_game(place, trained, dagame, tmp_path):
     assert "no upper end" in page.read_text()
 
 
+@pytest.mark.parametrize(("drawn", "played"), [(3, False), (8, True)])
+def test_a_run_on_some_contexts_at_a_time_is_told_apart(
+    place, trained, dagame, tmp_path, drawn, played
+):
+    """The certificate is of the game of all contexts, whatever the run played."""
+    record = json.loads((trained / "run.json").read_text())
+    record["config"]["data"]["contexts"] = drawn
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    (tmp_path / "model").symlink_to(trained / "model")
+    given = ("certify", tmp_path, place / "new.jsonl", "--limit", 1, "--samples", 4)
+    code, out, err = dagame(*given, "--json", "-")
+    assert code == 0, err
+    told = [line for line in json.loads(out)["conditions"] if "all contexts" in line]
+    assert len(told) == (not played)
+    assert played or "(8)" in told[0]
+    assert played or "drew 3 of them" in told[0]
+
+
 def test_what_is_asked_next_can_be_pasted(place, trained, dagame):
     """The command that `certify` names for an upper end gives one."""
     _, out, _ = dagame("certify", trained, place / "new.jsonl", "--samples", 4)

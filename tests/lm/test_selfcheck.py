@@ -11,6 +11,8 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from distributed.runs import random_model  # noqa: E402
+
 import dagame as dg  # noqa: E402
 from dagame.errors import SelfCheckFailed  # noqa: E402
 from dagame.lm import tiny  # noqa: E402
@@ -411,18 +413,8 @@ def test_a_tokenizer_that_strips_is_stopped_where_the_vocabulary_has_blanks(ship
             texts = [t.strip() for t in text] if isinstance(text, list) else text.strip()
             return super().__call__(texts, **kwargs)
 
-    torch.manual_seed(0)
-    config = transformers.LlamaConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=64,
-        pad_token_id=0,
-        eos_token_id=1,
-    )
-    model = transformers.LlamaForCausalLM(config)
+    sizes = {"num_hidden_layers": 1, "max_position_embeddings": 64, "initializer_range": 0.02}
+    model = random_model(0, vocabulary, **sizes)
     asked = ["Q: 2 + 2\nA:\n", " an indented question ", "na\u00efve \u2713"]
     plain, stripping = (
         kind(tokenizer_object=core, pad_token="<pad>", eos_token="<eos>")
@@ -457,6 +449,18 @@ def test_number_signs_are_text_but_for_word_pieces():
     lossy = transformers.PreTrainedTokenizerFast(tokenizer_object=bytes_, eos_token="<eos>")
     lossy.decode = lambda ids, **kw: "x" if ids == [1, 2] else type(lossy).decode(lossy, ids, **kw)
     assert "lacks characters" in text_fault(lossy, [1, 2], "x")
+
+
+def test_special_tokens_without_a_role_are_no_lost_characters():
+    """<unk> and <tool> are left out of texts as <eos> is, though no attribute of the tokenizer names them."""
+    from tokenizers import AddedToken, Tokenizer, models
+
+    core = Tokenizer(models.WordLevel({"x": 0, "<eos>": 1, "<unk>": 2, "<tool>": 3}, "<unk>"))
+    core.add_special_tokens([AddedToken(t, special=True) for t in ("<eos>", "<unk>", "<tool>")])
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<eos>")
+    assert not {2, 3} & set(tokenizer.all_special_ids)
+    assert tokenizer.decode([2, 0, 3], skip_special_tokens=True) == "x"
+    assert text_fault(tokenizer, [2, 0, 3], "x") is None
 
 
 def test_models_without_generate_and_of_other_vocabularies(shipped, prompts):

@@ -18,7 +18,7 @@ from markdown_it import MarkdownIt
 from test_pages import Reader, unseen
 
 from dagame.lm.finetune.card import card
-from dagame.lm.finetune.config import DataSection, FinetuneConfig
+from dagame.lm.finetune.sections import DataSection, FinetuneConfig
 from dagame.provenance import provenance
 from dagame.text import visible
 

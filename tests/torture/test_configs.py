@@ -21,15 +21,9 @@ from hostile_texts import SHORT, texts
 
 from dagame.errors import ConfigError, DagameError
 from dagame.files.yaml import LARGEST, read_yaml
-from dagame.lm.finetune.config import (
-    SEEDS,
-    AnswerSection,
-    BatchSection,
-    DataSection,
-    FinetuneConfig,
-    ObjectiveSection,
-    read_config,
-)
+from dagame.lm.finetune.config import SEEDS, read_config
+from dagame.lm.finetune.sections import BatchSection, DataSection, FinetuneConfig
+from dagame.lm.spec import AnswerSection, ObjectiveSection
 from dagame.objectives.names import NAMES
 
 SECTIONS = {"": FinetuneConfig, "data": DataSection, "answers": AnswerSection}
@@ -184,7 +178,7 @@ def require_sound(config, content):
     """What is accepted can be used: an objective, finite numbers, a record that JSON holds."""
     if isinstance(config, str):
         return
-    config.make_objective()
+    config.objective.make()
     assert json.loads(json.dumps(asdict(config), allow_nan=False)) == json.loads(
         json.dumps(asdict(config))
     )

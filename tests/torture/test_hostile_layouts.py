@@ -12,6 +12,7 @@ import zipfile
 import pytest
 import zstandard
 from budget import FACTOR, scale
+from corpora import damaged
 from test_readers import limited
 
 from dagame.errors import SamplesError
@@ -117,13 +118,7 @@ def test_any_cut_and_any_byte_changed_in_archives(tmp_path):
     failed = longest = 0
     for _ in range(scale(200)):
         name = rng.choice(list(whole))
-        data = bytearray(whole[name])
-        if rng.random() < 0.5:
-            del data[rng.randrange(len(data)) :]
-        for _ in range(rng.randrange(1, 3)):
-            if data:
-                data[rng.randrange(len(data))] = rng.randrange(256)
-        (tmp_path / name).write_bytes(data)
+        (tmp_path / name).write_bytes(damaged(rng, whole[name], range(1, 3)))
         for mode in ("stop", "skip"):
             try:
                 frame, skipped = read_frame(tmp_path / name, mode)

@@ -17,7 +17,7 @@ from collections import Counter
 import polars as pl
 import pytest
 from budget import FACTOR, scale, settings
-from corpora import rows_and_lines
+from corpora import damaged, rows_and_lines
 from hypothesis import stateful
 from hypothesis import strategies as st
 
@@ -147,12 +147,7 @@ def test_any_cut_and_any_byte_changed_ends_in_rows_or_one_error(tmp_path):
     failed = longest = 0
     for _ in range(scale(150)):
         name = rng.choice(list(whole))
-        data = bytearray(whole[name])
-        if rng.random() < 0.5:
-            del data[rng.randrange(len(data)) :]
-        for _ in range(rng.randrange(3)):
-            if data:
-                data[rng.randrange(len(data))] = rng.randrange(256)
+        data = damaged(rng, whole[name], range(3))
         (tmp_path / name).write_bytes(data)
         for mode in ("stop", "skip"):
             try:
@@ -161,7 +156,7 @@ def test_any_cut_and_any_byte_changed_ends_in_rows_or_one_error(tmp_path):
                 failed += 1
                 longest = max(longest, len(str(error)))
             else:
-                text = gzip.decompress(data) if name.endswith("gz") else bytes(data)
+                text = gzip.decompress(data) if name.endswith("gz") else data
                 assert len(found) + len(skipped) <= len(text.splitlines())
                 assert mode == "skip" or not skipped
     assert failed > 20

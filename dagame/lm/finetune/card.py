@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from ...objectives.names import LABELLED
 from ...provenance import in_words
 from ...text import markdown
+from .methods import METHODS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .config import FinetuneConfig
+    from .sections import FinetuneConfig
 
 CURVES = (
     ("game/value", "objective Phi"),
@@ -82,14 +83,15 @@ def card(
     result: dict[str, Any],
 ) -> str:
     """The text of the model card: what was played, with what, and what was logged."""
+    method = METHODS[config.method]
     rows = [
-        *(_played(config) if config.method == "grpo" else _weighted(config, result)),
+        *(_played(config) if method.plays else _weighted(config, result)),
         ("reference", config.model),
         ("steps", f"{result['steps']} on {result['processes']} process(es), seed {config.seed}"),
         ("adapters", "LoRA " + json.dumps(config.lora) if config.lora is not None else "none"),
     ]
-    method = config.method.upper()
-    how = f"for {config.objective.name}" if method == "GRPO" else f"by weighted {method}"
+    weighted = f"by weighted {config.method.upper()}"
+    how = f"for {config.objective.name}" if method.plays else weighted
     library = "peft" if config.lora else "transformers"
     front = {"base_model": config.model, "library_name": library, "tags": ["dagame", config.method]}
     lines = [
@@ -106,7 +108,7 @@ def card(
         *(f"| {key} | {markdown(value)} |" for key, value in rows),
         "",
         *_table(metrics),
-        *_CAVEATS[config.method == "grpo"],
+        *_CAVEATS[method.plays],
         "",
         markdown(in_words(result["provenance"])) + "." + _begun(folder, result["provenance"]),
         "",
@@ -128,14 +130,15 @@ _CAVEATS = {
 
 def _what(config: FinetuneConfig) -> list[str]:
     """What was done, in a paragraph."""
-    if config.method == "grpo":
+    if METHODS[config.method].plays:
         return [
             "Trained by `dagame finetune` through TRL's GRPOTrainer, as the policy of a distributional",
             "alignment game (arXiv 2604.27166): rewards come from the answer distributions of its own",
             f"samples. {_labels(config)}",
         ]
+    trainer = f"{METHODS[config.method].trl.upper()}Trainer"
     return [
-        f"Trained by `dagame finetune` through TRL's {config.method.upper()}Trainer with a weight for",
+        f"Trained by `dagame finetune` through TRL's {trainer} with a weight for",
         "every row. Weights of `dagame solve` are those of a distributional alignment game",
         "(arXiv 2604.27166), under which weighted likelihood has the game's equilibrium as its optimum.",
     ]
@@ -157,7 +160,7 @@ def _played(config: FinetuneConfig) -> list[tuple[str, str]]:
 
 
 def _weighted(config: FinetuneConfig, result: dict[str, Any]) -> list[tuple[str, str]]:
-    loss = "likelihood" if config.method == "sft" else f"logistic, beta {config.beta:g}"
+    loss = METHODS[config.method].loss(config)
     return [("loss", loss), ("data", f"{config.data.samples}: {result['data']}")]
 
 

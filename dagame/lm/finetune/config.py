@@ -2,119 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ...errors import ConfigError, one_line
 from ...files.fields import check_fields, quoted, section
 from ...files.yaml import read_yaml
 from ...objectives.names import LABELLED, by_name, check_name
-from ...samples.equilibria import ObjectiveOf
 from ...samples.keys.reader import AnswerReader
 from ..answers import TRUNCATED
 from ..rewards import NO_ANSWER_RULES
-from ..spec import AnswerSection, GameSpec, ObjectiveSection, check_kl
-
-
-@dataclass(frozen=True)
-class DataSection:
-    """Where prompts come from: a local file (`path`), or a data set by `name`, `config` and `split`.
-
-    Columns may be nested, "answer.aliases". With `paraphrases` every row is a class (or every value
-    of class_column) and every template, with {column} in it, one of its contexts; without, the
-    rows of one class_column value are its contexts. `chat` makes each prompt a user's message.
-
-    Methods sft and dpo train on a file of `samples` instead, such as samples.parquet of `dagame solve
-    --out`: prompt_column and completion_column, or chosen_column and rejected_column, and weight_column
-    (None: the weight that `dagame solve` wrote).
-    """
-
-    path: str | None = None
-    samples: str | None = None
-    name: str | None = None
-    config: str | None = None
-    split: str = "train"
-    prompt_column: str = "prompt"
-    completion_column: str = "completion"
-    chosen_column: str = "chosen"
-    rejected_column: str = "rejected"
-    weight_column: str | None = None
-    class_column: str | None = None
-    answer_column: str | None = None
-    answer_extract: str | None = None
-    alias_column: str | None = None
-    paraphrases: list[str] | None = None
-    contexts: int | None = None
-    chat: bool = False
-    system: str | None = None
-    limit: int | None = None
-
-
-@dataclass(frozen=True)
-class BatchSection:
-    """Completions per prompt, classes per generation batch, and how long the run is."""
-
-    group_size: int = 8
-    classes_per_step: int = 8
-    epochs: int = 1
-    steps: int | None = None
-
-
-@dataclass(frozen=True)
-class FinetuneConfig:
-    """A whole run. `training` has fields of the trainer's configuration, `lora` of `peft.LoraConfig`.
-
-    method: "grpo" plays the game (`trl.GRPOConfig`); "sft" and "dpo" train on weighted rows of
-    data.samples (`trl.SFTConfig`, `trl.DPOConfig`), and objective, answers and, for sft, beta then only
-    say in which game `dagame evaluate` and `dagame certify` judge the model.
-
-    A model that brings Python code of its own is refused unless `training.trust_remote_code` is
-    true: that code can do whatever you can, so read it first.
-    """
-
-    model: str
-    output: str
-    data: DataSection
-    method: str = "grpo"
-    objective: ObjectiveSection = field(default_factory=ObjectiveSection)
-    answers: AnswerSection = field(default_factory=AnswerSection)
-    batch: BatchSection = field(default_factory=BatchSection)
-    beta: float = 0.1
-    kl: str = "reward"
-    estimator: str = "auto"
-    seed: int = 0
-    training: dict[str, Any] = field(default_factory=dict)
-    lora: dict[str, Any] | None = None
-
-    def make_objective(self) -> ObjectiveOf:
-        """The objective, or for labelled ones the function of a batch that makes it."""
-        return self.objective.make()
-
-    def spec(self) -> GameSpec:
-        """The game of the run."""
-        own = {"beta": self.beta, "kl": self.kl, "estimator": self.estimator}
-        size = self.batch.group_size
-        return GameSpec.of_sections(self.objective, self.answers, group_size=size, **own)
-
-
-METHODS = ("grpo", "sft", "dpo")
-
-_OF_ONE = {
-    ("grpo",): (
-        "kl",
-        "estimator",
-        "batch.group_size",
-        "batch.classes_per_step",
-        "data.paraphrases",
-        "data.contexts",
-        "data.limit",
-    ),
-    ("sft",): ("data.completion_column",),
-    ("dpo",): ("data.chosen_column", "data.rejected_column"),
-    ("sft", "dpo"): ("data.samples", "data.weight_column"),
-}
-"""Settings that the other methods would not read."""
+from ..spec import check_kl
+from .methods import METHODS
+from .sections import DataSection, FinetuneConfig, setting
 
 PLACED = {
     "beta": "beta",
@@ -182,11 +82,8 @@ def _at_home(config: FinetuneConfig, where: str) -> FinetuneConfig:
 def _check_values(config: FinetuneConfig, where: str) -> None:
     _check_method(config, where)
     check_name(config.objective.name)
-    if (
-        config.objective.name in LABELLED
-        and config.method == "grpo"
-        and config.data.answer_column is None
-    ):
+    plays = METHODS[config.method].plays
+    if plays and config.objective.name in LABELLED and config.data.answer_column is None:
         raise ConfigError(
             f"{where}: objective {config.objective.name!r} needs labels; name the column with "
             "data.answer_column."
@@ -202,7 +99,7 @@ def _check_values(config: FinetuneConfig, where: str) -> None:
             raise ConfigError(
                 f"{where}: answers.{name} is {quoted(value)}; choose one of {', '.join(known)}."
             )
-    if config.method == "grpo" and (config.data.path is None) == (config.data.name is None):
+    if plays and (config.data.path is None) == (config.data.name is None):
         raise ConfigError(f"{where}: data needs either path (a local file) or name (a data set).")
     if config.data.system is not None and not config.data.chat:
         raise ConfigError(f"{where}: data.system is for chats; set data.chat: true.")
@@ -215,48 +112,31 @@ def _check_values(config: FinetuneConfig, where: str) -> None:
     _check_training(config, where)
 
 
-def setting(config: Any, name: str) -> Any:
-    """The value of a setting, "section.key" where it is in a section."""
-    for key in name.split("."):
-        config = getattr(config, key)
-    return config
-
-
 def _check_method(config: FinetuneConfig, where: str) -> None:
     """A known method, with its data, and without settings that it would not read."""
-    method, data = config.method, config.data
-    if method not in METHODS:
+    data, method = config.data, METHODS.get(config.method)
+    if method is None:
         raise ConfigError(
-            f"{where}: method is {quoted(method)}; choose one of {', '.join(METHODS)}."
+            f"{where}: method is {quoted(config.method)}; choose one of {', '.join(METHODS)}."
         )
     default = FinetuneConfig("", "", DataSection())
-    for methods, names in _OF_ONE.items():
-        for name in names:
-            if method not in methods and setting(config, name) != setting(default, name):
-                raise ConfigError(
-                    f"{where}: {name} is of method {' or '.join(methods)}, but method is {method}; "
-                    "leave it out."
-                )
-    if method == "grpo":
+    for name in dict.fromkeys(name for m in METHODS.values() for name in m.own):
+        if name not in method.own and setting(config, name) != setting(default, name):
+            readers = " or ".join(m.name for m in METHODS.values() if name in m.own)
+            raise ConfigError(
+                f"{where}: {name} is of method {readers}, but method is {method.name}; leave it out."
+            )
+    if method.plays:
         return
     if data.path is not None or data.name is not None or data.samples is None:
         raise ConfigError(
-            f"{where}: method {method} trains on data.samples, a file of "
-            f"{'completions' if method == 'sft' else 'pairs'} with their weights; name it, and leave "
-            "data.path and data.name out."
+            f"{where}: method {method.name} trains on data.samples, a file of {method.rows} with their "
+            "weights; name it, and leave data.path and data.name out."
         )
 
 
-def trainer_config(method: str) -> Any:
-    """The class of the trainer's configuration."""
-    from importlib import import_module
-
-    module = import_module(f"trl.trainer.{method}_config")
-    return getattr(module, f"{method.upper()}Config")
-
-
 def _check_training(config: FinetuneConfig, where: str) -> None:
-    kind = trainer_config(config.method)
+    kind = METHODS[config.method].config_class()
     for key in config.training:
         if key in PLACED and key in kind.__dataclass_fields__:
             raise ConfigError(f"{where}: training.{key} has its own place; set {PLACED[key]}.")

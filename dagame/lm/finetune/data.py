@@ -9,7 +9,7 @@ from ...errors import ConfigError, nearest
 from ...samples.files.reading import read_frame
 from ...samples.keys.reader import AnswerReader
 from ..sources import check_template, load_data_set
-from .config import DataSection
+from .sections import DataSection
 
 Row = dict[str, Any]
 

@@ -26,7 +26,7 @@ from ...files.fields import section
 from ...files.output import sync, write_json, write_text
 from ...provenance import provenance
 from ...show.progress import Progress
-from .config import FinetuneConfig
+from .sections import FinetuneConfig
 
 COMPLETE = "complete.json"
 

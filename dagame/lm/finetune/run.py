@@ -18,8 +18,10 @@ from ...provenance import provenance
 from ...show.progress import Progress, silent
 from ..models.loading import model_folder, pretrained
 from ..trainers.trl.settings import check_sampling
-from .config import OWN_FILES, FinetuneConfig, read_config
-from .jobs import Job, read_job
+from .config import OWN_FILES, read_config
+from .method import Job
+from .methods import METHODS
+from .sections import FinetuneConfig
 
 Made = TypeVar("Made")
 
@@ -65,7 +67,7 @@ def run_finetune(
     config = read_config(config_path)
     folder = check_folder(config.output)
     say("reading data")
-    job = read_job(config, folder)
+    job = METHODS[config.method].job(config, folder)
     say(job.told)
     tokenizer = _tokenizer(config, job)
     state = PartialState()

@@ -1,9 +1,10 @@
-"""The rows of `method: sft` and `method: dpo`: completions or pairs with weights, from a file."""
+"""`method: sft` and `method: dpo`: completions or pairs with weights, from a file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +14,12 @@ from ...samples.chats import is_truncated
 from ...samples.files.formats import FINISH
 from ...samples.files.reading import read_frame
 from ..trainers.weighted.rows import TRUNCATED, WEIGHT, check_weights
-from .config import DataSection
-from .data import read_prompt
+from .data import Row, read_prompt
+from .method import Job, Method, run_settings
+from .sections import DataSection, FinetuneConfig
 
 if TYPE_CHECKING:
     import polars as pl
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class WeightedRows:
         return ". ".join([told, *self.notes])
 
 
-def read_weighted(section: DataSection, method: str) -> WeightedRows:
-    """The rows of data.samples that have a weight.
+def read_weighted(section: DataSection, kind: str) -> WeightedRows:
+    """The rows of data.samples that have a weight: "completions", or "pairs" of them.
 
     In a file of `dagame solve`, rows that left the counts have none; they are left out, and so are
     completions of chats that were cut off, as a chat template ends every message. Elsewhere a missing
@@ -53,7 +53,7 @@ def read_weighted(section: DataSection, method: str) -> WeightedRows:
         SamplesError: a file that cannot be read, a weight that is none (see `check_weights`).
     """
     texts = {"completion": section.completion_column}
-    if method == "dpo":
+    if kind == "pairs":
         texts = {"chosen": section.chosen_column, "rejected": section.rejected_column}
     frame, _ = read_frame(str(section.samples), text=[section.prompt_column, *texts.values()])
     column = section.weight_column or _solved_column(frame.columns) or WEIGHT
@@ -66,7 +66,7 @@ def read_weighted(section: DataSection, method: str) -> WeightedRows:
     if f"{column}_normalised" in frame.columns:
         kept = frame[column].is_not_null().to_numpy()
         notes += _note(kept, "left the counts of the solved file and were left out")
-    if section.chat and method == "sft":
+    if section.chat and kind == "completions":
         whole = ~kept | ~cut
         notes += _note(whole, "were cut off and were left out")
         kept &= whole
@@ -75,7 +75,7 @@ def read_weighted(section: DataSection, method: str) -> WeightedRows:
         if kept[number]:
             row = {"prompt": read_prompt(raw[section.prompt_column], section, number + 1)}
             row |= {role: _reply(raw[name], section.chat) for role, name in texts.items()}
-            chats = {TRUNCATED: bool(cut[number])} if method == "sft" else {}
+            chats = {TRUNCATED: bool(cut[number])} if kind == "completions" else {}
             rows.append({**row, WEIGHT: raw[column], **({} if section.chat else chats)})
     check_weights([row[WEIGHT] for row in rows], column)
     return WeightedRows(rows, column, tuple(notes))
@@ -102,3 +102,54 @@ def _note(kept: np.ndarray, what: str) -> list[str]:
 
 def _reply(text: Any, chat: bool) -> Any:
     return [{"role": "assistant", "content": text}] if chat and isinstance(text, str) else text
+
+
+def _sft(config: FinetuneConfig, folder: Path) -> Job:
+    from ..trainers.weighted.settings import sft_config
+    from ..trainers.weighted.train import weighted_sft
+
+    return weighted_job(config, "completions", weighted_sft, sft_config, _settings(config, folder))
+
+
+def _dpo(config: FinetuneConfig, folder: Path) -> Job:
+    from ..trainers.weighted.settings import dpo_config
+    from ..trainers.weighted.train import weighted_dpo
+
+    own = _settings(config, folder) | {"beta": config.beta}
+    return weighted_job(config, "pairs", weighted_dpo, dpo_config, own)
+
+
+def weighted_job(
+    config: FinetuneConfig,
+    kind: str,
+    train: Callable[..., Any],
+    check: Callable[..., Any],
+    settings: dict[str, Any],
+) -> Job:
+    """Train by `train(model, rows, **settings)` on the rows of data.samples, once `check` has settings."""
+    from ..trainers.weighted.tokens import longest_completion
+
+    data = read_weighted(config.data, kind)
+    check(**settings)
+
+    def make(model: str, **options: Any) -> Any:
+        return train(model, data.rows, **options, **settings)
+
+    return Job(data.rows, None, make, data.told(), lambda t: longest_completion(t.train_dataset))
+
+
+def _settings(config: FinetuneConfig, folder: Path) -> dict[str, Any]:
+    own = run_settings(config, folder, 50) | {"num_train_epochs": config.batch.epochs}
+    return own if config.batch.steps is None else own | {"max_steps": config.batch.steps}
+
+
+_FILE = ("data.samples", "data.weight_column")
+SFT = Method("sft", _sft, "sft", (*_FILE, "data.completion_column"), "completions")
+DPO = Method(
+    "dpo",
+    _dpo,
+    "dpo",
+    (*_FILE, "data.chosen_column", "data.rejected_column"),
+    "pairs",
+    lambda config: f"logistic, beta {config.beta:g}",
+)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import GenerationError, one_line
-from ...files.output import check_folder, replacing_all
+from ...files.output import check_folder, locked, replacing_all
 from ...text import visible
 
 MAGIC = b"GGUF"
@@ -38,7 +38,8 @@ def models_folder() -> Path:
 def folder_of(name: str | os.PathLike[str]) -> Path:
     """The folder (float32 safetensors, configuration, tokenizer) of a GGUF file, made if need be.
 
-    It is keyed by the SHA-256 of the file, written to a temporary folder and renamed.
+    It is keyed by the SHA-256 of the file, written to a temporary folder and renamed. One process
+    converts at a time; another that wants the same file waits for it and takes what it made.
 
     Raises:
         GenerationError: no such file, another format, damaged, or no package to read it with.
@@ -50,12 +51,17 @@ def folder_of(name: str | os.PathLike[str]) -> Path:
     if (place / COMPLETE).is_file():
         return place
     _check_package(path)
-    check_folder(place.parent)
+    with locked(check_folder(place.parent), wait=True):
+        if not (place / COMPLETE).is_file():
+            _convert_to(place, path, digest)
+    return place
+
+
+def _convert_to(place: Path, path: Path, digest: str) -> None:
     with replacing_all([], [place]) as drafts:
         _convert(path, drafts[place])
         facts = {"file": path.name, "sha256": digest}
         (drafts[place] / COMPLETE).write_text(json.dumps(facts) + "\n")
-    return place
 
 
 def _digest(path: Path) -> str:
@@ -111,7 +117,7 @@ def _convert(path: Path, folder: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No bars, and no list of every key of the file that transformers has no use for."""
+    """No bars but that of the tensors, and no list of every key that transformers has no use for."""
     from transformers.utils import logging
 
     level, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()

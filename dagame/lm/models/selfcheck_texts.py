@@ -86,7 +86,8 @@ def text_fault(tokenizer: Any, tokens: Sequence[int], text: str) -> str | None:
     """How a completion's text differs from its tokens', as words."""
     if text != tokenizer.decode(list(tokens), skip_special_tokens=True):
         return f"the text {text[-60:]!r} is not that of its tokens"
-    special = set(tokenizer.all_special_ids)
+    added = tokenizer.added_tokens_decoder
+    special = {*tokenizer.all_special_ids, *(t for t, token in added.items() if token.special)}
     pieces = [tokenizer.decode([t]) for t in tokens if t not in special]
     if "\ufffd" in text or any("\ufffd" in piece for piece in pieces):
         return None  # tokens that are parts of a character

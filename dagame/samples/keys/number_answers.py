@@ -63,10 +63,6 @@ _PROSE = re.compile(rf"\s+(?:{_LONE})\s+[^\W\d_]{{2,}}.*$")
 _BULLET = re.compile(r"^[*+>\u2022]\s+(?=\S)")
 _EXCLAIMED = re.compile(r"^[^=+*/^]*\d[*_\"')\]]*[?!]+$")
 _QUOTED = re.compile(r"[*_\"'\u201d\u2019%]!+$")
-_SIDE_BY_SIDE = re.compile(
-    rf"[^\s,;&(/]*[{_DIGIT}][^\s,;&(/]*(?:\s+[^\s,;&(/]*[{_DIGIT}][^\s,;&(/]*)+"
-)
-"""Numbers that a blank separates and that are no groups of thousands."""
 _DOLLAR = re.compile(r"\\?\$\s*")
 
 

@@ -23,7 +23,6 @@ _OPAQUE = re.compile(r"[0-9]+(?::[0-9]+)+|[0-9]+(?:st|nd|rd|th)")
 """Ratios, times and ordinals: no value, but an answer."""
 _RANGE = re.compile(r"[0-9][0-9.,]*%?(?:-[0-9][0-9.,]*%?)+")
 _QUOTES = "\"'“”‘’`*_"
-_GLUED_LETTERS = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{2,}")
 _ARTICLES = ("a", "A", "I")
 _JOINERS = frozenset(("and", "or", "to", "by", "of", "out", "in", "per", "x", "×", "–", "-", "/"))
 """Words that make one statement of the numbers directly before and behind them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import textwrap
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -160,13 +161,26 @@ CHECKS: list[Registered] = []
 
 
 def check(
-    theorem: str, statement: str, tolerance: float, *, of_objective: bool = False
+    theorem: str,
+    statement: str,
+    tolerance: float,
+    *,
+    of_objective: bool = False,
+    kinks: str | None = None,
 ) -> Callable[[Theorem], Theorem]:
-    """Register a function of a batch of games that returns violations, or why it does not apply."""
+    """Register a function of a batch of games that returns violations, or why it does not apply.
+
+    `kinks`: why it does not apply to objectives whose target moves multipliers; None: it does.
+    """
 
     def register(function: Theorem) -> Theorem:
-        CHECKS.append(Registered(theorem, statement, tolerance, function, of_objective))
-        return function
+        @functools.wraps(function)
+        def checked(game: AlignmentGame, rng: np.random.Generator) -> Violations:
+            refused = kinks is not None and game.objective.has_multipliers
+            return f"a kink or hard set {kinks}" if refused else function(game, rng)
+
+        CHECKS.append(Registered(theorem, statement, tolerance, checked, of_objective))
+        return checked
 
     return register
 

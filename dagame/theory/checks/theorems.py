@@ -28,10 +28,14 @@ from .base import (
 )
 
 
-@check("gradient", "reward = gradient of Phi, against central differences", 1e-6, of_objective=True)
+@check(
+    "gradient",
+    "reward = gradient of Phi, against central differences",
+    1e-6,
+    of_objective=True,
+    kinks="has multipliers instead of a gradient",
+)
 def _gradient(game: AlignmentGame, rng: np.random.Generator) -> Violations:
-    if game.objective.has_multipliers:
-        return "a kink or hard set has multipliers instead of a gradient"
     inside = 0.5 / game.n + 0.5 * rng.dirichlet(np.ones(game.n), (*game.batch_shape, game.contexts))
     direction = rng.normal(size=inside.shape)
     direction = 1e-2 * (direction - direction.mean(-1, keepdims=True)) / game.n
@@ -44,10 +48,14 @@ def _gradient(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     return relative(np.abs(rise / (2 * h) - slope), slope, 1e6 * scale)
 
 
-@check("concavity", "Phi + mu KL lies above its chords", 1e-10, of_objective=True)
+@check(
+    "concavity",
+    "Phi + mu KL lies above its chords",
+    1e-10,
+    of_objective=True,
+    kinks="is concave by its dual",
+)
 def _concave(game: AlignmentGame, rng: np.random.Generator) -> Violations:
-    if game.objective.has_multipliers:
-        return "a kink or hard set is concave by its dual"
     phi, w = game.objective, game.weights
     p, q = (rng.dirichlet(np.ones(game.n), (*game.batch_shape, game.contexts)) for _ in range(2))
     if outside(phi, w, p, q):
@@ -61,10 +69,14 @@ def _concave(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     return relative(chord - value((p + q) / 2), chord)
 
 
-@check("curvature", "mu KL <= B(p, q) <= L KL", 1e-10, of_objective=True)
+@check(
+    "curvature",
+    "mu KL <= B(p, q) <= L KL",
+    1e-10,
+    of_objective=True,
+    kinks="has no curvature",
+)
 def _curvature(game: AlignmentGame, rng: np.random.Generator) -> Violations:
-    if game.objective.has_multipliers:
-        return "a kink or hard set has no curvature"
     p, q = random_pairs(game, rng)
     if outside(game.objective, game.weights, p, q):
         return OUTSIDE
@@ -77,10 +89,14 @@ def _curvature(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     return relative(excess, b)
 
 
-@check("T1", "V(pi, q) = J(pi) + B(nu(pi), q), and V(pi, nu(pi)) = J(pi)", 1e-10, of_objective=True)
+@check(
+    "T1",
+    "V(pi, q) = J(pi) + B(nu(pi), q), and V(pi, nu(pi)) = J(pi)",
+    1e-10,
+    of_objective=True,
+    kinks="has multipliers, which the target moves",
+)
 def _payoff(game: AlignmentGame, rng: np.random.Generator) -> Violations:
-    if game.objective.has_multipliers:
-        return "a kink or hard set: the target moves multipliers"
     game = with_traces(game, rng, channel=bool(rng.integers(2)))
     policy = a_policy(game, rng)
     nu, q = game.marginals(policy), game.marginals(a_policy(game, rng))
@@ -180,10 +196,9 @@ def _certificate(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     "mirror and best response on traces, then marginalised, run on the answers",
     1e-9,
     of_objective=True,
+    kinks="has no dynamic",
 )
 def _commute(game: AlignmentGame, rng: np.random.Generator) -> Violations:
-    if game.objective.has_multipliers:
-        return "a kink or hard set has no dynamic"
     if game.objective.smoothness is None:
         return "it states no smoothness L, so steps are found by backtracking"
     game = with_traces(game, rng, channel=False)
@@ -224,10 +239,9 @@ def _closed_forms(game: AlignmentGame, _rng: np.random.Generator) -> Violations:
     "J never falls; KL(pi* || pi_t) <= ((L - mu)/(L + beta))^t KL(pi* || pi0)",
     1e-9,
     of_objective=True,
+    kinks="has no dynamic",
 )
 def _mirror_rate(game: AlignmentGame, _rng: np.random.Generator) -> Violations:
-    if game.objective.has_multipliers:
-        return "a kink or hard set has no dynamic"
     smooth, mu = game.objective.smoothness, game.objective.curvature_for(game.weights)
     if smooth is None or game.transfer:
         return "it states no smoothness L, or is solved through T6"

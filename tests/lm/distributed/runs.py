@@ -14,29 +14,23 @@ GROUP, CONTEXTS, CLASSES = 4, 3, 2
 ANSWER = r"\b([0-2])\b"
 
 
-def word_tokenizer():
+def word_tokenizer(words=WORDS):
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="<pad>"))
+    core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token=words[0]))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(tokenizer_object=core, pad_token="<pad>", eos_token="<eos>")
 
 
-def random_model(seed=0, **options):
+def random_model(seed=0, words=WORDS, **options):
     import transformers
 
     torch.manual_seed(seed)
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2} | options
-    config = transformers.LlamaConfig(
-        vocab_size=len(WORDS),
-        num_attention_heads=2,
-        max_position_embeddings=32,
-        initializer_range=0.5,
-        pad_token_id=0,
-        eos_token_id=1,
-        **sizes,
-    )
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2}
+    sizes |= {"num_attention_heads": 2, "max_position_embeddings": 32, "initializer_range": 0.5}
+    ends = {"pad_token_id": 0, "eos_token_id": 1}
+    config = transformers.LlamaConfig(**{"vocab_size": len(words)} | sizes | ends | options)
     return transformers.LlamaForCausalLM(config)
 
 

@@ -61,8 +61,7 @@ def weighted_sft(
         SettingsError: a setting under which rows have no weight.
     """
     texts = {"prompt": prompt_column, "completion": completion_column}
-    data = [weighted_dataset(rows, weights, column, texts)]
-    data += [] if eval_rows is None else [weighted_dataset(eval_rows, None, column, texts)]
+    data = _datasets(rows, weights, column, texts, eval_rows)
     config = sft_config(output_dir=output_dir, **trl_kwargs)
     tokenizer = tokenizer_of(model, tokenizer, config.trust_remote_code)
     tokens = [sft_tokens(part, tokenizer) for part in data]
@@ -123,8 +122,7 @@ def weighted_dpo(
         SamplesError, SettingsError: see `weighted_sft`.
     """
     texts = {"prompt": prompt_column, "chosen": chosen_column, "rejected": rejected_column}
-    data = [weighted_dataset(rows, weights, column, texts)]
-    data += [] if eval_rows is None else [weighted_dataset(eval_rows, None, column, texts)]
+    data = _datasets(rows, weights, column, texts, eval_rows)
     config = dpo_config(output_dir=output_dir, beta=beta, **trl_kwargs)
     tokenizer = tokenizer_of(model, tokenizer, config.trust_remote_code)
     tokens = [dpo_tokens(part, tokenizer) for part in data]
@@ -148,6 +146,14 @@ def weighted_dpo(
         trainer.train_dataset, trainer.eval_dataset = tokens[0], held_out
     check_room(trainer.model, _pair_lengths(trainer.train_dataset), config.max_length)
     return trainer
+
+
+def _datasets(
+    rows: Any, weights: Any, column: str, texts: dict[str, str], eval_rows: Any
+) -> list[Dataset]:
+    """The rows to train on and those held out, if any."""
+    held_out = [] if eval_rows is None else [weighted_dataset(eval_rows, None, column, texts)]
+    return [weighted_dataset(rows, weights, column, texts), *held_out]
 
 
 def _pair_lengths(data: Any) -> list[int]:
