@@ -241,7 +241,11 @@ class Weighted(Structure):
     def _form(self, of: Callable[[Objective], Any]) -> Any:
         """sum_k factor_k of(Phi_k), None if one of these is."""
         forms = [(f, of(o)) for f, o in self.parts]
-        return None if any(form is None for _, form in forms) else _total(form * f for f, form in forms)
+        return (
+            None
+            if any(form is None for _, form in forms)
+            else _total(form * f for f, form in forms)
+        )
 
     def dual_form(self, log_nu0: Array, weights: Array) -> DualForm | None:
         """That of a single part."""

@@ -35,7 +35,7 @@ _COLUMNS = 1 << 14
 
 
 class _Scales(NamedTuple):
-    """beta, c and N of the module's formula, beta - rho of T6, the relative tolerance, and eps of the floats."""
+    """beta, c and N of the module's formula, beta - rho of T6, the relative tolerance and the floats' eps."""
 
     beta: float
     strength: float
@@ -82,15 +82,6 @@ class _Point(NamedTuple):
         return xp.clip(xp.sum(self.product, axis=-1), tiny, None)
 
 
-class _Walk(NamedTuple):
-    """The kept theta, its dual value, Newton's move from it and the share of the move under test."""
-
-    theta: Array
-    dual: Array
-    move: Array
-    length: Array
-
-
 class _Found(NamedTuple):
     """log q (B, n), log S with the factor left out (B, m), whether solved and after how many moves (B,)."""
 
@@ -98,6 +89,19 @@ class _Found(NamedTuple):
     log_sums: Array
     solved: Array
     steps: Array
+
+
+class _Walk(NamedTuple):
+    """The kept theta, its dual value, Newton's move from it and the share of it under test; the games that
+    are done (B,), and what was found of all so far.
+    """
+
+    theta: Array
+    dual: Array
+    move: Array
+    length: Array
+    done: Array
+    found: _Found | None
 
 
 def consensus_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
@@ -142,35 +146,43 @@ def consensus_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
 
 
 def _newton(problem: _Problem, scales: _Scales) -> _Found:
-    """Newton's moves, cut to a quarter until the dual function falls; games that are done leave."""
+    """Newton's moves until every game is done; those that are stay as they were and leave by the quarter."""
     xp = namespace(problem.a)
     trial = xp.log(xp.sum(problem.a, axis=-1))
     one = 0 * trial[:, 0] + 1
-    walk = _Walk(trial, xp.inf * one, 0 * trial, one)
+    walk = _Walk(trial, xp.inf * one, 0 * trial, one, one < 0, None)
     alive, finished = np.arange(trial.shape[0]), []
     for round_ in range(_ROUNDS + 1):
         at = _point(problem, trial, scales)
         found, lost = _found(problem, at, scales, round_)
-        lost = lost | (walk.length < scales.eps)
-        done = to_numpy(found.solved | lost)
+        if walk.found is not None:
+            both = zip(walk.found, found, strict=True)
+            found = _Found(*(pick(walk.done, old, new) for old, new in both))
+        over = walk.done | found.solved | lost | (walk.length < scales.eps)
+        done = to_numpy(over)
         if done.all() or round_ == _ROUNDS:
             break
-        dual = at.norm + weighted(trial, problem.weights)
-        rounding = 8 * scales.eps * (1 + xp.abs(at.norm) + xp.max(xp.abs(trial), axis=-1))
-        fell = dual <= walk.dual + rounding
-        walk = _Walk(
-            theta=pick(fell, trial, walk.theta),
-            dual=xp.where(fell, dual, walk.dual),
-            move=pick(fell, _move(problem.weights, at, scales), walk.move),
-            length=xp.where(fell, one, walk.length / 4),
-        )
+        walk = _moved(problem, at, walk, scales)._replace(done=over, found=found)
         if done.mean() >= 0.25:
             out, rest = (index_like(trial, np.flatnonzero(which)) for which in (done, ~done))
             finished.append((alive[done], take(found, out)))
-            problem, walk, one = take(problem, rest), take(walk, rest), xp.take(one, rest, axis=0)
-            alive = alive[~done]
+            problem, walk, alive = take(problem, rest), take(walk, rest), alive[~done]
         trial = walk.theta + walk.length[:, None] * walk.move
     return _in_order([*finished, (alive, found)])
+
+
+def _moved(problem: _Problem, at: _Point, walk: _Walk, scales: _Scales) -> _Walk:
+    """Newton's move from the point under test, or a quarter of the last one where the dual function rose."""
+    xp = namespace(at.theta)
+    dual = at.norm + weighted(at.theta, problem.weights)
+    size = 1 + xp.abs(at.norm) + xp.max(xp.abs(at.theta), axis=-1)
+    fell = dual <= walk.dual + 8 * scales.eps * size
+    return walk._replace(
+        theta=pick(fell, at.theta, walk.theta),
+        dual=xp.where(fell, dual, walk.dual),
+        move=pick(fell, _move(problem.weights, at, scales), walk.move),
+        length=xp.where(fell, 0 * walk.length + 1, walk.length / 4),
+    )
 
 
 def _in_order(finished: list[tuple[np.ndarray, _Found]]) -> _Found:
@@ -207,7 +219,7 @@ def _weighted_product(a: Array, h: Array) -> Array:
     """sum_z h^2 a a' (B, m, m) for h (B, n)."""
     xp, products = namespace(a), []
     for start in range(0, a.shape[-1], _COLUMNS):
-        some = slice(start, start + _COLUMNS)
+        some = slice(start, min(start + _COLUMNS, a.shape[-1]))
         part = a[:, :, some] * h[:, None, some]
         products.append(part @ xp.matrix_transpose(part))
     return sum(products[1:], products[0])
@@ -226,9 +238,7 @@ def _move(w: Array, at: _Point, scales: _Scales) -> Array:
     return solve(hessian, (shares - w)[..., None])[..., 0]
 
 
-def _found(
-    problem: _Problem, at: _Point, scales: _Scales, steps: int
-) -> tuple[_Found, Array]:
+def _found(problem: _Problem, at: _Point, scales: _Scales, steps: int) -> tuple[_Found, Array]:
     """The consensus at a point, and the games that can come no nearer.
 
     The dual function is above J* and above J by N KL(w || shares), which decides cheaply whether the gap is
@@ -240,7 +250,7 @@ def _found(
     allowed = scales.tol * xp.maximum(xp.abs(value), 0 * value + scales.beta)
     solved = scales.total * log_kl(xp.log(w), xp.log(shares)) <= allowed
     lost = ~xp.isfinite(value)
-    found = _Found(at.log_q, log_sums + problem.shift, solved & ~lost, steps + 0 * value)
+    found = _Found(at.log_q, log_sums + problem.shift, solved & ~lost, steps + 0 * w[:, 0])
     if not bool(xp.any(found.solved)):
         return found, lost
     gap, rounding = _gap(problem.a, at, w / shares - 1, scales), _rounding(at, scales)
