@@ -36,7 +36,7 @@ class ExponentialForm(NamedTuple):
 
 
 class ConsensusForm(NamedTuple):
-    """Phi(nu) = sum_x w_x [entropy * H(nu_x) - strength * KL(nu_x || q)] + <reward, nu> + constant, q the mean.
+    """Phi(nu) = sum_x w_x [entropy * H(nu_x) - strength * KL(nu_x || q)] + <reward, nu> + a, q the mean.
 
     At a target q such objectives have nu_x ∝ exp((beta log nu0_x + reward_x + strength log q) / (beta +
     entropy + strength)), so that only q is unknown (docs/theory/dynamics.md#consensus).

@@ -62,7 +62,11 @@ class _Problem(NamedTuple):
 
 
 class _Point(NamedTuple):
-    """At theta (B, m): norm (B,), log q, q and G (B, n), y = w e^{-theta} and y y' sum_z q a a'/G^2."""
+    """At theta (B, m): norm (B,), log q, q and G (B, n), y = w e^{-theta} and y y' sum_z q a a'/G^2.
+
+    shares (B, m) = sum_z q(z) b_x(z) with b_x(z) = y_x a_x(z)/G(z) the share of a context in an answer, at
+    an equilibrium w_x; they are the sums of the product's rows, as sum_x b_x = 1.
+    """
 
     theta: Array
     norm: Array
@@ -71,19 +75,11 @@ class _Point(NamedTuple):
     mass: Array
     y: Array
     product: Array
-
-    @property
-    def shares(self) -> Array:
-        """sum_z q(z) b_x(z) (B, m), b_x(z) = y_x a_x(z)/G(z) the share of a context in an answer; at an
-        equilibrium w_x. The sum of the product's rows, as sum_x b_x = 1.
-        """
-        xp = namespace(self.product)
-        tiny = float(xp.finfo(self.product.dtype).smallest_normal)
-        return xp.clip(xp.sum(self.product, axis=-1), tiny, None)
+    shares: Array
 
 
 class _Found(NamedTuple):
-    """log q (B, n), log S with the factor left out (B, m), whether solved and after how many moves (B,)."""
+    """log q (B, n), log S (B, m), whether solved and after how many moves (B,)."""
 
     log_q: Array
     log_sums: Array
@@ -119,22 +115,22 @@ def consensus_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
     xp, support = namespace(game.log_reference), game.support
     eps = float(xp.finfo(game.log_reference.dtype).eps)
     scales = _Scales(game.beta, form.strength, total, game.free_beta, tol, eps)
-    log_a = (game.beta / total) * game.log_reference
-    if not isinstance(form.reward, float) or form.reward:
-        log_a = log_a + like(form.reward, log_a) / total
+    log_nu, plain = (game.beta / total) * game.log_reference, isinstance(form.reward, float)
+    if not plain:
+        log_nu = log_nu + like(form.reward, log_nu) / total
     full = bool(xp.all(support))
     if not full:
-        log_a = xp.where(support, log_a, LOG_ZERO)
-    shift = xp.max(log_a, axis=-1)
-    problem = _Problem(
-        xp.exp(log_a - shift[..., None]),
-        shift,
-        xp.broadcast_to(game.weights, shift.shape),
-        None if full else xp.any(support, axis=-2),
-    )
+        log_nu = xp.where(support, log_nu, LOG_ZERO)
+    shift = 0 * log_nu[..., 0]
+    if not plain or total < game.beta:  # else a row's largest entry is at least 1/n
+        shift = xp.max(log_nu, axis=-1)
+        log_nu = log_nu - shift[..., None]
+    w = xp.broadcast_to(game.weights, shift.shape)
+    live = None if full else xp.any(support, axis=-2)
     with np.errstate(all="ignore"):  # what is not finite is not solved
-        found = _newton(problem, scales)
-    log_nu = log_a + (scales.strength / total * found.log_q)[:, None, :] - found.log_sums[..., None]
+        found = _newton(_Problem(xp.exp(log_nu), shift, w, live), scales)
+    log_nu += (scales.strength / total * found.log_q)[:, None, :]
+    log_nu -= found.log_sums[..., None]
     if not full:
         log_nu = xp.where(support, log_nu, LOG_ZERO)
     solved = to_numpy(found.solved)
@@ -162,7 +158,8 @@ def _newton(problem: _Problem, scales: _Scales) -> _Found:
         done = to_numpy(over)
         if done.all() or round_ == _ROUNDS:
             break
-        walk = _moved(problem, at, walk, scales)._replace(done=over, found=found)
+        walk = _moved(problem, at, walk, scales)
+        walk = walk._replace(done=over, found=found if done.any() else None)
         if done.mean() >= 0.25:
             out, rest = (index_like(trial, np.flatnonzero(which)) for which in (done, ~done))
             finished.append((alive[done], take(found, out)))
@@ -177,11 +174,14 @@ def _moved(problem: _Problem, at: _Point, walk: _Walk, scales: _Scales) -> _Walk
     dual = at.norm + weighted(at.theta, problem.weights)
     size = 1 + xp.abs(at.norm) + xp.max(xp.abs(at.theta), axis=-1)
     fell = dual <= walk.dual + 8 * scales.eps * size
+    move, length = _move(problem.weights, at, scales), 0 * walk.length + 1
+    if bool(xp.all(fell)):
+        return walk._replace(theta=at.theta, dual=dual, move=move, length=length)
     return walk._replace(
         theta=pick(fell, at.theta, walk.theta),
         dual=xp.where(fell, dual, walk.dual),
-        move=pick(fell, _move(problem.weights, at, scales), walk.move),
-        length=xp.where(fell, 0 * walk.length + 1, walk.length / 4),
+        move=pick(fell, move, walk.move),
+        length=xp.where(fell, length, walk.length / 4),
     )
 
 
@@ -212,7 +212,8 @@ def _point(problem: _Problem, theta: Array, scales: _Scales) -> _Point:
     q, log_total = q / total, xp.log(total)
     product = _weighted_product(a, xp.sqrt(q) / mass) * (y[:, :, None] * y[:, None, :])
     norm = (top + log_total)[:, 0] / scales.power
-    return _Point(theta, norm, log_q - log_total, q, mass, y, product)
+    shares = xp.clip(xp.sum(product, axis=-1), float(xp.finfo(a.dtype).smallest_normal), None)
+    return _Point(theta, norm, log_q - log_total, q, mass, y, product, shares)
 
 
 def _weighted_product(a: Array, h: Array) -> Array:
@@ -250,7 +251,7 @@ def _found(problem: _Problem, at: _Point, scales: _Scales, steps: int) -> tuple[
     allowed = scales.tol * xp.maximum(xp.abs(value), 0 * value + scales.beta)
     solved = scales.total * log_kl(xp.log(w), xp.log(shares)) <= allowed
     lost = ~xp.isfinite(value)
-    found = _Found(at.log_q, log_sums + problem.shift, solved & ~lost, steps + 0 * w[:, 0])
+    found = _Found(at.log_q, log_sums, solved & ~lost, steps + 0 * w[:, 0])
     if not bool(xp.any(found.solved)):
         return found, lost
     gap, rounding = _gap(problem.a, at, w / shares - 1, scales), _rounding(at, scales)

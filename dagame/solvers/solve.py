@@ -114,10 +114,12 @@ def _assembled(
     game: AlignmentGame, inner: AlignmentGame, name: str, result: LoopResult, seconds: float
 ) -> Solution:
     xp, batch = namespace(game.log_reference), game.batch_shape
-    ruled_out = _ruled_out(game) | impossible(inner)
-    result.statuses[ruled_out & (result.statuses != Status.SOLVED)] = Status.INFEASIBLE
-    lost = like(result.statuses == Status.INFEASIBLE, inner.log_reference) > 0
-    log_nu = pick(lost, inner.log_reference, result.log_policy)
+    if (result.statuses != Status.SOLVED).any():
+        ruled_out = _ruled_out(game) | impossible(inner)
+        result.statuses[ruled_out & (result.statuses != Status.SOLVED)] = Status.INFEASIBLE
+    log_nu, infeasible = result.log_policy, result.statuses == Status.INFEASIBLE
+    if infeasible.any():
+        log_nu = pick(like(infeasible, log_nu) > 0, inner.log_reference, log_nu)
     log_nu = xp.reshape(log_nu, (*batch, *inner.log_reference.shape[-2:]))
     log_pi = _lifted(game, log_nu)
     rounds = np.reshape(np.asarray(result.values), (len(result.values), len(result.statuses)))
@@ -133,7 +135,7 @@ def _assembled(
         history=History(values, gaps, dynamic=name),
         multipliers=_reshaped(result.multipliers, batch),
         seconds=seconds,
-        notes=causes(game, result.statuses == Status.INFEASIBLE, result.notes),
+        notes=causes(game, infeasible, result.notes),
     )
 
 
