@@ -18,7 +18,7 @@ import numpy as np
 
 from ..games.game import AlignmentGame
 from ..games.solution import Status
-from ..numerics.arrays import LOG_ZERO, Array, like, namespace, solve, to_numpy
+from ..numerics.arrays import LOG_ZERO, Array, like, namespace, row_major, solve, to_numpy
 from ..numerics.simplex import log_kl
 from ..objectives.pairing import weighted
 from .base import index_like, pick, take
@@ -128,7 +128,7 @@ def consensus_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
     w = xp.broadcast_to(game.weights, shift.shape)
     live = None if full else xp.any(support, axis=-2)
     with np.errstate(all="ignore"):  # what is not finite is not solved
-        found = _newton(_Problem(xp.exp(log_nu), shift, w, live), scales)
+        found = _newton(_Problem(row_major(xp.exp(log_nu)), shift, w, live), scales)
     log_nu += (scales.strength / total * found.log_q)[:, None, :]
     log_nu -= found.log_sums[..., None]
     if not full:
