@@ -42,10 +42,10 @@ def solve(
         game: any batch shape; all games are solved at once.
         method: "auto" or another name of `dagame.solvers.METHODS` ("anderson", "newton", "dual",
             "convex" for cvxpy, "frank_wolfe" ...), or a solver object such as `Mirror(step_size=0.1)`.
-            "auto" decides in this order: the closed form if there is one; for hard sets and kinks the
-            dual in few multipliers, or cvxpy and mirror steps in the set where other terms have no
-            exponential form; Newton where L is unknown and a Hessian known; else Anderson, and Newton
-            for the games it leaves.
+            "auto" decides in this order: the closed form if there is one; "consensus" for arithmetic
+            coherence with rewards and entropies; for hard sets and kinks the dual in few multipliers,
+            or cvxpy and mirror steps in the set where other terms have no exponential form; Newton
+            where L is unknown and a Hessian known; else Anderson, and Newton for the games it leaves.
         tol: relative gap, gap <= tol * max(beta, |J|): `distance_bound` is then at most
             tol * max(1, |J|/beta), and a game times a constant is the same game. max(tol, 1e-6) for hard
             sets and kinks in single precision, whose gap is the rounding of the policy.
