@@ -51,18 +51,19 @@ class _Scales(NamedTuple):
 
 
 class _Problem(NamedTuple):
-    """a (B, m, n), the logarithm of the factor left out of each row (B, m), w (B, m), and the answers
-    (B, n) that some context can give, None for all.
+    """a (B, m, n) without the factors e^shift of its rows (B, m) and e^level of its columns (B, n), None for
+    1; w (B, m); the answers (B, n) that some context can give, None for all.
     """
 
     a: Array
     shift: Array
+    level: Array | None
     weights: Array
     live: Array | None
 
 
 class _Point(NamedTuple):
-    """At theta (B, m): norm (B,), log q, q and G (B, n), y = w e^{-theta} and y y' sum_z q a a'/G^2.
+    """At theta (B, m): norm (B,), log q, q, G/e^level (B, n), y = w e^{-theta} and y y' sum_z q a a'/G^2.
 
     shares (B, m) = sum_z q(z) b_x(z) with b_x(z) = y_x a_x(z)/G(z) the share of a context in an answer, at
     an equilibrium w_x; they are the sums of the product's rows, as sum_x b_x = 1.
@@ -121,14 +122,17 @@ def consensus_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
     full = bool(xp.all(support))
     if not full:
         log_nu = xp.where(support, log_nu, LOG_ZERO)
-    shift = 0 * log_nu[..., 0]
+    shift, level = 0 * log_nu[..., 0], None
+    live = None if full else xp.any(support, axis=-2)
     if not plain or total < game.beta:  # else a row's largest entry is at least 1/n
         shift = xp.max(log_nu, axis=-1)
         log_nu = log_nu - shift[..., None]
+        level = xp.max(log_nu, axis=-2)
+        level = level if live is None else xp.where(live, level, 0.0)
+    a = xp.exp(log_nu if level is None else log_nu - level[:, None, :])
     w = xp.broadcast_to(game.weights, shift.shape)
-    live = None if full else xp.any(support, axis=-2)
     with np.errstate(all="ignore"):  # what is not finite is not solved
-        found = _newton(_Problem(row_major(xp.exp(log_nu)), shift, w, live), scales)
+        found = _newton(_Problem(row_major(a), shift, level, w, live), scales)
     log_nu += (scales.strength / total * found.log_q)[:, None, :]
     log_nu -= found.log_sums[..., None]
     if not full:
@@ -144,7 +148,7 @@ def consensus_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
 def _newton(problem: _Problem, scales: _Scales) -> _Found:
     """Newton's moves until every game is done; those that are stay as they were and leave by the quarter."""
     xp = namespace(problem.a)
-    trial = xp.log(xp.sum(problem.a, axis=-1))
+    trial = xp.log(_sums(problem))
     one = 0 * trial[:, 0] + 1
     walk = _Walk(trial, xp.inf * one, 0 * trial, one, one < 0, None)
     alive, finished = np.arange(trial.shape[0]), []
@@ -185,6 +189,14 @@ def _moved(problem: _Problem, at: _Point, walk: _Walk, scales: _Scales) -> _Walk
     )
 
 
+def _sums(problem: _Problem) -> Array:
+    """sum_z a_x (B, m)."""
+    xp = namespace(problem.a)
+    if problem.level is None:
+        return xp.sum(problem.a, axis=-1)
+    return (problem.a @ xp.exp(problem.level)[..., None])[..., 0]
+
+
 def _in_order(finished: list[tuple[np.ndarray, _Found]]) -> _Found:
     """What was found of all games, in their order."""
     found = finished[0][1]
@@ -198,12 +210,12 @@ def _in_order(finished: list[tuple[np.ndarray, _Found]]) -> _Found:
 
 def _point(problem: _Problem, theta: Array, scales: _Scales) -> _Point:
     """What the dual function and its derivatives are made of."""
-    xp, (a, _, w, live) = namespace(theta), problem
+    xp, (a, _, level, w, live) = namespace(theta), problem
     y = w * xp.exp(-theta)
     mass = (y[:, None, :] @ a)[:, 0, :]
     if live is not None:
         mass = xp.where(live, mass, 1.0)
-    log_q = scales.power * xp.log(mass)
+    log_q = scales.power * (xp.log(mass) if level is None else level + xp.log(mass))
     if live is not None:
         log_q = xp.where(live, log_q, LOG_ZERO)
     log_q = log_q - (top := xp.max(log_q, axis=-1, keepdims=True))
