@@ -295,6 +295,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "loop",
         "soft",
         "closed_form",
+        "consensus",
         "chunks",
         "dual",
         "newton",

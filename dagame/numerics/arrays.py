@@ -94,6 +94,13 @@ def to_numpy(x: Array) -> np.ndarray:
     return np.asarray(x)
 
 
+def row_major(x: Array) -> Array:
+    """`x` with its last axis contiguous, as matrix products round by the layout; a copy only if it is not."""
+    if isinstance(x, np.ndarray):
+        return np.ascontiguousarray(x)
+    return x.contiguous() if array_api_compat.is_torch_array(x) else x
+
+
 def log(p: Array) -> Array:
     """log p with log 0 = LOG_ZERO and no warning."""
     xp = namespace(p)

@@ -11,7 +11,7 @@ from ..errors import InvalidObjective
 from ..numerics.arrays import LOG_ZERO, Array, exp_capped, log_normalise, logsumexp, namespace
 from ..numerics.simplex import log_entropy, log_kl
 from .diversity import ShannonDiversity
-from .forms import Hessian
+from .forms import ConsensusForm, Hessian
 from .objective import Objective, Scaled
 from .pairing import geometric_mean_log, mean_log, minus_infinity_where, pairing, weighted
 
@@ -36,6 +36,10 @@ class ArithmeticCoherence(Objective):
         """Phi = <u, nu>, as Phi is homogeneous of degree 1."""
         u = self.reward_log(log_nu, weights)
         return pairing(u, log_nu, weights), u
+
+    def consensus_form(self) -> ConsensusForm:
+        """Strength 1."""
+        return ConsensusForm(1.0)
 
     def separated(self) -> tuple[Objective, Objective]:
         """-KL to the mean = entropy of the contexts - entropy of the mean."""

@@ -35,6 +35,30 @@ class ExponentialForm(NamedTuple):
         return ExponentialForm(self.reward + other.reward, self.entropy + other.entropy, tied)
 
 
+class ConsensusForm(NamedTuple):
+    """Phi(nu) = sum_x w_x [entropy * H(nu_x) - strength * KL(nu_x || q)] + <reward, nu> + a, q the mean.
+
+    At a target q such objectives have nu_x ∝ exp((beta log nu0_x + reward_x + strength log q) / (beta +
+    entropy + strength)), so that only q is unknown (docs/theory/dynamics.md#consensus).
+    """
+
+    strength: float
+    entropy: float = 0.0
+    reward: Array | float = 0.0
+
+    def __mul__(self, factor: float) -> ConsensusForm:  # type: ignore[override]
+        """The form of factor * Phi."""
+        entropy, reward = float(factor * self.entropy), factor * self.reward
+        return ConsensusForm(float(factor * self.strength), entropy, reward)
+
+    def __rmul__(self, factor: float) -> ConsensusForm:  # type: ignore[override]
+        return self * factor
+
+    def __add__(self, other: ConsensusForm) -> ConsensusForm:  # type: ignore[override]
+        """The form of a sum of two objectives."""
+        return ConsensusForm(*(one + more for one, more in zip(self, other, strict=True)))
+
+
 class Hessian(NamedTuple):
     """The Hessian of -Phi in coordinates scaled by sqrt(nu): blocks + U U' - N N'.
 

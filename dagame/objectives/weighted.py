@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ..numerics.arrays import LOG_ZERO, Array
-from .forms import DualForm, ExponentialForm, Hessian
+from .forms import ConsensusForm, DualForm, ExponentialForm, Hessian
 from .pairing import mean_log, minus_infinity_where
 from .structure import Structure, stated_curvature
 
@@ -232,9 +232,20 @@ class Weighted(Structure):
 
     def exponential_form(self) -> ExponentialForm | None:
         """Sum of the parts' forms, if all have one."""
-        forms = [(f, o.exponential_form()) for f, o in self.parts]
-        known = [form * f for f, form in forms if form is not None]
-        return _total(known) if len(known) == len(forms) else None
+        return self._form(lambda o: o.exponential_form())
+
+    def consensus_form(self) -> ConsensusForm | None:
+        """Sum of the parts' forms, if all have one."""
+        return self._form(lambda o: o.consensus_form())
+
+    def _form(self, of: Callable[[Objective], Any]) -> Any:
+        """sum_k factor_k of(Phi_k), None if one of these is."""
+        forms = [(f, of(o)) for f, o in self.parts]
+        return (
+            None
+            if any(form is None for _, form in forms)
+            else _total(form * f for f, form in forms)
+        )
 
     def dual_form(self, log_nu0: Array, weights: Array) -> DualForm | None:
         """That of a single part."""

@@ -12,7 +12,7 @@ from ..numerics.arrays import Array
 from .anderson import Anderson
 from .base import Solver, index_like, require_gradient
 from .concave_convex import concave_convex
-from .direct import closed, constrained, dual, soft
+from .direct import closed, consensus, constrained, dual, soft
 from .loop import Limits, LoopResult, iterate, replaced
 from .newton import Newton, climb, takes_newton
 from .registry import named
@@ -41,14 +41,16 @@ def played(game: AlignmentGame, solver: Solver, limits: Limits) -> LoopResult:
 
 
 def auto(game: AlignmentGame, limits: Limits, start: Array | None = None) -> tuple[str, LoopResult]:
-    """A closed form; for kinks and hard sets a small dual, or cvxpy and steps in the set; else rounds.
+    """A closed form; the consensus alone; for kinks and hard sets a small dual, or cvxpy and steps in the
+    set; else rounds.
 
     Where no theorem applies, the convex-concave procedure for differences of concave objectives. `start`
     is a log-policy near the optimum, if one is known.
     """
     direct, found = "closed_form", closed(game, limits.tol)
-    if found is None and game.provable:
-        direct, found = "dual", soft(game, limits.tol)
+    for name, method in (("consensus", consensus), ("dual", soft)):
+        if found is None and game.provable:
+            direct, found = name, method(game, limits.tol)
     if found is not None:
         missed = np.flatnonzero(found.statuses == Status.STALLED)
         if not missed.size or not game.provable or game.objective.has_multipliers:

@@ -12,6 +12,7 @@ from ..numerics.arrays import Array, like, log_normalise, namespace, to_numpy
 from ..objectives.constraints import OnSet
 from .base import index_like
 from .closed_form import closed_form
+from .consensus import consensus_solve
 from .convex import convex_solve
 from .dual import dual_solve
 from .loop import NO_VALUE, Limits, LoopResult, replaced
@@ -30,6 +31,18 @@ def closed(game: AlignmentGame, tol: float) -> LoopResult | None:
         return None
     log_nu, feasible = found
     return judged(game, _unjudged(log_nu, to_numpy(feasible)), tol)
+
+
+def consensus(game: AlignmentGame, tol: float) -> LoopResult | None:
+    """Newton in the space of the consensus, or None where the objective has no such form.
+
+    Judged by its own bound of the gap; with a formula from outside the package by the objective's own reward.
+    """
+    found = consensus_solve(game, tol)
+    if found is None or not any(part.own for _, part in game.objective.terms()):
+        return found
+    found.statuses[:] = Status.STALLED
+    return judged(game, found, tol)
 
 
 def dual(game: AlignmentGame, tol: float) -> LoopResult | None:

@@ -10,7 +10,7 @@ from ..games.game import AlignmentGame
 from .anderson import Anderson
 from .base import Solver
 from .best_response import BestResponse
-from .direct import closed, convex, dual
+from .direct import closed, consensus, convex, dual
 from .fictitious_play import Extragradient, FictitiousPlay, FrankWolfe
 from .loop import LoopResult
 from .mirror import Mirror
@@ -60,6 +60,13 @@ ROWS = (
         closed,
         "expected reward, Shannon, Gini, log success, pass@k, matching, sharpening, hard coherence",
         "one step",
+    ),
+    Row(
+        "consensus",
+        consensus,
+        "arithmetic coherence with rewards, Shannon diversity and reverse matching, at most 128 contexts",
+        "1 to 5 Newton steps in one number a context",
+        "masses beyond the range of floats: the rounds below take over",
     ),
     _played(
         Anderson(),

@@ -42,11 +42,12 @@ def solve(
         game: any batch shape; all games are solved at once.
         method: "auto" or another name of `dagame.solvers.METHODS` ("anderson", "newton", "dual",
             "convex" for cvxpy, "frank_wolfe" ...), or a solver object such as `Mirror(step_size=0.1)`.
-            "auto" decides in this order: the closed form if there is one; for hard sets and kinks the
-            dual in few multipliers, or cvxpy and mirror steps in the set where other terms have no
-            exponential form; Newton where L is unknown and a Hessian known; else Anderson, and Newton
-            for the games it leaves. A difference of concave objectives that no theorem covers (PushPull at
-            a small beta) is solved locally, `Status.LOCAL`.
+            "auto" decides in this order: the closed form if there is one; "consensus" for arithmetic
+            coherence with rewards and entropies; for hard sets and kinks the dual in few multipliers,
+            or cvxpy and mirror steps in the set where other terms have no exponential form; Newton
+            where L is unknown and a Hessian known; else Anderson, and Newton for the games it leaves. A
+            difference of concave objectives that no theorem covers (PushPull at a small beta) is solved
+            locally, `Status.LOCAL`.
         tol: relative gap, gap <= tol * max(beta, |J|): `distance_bound` is then at most
             tol * max(1, |J|/beta), and a game times a constant is the same game. max(tol, 1e-6) for hard
             sets and kinks in single precision, whose gap is the rounding of the policy.
@@ -115,10 +116,12 @@ def _assembled(
     game: AlignmentGame, inner: AlignmentGame, name: str, result: LoopResult, seconds: float
 ) -> Solution:
     xp, batch = namespace(game.log_reference), game.batch_shape
-    ruled_out = _ruled_out(game) | impossible(inner)
-    result.statuses[ruled_out & (result.statuses != Status.SOLVED)] = Status.INFEASIBLE
-    lost = like(result.statuses == Status.INFEASIBLE, inner.log_reference) > 0
-    log_nu = pick(lost, inner.log_reference, result.log_policy)
+    if (result.statuses != Status.SOLVED).any():
+        ruled_out = _ruled_out(game) | impossible(inner)
+        result.statuses[ruled_out & (result.statuses != Status.SOLVED)] = Status.INFEASIBLE
+    log_nu, infeasible = result.log_policy, result.statuses == Status.INFEASIBLE
+    if infeasible.any():
+        log_nu = pick(like(infeasible, log_nu) > 0, inner.log_reference, log_nu)
     log_nu = xp.reshape(log_nu, (*batch, *inner.log_reference.shape[-2:]))
     log_pi = _lifted(game, log_nu)
     rounds = np.reshape(np.asarray(result.values), (len(result.values), len(result.statuses)))
@@ -134,7 +137,7 @@ def _assembled(
         history=History(values, gaps, dynamic=name),
         multipliers=_reshaped(result.multipliers, batch),
         seconds=seconds,
-        notes=causes(game, result.statuses == Status.INFEASIBLE, result.notes),
+        notes=causes(game, infeasible, result.notes),
     )
 
 

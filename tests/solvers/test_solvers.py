@@ -152,7 +152,7 @@ def test_auto_decides_as_documented(rng):
 
     assert chosen(dg.ShannonDiversity()) == "closed_form"
     assert chosen(dg.GiniDiversity()) == "closed_form"
-    assert chosen(dg.Coherence()) == "anderson"
+    assert chosen(dg.Coherence()) == "consensus"
     assert chosen(dg.Reward(np.zeros(4)) + dg.ShannonDiversity()) == "closed_form"
     assert chosen(dg.ShannonDiversity(), channel=True, traces=5) == "anderson"
     assert chosen(dg.HardCoherence() + dg.GiniDiversity()) == "convex"
