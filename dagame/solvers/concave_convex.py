@@ -33,7 +33,8 @@ def concave_convex(game: AlignmentGame, limits: Limits, concave: Concave) -> Loo
     on the start. Near the end Newton's method on the game itself is tried, once, and kept where it ends at
     such a policy with no lower J.
     """
-    if game.objective.has_multipliers:
+    start = game.answer_map.log_push_forward(game.log_reference)
+    if game.objective.has_multipliers or minorant(game.objective, start, game.weights) is None:
         return None
     policy, inner = game.log_reference, limits._replace(tol=limits.tol / 10)
     statuses = np.full(policy.shape[0], Status.MAX_STEPS, dtype=object)
