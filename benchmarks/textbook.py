@@ -313,6 +313,46 @@ def _agreement(o: Any, nu: Table, w: list[Any]) -> Line:
     return o.strength * pair(w, others, nu), each(others, lambda v: 2 * o.strength * v)
 
 
+def _transport(cost: Table, nu: list[Any], eps: Any) -> tuple[Any, list[Any]]:
+    """W_eps(nu; 1/k) and its first potential: Sinkhorn's scalings a, b until b no longer moves."""
+    k = len(cost[0])
+    kernel = [[mp.exp(-c / eps) / k for c in row] for row in cost]
+    b = [mp.mpf(1)] * k
+    for _ in range(100_000):
+        a = [1 / mp.fdot(zip(row, b, strict=True)) for row in kernel]
+        columns = [
+            mp.fsum(p * x * row[j] for p, x, row in zip(nu, a, kernel, strict=True) if p)
+            for j in range(k)
+        ]
+        new = [1 / (k * c) for c in columns]
+        moved = max(abs(x / y - 1) for x, y in zip(new, b, strict=True))
+        b = new
+        if moved < mp.mpf(10) ** (5 - mp.mp.dps):
+            break
+    a = [1 / mp.fdot(zip(row, b, strict=True)) for row in kernel]
+    f, g = [eps * mp.log(x) for x in a], [eps * mp.log(y) for y in b]
+    shift = mp.fsum(g) / k
+    f = [v + shift for v in f]
+    return mp.fdot(zip(f, nu, strict=True)), f
+
+
+def _push_pull(o: Any, nu: Table, w: list[Any]) -> Line:
+    eps, push = mp.mpf(o.epsilon), mp.mpf(o.push)
+    value, u = mp.mpf(0), []
+    for x, row in enumerate(nu):
+        value_x, paid = mp.mpf(0), [mp.mpf(0)] * len(row)
+        for costs, sign in ((o.safe, -mp.mpf(1)), (o.harm, push)):
+            if costs is not None and sign:
+                table = np.asarray(costs, dtype=np.float64)
+                table = table if table.ndim == 2 else table[x % len(table)]
+                cost, f = _transport(exact(table), row, eps)
+                value_x += sign * cost
+                paid = [p + sign * v for p, v in zip(paid, f, strict=True)]
+        value += w[x] * value_x
+        u.append([o.strength * v for v in paid])
+    return o.strength * value, u
+
+
 LINES: dict[str, Callable[[Any, Table, list[Any]], Line]] = {
     "Reward": _reward,
     "LogSuccess": _log_success,
@@ -332,6 +372,7 @@ LINES: dict[str, Callable[[Any, Table, list[Any]], Line]] = {
     "PairwiseCoherence, euclidean": lambda o, nu, w: _times(2, _euclidean(o, nu, w)),
     "BregmanCoherence": _bregman,
     "SoftConstraint": _soft_set,
+    "PushPull": _push_pull,
     "Sharpening": lambda o, nu, w: _shannon(o, nu, w, -1),
     "SelfConsistency": _self_consistency,
     "Agreement": _agreement,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys as _sys
 
-from . import _moved, conformal, estimators, lm, testing
+from . import _moved, conformal, domains, estimators, lm, testing
 from .errors import DagameError
 from .games import library
 from .games.answer_map import AnswerMap
@@ -45,6 +45,7 @@ __all__ = [
     "certify",
     "classify",
     "conformal",
+    "domains",
     "estimators",
     "library",
     "lm",

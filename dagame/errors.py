@@ -57,6 +57,10 @@ class CalibrationError(DagameError):
     """Conformal scores, their level, or the questions to calibrate on cannot be used."""
 
 
+class ProgramError(DagameError):
+    """Facts, shown predicates or limits cannot be used, or an answer-set program has nothing to show."""
+
+
 class OutputError(DagameError):
     """A result cannot be written where it was asked to go."""
 

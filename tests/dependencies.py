@@ -10,7 +10,7 @@ from __future__ import annotations
 
 TESTS: dict[str, tuple[str, ...]] = {
     "numpy": (
-        "test_answer_map.py",
+        "games/test_answer_map.py",
         "test_backends.py::test_solve_and_certify_agree_with_numpy[numpy-identity-hard-cap]",
     ),
     "array-api-compat": (
@@ -18,13 +18,13 @@ TESTS: dict[str, tuple[str, ...]] = {
         "test_backends.py::test_solve_and_certify_agree_with_numpy[array-api-strict-channel-shannon]",
     ),
     "scipy": (
-        "test_identities.py::test_arithmetic_coherence_against_scipy",
+        "objectives/test_identities.py::test_arithmetic_coherence_against_scipy",
         "estimators/test_tables.py::test_minimax_is_of_order_one_over_k_squared",
     ),
     "cvxpy": (
-        "test_solvers.py::test_cvxpy_agrees",
-        "test_solvers.py::test_cvxpy_on_traces_and_channels",
-        "test_constraints.py::test_hard_and_soft_against_cvxpy",
+        "solvers/test_solvers.py::test_cvxpy_agrees",
+        "solvers/test_solvers.py::test_cvxpy_on_traces_and_channels",
+        "objectives/test_constraints.py::test_hard_and_soft_against_cvxpy",
         "estimators/test_tables.py::test_variance_optimal_trades_little_noise_for_much_bias",
     ),
     "polars": (
@@ -38,33 +38,33 @@ TESTS: dict[str, tuple[str, ...]] = {
         "test_known_errors.py::test_a_full_disk_under_polars",
     ),
     "sympy": (
-        "test_classify.py::test_a_callable_integrates_like_its_formula",
-        "test_classify.py::test_curvature_is_a_bound_and_decides",
-        "test_sympy.py::test_closed_forms_are_stationary_exactly",
+        "theory/test_classify.py::test_a_callable_integrates_like_its_formula",
+        "theory/test_classify.py::test_curvature_is_a_bound_and_decides",
+        "theory/test_sympy.py::test_closed_forms_are_stationary_exactly",
         "samples/test_extract.py::test_equal_answers_have_one_key",
         "samples/test_mathematics.py::test_quotients_of_polynomials_agree_with_sympy",
         "samples/test_mathematics.py::test_spellings_of_one_meaning",
     ),
     "matplotlib": (
-        "test_report.py",
+        "apps/test_report.py",
         "torture/test_pages.py::test_text_of_every_script_is_shown_as_it_is",
         "torture/test_pages.py::test_labels_that_look_like_mathematics_or_private_ones_are_shown_as_they_are",
     ),
     "jinja2": (
-        "test_report.py::test_the_page_is_self_contained_and_escaped",
+        "apps/test_report.py::test_the_page_is_self_contained_and_escaped",
         "torture/test_pages.py::test_pages_hold_hostile_names_as_text",
     ),
     "rich": (
-        "test_cli.py::test_solve_writes_what_it_says",
-        "test_doctor.py::test_the_tables_fit_eighty_columns",
+        "apps/test_cli.py::test_solve_writes_what_it_says",
+        "apps/test_doctor.py::test_the_tables_fit_eighty_columns",
     ),
     "typer": (
-        "test_cli.py::test_json_to_stdout_is_all_that_stdout_holds",
-        "test_cli.py::test_missing_options_are_usage_errors",
-        "test_cli.py::test_the_version",
+        "apps/test_cli.py::test_json_to_stdout_is_all_that_stdout_holds",
+        "apps/test_cli.py::test_missing_options_are_usage_errors",
+        "apps/test_cli.py::test_the_version",
     ),
     "platformdirs": ("test_known_errors.py::test_tables_are_cached_where_the_system_keeps_caches",),
-    "packaging": ("test_doctor.py::test_verdicts",),
+    "packaging": ("apps/test_doctor.py::test_verdicts",),
     "zstandard": (
         "samples/test_layouts.py::test_every_layout_gives_the_same_partition[packed_zst]",
         "samples/test_layouts.py::test_standard_input[packed_zst]",
@@ -116,6 +116,11 @@ TESTS: dict[str, tuple[str, ...]] = {
     "openai": (
         "lm/test_sample_server.py",
         "lm/test_sample_command.py::test_what_the_command_refuses",
+    ),
+    "clingo": (
+        "domains/test_asp_keys.py::test_answer_sets_are_those_of_the_definition",
+        "domains/test_asp_keys.py::test_what_is_not_read_whole_has_no_key_and_says_why",
+        "domains/test_asp_keys.py::test_the_process_opens_no_file_and_starts_nothing",
     ),
     "gguf": ("lm/test_score_answers.py::test_files_that_are_no_models",),
     "pyyaml": (

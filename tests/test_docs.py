@@ -162,7 +162,8 @@ def documented() -> set[str]:
 
 def public() -> list[str]:
     names = [f"dagame.{n}" for n in dagame.__all__]
-    for module in ("lm", "estimators", "conformal", "solvers", "games.library", "scale"):
+    modules = ("lm", "estimators", "conformal", "domains", "domains.asp", "solvers", "scale")
+    for module in (*modules, "games.library"):
         names += [f"dagame.{module}.{n}" for n in import_module(f"dagame.{module}").__all__]
     return names
 

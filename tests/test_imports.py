@@ -10,7 +10,8 @@ import dagame
 from tests.rooms import ROOMS, imports_of
 
 ROOT = Path(dagame.__file__).parent
-HEAVY = ("torch", "cvxpy", "matplotlib", "polars", "transformers", "scipy", "sympy", "trl", "rich")
+HEAVY = ("torch", "cvxpy", "matplotlib", "polars", "transformers", "scipy", "sympy", "trl")
+HEAVY += ("rich", "clingo")
 
 
 def test_import_loads_no_heavy_package():

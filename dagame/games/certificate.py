@@ -19,11 +19,18 @@ from ..numerics.arrays import (
     to_numpy,
 )
 from ..numerics.simplex import log_kl
+from ..objectives.difference import majorant, minorant
 from ..objectives.own.conditions import Condition
 from ..objectives.pairing import pairing, weighted
 from ..show.tables import Exported, Shown, indexed, shortest
 from .attainable import Target, confront, refute, targets
 from .game import AlignmentGame
+
+LOCAL = Condition(
+    "local solution: the policy's regret is that in the concave game with the convex terms' tangents at it; "
+    "the bound, of the game with their chords, holds for all policies: proved"
+)
+"""What a certificate beyond T6 says of itself."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -136,8 +143,10 @@ def certify(
         InvalidDistribution, InvalidGame: the policy does not fit the game.
         FalseCertificate: the reference or a best response to the rewards is better than the bound, or, with
             an objective of one's own, a power of the reference: one of its conditions fails.
-        NotConcave: the objective's curvature mu has beta + mu <= 0, T4 and T6 do not apply, and its
-            optimum is not known otherwise.
+        NotConcave: the objective's curvature mu has beta + mu <= 0, T4 and T6 do not apply, its optimum is
+            not known otherwise, and it is no difference of concave objectives with known chords. Of such a
+            difference the policy's regret is that of the concave game with the tangents of the convex terms
+            at the policy, and the bound that of the game with their chords.
     """
     log_pi = log(float64(game.check_policy(policy)))
     log_q = None if target is None else log(float64(as_floating(target)))
@@ -205,7 +214,7 @@ def _explicit(game: AlignmentGame, log_pi: Array, violation: Array) -> Certifica
     if game.answer_map.deterministic:
         best = game.objective.optimum(game.log_reference_answers, game.weights, game.beta)
     if best is None:
-        raise not_provable(game)
+        return _local(game, log_pi, violation)
     xp = namespace(log_pi)
     value = game.beta * infinities(game.unit.value_log(log_pi))
     refute(game, best, value)
@@ -222,6 +231,39 @@ def _explicit(game: AlignmentGame, log_pi: Array, violation: Array) -> Certifica
         tv_bound=0 * best + 1,
         violation=violation,
         conditions=(Condition("the optimum is a formula: proved"),),
+        beta=game.beta,
+    )
+
+
+def _local(game: AlignmentGame, log_pi: Array, violation: Array) -> Certificate:
+    """Of a difference of concave objectives beyond T6: two concave games, one below and one above it.
+
+    The policy's regret is its gap in the game whose convex terms are replaced by their tangents at it, 0 at
+    a local optimum; the bound is that of the game whose convex terms are replaced by their chords.
+    """
+    above = majorant(game.objective)
+    below = minorant(game.objective, game.answer_map.log_push_forward(log_pi), game.weights)
+    if above is None or below is None or game.objective.has_multipliers:
+        raise not_provable(game)
+    local, over = (
+        certify_log(game.replaced(objective=phi, _checked=(None,) * len(phi.terms())), log_pi)
+        for phi in (below, above)
+    )
+    bound, value, xp = over.upper_bound, local.value, namespace(log_pi)
+    gap = bound - value
+    own = any(part.own for _, part in game.objective.terms())
+    confront(game, bound, [log_pi])
+    unknown = 0 * gap + xp.inf
+    return Certificate(
+        value=value,
+        upper_bound=bound,
+        gap=gap,
+        policy_regret=local.gap,
+        target_regret=gap - local.gap,
+        distance_bound=unknown,
+        tv_bound=0 * gap + 1,
+        violation=violation,
+        conditions=(LOCAL, *(game.conditions if own else ())),
         beta=game.beta,
     )
 

@@ -25,6 +25,10 @@ class Status(enum.Enum):
     """How a solve ended; the value is a sentence that says what to change."""
 
     SOLVED = "The gap is within the tolerance."
+    LOCAL = (
+        "Certified subproblem, local solution: no policy gains in the concave game with the convex terms' "
+        "tangents, but another may be better in this one; the certificate's bound holds for all. Raise beta."
+    )
     MAX_STEPS = "The step limit came first: raise max_steps, loosen tol, or try another method."
     STALLED = (
         "Progress stopped above the tolerance, at rounding error or where the method does not suit: "

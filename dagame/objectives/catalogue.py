@@ -25,6 +25,7 @@ from .reward import Reward
 from .sets import Cap, Moment, Parity
 from .soft import SoftConstraint
 from .success import LogSuccess, PassAtK
+from .transport import PushPull
 from .worst_case import WorstCase
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "MajorityVote",
     "PairwiseCoherence",
     "PassAtK",
+    "PushPull",
     "RenyiDiversity",
     "Reward",
     "SelfConsistency",
@@ -137,6 +139,21 @@ def _renyi(o: Any, p: list[Any], log: Any, infinity: Any) -> tuple[Any, list[Any
     return log(total) / (1 - t), [t / (1 - t) * v ** (t - 1) / total if v else infinity for v in p]
 
 
+def _costs(rng: np.random.Generator, n: int, k: int) -> np.ndarray:
+    """Costs (n, k) in [0, 1] of the largest diameter: two answers are each at one point and far from one."""
+    costs = rng.random((n, k))
+    costs[0, :2], costs[-1, :2] = (0.0, 1.0), (1.0, 0.0)
+    return costs
+
+
+def _safe(rng: np.random.Generator, _m: int, n: int) -> tuple[Any, ...]:
+    return (_costs(rng, n, 3),)
+
+
+def _safe_and_harm(rng: np.random.Generator, _m: int, n: int) -> tuple[Any, ...]:
+    return _costs(rng, n, 3), _costs(rng, n, 2)
+
+
 def _pairwise(divergence: str, **facts: Any) -> Kind:
     name = "pairwise-" + divergence.replace("_", "-")
     return Kind(name, "PairwiseCoherence", lambda s: PairwiseCoherence(s, divergence), **facts)
@@ -206,6 +223,20 @@ _ROWS = (
         lambda rng, m, n: (float(rng.uniform(1.05, 1.95)),),
     ),
     Kind("soft-cap", "SoftConstraint", lambda s, c: SoftConstraint(c, s), _rare_last),
+    Kind(
+        "pull",
+        "PushPull",
+        lambda s, safe: PushPull(safe, epsilon=0.5, strength=s),
+        _safe,
+    ),
+    Kind(
+        "push-pull",
+        "PushPull",
+        lambda s, safe, harm: PushPull(safe, harm, epsilon=0.5, strength=s),
+        _safe_and_harm,
+        concave=False,
+        strengths=(0.1, 0.9),
+    ),
     Kind(
         "sharpening",
         "Sharpening",

@@ -60,31 +60,35 @@ class ConsensusForm(NamedTuple):
 
 
 class Hessian(NamedTuple):
-    """The Hessian of -Phi in coordinates scaled by sqrt(nu): blocks + U U'.
+    """The Hessian of -Phi in coordinates scaled by sqrt(nu): blocks + U U' - N N'.
 
     With D = diag(sqrt(nu)), blocks is D (-Phi'') D per answer, (*batch, n, m, m), or its diagonal
-    (*batch, m, n) where contexts do not interact; low_rank is D U, (*batch, m, n, r), or None. No
-    weights are divided out: these are derivatives with respect to the plain nu_x(z).
+    (*batch, m, n) where contexts do not interact; low_rank is D U and negative D N, (*batch, m, n, r), or
+    None. No weights are divided out: these are derivatives with respect to the plain nu_x(z).
     """
 
     blocks: Array
     low_rank: Array | None = None
+    negative: Array | None = None
 
     def __mul__(self, factor: float) -> Hessian:  # type: ignore[override]
-        """The Hessian of factor * -Phi; factor >= 0 where there is a part of low rank."""
-        low_rank = None if self.low_rank is None else math.sqrt(factor) * self.low_rank
-        return Hessian(factor * self.blocks, low_rank)
+        """The Hessian of factor * -Phi; a negative factor swaps the two parts of low rank."""
+        root = math.sqrt(abs(factor))
+        parts = [None if u is None else root * u for u in (self.low_rank, self.negative)]
+        return Hessian(factor * self.blocks, *(parts if factor >= 0 else parts[::-1]))
 
     def __rmul__(self, factor: float) -> Hessian:  # type: ignore[override]
         return self * factor
 
     def __add__(self, other: Hessian) -> Hessian:  # type: ignore[override]
         """The Hessian of a sum."""
-        xp = namespace(self.blocks)
-        ranks = [h.low_rank for h in (self, other) if h.low_rank is not None]
         size = max(self.blocks.ndim, other.blocks.ndim)
         blocks = _as_blocks(self.blocks, size) + _as_blocks(other.blocks, size)
-        return Hessian(blocks, xp.concat(ranks, axis=-1) if ranks else None)
+        return Hessian(
+            blocks,
+            _side_by_side(self.low_rank, other.low_rank),
+            _side_by_side(self.negative, other.negative),
+        )
 
 
 class DualForm(NamedTuple):
@@ -105,6 +109,13 @@ class DualForm(NamedTuple):
 
     def __rmul__(self, factor: float) -> DualForm:  # type: ignore[override]
         return self * factor
+
+
+def _side_by_side(one: Array | None, other: Array | None) -> Array | None:
+    """The columns of both."""
+    if one is None or other is None:
+        return other if one is None else one
+    return namespace(one).concat([one, other], axis=-1)
 
 
 def _as_blocks(blocks: Array, size: int) -> Array:

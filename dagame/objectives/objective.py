@@ -201,7 +201,8 @@ class Scaled(Weighted, Objective):
 
     def __repr__(self) -> str:
         """The strength, and options that are not the default; tables are left out."""
-        others = (f for f in fields(self) if f.name not in ("strength", *self.tables))
+        mine: Any = self
+        others = (f for f in fields(mine) if f.name not in ("strength", *self.tables))
         told = [
             (f.name, getattr(self, f.name)) for f in others if getattr(self, f.name) != f.default
         ]

@@ -60,7 +60,7 @@ class Structure(Parametric):
     """Whether `hessian_log` gives one."""
 
     low_rank: ClassVar[bool] = False
-    """Whether the Hessian has a part of low rank, which no negative factor can multiply."""
+    """Whether the Hessian has a part of low rank."""
 
     answerwise: ClassVar[bool] = False
     """Whether u_x(z) depends on (nu_x'(z))_x' alone, so that samples estimate it answer by answer."""
@@ -173,6 +173,14 @@ class Structure(Parametric):
 
     def optimum(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
         """J* (*batch,) where it is known although T4 and T6 do not apply, else None."""
+        return None
+
+    def chord(self) -> Array | None:
+        """Rewards u with Phi(nu) >= <u, nu> for all nu: Phi at point masses; None where none are stated.
+
+        A game of a concave Phi with a negative factor beyond what T6 allows is then solved locally
+        (`minorant`, `majorant` of `difference`).
+        """
         return None
 
     def exponential_form(self) -> ExponentialForm | None:

@@ -138,8 +138,8 @@ class Weighted(Structure):
 
     @property
     def has_hessian(self) -> bool:  # type: ignore[override]
-        """Whether all parts have one that their factors can multiply."""
-        return all(o.has_hessian and (f >= 0 or not o.low_rank) for f, o in self.parts)
+        """Whether all parts have one."""
+        return all(o.has_hessian for _, o in self.parts)
 
     @property
     def common_support(self) -> bool:  # type: ignore[override]

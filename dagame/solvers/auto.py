@@ -8,11 +8,13 @@ from ..errors import InvalidObjective
 from ..games.certificate import not_provable
 from ..games.game import AlignmentGame
 from ..games.solution import Status
+from ..numerics.arrays import Array
 from .anderson import Anderson
 from .base import Solver, index_like, require_gradient
+from .concave_convex import concave_convex
 from .direct import closed, consensus, constrained, dual, soft
 from .loop import Limits, LoopResult, iterate, replaced
-from .newton import Newton, climb
+from .newton import Newton, climb, takes_newton
 from .registry import named
 
 
@@ -38,9 +40,12 @@ def played(game: AlignmentGame, solver: Solver, limits: Limits) -> LoopResult:
     return climb(game, limits) if isinstance(solver, Newton) else iterate(game, solver, limits)
 
 
-def auto(game: AlignmentGame, limits: Limits) -> tuple[str, LoopResult]:
+def auto(game: AlignmentGame, limits: Limits, start: Array | None = None) -> tuple[str, LoopResult]:
     """A closed form; the consensus alone; for kinks and hard sets a small dual, or cvxpy and steps in the
     set; else rounds.
+
+    Where no theorem applies, the convex-concave procedure for differences of concave objectives. `start`
+    is a log-policy near the optimum, if one is known.
     """
     direct, found = "closed_form", closed(game, limits.tol)
     for name, method in (("consensus", consensus), ("dual", soft)):
@@ -53,16 +58,31 @@ def auto(game: AlignmentGame, limits: Limits) -> tuple[str, LoopResult]:
         name, again = _in_rounds(_rows(game, missed), limits)
         return f"{direct}+{name}", replaced(found, again, missed)
     if not game.provable:
-        raise not_provable(game)
+        found = concave_convex(game, limits, lambda *inner: auto(*inner)[1])
+        if found is None:
+            raise not_provable(game)
+        return "concave_convex", found
     if game.objective.has_multipliers:
         found = dual(game, limits.tol)
         return ("dual", found) if found is not None else constrained(game, limits)
-    return _in_rounds(game, limits)
+    return _in_rounds(game, limits, start)
 
 
-def _in_rounds(game: AlignmentGame, limits: Limits) -> tuple[str, LoopResult]:
-    """Newton where L is unknown and there is a Hessian; else Anderson, and Newton for what it leaves."""
-    newton = game.answer_map.kind == "identity" and game.objective.has_hessian
+def _in_rounds(
+    game: AlignmentGame, limits: Limits, start: Array | None = None
+) -> tuple[str, LoopResult]:
+    """Newton where L is unknown and there is a Hessian; else Anderson, and Newton for what it leaves.
+
+    From a start near the optimum Newton comes first.
+    """
+    newton = takes_newton(game)
+    if newton and start is not None:
+        near = iterate(game, Newton(), limits, start=start, patience=60)
+        far = np.flatnonzero(near.statuses != Status.SOLVED)
+        if not far.size:
+            return "newton", near
+        name, again = _in_rounds(_rows(game, far), limits)
+        return f"newton+{name}", replaced(near, again, far)
     if newton and game.smoothness is None:
         return "newton", played(game, Newton(), limits)
     first = limits._replace(max_steps=min(limits.max_steps, 100)) if newton else limits

@@ -35,7 +35,7 @@ class Kept(NamedTuple):
 class Newton(Solver):
     """Damped Newton ascent of J over the simplices, in coordinates scaled by sqrt(nu).
 
-    The Hessian of -J is beta diag(w/nu) + one m x m block per answer + U diag(s) U', solved with the
+    The Hessian of -J is beta diag(w/nu) + one m x m block per answer + U U' - N N', solved with the
     m normalisation constraints by Schur complements (docs/theory/dynamics.md#faster). Quadratic near the
     equilibrium; the step is halved until J does not fall. Needs
     `Objective.hessian_log` and traces that are answers. Where it fails: from a far start at strengths
@@ -64,6 +64,11 @@ class Newton(Solver):
         )
         moved = xp.clip(column(new.length) * new.direction, -_REACH, _REACH)
         return game.masked(log_normalise(new.log_policy + moved)), new
+
+
+def takes_newton(game: AlignmentGame) -> bool:
+    """Whether Newton's method works on this game: traces are answers, and the Hessian is known."""
+    return game.answer_map.kind == "identity" and game.objective.has_hessian
 
 
 def climb(game: AlignmentGame, limits: Limits) -> LoopResult:
@@ -111,8 +116,8 @@ def newton_direction(game: AlignmentGame, now: Evaluation) -> Array:
 def kkt_solve(game: AlignmentGame, log_nu: Array, gradient: Array) -> Array:
     """d nu / nu (B, m, n) with -J''(nu) d nu = gradient + constants and sum_z d nu_x(z) = 0.
 
-    `gradient` holds plain derivatives by nu_x(z). The matrix beta diag(w/nu) + blocks + U U' is solved in
-    coordinates scaled by sqrt(nu): blocks, Woodbury, a Schur complement of size m; O(n m^3) a game.
+    `gradient` holds plain derivatives by nu_x(z). The matrix beta diag(w/nu) + blocks + U U' - N N' is solved
+    in coordinates scaled by sqrt(nu): blocks, Woodbury, a Schur complement of size m; O(n m^3) a game.
 
     Raises:
         InvalidObjective: the objective states no Hessian.
@@ -126,11 +131,12 @@ def kkt_solve(game: AlignmentGame, log_nu: Array, gradient: Array) -> Array:
     gradient = xp.where(live, gradient, 0.0)
     gradient = gradient - xp.sum(gradient * root**2, axis=-1, keepdims=True)
     block_solve = _block_solver(game.beta * w, hessian.blocks, root)
-    constraint, u = per_context(root), hessian.low_rank
-    columns = [(root * gradient)[..., None], constraint] + ([] if u is None else [u])
-    solved = block_solve(xp.concat(columns, axis=-1))
-    if u is not None:
-        solved = _woodbury(solved, u)
+    constraint = per_context(root)
+    ranks = [u for u in (hessian.low_rank, hessian.negative) if u is not None]
+    solved = block_solve(xp.concat([(root * gradient)[..., None], constraint, *ranks], axis=-1))
+    if ranks:
+        minus = 0 if hessian.negative is None else hessian.negative.shape[-1]
+        solved = _woodbury(solved, xp.concat(ranks, axis=-1), minus)
     m = constraint.shape[-1]
     step, slack = solved[..., :1], solved[..., 1 : 1 + m]
     flat = constraint.shape[0], -1, m
@@ -157,13 +163,15 @@ def _block_solver(diagonal: Array, blocks: Array, root: Array) -> Callable[[Arra
     return by_blocks
 
 
-def _woodbury(solved: Array, u: Array) -> Array:
-    """Correct M^-1 [g, E, U] for the Hessian M + U U': returns (M + U U')^-1 [g, E]."""
+def _woodbury(solved: Array, u: Array, minus: int) -> Array:
+    """Correct M^-1 [g, E, U] for the Hessian M + U s U', whose last `minus` signs s are -1: [g, E] of it."""
     xp = namespace(u)
     size, rank = u.shape[0], u.shape[-1]
     rest, back = solved[..., :-rank], solved[..., -rank:]
     rows = xp.matrix_transpose(xp.reshape(u, (size, -1, rank)))
     small = rows @ xp.reshape(back, (size, -1, rank))
-    small = small + xp.eye(rank, dtype=u.dtype, device=u.device)
+    eye = xp.eye(rank, dtype=u.dtype, device=u.device)
+    places = xp.arange(rank, device=u.device)
+    small = small + xp.where(places < rank - minus, eye, -eye)
     inner = rows @ xp.reshape(rest, (size, -1, rest.shape[-1]))
     return rest - back @ solve(small, inner)[:, None, ...]

@@ -45,7 +45,9 @@ def solve(
             "auto" decides in this order: the closed form if there is one; "consensus" for arithmetic
             coherence with rewards and entropies; for hard sets and kinks the dual in few multipliers,
             or cvxpy and mirror steps in the set where other terms have no exponential form; Newton
-            where L is unknown and a Hessian known; else Anderson, and Newton for the games it leaves.
+            where L is unknown and a Hessian known; else Anderson, and Newton for the games it leaves. A
+            difference of concave objectives that no theorem covers (PushPull at a small beta) is solved
+            locally, `Status.LOCAL`.
         tol: relative gap, gap <= tol * max(beta, |J|): `distance_bound` is then at most
             tol * max(1, |J|/beta), and a game times a constant is the same game. max(tol, 1e-6) for hard
             sets and kinks in single precision, whose gap is the rounding of the policy.
@@ -174,9 +176,8 @@ def _lifted(game: AlignmentGame, log_nu: Array) -> Array:
 
 
 def _raise_unless_solved(solution: Solution, tol: float) -> None:
-    bad = np.asarray(
-        (solution.statuses != Status.SOLVED) & (solution.statuses != Status.INFEASIBLE)
-    )
+    ended = (Status.SOLVED, Status.LOCAL, Status.INFEASIBLE)
+    bad = np.asarray(np.logical_and.reduce([solution.statuses != status for status in ended]))
     if not bad.any():
         return
     first: Any = solution.statuses.ravel()[np.flatnonzero(bad)[0]]

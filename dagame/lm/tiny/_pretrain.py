@@ -44,11 +44,23 @@ def pretrain(
         DagameError: the corpus is unknown.
     """
     model, tokenizer = new_model(seed), new_tokenizer()
+    fit(model, tokenizer, batches(problems("pretrain"), BATCH, steps, seed, corpus), progress)
+    return model, tokenizer
+
+
+def fit(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    pairs: Sequence[Sequence[tuple[str, str]]],
+    progress: Callable[[int, float], None] | None = None,
+) -> None:
+    """Train a model in place on batches of (prompt, completion), as `pretrain` says; one update each."""
+    steps = len(pairs)
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, steps))
     model.train()
-    for step, pairs in enumerate(batches(problems("pretrain"), BATCH, steps, seed, corpus), 1):
-        loss = _loss(model, tokenizer, pairs)
+    for step, batch in enumerate(pairs, 1):
+        loss = _loss(model, tokenizer, batch)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -56,7 +68,7 @@ def pretrain(
         schedule.step()
         if progress is not None:
             progress(step, loss.item())
-    return model.eval(), tokenizer
+    model.eval()
 
 
 def _rate(step: int, steps: int) -> float:

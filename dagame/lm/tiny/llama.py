@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from transformers.utils import logging
 from ...errors import DagameError
 from ...files.output import check_folder
 from ..models.loading import pretrained
-from .problems import vocabulary
+from .problems import vocabulary as arithmetic
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -27,9 +27,12 @@ MAX_LENGTH = 64
 """Positions of the model: the longest prompt has 24 tokens, the longest trace 14 with its end."""
 
 
-def new_tokenizer() -> FastTokenizer:
-    """Numbers 0..63 and the words of the phrasings; tokens are separated by blanks."""
-    words = (*SPECIAL, *vocabulary())
+def new_tokenizer(vocabulary: Sequence[str] | None = None) -> FastTokenizer:
+    """A token for each word; tokens are separated by blanks.
+
+    The words are those of the arithmetic problems (numbers 0..63 and the phrasings), or others.
+    """
+    words = (*SPECIAL, *(arithmetic() if vocabulary is None else vocabulary))
     numbered = {word: k for k, word in enumerate(words)}
     core = Tokenizer(models.WordLevel(numbered, unk_token=UNKNOWN))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]
@@ -44,10 +47,14 @@ def new_tokenizer() -> FastTokenizer:
     )
 
 
-def new_model(seed: int) -> LlamaForCausalLM:
-    """Random weights by seed: hidden size 64, 2 layers, 4 heads, tied embeddings, float32."""
+def new_model(seed: int, vocabulary: Sequence[str] | None = None) -> LlamaForCausalLM:
+    """Random weights by seed: hidden size 64, 2 layers, 4 heads, tied embeddings, float32.
+
+    `vocabulary` as for `new_tokenizer`.
+    """
+    words = arithmetic() if vocabulary is None else vocabulary
     config = LlamaConfig(
-        vocab_size=len(SPECIAL) + len(vocabulary()),
+        vocab_size=len(SPECIAL) + len(words),
         hidden_size=64,
         intermediate_size=160,
         num_hidden_layers=2,

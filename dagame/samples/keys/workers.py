@@ -1,4 +1,4 @@
-"""Parsing of untrusted mathematics in processes that can be killed: a time limit per row, no signals.
+"""Reading of untrusted answers in processes that can be killed: a time limit per row, no signals.
 
 Workers are plain subprocesses that speak JSON lines, so a caller's unguarded script or notebook is
 never imported again, nothing is pickled, and killing one loses one row. A worker that dies by
@@ -16,6 +16,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from ...errors import ExtractionError
@@ -69,12 +70,12 @@ class _Pool:
         self.todo = deque(range(k, min(k + _CHUNK, len(rows))) for k in range(0, len(rows), _CHUNK))
         self.deaths: Counter[int] = Counter()
         self.failed_starts = 0
-        self.workers: list[_Worker] = []
+        self.workers: list[Worker] = []
         self.size = min(workers, len(self.todo))
 
     def run(self) -> tuple[list[str | None], list[bool]]:
         try:
-            self.workers += [_Worker(self.task, self.row_seconds) for _ in range(self.size)]
+            self.workers += [Worker(self.task, self.row_seconds) for _ in range(self.size)]
             while self.todo or any(w.pending for w in self.workers):
                 for worker in self.workers:
                     if not worker.pending and self.todo:
@@ -89,18 +90,10 @@ class _Pool:
         return self.results, self.given_up
 
     def _exchange(self) -> None:
-        """Wait briefly for workers that can be written to or read from."""
-        with selectors.DefaultSelector() as selector:
-            for worker in self.workers:
-                if worker.pending:
-                    selector.register(worker.output, selectors.EVENT_READ, worker.read)
-                    if worker.unsent:
-                        selector.register(worker.input, selectors.EVENT_WRITE, worker.send)
-            for key, _ in selector.select(timeout=0.1):
-                for index, answer in key.data():
-                    self.results[index], self.failed_starts = answer, 0
+        for index, answer in exchange(self.workers):
+            self.results[index], self.failed_starts = answer, 0
 
-    def _successor(self, worker: _Worker) -> _Worker:
+    def _successor(self, worker: Worker) -> Worker:
         """A fresh worker with the rest of the chunk, after one that died or was late."""
         code = worker.stop()
         first = worker.pending[0]
@@ -118,18 +111,31 @@ class _Pool:
                     f"the worker process that reads mathematics does not start (exit code {code}); "
                     f"`{sys.executable} -c 'import dagame.samples.keys.mathematics'` should say why."
                 )
-        fresh = _Worker(self.task, self.row_seconds)
+        fresh = Worker(self.task, self.row_seconds)
         fresh.give(worker.pending, self.rows)
         return fresh
 
 
-class _Worker:
+def exchange(workers: Sequence[Worker]) -> list[tuple[int, str]]:
+    """Wait briefly for workers that can be written to or read from; the answers that came."""
+    with selectors.DefaultSelector() as selector:
+        for worker in workers:
+            if worker.pending:
+                selector.register(worker.output, selectors.EVENT_READ, worker.read)
+                if worker.unsent:
+                    selector.register(worker.input, selectors.EVENT_WRITE, worker.send)
+        return [found for key, _ in selector.select(timeout=0.1) for found in key.data()]
+
+
+class Worker:
     """One subprocess; `pending` are the row numbers it still owes, the first one in work.
 
-    Both pipes are read and written as they are ready, so that neither side waits for the other.
+    Its task is one of `TASKS`, or "module:function" where a later room keeps its own. Both pipes are
+    read and written as they are ready, so that neither side waits for the other.
     """
 
     def __init__(self, task: str, row_seconds: float) -> None:
+        """Start the process; it is ready when its first line came."""
         self.pending, self.row_seconds = deque[int](), row_seconds
         self.ready, self.dead, self.out_of_memory = False, False, False
         self.unsent, self.heard, self.since = deque[bytes](), bytearray(), time.monotonic()
@@ -142,7 +148,7 @@ class _Worker:
             )
         except (OSError, TypeError) as error:
             raise ExtractionError(
-                f"Python ({sys.executable!r}) cannot be started to read mathematics: {error}."
+                f"Python ({sys.executable!r}) cannot be started to read answers: {error}."
             ) from None
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -150,11 +156,13 @@ class _Worker:
         os.set_blocking(self.input.fileno(), False)
 
     def give(self, indices: Sequence[int] | deque[int], rows: Sequence[str]) -> None:
+        """Add rows, by their numbers, to what it owes."""
         self.pending.extend(indices)
         self.unsent.extend(json.dumps([i, rows[i]]).encode() + b"\n" for i in indices)
         self.since = time.monotonic()
 
     def send(self) -> Sequence[tuple[int, str]]:
+        """Write what the pipe takes; no answers."""
         try:
             while self.unsent:
                 sent = self.input.write(self.unsent[0])
@@ -193,10 +201,12 @@ class _Worker:
         return answers
 
     def late(self) -> bool:
+        """Whether the row in work, or the start, has taken too long."""
         limit = self.row_seconds if self.ready else _START_SECONDS
         return time.monotonic() - self.since > limit
 
     def stop(self) -> int:
+        """Kill the process; its exit code."""
         self.process.kill()
         code = self.process.wait()
         self.output.close()
@@ -211,7 +221,7 @@ def serve(task: str, row_seconds: float) -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="ascii")
     sys.stdout.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints is no answer
-    function = TASKS[task]()
+    function = _loader(task)()
     function("1")
     confine()
     print("ready", file=answers, flush=True)
@@ -228,6 +238,11 @@ def serve(task: str, row_seconds: float) -> None:
         print(json.dumps([index, answer, out_of_memory]), file=answers, flush=True)
         if out_of_memory:
             os._exit(0)  # the next row gets a process with all its memory
+
+
+def _loader(task: str) -> Callable[[], Callable[[str], str]]:
+    module, _, name = task.partition(":")
+    return getattr(import_module(module), name) if name else TASKS[task]
 
 
 def _load_extract() -> Callable[[str], str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from . import theorems  # isort: split
 
-from . import coverage, identities
+from . import coverage, identities, transport  # isort: split
+
+from . import answer_sets
 from .base import CHECKS, VIOLATION, Check, Registered, Theorem, VerificationReport
 
 __all__ = [
@@ -14,7 +16,9 @@ __all__ = [
     "Registered",
     "Theorem",
     "VerificationReport",
+    "answer_sets",
     "coverage",
     "identities",
     "theorems",
+    "transport",
 ]

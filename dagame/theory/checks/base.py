@@ -31,7 +31,9 @@ PAGES = {
     "mirror": "dynamics",
     "threshold": "dynamics",
     "no-regret": "dynamics",
+    "transport": "transport",
     "coverage": "conformal",
+    "answer sets": "answer-sets",
 }
 """The page of the theory that proves what a row states; all others: objectives."""
 

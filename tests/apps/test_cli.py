@@ -216,7 +216,7 @@ def test_demo_trains_the_embedded_model_and_reports(tmp_path):
     )
 
 
-GAME24 = Path(__file__).parents[1] / ".." / "shared" / "data" / "game24" / "gpt4_samples.jsonl"
+GAME24 = Path(__file__).parents[2] / ".." / "shared" / "data" / "game24" / "gpt4_samples.jsonl"
 
 
 @pytest.mark.skipif(not GAME24.exists(), reason="the GPT-4 Game of 24 samples are not at hand")

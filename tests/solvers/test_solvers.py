@@ -52,7 +52,7 @@ def test_a_known_equilibrium_is_a_fixed_point(name):
     np.testing.assert_allclose(reply, known.policy, atol=1e-7)
 
 
-NO_CVXPY = {"difference", "bregman", "sharpening", "self-consistency", "agreement"}
+NO_CVXPY = {"difference", "bregman", "push-pull", "sharpening", "self-consistency", "agreement"}
 
 
 @pytest.mark.parametrize("kind", sorted((OBJECTIVES.keys() | KINKED.keys()) - NO_CVXPY))
@@ -324,7 +324,7 @@ def test_pages_and_command_line_name_every_method():
 
     from dagame.apps.cli import app
 
-    docs = Path(__file__).parents[1] / "docs"
+    docs = Path(__file__).parents[2] / "docs"
     filled = runpy.run_path(str(docs / "hooks.py"))["filled"]
     choose, reference = (
         filled((docs / page).read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from dagame.objectives.program import compiled, key, reduced_rows
 from dagame.objectives.projection import project, reply
 from tests.games import SEEDS
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 from soft_sets import SETS, reference, weights
 

@@ -53,6 +53,8 @@ def test_hessian_is_the_derivative_of_the_reward(kind, seed):
         quadratic = np.einsum("bnxy,bxn,byn->", blocks, scaled, scaled)
     if hessian.low_rank is not None:
         quadratic += (np.einsum("bxnr,bxn->br", hessian.low_rank, scaled) ** 2).sum()
+    if hessian.negative is not None:
+        quadratic -= (np.einsum("bxnr,bxn->br", hessian.negative, scaled) ** 2).sum()
     h = 1e-4 / n
     change = phi.reward(nu + h * d, w) - phi.reward(nu - h * d, w)
     numeric = -((change * d).sum(-1) * w).sum() / (2 * h)

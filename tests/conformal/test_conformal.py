@@ -386,7 +386,7 @@ def test_a_wrong_order_of_the_scores_is_seen_by_verify(monkeypatch):
 
 # -- published weights ----------------------------------------------------------------------------
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CFA = ROOT / ".." / "shared" / "data" / "cfa"
 
 
