@@ -125,6 +125,15 @@ def test_what_it_does_not_reach_is_left_to_rounds_on_policies():
     np.testing.assert_array_equal(found.policy[1], alone.policy[1])
 
 
+def test_a_context_without_an_answer_left_is_infeasible():
+    rows = [[[1.0, 0.0, 0.0], [0.5, 0.25, 0.25]], [[0.5, 0.5, 0.0], [0.5, 0.25, 0.25]]]
+    game = coherent(rows, dg.Coherence(2.0) + dg.TargetMatching([0.0, 0.5, 0.5]))
+    found = dg.solve(game, tol=1e-12)
+    assert list(found.statuses) == [dg.Status.INFEASIBLE, dg.Status.SOLVED]
+    assert found.value[0] == -np.inf
+    assert found.certificate.relative_gap[1] <= 1e-12
+
+
 @settings(max_examples=10)
 @given(SEEDS, st.sampled_from(SUMS))
 def test_batches_are_loops_and_orders_do_not_matter(seed, kind):

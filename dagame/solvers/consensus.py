@@ -121,6 +121,8 @@ def consensus_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
     if not (form.strength > 0 and total > form.strength) or game.contexts > _CONTEXTS:
         return None
     xp, support = namespace(game.log_reference), game.support
+    if game.forbidden is not None:
+        support = support & ~game.forbidden
     eps = float(xp.finfo(game.log_reference.dtype).eps)
     scales = _Scales(game.beta, form.strength, total, game.free_beta, tol, eps)
     log_nu, plain = (game.beta / total) * game.log_reference, isinstance(form.reward, float)
@@ -137,6 +139,8 @@ def consensus_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
         level = xp.max(log_nu, axis=-2)
         level = level if live is None else xp.where(live, level, 0.0)
     a = xp.exp(log_nu if level is None else log_nu - level[:, None, :])
+    if not full:
+        a = xp.where(support, a, 0.0)  # also where a context has no answer left
     w = xp.broadcast_to(game.weights, shift.shape)
     with np.errstate(all="ignore"):  # what is not finite is not solved
         found = _newton(_Problem(row_major(a), shift, level, w, live), scales)
