@@ -91,7 +91,7 @@ def test_strong_coherence_is_hard_coherence(strength):
 @pytest.mark.parametrize("strength", [0.5, 1e3])
 def test_disjoint_supports_and_one_context_have_their_formulas(strength):
     apart = coherent([[0.25, 0.75, 0, 0], [0, 0, 0.5, 0.5]], dg.Coherence(strength), [0.7, 0.3])
-    found = dg.solve(apart, tol=1e-12)  # q = w_x nu_x, so nothing can be gained
+    found = dg.solve(apart, "consensus", tol=1e-12)  # q = w_x nu_x, so nothing can be gained
     np.testing.assert_allclose(found.policy, apart.reference, atol=1e-9)
     alone = coherent([[0.2, 0.0, 0.8]], dg.Coherence(strength))
     found = dg.solve(alone, "consensus", tol=1e-12)
@@ -99,18 +99,39 @@ def test_disjoint_supports_and_one_context_have_their_formulas(strength):
     assert found.steps == 0
 
 
-def test_rewards_beyond_the_range_of_floats_are_left_to_rounds_on_policies():
-    """Answers e^-3000 below the best would have no mass at all."""
+def test_answers_far_below_the_range_of_floats_keep_their_digits():
+    """Both contexts lose answer 1 alike, so that it is paid -9000 and no more."""
     reference, table = [[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]], [[0.0, -9e3, 0.0], [0.0, -9e3, 0.0]]
     game = coherent(reference, dg.Coherence(2.0) + dg.Reward(table))
-    assert dg.solve(game, "consensus", throw=False).status is dg.Status.STALLED
-    found = dg.solve(game)
-    assert found.method.startswith("consensus+")
-    assert found.solved
-    within = [[0.0, -900.0, 0.0], [0.0, 0.0, -900.0]]  # each answer has a mass in some context
-    game = coherent(reference, dg.Coherence(2.0) + dg.Reward(within))
+    found = dg.solve(game, "consensus", tol=1e-12)
+    assert (np.abs(found.log_policy[:, 1] + 9e3) < 5).all()
+    apart = [[0.0, -9e3, 0.0], [0.0, 0.0, -9e3]]
+    game = coherent(reference, dg.Coherence(2.0) + dg.Reward(apart))
     ours, theirs = dg.solve(game, tol=1e-12), dg.solve(game, "anderson", tol=1e-12)
     np.testing.assert_allclose(ours.log_policy, theirs.log_policy, atol=1e-5)
+
+
+def test_what_it_does_not_reach_is_left_to_rounds_on_policies():
+    """Rewards a hundred times a strong pull, opposed: the normalisers are e^-2e6 and less."""
+    table = [[0.0, -1e8, -1e8], [-1e8, 0.0, 0.0]]
+    reference = [[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]]
+    mixed = dg.Reward(np.array([table, np.zeros((2, 3))]))
+    game = coherent(np.array([reference, reference]), dg.Coherence(1e6) + mixed)
+    alone = dg.solve(game, "consensus", throw=False)
+    assert list(alone.statuses) == [dg.Status.STALLED, dg.Status.SOLVED]
+    found = dg.solve(game)
+    assert found.method.startswith("consensus+")
+    assert found.solved.all()
+    np.testing.assert_array_equal(found.policy[1], alone.policy[1])
+
+
+def test_a_context_without_an_answer_left_is_infeasible():
+    rows = [[[1.0, 0.0, 0.0], [0.5, 0.25, 0.25]], [[0.5, 0.5, 0.0], [0.5, 0.25, 0.25]]]
+    game = coherent(rows, dg.Coherence(2.0) + dg.TargetMatching([0.0, 0.5, 0.5]))
+    found = dg.solve(game, tol=1e-12)
+    assert list(found.statuses) == [dg.Status.INFEASIBLE, dg.Status.SOLVED]
+    assert found.value[0] == -np.inf
+    assert found.certificate.relative_gap[1] <= 1e-12
 
 
 @settings(max_examples=10)

@@ -25,7 +25,13 @@ from .base import index_like, pick, take
 from .loop import LoopResult
 
 _ROUNDS = 60
-"""Newton takes 1 to 6 rounds; a game that needs so many has lost its digits."""
+"""Newton takes 0 to 6 moves; a game that needs so many is left to others."""
+
+_FAR = 5.0
+"""KL(w || shares) beyond which Newton's move is not tried."""
+
+_SHORT = 0.05
+"""The shortest part of Newton's move that is tried."""
 
 _CONTEXTS = 128
 """With more contexts the m x m systems cost more than rounds on policies."""
@@ -89,13 +95,14 @@ class _Found(NamedTuple):
 
 
 class _Walk(NamedTuple):
-    """The kept theta, its dual value, Newton's move from it and the share of it under test; the games that
-    are done (B,), and what was found of all so far.
+    """The kept theta, its dual value, Newton's move from it and the one that is sure to fall; the share of
+    Newton's under test (B,), 0 for the sure one; the games that are done (B,), and what was found so far.
     """
 
     theta: Array
     dual: Array
     move: Array
+    safe: Array
     length: Array
     done: Array
     found: _Found | None
@@ -104,7 +111,7 @@ class _Walk(NamedTuple):
 def consensus_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
     """Newton on the normalisers of the contexts, or None where the objective has no `ConsensusForm`.
 
-    A game is solved by a bound of its gap (T4) and of the rounding of its policy. The others, of masses
+    A game is solved by a bound of its gap (T4) and of the rounding of its policy. The others, of normalisers
     beyond the range of floats or strengths beyond their digits, keep the reference and are left as stalled.
     """
     form = game.objective.consensus_form()
@@ -114,6 +121,8 @@ def consensus_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
     if not (form.strength > 0 and total > form.strength) or game.contexts > _CONTEXTS:
         return None
     xp, support = namespace(game.log_reference), game.support
+    if game.forbidden is not None:
+        support = support & ~game.forbidden
     eps = float(xp.finfo(game.log_reference.dtype).eps)
     scales = _Scales(game.beta, form.strength, total, game.free_beta, tol, eps)
     log_nu, plain = (game.beta / total) * game.log_reference, isinstance(form.reward, float)
@@ -130,6 +139,8 @@ def consensus_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
         level = xp.max(log_nu, axis=-2)
         level = level if live is None else xp.where(live, level, 0.0)
     a = xp.exp(log_nu if level is None else log_nu - level[:, None, :])
+    if not full:
+        a = xp.where(support, a, 0.0)  # also where a context has no answer left
     w = xp.broadcast_to(game.weights, shift.shape)
     with np.errstate(all="ignore"):  # what is not finite is not solved
         found = _newton(_Problem(row_major(a), shift, level, w, live), scales)
@@ -150,7 +161,7 @@ def _newton(problem: _Problem, scales: _Scales) -> _Found:
     xp = namespace(problem.a)
     trial = xp.log(_sums(problem))
     one = 0 * trial[:, 0] + 1
-    walk = _Walk(trial, xp.inf * one, 0 * trial, one, one < 0, None)
+    walk = _Walk(trial, xp.inf * one, 0 * trial, 0 * trial, one, one < 0, None)
     alive, finished = np.arange(trial.shape[0]), []
     for round_ in range(_ROUNDS + 1):
         at = _point(problem, trial, scales)
@@ -158,35 +169,40 @@ def _newton(problem: _Problem, scales: _Scales) -> _Found:
         if walk.found is not None:
             both = zip(walk.found, found, strict=True)
             found = _Found(*(pick(walk.done, old, new) for old, new in both))
-        over = walk.done | found.solved | lost | (walk.length < scales.eps)
+        over = walk.done | found.solved | lost
         done = to_numpy(over)
         if done.all() or round_ == _ROUNDS:
             break
-        walk = _moved(problem, at, walk, scales)
+        walk, trial = _moved(problem, at, walk, scales)
         walk = walk._replace(done=over, found=found if done.any() else None)
         if done.mean() >= 0.25:
             out, rest = (index_like(trial, np.flatnonzero(which)) for which in (done, ~done))
             finished.append((alive[done], take(found, out)))
             problem, walk, alive = take(problem, rest), take(walk, rest), alive[~done]
-        trial = walk.theta + walk.length[:, None] * walk.move
+            trial = xp.take(trial, rest, axis=0)
     return _in_order([*finished, (alive, found)])
 
 
-def _moved(problem: _Problem, at: _Point, walk: _Walk, scales: _Scales) -> _Walk:
-    """Newton's move from the point under test, or a quarter of the last one where the dual function rose."""
-    xp = namespace(at.theta)
-    dual = at.norm + weighted(at.theta, problem.weights)
+def _moved(problem: _Problem, at: _Point, walk: _Walk, scales: _Scales) -> tuple[_Walk, Array]:
+    """The next theta to look at: by Newton's move, shorter where the dual function rose, or the sure one.
+
+    That is 1/k log(shares/w), which lowers the dual function by KL(w || shares)/k at least: for points so far
+    out that the Hessian says nothing, and where short moves rise too.
+    """
+    xp, w = namespace(at.theta), problem.weights
+    dual = at.norm + weighted(at.theta, w)
     size = 1 + xp.abs(at.norm) + xp.max(xp.abs(at.theta), axis=-1)
-    fell = dual <= walk.dual + 8 * scales.eps * size
-    move, length = _move(problem.weights, at, scales), 0 * walk.length + 1
-    if bool(xp.all(fell)):
-        return walk._replace(theta=at.theta, dual=dual, move=move, length=length)
-    return walk._replace(
-        theta=pick(fell, at.theta, walk.theta),
-        dual=xp.where(fell, dual, walk.dual),
-        move=pick(fell, move, walk.move),
-        length=xp.where(fell, length, walk.length / 4),
-    )
+    fell = (dual <= walk.dual + 8 * scales.eps * size) | (walk.length == 0)
+    far = log_kl(xp.log(w), xp.log(at.shares)) > _FAR
+    theta, move, safe = at.theta, _move(w, at, scales), xp.log(at.shares / w) / scales.power
+    length = xp.where(far, 0.0, 1 + 0 * walk.length)
+    if not bool(xp.all(fell)):
+        theta, move = pick(fell, theta, walk.theta), pick(fell, move, walk.move)
+        safe, dual = pick(fell, safe, walk.safe), xp.where(fell, dual, walk.dual)
+        shorter = xp.where(walk.length > _SHORT, walk.length / 4, 0.0)
+        length = xp.where(fell, length, shorter)
+    step = pick(length > 0, length[:, None] * move, safe)
+    return _Walk(theta, dual, move, safe, length, walk.done, walk.found), theta + step
 
 
 def _sums(problem: _Problem) -> Array:

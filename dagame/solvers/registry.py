@@ -65,8 +65,8 @@ ROWS = (
         "consensus",
         consensus,
         "arithmetic coherence with rewards, Shannon diversity and reverse matching, at most 128 contexts",
-        "1 to 5 Newton steps in one number a context",
-        "masses beyond the range of floats: the rounds below take over",
+        "0 to 6 Newton steps in one number a context",
+        "opposed rewards far above the strength: rounds on policies take over",
     ),
     _played(
         Anderson(),
