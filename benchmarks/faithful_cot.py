@@ -68,10 +68,15 @@ def solved(samples: dg.Samples) -> tuple[Columns, dict[str, Any]]:
 
 
 def mode_accuracy(found: Any) -> np.ndarray:
-    """Correctness (C,) of the commonest answer at the equilibrium, by the rules of the majority."""
+    """Correctness (C,) of the commonest answer at the equilibrium, by the rules of the majority.
+
+    Masses within 1e-6, which a solver's tolerance may move, tie.
+    """
     out = np.full(len(found.classes), np.nan)
     for bucket, solution in zip(found.buckets, found.solutions, strict=True):
-        out[bucket.classes] = majority_accuracy(replace(bucket, counts=solution.marginals))
+        out[bucket.classes] = majority_accuracy(
+            replace(bucket, counts=solution.marginals), tie=1e-6
+        )
     return out
 
 

@@ -36,20 +36,20 @@ def accuracy(marginals: np.ndarray, correct: np.ndarray | None) -> np.ndarray:
     return np.divide(right, mass, out=np.full_like(mass, np.nan), where=mass > 0)
 
 
-def majority(bucket: Bucket) -> np.ndarray:
+def majority(bucket: Bucket, tie: float = 1e-12) -> np.ndarray:
     """Answers of the largest context-averaged reference mass (B, n), bool; never "no answer"."""
     mean = np.where(bucket.no_answer | ~bucket.answer_mask, -1.0, bucket.reference.mean(axis=-2))
-    return (mean >= mean.max(axis=-1, keepdims=True) - 1e-12) & (mean > 0)
+    return (mean >= mean.max(axis=-1, keepdims=True) - tie) & (mean > 0)
 
 
-def majority_accuracy(bucket: Bucket) -> np.ndarray:
+def majority_accuracy(bucket: Bucket, tie: float = 1e-12) -> np.ndarray:
     """Correctness of a class's majority answers (B,), the mean of the known ones of a tie; NaN unknown.
 
-    0 where no context has any answer.
+    0 where no context has any answer. Masses that differ by no more than `tie` tie.
     """
     if bucket.correct is None:
         return np.full(len(bucket.classes), np.nan)
-    chosen = majority(bucket)
+    chosen = majority(bucket, tie)
     known = chosen & ~np.isnan(bucket.correct)
     right = np.where(known, np.nan_to_num(bucket.correct), 0).sum(-1)
     count = known.sum(-1)

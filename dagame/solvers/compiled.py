@@ -5,10 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 
-import array_api_compat
 import torch
 
-from ..errors import InvalidGame
 from ..games.game import AlignmentGame, Evaluation
 from ..numerics.arrays import Array
 
@@ -18,12 +16,7 @@ def compiled_evaluate(game: AlignmentGame) -> Callable[[Array], Evaluation]:
 
     The first call of a shape compiles (tens of seconds on a CPU, a C++ compiler needed there); the batch
     must keep its shape. Differs from the plain evaluation by rounding only.
-
-    Raises:
-        InvalidGame: the game is not of torch tensors.
     """
-    if not array_api_compat.is_torch_array(game.log_reference):
-        raise InvalidGame("compile=True needs torch tensors; numpy games are solved as they are.")
     captured = game.log_reference.device.type == "cuda"
     game.evaluate(game.log_reference)  # fills what the game caches, which the compiler cannot trace
 

@@ -33,6 +33,9 @@ _FAR = 5.0
 _SHORT = 0.05
 """The shortest part of Newton's move that is tried."""
 
+_AIM = 1e-4
+"""Share of the tolerance to come to: one move more, as a gap is squared by it, and digits of the policy."""
+
 _CONTEXTS = 128
 """With more contexts the m x m systems cost more than rounds on policies."""
 
@@ -283,7 +286,8 @@ def _found(problem: _Problem, at: _Point, scales: _Scales, steps: int) -> tuple[
     if not bool(xp.any(found.solved)):
         return found, lost
     gap, rounding = _gap(problem.a, at, w / shares - 1, scales), _rounding(at, scales)
-    solved = found.solved & (gap + rounding <= allowed) & _in_range(at)
+    near = gap <= xp.maximum(_AIM * allowed, rounding)
+    solved = near & found.solved & (gap + rounding <= allowed) & _in_range(at)
     return found._replace(solved=solved), lost | (found.solved & ~solved & (gap <= rounding))
 
 

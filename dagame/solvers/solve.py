@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import array_api_compat
 import numpy as np
 
-from ..errors import NotConcave, NotConverged
+from ..errors import InvalidGame, NotConcave, NotConverged
 from ..games.certificate import not_provable
 from ..games.game import AlignmentGame
 from ..games.solution import History, Solution, Status
@@ -61,11 +62,14 @@ def solve(
             CUDA as a captured graph). Worth it for many solves of one shape.
 
     Raises:
+        InvalidGame: `compile` and no torch tensors.
         NotConverged: see `throw`; the message is the status.
         FalseCertificate: a known policy is better than the bound, so that a user's objective breaks one
             of its conditions.
         InvalidObjective: an unknown method, or one that does not apply to the objective.
     """
+    if compile and not array_api_compat.is_torch_array(game.log_reference):
+        raise InvalidGame("compile=True needs torch tensors; numpy games are solved as they are.")
     fixed = game
     if getattr(game.log_reference, "requires_grad", False):
         from .implicit import detached

@@ -203,7 +203,7 @@ def test_a_compiled_evaluation_solves_the_same(rng):
         pytest.skip("torch.compile needs a C++ compiler on the CPU, and there is none")
     table = torch.as_tensor(rng.dirichlet(np.ones(6), (4, 2)))
     game = dg.AlignmentGame(table, dg.Coherence(2.0), beta=1.0)
-    plain, fast = dg.solve(game), dg.solve(game, compile=True)
+    plain, fast = dg.solve(game, "anderson"), dg.solve(game, "anderson", compile=True)
     np.testing.assert_allclose(to_numpy(fast.value), to_numpy(plain.value), atol=1e-10)
     assert fast.solved.all()
     with pytest.raises(dg.DagameError, match="needs torch tensors"):

@@ -16,11 +16,16 @@ _SECONDS = 20.0  # a busy machine is no reason for a missing key
 
 
 @check("answer sets", "a program's key is that of its rewrites, and of no near miss", 0.0)
-def _keys(_game: AlignmentGame, rng: np.random.Generator) -> Violations:
+def _keys(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     try:
         require_clingo()
     except DagameError as error:
         return str(error)
+    return np.concatenate([_of_one_problem(rng) for _ in range(game.batch_shape[0])])
+
+
+def _of_one_problem(rng: np.random.Generator) -> np.ndarray:
+    """Whether a rewrite's key differs from that of the right program, whether a near miss's does not."""
     by_family = _problems()
     family = str(rng.choice(sorted(by_family)))
     chosen = by_family[family][int(rng.integers(len(by_family[family])))]
