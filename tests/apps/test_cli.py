@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from commandline import dagame
+from commandline import dagame, dagame_lm
 
 from dagame.apps.sample_file import sample_file
 
@@ -186,7 +186,7 @@ def test_a_violation_is_exit_code_1(monkeypatch, tmp_path):
 
 def test_demo_trains_the_embedded_model_and_reports(tmp_path):
     out = tmp_path / "d"
-    done = dagame("demo", "--out", out, "--steps", 2, "--problems", 4, "--json", "-")
+    done = dagame_lm("demo", "--out", out, "--steps", 2, "--problems", 4, "--json", "-")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["before"]["kl"] == pytest.approx(0, abs=1e-5)

@@ -7,6 +7,7 @@ import random
 import re
 import time
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import polars as pl
@@ -166,68 +167,74 @@ def test_numbers_by_exact_fractions():
             assert value == plain, (row, key)
 
 
-@pytest.mark.parametrize(
-    ("name", "texts"),
-    [
-        ("number", ["1,5", "15", "1.5", "3 1/2", "31/2", "7/2", "1 2", "12", "1/0", "0"]),
-        ("number", ["9" * 5000, "9" * 5001, "1e999", "1e998", "1e1000"]),
-        ("math", ["0.333333333333333", "1/3", "0.33333333333333333333"]),
-        ("math", ["12 34", "46", "408", "2 3", "5", "6", "23"]),
-        ("math", ["A1", "A", "a", "A2", "x2", "x", "2x"]),
-        ("math", ["10_2", "10", "0x10", "0", "1_000", "1", "1 000 1"]),
-        ("math", [r"0.\overline{3}", "0", "0.3", r"0.\overline{03}"]),
-        ("math", ["1/2 x", r"\frac{x}{2}", r"\frac{1}{2x}"]),
-        ("math", ["no", "on", "yes", "f'", "f", "1/0", r"\frac{0}{0}", r"\infty"]),
-        ("math", ["5 cm", "5 m", "5", "90^\\circ", "90"]),
-        ("math", [r"\Gamma", r"\gamma", r"\Pi", r"\pi", "e", "E"]),
-        ("math", ["1, 2, \\ldots", "1, 2", "(1,2)", "(2,1)", "[1,2]", "1.2"]),
-        (
-            "number",
-            [
-                "3 1/2 cups",
-                "31/2 cups",
-                "3 .5 cups",
-                "3.5 cups",
-                "3. 5 cups",
-                "3\x005 cups",
-                "3 5 cups",
-            ],
-        ),
-        ("math", ["3 1/2 cups", "31/2 cups", "2, 2, 3", "2, 3", "3,2", r"\{2,3\}", "(2,3)", "23"]),
-        (
-            "math",
-            ["1/2, 3", "3, 1/2", "(1,2), (3,4)", "(3,4), (1,2)", "x=1,2", "x=2,1", r"\pm 1, 1"],
-        ),
-        ("math", ["5 mN", "5 Nm", "6am", "6ma", r"5\ mN m", r"5\ Nm m", "(5)mg", "(5)gm"]),
-        (
-            "math",
-            [r"5\text{mN}", r"5\text{Nm}", r"\frac12 ab", r"\frac12 ba", r"2\pi mN", r"2\pi Nm"],
-        ),
-        ("math", ["12:30", "0.4", "(1,234)", "1234", "(1,000)", "(1,0)"]),
-    ],
-)
+DIFFERENT = [
+    ("number", ["1,5", "15", "1.5", "3 1/2", "31/2", "7/2", "1 2", "12", "1/0", "0"]),
+    ("number", ["9" * 5000, "9" * 5001, "1e999", "1e998", "1e1000"]),
+    ("math", ["0.333333333333333", "1/3", "0.33333333333333333333"]),
+    ("math", ["12 34", "46", "408", "2 3", "5", "6", "23"]),
+    ("math", ["A1", "A", "a", "A2", "x2", "x", "2x"]),
+    ("math", ["10_2", "10", "0x10", "0", "1_000", "1", "1 000 1"]),
+    ("math", [r"0.\overline{3}", "0", "0.3", r"0.\overline{03}"]),
+    ("math", ["1/2 x", r"\frac{x}{2}", r"\frac{1}{2x}"]),
+    ("math", ["no", "on", "yes", "f'", "f", "1/0", r"\frac{0}{0}", r"\infty"]),
+    ("math", ["5 cm", "5 m", "5", "90^\\circ", "90"]),
+    ("math", [r"\Gamma", r"\gamma", r"\Pi", r"\pi", "e", "E"]),
+    ("math", ["1, 2, \\ldots", "1, 2", "(1,2)", "(2,1)", "[1,2]", "1.2"]),
+    (
+        "number",
+        [
+            "3 1/2 cups",
+            "31/2 cups",
+            "3 .5 cups",
+            "3.5 cups",
+            "3. 5 cups",
+            "3\x005 cups",
+            "3 5 cups",
+        ],
+    ),
+    ("math", ["3 1/2 cups", "31/2 cups", "2, 2, 3", "2, 3", "3,2", r"\{2,3\}", "(2,3)", "23"]),
+    (
+        "math",
+        ["1/2, 3", "3, 1/2", "(1,2), (3,4)", "(3,4), (1,2)", "x=1,2", "x=2,1", r"\pm 1, 1"],
+    ),
+    ("math", ["5 mN", "5 Nm", "6am", "6ma", r"5\ mN m", r"5\ Nm m", "(5)mg", "(5)gm"]),
+    (
+        "math",
+        [r"5\text{mN}", r"5\text{Nm}", r"\frac12 ab", r"\frac12 ba", r"2\pi mN", r"2\pi Nm"],
+    ),
+    ("math", ["12:30", "0.4", "(1,234)", "1234", "(1,000)", "(1,0)"]),
+]
+EQUAL = [
+    ["2(3)", "6", r"2\cdot 3", "6.0", "$6$", "12/2"],
+    [r"1{,}000", "1,000", "1000", r"1\,000", "1e3", "10^3", r"\$1,000"],
+    [r"\frac{1}{\sqrt{2}+1}", r"\sqrt{2}-1"],
+    [r"2\frac12", "5/2", "2.5", r"\frac{10}{4}"],
+    ["−3", "-3"],
+    ["50%", "0.5", r"50\%"],
+    [r"\$5", "$5$", "5"],
+    ["0.5, 2(3)", r"\frac{1}{2},6", "1/2 ,  6.0"],
+    [r"\{3,2,2\}", r"\{2, 3\}"],
+    ["3  cups", "3 cups", " 3cups"],
+]
+
+
+@cache
+def keys_of_all(name):
+    """The key of every text of both tables: workers start once a canonicaliser."""
+    texts = [t for kind, row in DIFFERENT if kind == name for t in row]
+    texts += [t for row in EQUAL for t in row if name == "math"]
+    return dict(zip(texts, keys(name, texts), strict=True))
+
+
+@pytest.mark.parametrize(("name", "texts"), DIFFERENT)
 def test_different_values_keep_different_keys(name, texts):
-    found = keys(name, texts)
+    found = [keys_of_all(name)[text] for text in texts]
     assert len(set(found)) == len(texts), dict(zip(texts, found, strict=True))
 
 
-@pytest.mark.parametrize(
-    "texts",
-    [
-        ["2(3)", "6", r"2\cdot 3", "6.0", "$6$", "12/2"],
-        [r"1{,}000", "1,000", "1000", r"1\,000", "1e3", "10^3", r"\$1,000"],
-        [r"\frac{1}{\sqrt{2}+1}", r"\sqrt{2}-1"],
-        [r"2\frac12", "5/2", "2.5", r"\frac{10}{4}"],
-        ["−3", "-3"],
-        ["50%", "0.5", r"50\%"],
-        [r"\$5", "$5$", "5"],
-        ["0.5, 2(3)", r"\frac{1}{2},6", "1/2 ,  6.0"],
-        [r"\{3,2,2\}", r"\{2, 3\}"],
-        ["3  cups", "3 cups", " 3cups"],
-    ],
-)
+@pytest.mark.parametrize("texts", EQUAL)
 def test_equal_values_have_one_key(texts):
-    assert len(set(keys("math", texts))) == 1
+    assert len({keys_of_all("math")[text] for text in texts}) == 1
 
 
 def test_soup_is_read_in_any_order_alike():
