@@ -48,13 +48,15 @@ def in_pieces(
     *,
     max_bytes: int | None = None,
     threads: bool = True,
+    whole: bool = False,
 ) -> tuple[str, LoopResult]:
     """`solve_one` on consecutive rows of a flat game, joined; on the CPU one thread per core.
 
-    The games are independent, so the result does not depend on the size or on the threads.
+    The games are independent, so the result does not depend on the size or on the threads. `whole`: in one
+    piece all the same.
     """
     total, size = game.log_reference.shape[0], piece_size(game, max_bytes)
-    if total <= size:
+    if whole or total <= size:
         return solve_one(game)
     starts = range(0, total, size)
 

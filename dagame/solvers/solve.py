@@ -18,6 +18,7 @@ from .auto import solved_by
 from .base import Solver, pick
 from .causes import causes
 from .chunks import in_pieces
+from .consensus import solved_in_kernel
 from .direct import impossible
 from .loop import Limits, LoopResult
 
@@ -97,6 +98,7 @@ def _solution(
             lambda piece: solved_by(piece, method, limits),
             max_bytes=max_bytes,
             threads=not limits.compile,
+            whole=max_bytes is None and method in ("auto", "consensus") and solved_in_kernel(inner),
         )
     except NotConcave as error:  # in the units of the game that was asked for
         raise (error if game.provable else not_provable(game)) from None
