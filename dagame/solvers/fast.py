@@ -116,4 +116,6 @@ def solve_in_kernel(
 
 def _table(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Of this shape, row by row and writable: the one kind of array that the kernel is compiled for."""
+    if values.shape == shape and values.flags.carray:
+        return values
     return np.require(np.broadcast_to(values, shape), requirements=["C", "W"])
