@@ -1,16 +1,14 @@
 """The fused kernel of arithmetic coherence on one data-centre GPU: games a second, bandwidth and gap.
 
-    python benchmarks/gpu_roof.py                    # minutes on a CUDA device; needs Triton
-    TRITON_INTERPRET=1 python benchmarks/gpu_roof.py # the same on the CPU's interpreter: two small batches, no
-                                                     # times, nothing kept; a check of the kernel alone
-    python benchmarks/gpu_roof.py --compile          # machine code for compute capability 9.0, no device needed
+    python benchmarks/gpu_roof.py                       # minutes on a CUDA device; needs Triton
+    TRITON_INTERPRET=1 python benchmarks/gpu_roof.py    # on the CPU: the kernel alone, no times, nothing kept
+    python benchmarks/gpu_roof.py --compile             # machine code for capability 9.0, without a device
 
-Games of 4 x 64 at strength 10, beta 1, Dirichlet(1) references drawn on the device with seed 0, in float32 to a
-relative gap of 1e-6 and float64 to 1e-10, batches of 1e3 to 1e7. Medians of warm repeats by the device's own
-clock. `share of a copy's bandwidth` is the time of one copy of the reference over the kernel's, both of which
-read and write a table; `gap by the kernel` is the largest of its own bounds, `certified gap` the largest of 1,000
-games whose policies, divided by their sums, are certified in float64 by `dagame.certify`, which shares nothing
-with the kernel.
+Games of 4 x 64 at strength 10, beta 1, Dirichlet(1) references drawn on the device with seed 0, in float32 to
+a relative gap of 1e-6 and float64 to 1e-10, batches of 1e3 to 1e7. Medians of warm repeats by the device's
+own clock. The share of a copy's bandwidth is the time of one copy of the reference over the kernel's: both read
+and write one table. The kernel's gap is the largest of its own bounds, the certified one the largest of 1,000
+games whose policies are certified in float64 by `dagame.certify`, which shares nothing with the kernel.
 """
 
 from __future__ import annotations
