@@ -239,6 +239,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "containers",
         "delimited",
         "formats",
+        "survey",
         "json_rows",
         "reading",
         "nested",
