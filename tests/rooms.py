@@ -247,6 +247,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "tables",
     ),
     "samples.keys": (
+        "distinct",
         "markup",
         "units",
         "numbers",
