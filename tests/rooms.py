@@ -239,6 +239,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "containers",
         "delimited",
         "formats",
+        "survey",
         "json_rows",
         "reading",
         "nested",
@@ -246,6 +247,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "tables",
     ),
     "samples.keys": (
+        "distinct",
         "markup",
         "units",
         "numbers",
