@@ -1,7 +1,7 @@
 # `make demo` and `make test` work as the first command on a machine with python3 and make.
 PYTHON ?= python3
 BIN := .venv/bin
-EXTRAS := '.[lm,endpoint,asp]'
+EXTRAS := '.[lm,endpoint,asp,fast]'
 TOOLS := pytest pytest-xdist hypothesis array-api-strict fastapi uvicorn
 
 .PHONY: demo test newest oldest test-newest test-oldest torture lint types audit bench smollm2 docs figures notebooks clean
