@@ -156,6 +156,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "weighted",
         "methods",
         "config",
+        "cautions",
         "card",
         "folder",
         "run",
