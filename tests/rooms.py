@@ -65,6 +65,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "cli",
     ),
     "bench": (
+        "tables",
         "common",
         "peers",
         "chain",
@@ -104,7 +105,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "counts",
         "sampled",
     ),
-    "files": ("output", "fields", "yaml"),
+    "files": ("strict_json", "output", "fields", "yaml"),
     "games": (
         "answer_map",
         "play",
@@ -155,6 +156,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "weighted",
         "methods",
         "config",
+        "cautions",
         "card",
         "folder",
         "run",
