@@ -18,6 +18,8 @@ from .structure import Structure, stated_curvature
 if TYPE_CHECKING:
     from .objective import Objective
 
+_SHOWN = 6
+
 
 def _value(factor: float, value: Array) -> Array:
     """factor * value; -infinity stays -infinity unless the factor is 0."""
@@ -91,7 +93,9 @@ class Weighted(Structure):
         return None if more or factor < 0 else (factor, only)
 
     def __repr__(self) -> str:
-        return " + ".join(repr(o) if f == 1 else f"{f:g} * {o!r}" for f, o in self.parts)
+        shown = [repr(o) if f == 1 else f"{f:g} * {o!r}" for f, o in self.parts[:_SHOWN]]
+        more = len(self.parts) - len(shown)
+        return " + ".join([*shown, f"{more} more terms"] if more else shown)
 
     # -- facts ------------------------------------------------------------------------------------
 

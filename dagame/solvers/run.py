@@ -45,4 +45,6 @@ def run(game: AlignmentGame, dynamic: str | Solver = "mirror", steps: int = 100)
         gaps=np.reshape(gaps, (-1, *batch)),
         marginals=np.exp(np.reshape(log_nu, (-1, *batch, flat.contexts, flat.n))),
         dynamic=dynamic.name,
+        answer_names=game.answer_names,
+        context_names=game.context_names,
     )
