@@ -14,65 +14,13 @@ import numpy as np
 
 from ..errors import InvalidGame, nearest
 from ..numerics.arrays import float64, is_array, to_numpy
-from ..show.names import names_of
+from ..show.names import is_text, names_of, unlabelled
 from ..show.tables import counted, facts_html, shaded_html
 from ..text import shortened
 from .answer_map import AnswerMap
 from .forms import GameForms
 
 _OBJECTIVE = 200
-
-
-class Labelled(NamedTuple):
-    """A table without its labels, and the labels."""
-
-    table: Any
-    columns: tuple[str, ...] | None = None
-    rows: tuple[str, ...] | None = None
-
-
-def unlabelled(reference: Any) -> Labelled:
-    """A pandas or polars frame as a table and its labels; anything else as it is, without.
-
-    The rows' labels are the index, or the one column of text. Labels that only number, as a frame has
-    them by itself (0, 1, ... or column_0, column_1, ...), are none.
-    """
-    if is_array(reference) or not (
-        hasattr(reference, "columns") and hasattr(reference, "to_numpy")
-    ):
-        return Labelled(reference)
-    columns = list(reference.columns)
-    index = getattr(reference, "index", None)
-    rows = None if index is None else _told(list(index))
-    parts = [_column(reference, k) for k in range(len(columns))]
-    texts = [k for k, part in enumerate(parts) if _is_text(part)]
-    if len(texts) == 1 and len(columns) > 1 and rows is None:
-        (k,) = texts
-        rows = tuple(map(str, parts.pop(k)))
-        columns.pop(k)
-    table = np.stack(parts, axis=-1) if parts else reference.to_numpy()
-    return Labelled(table, _told(columns), rows)
-
-
-def _column(frame: Any, k: int) -> np.ndarray:
-    """Column `k` of a pandas or polars frame."""
-    part = frame.iloc[:, k] if hasattr(frame, "iloc") else frame.to_series(k)
-    return np.asarray(part.to_numpy())
-
-
-def _is_text(values: np.ndarray) -> bool:
-    return (
-        values.dtype.kind in "OUT"
-        and values.size > 0
-        and all(isinstance(v, str) for v in values.flat)
-    )
-
-
-def _told(labels: list[Any]) -> tuple[str, ...] | None:
-    """Labels as text; None where they only number."""
-    names = tuple(map(str, labels))
-    numbers = [tuple(f"{kind}{k}" for k in range(len(names))) for kind in ("", "column_")]
-    return None if names in numbers else names
 
 
 class Arguments(NamedTuple):
@@ -123,7 +71,7 @@ def _texts(answers: Any) -> np.ndarray | None:
         table = np.asarray(answers)
     except ValueError:  # rows differ in length, which the map reports
         return None
-    return table.astype(str).astype(object) if _is_text(table) else None
+    return table.astype(str).astype(object) if is_text(table) else None
 
 
 def distinct(given: Iterable[object] | None, count: int, what: str) -> tuple[str, ...] | None:

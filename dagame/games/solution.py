@@ -12,10 +12,14 @@ import numpy as np
 
 from ..errors import InvalidGame
 from ..numerics.arrays import LOG_ZERO, Array, float64, namespace, to_numpy
+from ..show.names import numbered
 from ..show.tables import Exported, Shown, facts_html, indexed, number, shaded_html, shortest
+from ..text import shortened
 from .attainable import refute
 from .certificate import Certificate, certify_log
 from .game import AlignmentGame
+
+_OPPONENT = 6
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -194,6 +198,22 @@ class Solution(Shown, Exported):
         return self.marginals
 
     @property
+    def opponent(self) -> Array | None:
+        """The target's mixed strategy (*batch, k) over the k graders of a `WorstCase`; else None.
+
+        Of a matrix game it is the other player's. For smooth objectives the target plays the point
+        `target`, for constraints the prices `multipliers`.
+        """
+        return self._prices if self.game.objective.mixture else None
+
+    @cached_property
+    def _prices(self) -> Array | None:
+        """The multipliers, fitted where the method gave none."""
+        if self.multipliers is not None:
+            return self.multipliers
+        return self.game.multipliers(self.log_marginals)
+
+    @property
     def consensus(self) -> Array:
         """The consensus that belongs to the target, (*batch, n)."""
         log_q = self.game.objective.consensus_log(self.log_marginals, self.game.weights)
@@ -202,9 +222,7 @@ class Solution(Shown, Exported):
     @cached_property
     def rewards(self) -> Array:
         """u (*batch, m, n), what an answer is paid at the equilibrium; 0 where nu0 is 0."""
-        at, multipliers = self.log_marginals, self.multipliers
-        known = self.game.multipliers(at) if multipliers is None else multipliers
-        return self.game.rewards_at(at, known)
+        return self.game.rewards_at(self.log_marginals, self._prices)
 
     @property
     def value(self) -> Array:
@@ -245,17 +263,31 @@ class Solution(Shown, Exported):
         if not self.statuses.ndim:
             status = " ".join([str(self.status), *(n.split(": ", 1)[-1] for n in self.notes)])
             size = number(value, 10), number(gap)
+            opponent = self._opponent_row()
         else:
             finite = value[np.isfinite(value)]
             mean = finite.mean() if finite.size else -np.inf
             size = f"mean {number(mean, 10)}", f"largest {number(gap.max(initial=0))}"
+            opponent = []
         return [
             ("game", repr(game)),
             ("method", f"{self.method}, {int(np.max(self.steps, initial=0))} steps"),
             ("value", size[0]),
             ("gap", size[1]),
+            *opponent,
             ("status", status),
         ]
+
+    def _opponent_row(self) -> list[tuple[str, str]]:
+        """The target's mixed strategy by name, its largest probabilities."""
+        if self.opponent is None:
+            return []
+        mixed = to_numpy(float64(self.opponent))
+        worst: Any = next(part for _, part in self.game.objective.terms() if part.mixture)
+        names = numbered(worst.names, len(mixed), "grader ", "graders")
+        largest = np.argsort(-mixed, kind="stable")[:_OPPONENT]
+        parts = [f"{shortened(names[k], 24)} {number(mixed[k])}" for k in largest]
+        return [("opponent", ", ".join(parts) + (", ..." if len(mixed) > _OPPONENT else ""))]
 
     def _repr_html_(self) -> str:
         tables = ""

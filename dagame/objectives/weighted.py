@@ -131,6 +131,7 @@ class Weighted(Structure):
         return float(sum(abs(f) * o.magnitude for f, o in self.parts))
 
     has_multipliers = _some("has_multipliers")
+    mixture = _some("mixture")
     hard = _some("hard")
     on_traces = _some("on_traces")
     deterministic_only = _some("deterministic_only")
@@ -144,6 +145,11 @@ class Weighted(Structure):
     def has_hessian(self) -> bool:  # type: ignore[override]
         """Whether all parts have one."""
         return all(o.has_hessian for _, o in self.parts)
+
+    @property
+    def has_supergradient(self) -> bool:  # type: ignore[override]
+        """Whether all parts with multipliers have one."""
+        return all(o.has_supergradient for _, o in self.parts if o.has_multipliers)
 
     @property
     def common_support(self) -> bool:  # type: ignore[override]
