@@ -110,6 +110,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "answer_map",
         "play",
         "forms",
+        "named",
         "game",
         "attainable",
         "random_games",
@@ -294,7 +295,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "reader",
     ),
     "scale": ("streaming", "equilibrium", "device", "segments"),
-    "show": ("plots", "progress", "tables"),
+    "show": ("names", "figure", "triangle", "summaries", "plots", "progress", "tables"),
     "solvers": (
         "base",
         "causes",
