@@ -185,6 +185,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "objectives": (
         "pairing",
         "forms",
+        "couplings",
         "parameters",
         "set_rows",
         "path",
@@ -296,6 +297,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "soft",
         "closed_form",
         "consensus",
+        "per_answer",
+        "normalisers",
         "chunks",
         "dual",
         "newton",
