@@ -198,6 +198,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "objectives": (
         "pairing",
         "forms",
+        "couplings",
         "parameters",
         "set_rows",
         "path",
@@ -314,6 +315,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "consensus_kernel",
         "fast",
         "consensus",
+        "per_answer",
+        "normalisers",
         "dual",
         "newton",
         "concave_convex",
