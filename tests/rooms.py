@@ -280,7 +280,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "reader",
     ),
     "scale": ("streaming", "equilibrium", "device", "segments"),
-    "show": ("plots", "progress", "tables"),
+    "show": ("plots", "path", "progress", "tables"),
     "solvers": (
         "base",
         "causes",
@@ -306,6 +306,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "run",
         "auto",
         "solve",
+        "path",
     ),
     "theory": (
         "paid",
