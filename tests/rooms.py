@@ -296,7 +296,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "reader",
     ),
     "scale": ("streaming", "equilibrium", "device", "segments"),
-    "show": ("names", "figure", "triangle", "summaries", "plots", "progress", "tables"),
+    "show": ("names", "figure", "triangle", "summaries", "plots", "path", "progress", "tables"),
     "solvers": (
         "base",
         "causes",
@@ -326,6 +326,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "run",
         "auto",
         "solve",
+        "path",
     ),
     "theory": (
         "paid",
