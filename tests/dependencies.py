@@ -114,7 +114,8 @@ TESTS: dict[str, tuple[str, ...]] = {
         "lm/test_tiny.py::test_shipped_weights_are_small_and_safe",
     ),
     "openai": (
-        "lm/test_sample_server.py",
+        "lm/test_sample_server.py::test_what_the_server_knows_is_found_out_and_said",
+        "lm/test_sample_server.py::test_the_server_samples_the_model_itself",
         "lm/test_sample_command.py::test_what_the_command_refuses",
     ),
     "clingo": (

@@ -13,7 +13,7 @@ from .anderson import Anderson
 from .base import Solver, index_like, require_gradient
 from .chunks import in_pieces
 from .concave_convex import concave_convex
-from .direct import closed, consensus, constrained, dual, soft
+from .direct import closed, consensus, constrained, dual, normalisers, soft
 from .loop import Limits, LoopResult, iterate, replaced
 from .newton import Newton, climb, takes_newton
 from .registry import named
@@ -49,7 +49,8 @@ def auto(game: AlignmentGame, limits: Limits, start: Array | None = None) -> tup
     is a log-policy near the optimum, if one is known.
     """
     direct, found = "closed_form", closed(game, limits.tol)
-    for name, method in (("consensus", consensus), ("dual", soft)):
+    by_name = (("consensus", consensus), ("normalisers", normalisers), ("dual", soft))
+    for name, method in by_name:
         if found is None and game.provable:
             direct, found = name, method(game, limits.tol)
     if found is not None:
