@@ -4,11 +4,12 @@
     TRITON_INTERPRET=1 python benchmarks/gpu_roof.py    # on the CPU: the kernel alone, no times, nothing kept
     python benchmarks/gpu_roof.py --compile             # machine code for capability 9.0, without a device
 
-Games of 4 x 64 at strength 10, beta 1, Dirichlet(1) references drawn on the device with seed 0, in float32 to
-a relative gap of 1e-6 and float64 to 1e-10, batches of 1e3 to 1e7. Medians of warm repeats by the device's
-own clock. The share of a copy's bandwidth is the time of one copy of the reference over the kernel's: both read
-and write one table. The kernel's gap is the largest of its own bounds, the certified one the largest of 1,000
-games whose policies are certified in float64 by `dagame.certify`, which shares nothing with the kernel.
+Games of 4 x 64 at strength 10, beta 1, Dirichlet(1) references drawn on the device with seed 0, in float32
+to a relative gap of 1e-6 and float64 to 1e-10, batches of 1e3 to 1e7. Medians of warm repeats by the
+device's own clock. The share of a copy's bandwidth is the time of one copy of the reference over the
+kernel's: both read and write one table. The kernel's gap is the largest of its own bounds, the certified
+one the largest of 1,000 games whose policies are certified in float64 by `dagame.certify`, which shares
+nothing with the kernel.
 """
 
 from __future__ import annotations
