@@ -301,6 +301,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "normalisers",
         "chunks",
         "dual",
+        "groups",
         "newton",
         "concave_convex",
         "direct",
