@@ -74,6 +74,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "solvers",
         "context_costs",
         "scaling",
+        "roof",
         "cli",
     ),
     "conformal": ("scores", "sets", "reliability", "preferences"),
