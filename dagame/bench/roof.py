@@ -160,6 +160,7 @@ def draw(result: Result) -> Figure:
         axes.set_xscale("log")
         axes.set_yticks(range(len(names)), names if axes is left else [""] * len(names))
         axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.minorticks_off()
         axes.grid(axis="x", alpha=0.3, lw=0.6)
         label(axes, x, "")
     handles, texts = left.get_legend_handles_labels()
