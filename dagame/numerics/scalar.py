@@ -50,11 +50,13 @@ def increasing_root(
     """The root of an increasing f in [low, high], elementwise; f returns (value, slope).
 
     Newton, replaced by bisection where it leaves the bracket: never worse than halving, quadratic
-    near the root. Stops when every bracket or Newton step is at rounding error.
+    near the root. An element stays where its bracket or step is at rounding error, so that its root
+    does not depend on the others of the batch; ends when all do.
     """
     xp = namespace(low)
     eps = 4 * xp.finfo(low.dtype).eps
     t = (low + high) / 2
+    found = xp.zeros_like(low) > 0
     for _ in range(steps):
         value, slope = f(t)
         low, high = xp.where(value <= 0, t, low), xp.where(value >= 0, t, high)
@@ -63,8 +65,9 @@ def increasing_root(
         inside = (newton > low) & (newton < high) & steep
         new = xp.where(inside, newton, (low + high) / 2)
         moved = xp.abs(new - t)
-        t = new
-        if bool(xp.all((moved <= eps * (1 + xp.abs(t))) | (value == 0))):
+        t = xp.where(found, t, new)
+        found = found | (moved <= eps * (1 + xp.abs(new))) | (value == 0)
+        if bool(xp.all(found)):
             break
     return t
 

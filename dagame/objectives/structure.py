@@ -53,6 +53,12 @@ class Structure(Parametric):
     has_multipliers: ClassVar[bool] = False
     """Whether the target's move is a multiplier vector rather than a point (kinks, hard sets)."""
 
+    has_supergradient: ClassVar[bool] = False
+    """Whether, with multipliers, `reward` is a supergradient wherever the policy is: kinks, no hard set."""
+
+    mixture: ClassVar[bool] = False
+    """Whether the multipliers are the target's mixed strategy: at least 0, of sum 1."""
+
     hard: ClassVar[bool] = False
     """Whether Phi is 0 on a set and -infinity off it."""
 

@@ -154,8 +154,25 @@ def named(method: str) -> Solver | Direct:
     return found
 
 
+def require_played(game: AlignmentGame, dynamic: Solver) -> None:
+    """Raise `InvalidObjective` where a dynamic has nothing to follow: at kinks and on hard sets."""
+    phi = game.objective
+    if not phi.has_multipliers or (dynamic.plays_kinks and phi.has_supergradient):
+        return
+    others = [name for name, solver in DYNAMICS.items() if solver.plays_kinks]
+    by = f"; dagame.run plays it by {', '.join(others)}" if phi.has_supergradient else ""
+    raise InvalidObjective(
+        f"{phi!r} has no gradient to follow, which {dynamic.name} needs; dagame.solve(game) finds the "
+        f"equilibrium{by}."
+    )
+
+
 def dynamic_named(name: str) -> Solver:
     """The dynamic of a name."""
+    if name == "auto":
+        raise InvalidObjective(
+            f"'auto' is a method of dagame.solve; dagame.run plays one of {', '.join(DYNAMICS)}."
+        )
     if name in DIRECT:
         raise InvalidObjective(
             f"method {name!r} plays no rounds to look at; give it to dagame.solve."
