@@ -296,7 +296,7 @@ def test_every_notebook_is_a_page_with_its_outputs_and_its_question(site):
         drawn = re.findall(rf'src="({path.stem}_\d+_\d+\.png)"', text)
         assert len(drawn) == len(pictures) > 0
         assert all((site / "notebooks" / p).read_bytes().startswith(b"\x89PNG") for p in drawn)
-        assert text.count('class="language-python') == sum(c["cell_type"] == "code" for c in cells)
+        assert text.count('<div class="highlight">') == sum(c["cell_type"] == "code" for c in cells)
     assert index.count("?</td>") == len(stored)
 
 
