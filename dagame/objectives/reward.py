@@ -11,7 +11,7 @@ from ..numerics.arrays import Array, like, namespace
 from .forms import ExponentialForm, Hessian
 from .objective import Objective
 from .pairing import pairing
-from .parameters import as_table, largest
+from .parameters import as_table, largest, told
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +27,9 @@ class Reward(Objective):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "r", as_table(self.r, "r"))
+
+    def __repr__(self) -> str:
+        return f"Reward({told(self.r)})"
 
     @property
     def magnitude(self) -> float:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import InvalidGame, InvalidObjective
 from ..numerics.arrays import to_numpy
+from .parameters import told
 from .set_rows import Groups, Rows, opposed, stacked
 
 __all__ = ["Cap", "Floor", "Moment", "Parity", "Polytope", "Quota"]
@@ -19,6 +20,21 @@ __all__ = ["Cap", "Floor", "Moment", "Parity", "Polytope", "Quota"]
 
 class ConstraintSet:
     """A polytope of marginals (m, n); `&` intersects. Sets act on every context unless they say across."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let a subclass keep the `__repr__` that it inherits; a dataclass would make its own."""
+        super().__init_subclass__(**options)
+        cls.__repr__ = cls.__repr__
+
+    def __repr__(self) -> str:
+        mine: Any = self
+        if not is_dataclass(mine):
+            return type(self).__name__
+        shown = [told(getattr(self, f.name)) for f in fields(mine) if f.default is MISSING]
+        others = [f for f in fields(mine) if f.default is not MISSING]
+        named = [(f, getattr(self, f.name)) for f in others]
+        shown += [f"{f.name}={told(v)}" for f, v in named if v is not f.default]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def table(self, m: int, n: int) -> Rows:
         """The linear rows for m contexts and n answers, for any weights of the contexts."""
@@ -38,6 +54,16 @@ class ConstraintSet:
 
     def __and__(self, other: ConstraintSet) -> ConstraintSet:
         return Intersection((*self.parts(), *other.parts()))
+
+    def _no_arithmetic(self, other: object) -> Any:
+        """Refuse sums and multiples: a set is no objective."""
+        name = type(self).__name__
+        raise InvalidObjective(
+            f"{name} is a set, which neither adds nor scales; join sets by &, and make an objective of "
+            f"one by HardConstraint({name}(...)) or SoftConstraint({name}(...), strength)."
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _no_arithmetic
 
 
 @functools.lru_cache(maxsize=256)
