@@ -29,7 +29,8 @@ ROOT = Path(__file__).parents[1]
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 PICTURE = re.compile(r'(?<!">)(<img [^>]*src="([^"]+)"[^>]*>)(?!</a>)')
 EXAMPLE = re.compile(
-    r'(<div class="[^"]*highlight[^"]*")>(<pre><span></span><code><span class="gp">.*?</code>)', re.DOTALL
+    r'(<div class="[^"]*highlight[^"]*")>(<pre><span></span><code><span class="gp">.*?</code>)',
+    re.DOTALL,
 )
 LONG = 36
 """Signs of a formula within a line from which it scrolls by itself on a narrow screen."""
