@@ -326,8 +326,8 @@ def nemo_config(**changed):
         "grpo.num_prompts_per_step": 6,
         "grpo.num_generations_per_prompt": 4,
         "grpo.max_rollout_turns": 1,
-        "grpo.normalize_rewards": False,
-        "grpo.use_leave_one_out_baseline": False,
+        "grpo.adv_estimator.normalize_rewards": False,
+        "grpo.adv_estimator.use_leave_one_out_baseline": False,
         "data.shuffle": False,
         "policy.train_global_batch_size": 24,
         "policy.generation.temperature": 1.0,
@@ -378,14 +378,17 @@ def test_nemo_rl_cannot_tell_cut_completions():
 
 
 def test_prime_rl_refuses_what_breaks_the_game():
-    def orchestrator(temperature=1.0, group_size=4):
-        sampling = Namespace(temperature=temperature)
-        return Namespace(train=Namespace(sampling=sampling, group_size=group_size))
+    def orchestrator(temperature=1.0, body=None, **source):
+        sampling = Namespace(temperature=temperature, extra_body=body or {})
+        sources = [Namespace(sampling=sampling, **{"group_size": 4, "curriculum": None} | source)]
+        return Namespace(train=Namespace(source=sources))
 
     prime.check_orchestrator(orchestrator(), PAID)
     for wrong, message in (
-        (orchestrator(temperature=0.7), "temperature=0.7: set 1.0"),
+        (orchestrator(temperature=0.7), r"train.source\[0\].sampling.temperature=0.7: set 1.0"),
+        (orchestrator(body={"top_k": 20}), "extra_body: leave out top_k"),
         (orchestrator(group_size=1), "group_size=1: set 4"),
+        (orchestrator(curriculum="gates"), "curriculum='gates': set None"),
     ):
         with pytest.raises(SettingsError, match=message):
             prime.check_orchestrator(wrong, PAID)

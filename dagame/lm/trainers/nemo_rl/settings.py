@@ -25,20 +25,16 @@ _TERM = "it adds a term to the payoff"
 _RULES = (
     Rule("grpo.adv_estimator.name", ("grpo", None), "the others change what the game pays"),
     Rule(
-        "grpo.normalize_rewards",
+        "grpo.adv_estimator.normalize_rewards",
         (False,),
         "dividing by the group's standard deviation cancels the strength of the objective",
-    ),
-    Rule("grpo.adv_estimator.normalize_rewards", (False, None), "grpo.normalize_rewards says why"),
-    Rule(
-        "grpo.use_leave_one_out_baseline",
-        (False,),
-        "advantages that sum to 0 would grow by K/(K - 1)",
+        "False (grpo.normalize_rewards)",
     ),
     Rule(
         "grpo.adv_estimator.use_leave_one_out_baseline",
-        (False, None),
-        "grpo.use_leave_one_out_baseline says why",
+        (False,),
+        "advantages that sum to 0 would grow by K/(K - 1)",
+        "False (grpo.use_leave_one_out_baseline)",
     ),
     Rule("grpo.max_rollout_turns", (1,), "a completion is one answer"),
     Rule("grpo.use_dynamic_sampling", (False, None), _TEARS),
