@@ -13,15 +13,14 @@ where it can. All of a row are measured in one run.
 from __future__ import annotations
 
 import sys
-import time
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from common import keep
 
 import dagame as dg
+from dagame.bench.roof import copied, processor_seconds
 from dagame.solvers import fast
 
 CASES = ((100_000, 4, 64, 5), (1, 4, 10, 51), (1, 4, 1000, 51), (1, 8, 1_000_000, 3))
@@ -34,32 +33,11 @@ CVXPY = 1000
 """One game of so many answers is also given to cvxpy."""
 
 
-def seconds(call: Callable[[], Any], repeats: int) -> float:
-    """Median processor time."""
-    times = []
-    for _ in range(repeats):
-        started = time.process_time()
-        call()
-        times.append(time.process_time() - started)
-    return float(np.median(times))
-
-
-def copied(table: np.ndarray, repeats: int) -> float:
-    """One copy into memory that is there already, as often as a timer needs."""
-    target, times = np.empty_like(table), max(1, 10_000_000 // table.size)
-
-    def copy() -> None:
-        for _ in range(times):
-            np.copyto(target, table)
-
-    return seconds(copy, repeats) / times
-
-
 def _solving(game: dg.AlignmentGame, few: dg.AlignmentGame, loading: float, repeats: int) -> float:
     """The default method, for which the kernel is loaded where that costs nothing and never else."""
     fast.LOADING = loading
     dg.solve(few)
-    return seconds(lambda: dg.solve(game), repeats)
+    return processor_seconds(lambda: dg.solve(game), repeats)
 
 
 def row(games: int, m: int, n: int, repeats: int) -> dict[str, Any]:
@@ -69,17 +47,17 @@ def row(games: int, m: int, n: int, repeats: int) -> dict[str, Any]:
         dg.AlignmentGame(t, dg.Coherence(10.0), beta=1.0)
         for t in (table, table[:1000] if games > 1 else table)
     )
-    copy = copied(table, 5)
+    copy = copied(table)
     on_arrays, mine = (_solving(game, few, loading, repeats) for loading in (float("inf"), 0.0))
     if n < 1_000_000:
         dg.solve(few, "anderson")
-    old = seconds(lambda: dg.solve(game, "anderson"), 1 if games * n > 100_000 else 5)
+    old = processor_seconds(lambda: dg.solve(game, "anderson"), 1 if games * n > 100_000 else 5)
     theirs: float | str = "-"
     if games == 1 and n == CVXPY:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             dg.solve(game, "convex", throw=False)
-            theirs = seconds(lambda: dg.solve(game, "convex", throw=False), 3) / mine
+            theirs = processor_seconds(lambda: dg.solve(game, "convex", throw=False), 3) / mine
     ours = dg.solve(game)
     return {
         "games": games,
