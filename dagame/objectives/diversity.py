@@ -55,6 +55,9 @@ class ShannonDiversity(Scaled):
     """Phi(nu) = strength * sum_x w_x H(nu_x), reward -strength log nu_x(z) (docs/theory/objectives.md).
 
     L = mu = strength, as B(p, q) is strength * KL exactly; nu* ∝ nu0^{beta/(beta+strength)}.
+
+    Args:
+        strength: lambda > 0, by which value and reward are multiplied.
     """
 
     strength: float = 1.0
@@ -106,6 +109,9 @@ class GiniDiversity(Scaled):
 
     L = strength by Pinsker's inequality, mu = 0 (docs/theory/objectives.md#why-gini-has-l). Closed form by
     Wright's omega: nu = omega(t + log(a nu0)) / a with a = 2 strength / beta and t the normalising root.
+
+    Args:
+        strength: lambda > 0, by which value and reward are multiplied.
     """
 
     strength: float = 1.0
@@ -168,6 +174,10 @@ class TsallisDiversity(Scaled):
 
     Reward -strength t nu^{t-1}/(t-1). t > 1: L = strength t (not tight), mu = 0; t < 1: no finite L,
     mu = strength t (docs/theory/objectives.md). t -> 1 is Shannon's entropy, t = 2 the Gini index.
+
+    Args:
+        strength: lambda > 0, by which value and reward are multiplied.
+        order: t > 0, not 1; 2 is the Gini index.
     """
 
     strength: float = 1.0
@@ -238,6 +248,10 @@ class RenyiDiversity(Scaled):
     general (docs/theory/objectives.md#why-renyi-diversity-stops-at-order-1) and are refused:
     `TsallisDiversity` of that order is concave, and it orders the distributions of one context in the
     same way.
+
+    Args:
+        strength: lambda > 0, by which value and reward are multiplied.
+        order: t in (0, 1]; 1 is Shannon's entropy.
     """
 
     strength: float = 1.0

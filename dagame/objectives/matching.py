@@ -131,6 +131,11 @@ class TargetMatching(Scaled):
     "forward": Phi = -strength * sum_x w_x KL(rho_x || nu_x), reward strength rho_x(z) / nu_x(z), covers
     every answer that rho has; no finite L, mu = 0, nu* by Wright's omega and a scalar root; infeasible
     where rho has mass and the reference none (docs/theory/objectives.md).
+
+    Args:
+        target: rho, (n,), (m, n) or (*batch, m, n), rows of sum 1.
+        strength: lambda > 0, by which value and reward are multiplied.
+        direction: "reverse" avoids answers that rho lacks, "forward" covers all that it has.
     """
 
     target: Any
