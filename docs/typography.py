@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 GREEK = {
-    "nu": "ν", "pi": "π", "mu": "μ", "beta": "β", "Phi": "Φ", "lambda": "λ", "rho": "ρ", "sigma": "σ", "eps": "ε",
-    "Delta": "Δ", "sum": "Σ", "max": "max", "min": "min", "sup": "sup",
+    "nu": "ν", "pi": "π", "mu": "μ", "beta": "β", "Phi": "Φ", "lambda": "λ", "rho": "ρ", "sigma": "σ",
+    "eps": "ε", "Delta": "Δ", "sum": "Σ", "max": "max", "min": "min", "sup": "sup",
 }  # fmt: skip
 _WITH_INDEX = ("sum", "max", "min", "sup")
 RULE = re.compile(r"^ *=+(?: +=+)+ *$")
