@@ -22,7 +22,7 @@ from .objectives import sets as _sets
 from .objectives.catalogue import *
 from .objectives.sets import *
 from .samples import Samples
-from .solvers import run, solve
+from .solvers import explore, run, solve
 from .theory.atlas import methods
 from .theory.classify import Classification, classify
 from .theory.verify import VerificationReport, verify
@@ -47,6 +47,7 @@ __all__ = [
     "conformal",
     "domains",
     "estimators",
+    "explore",
     "library",
     "lm",
     "methods",

@@ -307,6 +307,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "run",
         "auto",
         "solve",
+        "knobs",
+        "explorer",
+        "explore",
     ),
     "theory": (
         "paid",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from . import registry
 from .base import Solver
+from .explore import explore
 from .registry import *
 from .run import run
 from .solve import solve
 
-__all__ = ["Solver", "run", "solve"]
+__all__ = ["Solver", "explore", "run", "solve"]
 __all__ += registry.__all__
