@@ -22,7 +22,7 @@ from .objectives import sets as _sets
 from .objectives.catalogue import *
 from .objectives.sets import *
 from .samples import Samples
-from .solvers import explore, run, solve
+from .solvers import Path, explore, path, run, solve
 from .theory.atlas import methods
 from .theory.classify import Classification, classify
 from .theory.verify import VerificationReport, verify
@@ -38,6 +38,7 @@ __all__ = [
     "DistributionalGame",
     "History",
     "Objective",
+    "Path",
     "Samples",
     "Solution",
     "Status",
@@ -51,6 +52,7 @@ __all__ = [
     "library",
     "lm",
     "methods",
+    "path",
     "run",
     "solve",
     "testing",

@@ -196,7 +196,7 @@ class AlignmentGame(NamedGame):
         mu = self.objective.curvature_for(self.weights)
         return -mu if -self.beta < mu < 0 else 0.0
 
-    @property
+    @cached_property
     def provable(self) -> bool:
         """Whether T4 or T6 bounds the optimum: Phi concave or of unknown sign, or beta + mu > 0."""
         mu = self.objective.curvature_for(self.weights)
@@ -239,7 +239,7 @@ class AlignmentGame(NamedGame):
             return self
         return self.replaced(objective=(1 / self.beta) * self.objective, beta=1.0)
 
-    @property
+    @cached_property
     def free_beta(self) -> float:
         """beta - rho, what is left of the KL (T6)."""
         return self.beta - self.transfer

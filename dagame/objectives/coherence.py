@@ -11,7 +11,7 @@ from ..errors import InvalidObjective
 from ..numerics.arrays import LOG_ZERO, Array, exp_capped, log_normalise, logsumexp, namespace
 from ..numerics.simplex import log_entropy, log_kl
 from .diversity import ShannonDiversity
-from .forms import ConsensusForm, Hessian
+from .forms import ConsensusForm, Hessian, RatioForm
 from .objective import Objective, Scaled
 from .pairing import geometric_mean_log, mean_log, minus_infinity_where, pairing, weighted
 
@@ -104,6 +104,10 @@ class GeometricCoherence(Objective):
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """q / nu."""
         return exp_capped(self._log_ratio(log_nu, weights))
+
+    def ratio_form(self) -> RatioForm:
+        """Strength 1."""
+        return RatioForm("geometric", 1.0)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
         """Scaled blocks (w delta - w w') sqrt(q/nu) sqrt(q/nu'), rank one w q / sqrt(nu)."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ..numerics.arrays import LOG_ZERO, Array
-from .forms import ConsensusForm, DualForm, ExponentialForm, Hessian
+from .forms import ConsensusForm, DualForm, ExponentialForm, Hessian, RatioForm
 from .pairing import mean_log, minus_infinity_where
 from .structure import Structure, stated_curvature
 
@@ -247,6 +247,10 @@ class Weighted(Structure):
     def consensus_form(self) -> ConsensusForm | None:
         """Sum of the parts' forms, if all have one."""
         return self._form(lambda o: o.consensus_form())
+
+    def ratio_form(self) -> RatioForm | None:
+        """Sum of the parts' forms, if all have one."""
+        return self._form(lambda o: o.ratio_form())
 
     def _form(self, of: Callable[[Objective], Any]) -> Any:
         """sum_k factor_k of(Phi_k), None if one of these is."""

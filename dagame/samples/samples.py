@@ -15,7 +15,7 @@ from .files.tables import Wish, read_table
 from .how_read import HowRead, how_read
 from .keys.extract import check_pattern
 from .keys.reader import AnswerReader, Reading
-from .labels import compared, correctness
+from .labels import compared, correctness, gold_texts
 from .partition import Partition
 
 if TYPE_CHECKING:
@@ -138,8 +138,8 @@ class Samples(Shown):
         reading = _read(flat, reader, cut)
         keys, right = reading.keys, None
         if flat.gold is not None:
-            keys, right, said = compared(flat.gold, keys, reader)
-            notes.append(said)
+            keys, right, read = compared(gold_texts(flat.gold), keys, reader)
+            notes.append(read.said())
         elif flat.roles.correct:
             column = _column(flat.frame, flat.roles.correct[0], "correctness")
             right = correctness(column, correct_range)

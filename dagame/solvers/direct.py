@@ -16,6 +16,7 @@ from .consensus import consensus_solve
 from .convex import convex_solve
 from .dual import dual_solve
 from .loop import NO_VALUE, Limits, LoopResult, replaced
+from .normalisers import normalisers_solve
 from .proximal import ascend
 from .soft import soft_solve
 
@@ -38,7 +39,19 @@ def consensus(game: AlignmentGame, tol: float) -> LoopResult | None:
 
     Judged by its own bound of the gap; with a formula from outside the package by the objective's own reward.
     """
-    found = consensus_solve(game, tol)
+    return _own_bound(game, consensus_solve(game, tol), tol)
+
+
+def normalisers(game: AlignmentGame, tol: float) -> LoopResult | None:
+    """Newton on the contexts' normalisers for couplings of one number per answer, or None for others.
+
+    Judged as `consensus` is.
+    """
+    return _own_bound(game, normalisers_solve(game, tol), tol)
+
+
+def _own_bound(game: AlignmentGame, found: LoopResult | None, tol: float) -> LoopResult | None:
+    """A result judged by its method's own bound of the gap, but for objectives from outside the package."""
     if found is None or not any(part.own for _, part in game.objective.terms()):
         return found
     found.statuses[:] = Status.STALLED

@@ -10,7 +10,7 @@ from ..games.game import AlignmentGame
 from .anderson import Anderson
 from .base import Solver
 from .best_response import BestResponse
-from .direct import closed, consensus, convex, dual
+from .direct import closed, consensus, convex, dual, normalisers
 from .fictitious_play import Extragradient, FictitiousPlay, FrankWolfe
 from .loop import LoopResult
 from .mirror import Mirror
@@ -67,6 +67,13 @@ ROWS = (
         "arithmetic coherence with rewards, Shannon diversity and reverse matching, at most 128 contexts",
         "0 to 6 Newton steps in one number a context",
         "opposed rewards far above the strength: rounds on policies take over",
+    ),
+    Row(
+        "normalisers",
+        normalisers,
+        "geometric coherence, pairwise KL, Jeffreys and Hellinger, with the same terms, at most 64 contexts",
+        "1 to 6 Newton steps in one number a context",
+        "opposed rewards far above beta: Newton on policies takes over",
     ),
     _played(
         Anderson(),

@@ -14,7 +14,8 @@ from ...errors import SamplesError, one_line
 from .containers import MOST_UNPACKED, contents, shown
 from .delimited import Faults, read_table, typed
 from .formats import open_document
-from .json_rows import DEEPEST, as_lines, check_size, first_record, read_lines, records_of, stop
+from .json_rows import as_lines, check_size, first_record, read_lines, records_of, stop
+from .survey import DEEPEST
 
 if TYPE_CHECKING:
     import polars as pl
