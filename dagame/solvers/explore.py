@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidGame, OutputError
-from ..games.game import AlignmentGame
+from ..games.game import AlignmentGame, require_game
+from ..provenance import install
 
 if TYPE_CHECKING:
     from .explorer import Explorer
@@ -30,15 +32,13 @@ def explore(game: AlignmentGame, index: int = 0, *, method: str = "auto") -> Exp
         OutputError: ipywidgets is not installed; it comes with the extra `notebooks`.
         InvalidGame: the batch has no game of that index.
     """
-    count = 1
-    for size in game.batch_shape:
-        count *= size
+    count = math.prod(require_game(game).batch_shape)
     if not 0 <= index < count:
         raise InvalidGame(f"game {index} is not among the {count} of the batch; count from 0.")
     try:
         from .explorer import Explorer
     except ModuleNotFoundError as error:
         raise OutputError(
-            f"{error.name} is not installed: install dagame[notebooks] to explore games by sliders."
+            f"{error.name} is not installed: {install('notebooks')} brings what sliders need."
         ) from error
     return Explorer(game, index, method)

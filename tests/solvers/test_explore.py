@@ -117,5 +117,5 @@ def test_one_game_of_a_batch():
 def test_without_ipywidgets_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     monkeypatch.delitem(sys.modules, "dagame.solvers.explorer", raising=False)
-    with pytest.raises(dg.DagameError, match=r"ipywidgets is not installed: .*dagame\[notebooks\]"):
+    with pytest.raises(dg.DagameError, match=r"ipywidgets is not installed: .*notebooks"):
         dg.explore(game(dg.Coherence(2.0)))
