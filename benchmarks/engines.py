@@ -316,7 +316,9 @@ def _scorer() -> Any:
             ids = prompt.to_ints()
             logs = [None, *token_log_probs(models()[1], ids[:1], ids[1:])]
             sequence = Namespace(tokens=[0])
-            answer = Namespace(prompt_logprobs=logs, sequences=[sequence], prompt_cache_hit_tokens=0)
+            answer = Namespace(
+                prompt_logprobs=logs, sequences=[sequence], prompt_cache_hit_tokens=0
+            )
 
             async def later() -> Any:
                 return answer

@@ -18,11 +18,12 @@ from ..objectives.names import NAMES
 from ..solvers import METHODS
 from ..text import visible
 from .command import application, console, numbers_file, require_lm, run
+from .in_parts import MaxMemory, check_in_parts, opened
 from .model_commands import register as register_model_commands
 from .next_command import after_finetuning, after_solving, show_next
 from .options import check_device, check_level, correct_limits, right_answers
 from .sample_command import register as register_sample
-from .solution_files import content_of, write_solution
+from .solution_files import content_of, numbers_text, write_solution
 from .terminal import (
     demo_table,
     facts,
@@ -168,6 +169,7 @@ def solve(
         Path | None, typer.Option(help="Folder for samples.parquet and report.html.")
     ] = None,
     report: Annotated[bool, typer.Option(help="Write report.html into --out.")] = True,
+    max_memory: MaxMemory = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 3 where there is a warning.")
     ] = False,
@@ -176,10 +178,10 @@ def solve(
     ] = False,
 ) -> None:
     """Solve the game of every question in a file of sampled completions, with a certificate."""
-    from ..files.output import check_file, check_folder, locked, write_json
+    from ..files.output import check_file, check_folder, locked, write_out
     from ..lm.spec import named_objective
     from ..objectives.names import LABELLED, by_name
-    from ..samples import Samples
+    from ..samples.equilibria import SampleEquilibria
     from ..samples.example import ANSWER, CLASS, CONTEXT, CORRECT, PATH
     from ..samples.files.containers import STDIN
 
@@ -192,6 +194,7 @@ def solve(
     elif not samples:
         raise typer.BadParameter("missing argument 'SAMPLES', unless there is --example.", call)
     check_level(calibrate, alpha, seed)
+    check_in_parts(max_memory, calibrate)
     gold = right_answers(calibrate, correct, gold)
     made = named_objective(objective, strength)
     if device is not None:
@@ -199,7 +202,11 @@ def solve(
     if objective in LABELLED and not (correct or gold):
         by_name(objective, strength)
     folder = None if out is None else check_folder(out)
-    names = () if folder is None else ("samples.parquet", "report.html")[: 1 + report]
+    names = (
+        ()
+        if folder is None
+        else ("samples.parquet", "report.html")[: 1 + (report and not max_memory)]
+    )
     taken = [name for name in samples if name != STDIN]
     parts = [check_file(Path(out or "") / name, taken) for name in names]
     numbers = numbers_file(json_file, [*taken, *parts])
@@ -207,8 +214,8 @@ def solve(
     with ExitStack() as held, stages() as say:
         if folder is not None:
             held.enter_context(locked(folder))
-        read = Samples.read(
-            samples[0] if len(samples) == 1 else samples,
+        read = opened(
+            *(held, max_memory, folder, samples[0] if len(samples) == 1 else samples),
             class_by or None,
             context_by or None,
             completion or None,
@@ -230,7 +237,7 @@ def solve(
             progress=say,
         )
         found = read.solve(made, beta=beta, method=method, progress=say, device=device)
-        if calibrate is not None:
+        if calibrate is not None and isinstance(found, SampleEquilibria):
             found = found.calibrate(0.1 if alpha is None else alpha, seed=seed or 0)
         content = content_of(found)
         written = write_solution(found, content, parts, numbers, say)
@@ -244,7 +251,7 @@ def solve(
     show_warnings([caution.sentence for caution in found.reading.warnings], shown)
     show_written(written, shown)
     if json_file == "-":
-        write_json("-", content)
+        write_out(numbers_text(found, content, True))
     else:
         show_next(shown, *after_solving(parts))
     if found.summary["unsolved"]:

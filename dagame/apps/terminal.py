@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..lm.comparison import Compared
-    from ..samples.equilibria import SampleEquilibria
+    from ..samples.verdict import Found
     from ..theory.checks import VerificationReport
 
 
@@ -137,7 +137,7 @@ def verification_table(report: VerificationReport) -> Table:
     return table
 
 
-def summary_table(found: SampleEquilibria) -> Table:
+def summary_table(found: Found) -> Table:
     """Means before and at equilibrium."""
     s = found.summary
     title = f"{s['objective']}, beta {s['beta']:g}"

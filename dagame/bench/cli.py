@@ -83,6 +83,14 @@ def solvers(
 
 
 @app.command()
+def roof(quick: Quick = False, seed: Seed = 0, json_file: Json = None, plot: Plot = None) -> None:
+    """Solves of every objective in copies of their reference, with gaps, and cvxpy beside."""
+    from . import roof as bench
+
+    _measure(bench, json_file, plot, quick=quick, seed=seed)
+
+
+@app.command()
 def estimators(
     quick: Quick = False,
     seed: Seed = 5,

@@ -188,6 +188,10 @@ class Coherence(Scaled):
     no finite L, infeasible without an answer that every context can give; "euclidean":
     D = ||nu_x - q||^2, q the weighted mean, reward -2 strength (nu_x - q)(z), L = strength by Pinsker's
     inequality. mu = 0 (docs/theory/objectives.md#coherence).
+
+    Args:
+        strength: lambda > 0, by which value and reward are multiplied.
+        consensus: "arithmetic", "geometric" or "euclidean".
     """
 
     strength: float = 1.0

@@ -207,6 +207,10 @@ class PairwiseCoherence(Scaled):
     "jensen_shannon", L = strength; "euclidean" ||p - q||^2, which is twice
     `Coherence(strength, "euclidean")`, L = 2 strength. No finite L for the others; mu = 0. Under "kl" and
     "jeffreys" an answer that some context lacks is avoided by all (docs/theory/objectives.md#coherence).
+
+    Args:
+        strength: lambda > 0, by which value and reward are multiplied.
+        divergence: "kl", "jeffreys", "hellinger", "jensen_shannon" or "euclidean".
     """
 
     strength: float = 1.0

@@ -19,6 +19,9 @@ class Reward(Objective):
     """Expected reward: Phi(nu) = <r, nu>, reward r_x(z) (docs/theory/objectives.md).
 
     `r` has shape (n,), (m, n) or (*batch, m, n); any finite numbers. nu* ∝ nu0 e^{r/beta}.
+
+    Args:
+        r: finite rewards of the answers, (n,), (m, n) or (*batch, m, n).
     """
 
     r: Any

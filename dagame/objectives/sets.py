@@ -114,7 +114,13 @@ def _check_share(name: str, share: float) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Cap(ConstraintSet):
-    """nu_x(S) <= limit (safety): `answers` S as indices or a mask; across: of the weighted mean."""
+    """nu_x(S) <= limit (safety): `answers` S as indices or a mask; across: of the weighted mean.
+
+    Args:
+        answers: one set of answers, by indices or a mask (n,).
+        limit: the most that the set may have, in [0, 1].
+        across: bound the weighted mean of the contexts instead of each of them.
+    """
 
     answers: Any
     limit: float
@@ -138,7 +144,13 @@ class Cap(ConstraintSet):
 
 @dataclass(frozen=True, eq=False)
 class Floor(ConstraintSet):
-    """nu_x(S) >= limit: `answers` S as indices or a mask; across: of the weighted mean."""
+    """nu_x(S) >= limit: `answers` S as indices or a mask; across: of the weighted mean.
+
+    Args:
+        answers: one set of answers, by indices or a mask (n,).
+        limit: the least that the set must have, in [0, 1].
+        across: bound the weighted mean of the contexts instead of each of them.
+    """
 
     answers: Any
     limit: float
@@ -162,7 +174,13 @@ class Floor(ConstraintSet):
 
 @dataclass(frozen=True, eq=False)
 class Quota(ConstraintSet):
-    """nu_x(S_k) = share_k for disjoint S_k: `answers` one set or a list of sets, `shares` likewise."""
+    """nu_x(S_k) = share_k for disjoint S_k: `answers` one set or a list of sets, `shares` likewise.
+
+    Args:
+        answers: one set of answers, or a list of disjoint sets.
+        shares: the mass of each.
+        across: bound the weighted mean of the contexts instead of each of them.
+    """
 
     answers: Any
     shares: Any
@@ -201,7 +219,13 @@ class Quota(ConstraintSet):
 
 @dataclass(frozen=True, eq=False)
 class Moment(ConstraintSet):
-    """E_{nu_x}[f(z)] <= bound: `values` f (n,) or (m, n); across: of the weighted mean."""
+    """E_{nu_x}[f(z)] <= bound: `values` f (n,) or (m, n); across: of the weighted mean.
+
+    Args:
+        values: f, (n,) or (m, n).
+        bound: the largest mean of f.
+        across: bound the weighted mean of the contexts instead of each of them.
+    """
 
     values: Any
     bound: float
@@ -224,6 +248,11 @@ class Parity(ConstraintSet):
     """|nu_x(z) - nu_x'(z)| <= delta for all contexts x, x' (fairness: contexts are groups).
 
     `answers` restricts z; `together=True` bounds the mass of that whole set instead of each answer.
+
+    Args:
+        delta: the largest difference of two contexts, >= 0.
+        answers: the answers that are compared, by indices or a mask; None for all.
+        together: compare the mass of the whole set instead of each answer.
     """
 
     delta: float
@@ -263,7 +292,13 @@ class Parity(ConstraintSet):
 
 @dataclass(frozen=True, eq=False)
 class Polytope(ConstraintSet):
-    """G nu <= h: `matrix` (r, n) for every context, or (r, m, n) across them; `equal` (r,) marks =."""
+    """G nu <= h: `matrix` (r, n) for every context, or (r, m, n) across them; `equal` (r,) marks =.
+
+    Args:
+        matrix: G, (r, n) for every context, or (r, m, n) across them.
+        bound: h, (r,).
+        equal: (r,), true where a row is an equality.
+    """
 
     matrix: Any
     bound: Any

@@ -102,6 +102,11 @@ class WorstCase(Scaled):
     numbers (docs/theory/objectives.md). Without the KL it is a matrix game, of which `dagame.run` plays
     the dynamics (docs/howto/game-theorists.md).
 
+    Args:
+        rewards: (k, n) or (*batch, k, n), an array or a data frame whose rows are graders.
+        strength: lambda > 0, by which value and reward are multiplied.
+        names: of the k graders; None for the frame's labels.
+
     Raises:
         InvalidObjective: rewards are not finite, or there are more or fewer names than graders.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -105,9 +105,13 @@ class SampleEquilibria(Shown):
             table = table.with_columns(pl.col("in_set").cast(pl.Boolean))
         return beside(self.samples.frame, table)
 
-    def write_rows(self, path: Path) -> None:
+    def class_parts(self, size: int = 20_000) -> Iterator[pl.DataFrame]:
+        """The table of classes, so many rows at a time."""
+        yield from self.classes.iter_slices(size)
+
+    def write_rows(self, path: str | Path, progress: Progress | None = None) -> None:
         """`rows` as a Parquet file."""
-        with path.open("wb") as stream:
+        with Path(path).open("wb") as stream:
             self.rows.write_parquet(stream)
 
     @cached_property

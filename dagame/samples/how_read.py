@@ -114,10 +114,14 @@ class Read(Protocol):
     abstained. labelled: (right, all) of the lost ones with a label.
     """
 
-    rows: int
-    read: int
-    lost: int
-    labelled: tuple[int, int]
+    @property
+    def rows(self) -> int: ...  # noqa: D102
+    @property
+    def read(self) -> int: ...  # noqa: D102
+    @property
+    def lost(self) -> int: ...  # noqa: D102
+    @property
+    def labelled(self) -> tuple[int, int]: ...  # noqa: D102
 
     def texts(self, rows: np.ndarray) -> pl.Series | None:
         """The completions of some rows, None where only their answers are known."""

@@ -68,23 +68,23 @@ def _from_words(column: pl.Series) -> pl.Series:
 
 
 class Gold(NamedTuple):
-    """Right answers, each once; those that were read within a text; whether any sample agrees with one."""
+    """Right answers, each once; whether each was read within a text; the best sample (None: unknown)."""
 
     answers: list[str]
     within: list[bool]
-    met: bool
+    best: float | None
 
     def said(self) -> str:
         """A sentence on how they were read."""
-        return said_of_gold(len(self.answers), sum(self.within), self.met)
+        return said_of_gold(len(self.answers), sum(self.within), self.best)
 
 
-def said_of_gold(answers: int, within: int, met: bool) -> str:
+def said_of_gold(answers: int, within: int, best: float | None) -> str:
     """How so many right answers were read, and whether any sample agrees with one."""
     said = f"right answers: {answers:,}, {within:,} of them read within a text"
-    return (
-        f"{said}{'' if met else '; no sample agrees with one, look at --extract and --canonical'}."
-    )
+    if best == 0:
+        said += "; no sample agrees with one, look at --extract and --canonical"
+    return f"{said}."
 
 
 def gold_texts(gold: Sequence[Any]) -> list[str | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,7 +18,10 @@ from .how_read import Caution
 from .metrics import accuracy, agreement
 
 if TYPE_CHECKING:
-    from .equilibria import SampleEquilibria
+    import polars as pl
+
+    from ..games.solution import Solution
+    from .partition import Bucket
 
 FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """The curve over strengths: times the strength that was solved."""
@@ -28,6 +31,21 @@ CELLS = 200_000
 
 _CLEAR = 0.005
 _CLASSES = 20_000
+
+
+class Found(Protocol):
+    """Solved samples, in memory or in parts; their tables and solutions where there are few cells."""
+
+    @property
+    def facts(self) -> Facts: ...  # noqa: D102
+    @property
+    def summary(self) -> dict[str, Any]: ...  # noqa: D102
+    @property
+    def classes(self) -> pl.DataFrame: ...  # noqa: D102
+    @property
+    def buckets(self) -> list[Bucket]: ...  # noqa: D102
+    @property
+    def solutions(self) -> list[Solution]: ...  # noqa: D102
 
 
 class Point(NamedTuple):
@@ -42,7 +60,7 @@ class Point(NamedTuple):
 # -- one sentence ---------------------------------------------------------------------------------
 
 
-def verdict(found: SampleEquilibria) -> str:
+def verdict(found: Found) -> str:
     """What the equilibrium would change, and whether a majority vote does better."""
     s = found.summary
     used = s["classes"] - len(s["infeasible"])
@@ -82,7 +100,7 @@ def _changes(told: Sequence[tuple[str, float, float]]) -> Iterator[str]:
         last = verb
 
 
-def _majority(found: SampleEquilibria, now: float, vote: float) -> str:
+def _majority(found: Found, now: float, vote: float) -> str:
     """With the advice of a higher strength where that closes half of the distance to the vote."""
     said = f"a majority vote over all samples is right in {vote:.2f}"
     if vote <= now + _CLEAR:
@@ -96,7 +114,7 @@ def _majority(found: SampleEquilibria, now: float, vote: float) -> str:
 # -- other strengths ------------------------------------------------------------------------------
 
 
-def at_strength(found: SampleEquilibria, factor: float) -> Point | None:
+def at_strength(found: Found, factor: float) -> Point | None:
     """The means at `factor` times the strength: the game at beta / factor has the same equilibrium.
 
     None where the file is too large for it, or that game is not solved.
@@ -127,7 +145,7 @@ def at_strength(found: SampleEquilibria, factor: float) -> Point | None:
     return Point(factor, *(_mean(np.concatenate(parts)) for parts in columns))
 
 
-def curve(found: SampleEquilibria) -> list[Point]:
+def curve(found: Found) -> list[Point]:
     """The means at each of `FACTORS`, those left out that cannot be had."""
     points = [at_strength(found, factor) for factor in FACTORS]
     return [point for point in points if point is not None]
@@ -140,7 +158,7 @@ def _mean(values: np.ndarray) -> float | None:
 # -- uncertainty ----------------------------------------------------------------------------------
 
 
-def intervals(found: SampleEquilibria, seed: int = 0) -> dict[str, tuple[float, float]]:
+def intervals(found: Found, seed: int = 0) -> dict[str, tuple[float, float]]:
     """95% bootstrap intervals of the means over classes, and of their gains, classes resampled.
 
     They say how far another draw of classes may differ, not another draw of samples: the
@@ -178,13 +196,13 @@ _WHY = {  # by the reasons of facts.REASONS
 }
 
 
-def _reasons(found: SampleEquilibria) -> str:
+def _reasons(found: Found) -> str:
     counts = {kind: count for kind in _WHY if (count := found.facts.still[kind])}
     several = len(counts) > 1
     return ", ".join(f"{_WHY[k][0]}{f' (in {c:,})' if several else ''}" for k, c in counts.items())
 
 
-def game_cautions(found: SampleEquilibria) -> tuple[Caution, ...]:
+def game_cautions(found: Found) -> tuple[Caution, ...]:
     """Warnings about the game: classes in which no policy moves, contexts that are missing."""
     said = []
     counts = found.facts.still

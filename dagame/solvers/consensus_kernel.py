@@ -132,8 +132,8 @@ def _solved_system(a, b, size):
 
 
 @_compiled
-def _plain_table(log_reference, ratio, a, live, sums):
-    """Writes a = e^{ratio log nu0}, its sums over answers, and which answers some context can give."""
+def _plain_table(log_reference, ratio, a, live, log_sums):
+    """Writes a = e^{ratio log nu0}, the logs of its rows' sums, and which answers some context can give."""
     m, n = a.shape
     live[:] = False
     for x in range(m):
@@ -144,13 +144,13 @@ def _plain_table(log_reference, ratio, a, live, sums):
             a[x, z] = _exp(ratio * value) if given else 0.0
             live[z] |= given
             total += a[x, z]
-        sums[x] = total
+        log_sums[x] = math.log(total)
 
 
 @_compiled
-def _scaled_table(log_reference, reward, ratio, total, a, live, sums, shift, level):
+def _scaled_table(log_reference, reward, ratio, total, a, live, log_sums, shift, level):
     """The same for e^{ratio log nu0 + r/total}, without the largest factor e^shift of each row, then e^level
-    of each column; sums are those before the latter.
+    of each column; the sums are those before the latter.
     """
     m, n = a.shape
     live[:] = False
@@ -168,7 +168,7 @@ def _scaled_table(log_reference, reward, ratio, total, a, live, sums, shift, lev
             a[x, z] = a[x, z] - shift[x] if a[x, z] > LOG_ZERO / 2 else LOG_ZERO
             level[z] = max(level[z], a[x, z])
             sum_ += _exp(a[x, z])
-        sums[x] = sum_
+        log_sums[x] = math.log(sum_)
     for z in range(n):
         level[z] = level[z] if live[z] else 0.0
     for x in range(m):
@@ -194,14 +194,17 @@ def _masses(a, y, level, live, power, mass, log_q):
 
 @_compiled
 def _products(a, y, mass, log_q, top, q, parts, product):
-    """Writes q unnormalised and, into the lower triangle, sum_z q b b' of the shares b; the sum of q."""
+    """Writes q before its division by the sum that is returned, log q, and sum_z q b b' of the shares b into
+    the lower triangle of `product`.
+    """
     m, n = a.shape
     width, total = max(64, _BLOCK // m), 0.0
     product[:] = 0.0
     for start in range(0, n, width):
         size = min(width, n - start)
         for j in range(size):
-            q[start + j] = _exp(log_q[start + j] - top)
+            log_q[start + j] -= top
+            q[start + j] = _exp(log_q[start + j])
             total += q[start + j]
         for x in range(m):
             for j in range(size):
@@ -243,6 +246,20 @@ def _gap(a, factors, mass, q, change, strength, free):
 
 
 @_compiled
+def _shares(product, mass_of_q, shares):
+    """Divides sum_z q b b' by the sum of q; its rows' sums, at least the least normal float."""
+    m = len(shares)
+    for x in range(m):
+        shares[x] = 0.0
+        for other in range(x + 1):
+            product[x, other] /= mass_of_q
+    for x in range(m):
+        for other in range(m):
+            shares[x] += product[max(x, other), min(x, other)]
+        shares[x] = max(shares[x], _TINY)
+
+
+@_compiled
 def _hessian(w, shares, product, power, hessian):
     """The dual function's Hessian, with the w w' that forbids the move along (1, ..., 1)."""
     m = len(w)
@@ -270,16 +287,15 @@ def _newton(w, a, live, shift, level, columns, rows, squares, parts, scales, lim
     power = total / (total - strength)
     length, lowest = 1.0, math.inf
     for step in range(rounds + 1):
-        y[:] = w * np.exp(-theta)
+        for x in range(m):
+            y[x] = w[x] * math.exp(-theta[x])
         top = _masses(a, y, level, live, power, mass, log_q)
         mass_of_q = _products(a, y, mass, log_q, top, q, parts, product)
         log_mass = math.log(mass_of_q)
         norm = (top + log_mass) / power
-        product /= mass_of_q
+        _shares(product, mass_of_q, shares)
         value, dual, size = 0.0, norm, 0.0
         for x in range(m):
-            shares[x] = product[x, : x + 1].sum() + product[x + 1 :, x].sum()
-            shares[x] = max(shares[x], _TINY)
             log_sums[x] = theta[x] + math.log(shares[x] / w[x]) + norm
             value += total * w[x] * (log_sums[x] + shift[x])
             dual += w[x] * theta[x]
@@ -289,32 +305,35 @@ def _newton(w, a, live, shift, level, columns, rows, squares, parts, scales, lim
         apart = _divergence(w, shares)
         allowed = tol * max(abs(value), beta)
         if total * apart <= allowed:
-            off[:] = y * (w / shares - 1)
+            for x in range(m):
+                off[x] = y[x] * (w[x] / shares[x] - 1)
             gap = _gap(a, off, mass, q, change, strength, free) / mass_of_q
             squared, least = 0.0, math.inf
             for z in range(n):
-                squared += q[z] * (log_q[z] - top - log_mass) ** 2
+                squared += q[z] * (log_q[z] - log_mass) ** 2
                 least = min(least, mass[z])
             rounding = (total * _EPS / 2) ** 2 / free * (1 + squared / mass_of_q)
             if gap <= max(aim * allowed, rounding) and gap + rounding <= allowed and least > _TINY:
-                log_q -= top + log_mass
+                for z in range(n):
+                    log_q[z] -= log_mass
                 return True, step
             if gap <= rounding:
                 break
         if length == 0 or dual <= lowest + 8 * _EPS * (1 + abs(norm) + size):
-            kept[:], lowest = theta, dual
-            safe[:] = np.log(shares / w) / power
-            length = 1.0
+            lowest, length = dual, 1.0
+            for x in range(m):
+                kept[x], move[x] = theta[x], shares[x] - w[x]
+                safe[x] = math.log(shares[x] / w[x]) / power
             if apart > far:
                 length = 0.0
             else:
                 _hessian(w, shares, product, power, hessian)
-                move[:] = shares - w
                 if not _solved_system(hessian, move, m):
                     break
         else:
             length = length / 4 if length > shortest else 0.0
-        theta[:] = kept + (length * move if length > 0 else safe)
+        for x in range(m):
+            theta[x] = kept[x] + (length * move[x] if length > 0 else safe[x])
     return False, 0
 
 
@@ -322,7 +341,7 @@ def _newton(w, a, live, shift, level, columns, rows, squares, parts, scales, lim
 def solve_games(log_reference, reward, weights, scaled, scales, limits, found, steps, solved):
     """Writes the log-policies `found` (B, m, n), the moves and whether solved (B,) of games (B, m, n).
 
-    reward (B, m, n), or none of it (0, m, n); weights (B, m); where `scaled`, largest entries are taken out
+    reward (B, m, n), or (1, 0, 0) for none; weights (B, m); where `scaled`, largest entries are taken out
     of the exponents. scales are those of consensus.py: beta, c, N, beta - rho and the relative tolerance;
     limits its rounds, _FAR, _SHORT and _AIM. What is not solved is the reference.
     """
@@ -332,17 +351,18 @@ def solve_games(log_reference, reward, weights, scaled, scales, limits, found, s
     shift, level = np.zeros(m), np.zeros(n)
     for b in range(games):
         a, given, w = found[b], log_reference[b], weights[b]
-        paid = reward[b] if reward.shape[0] else reward.reshape(0, n)
+        paid = reward[min(b, reward.shape[0] - 1)]
         if scaled:
             _scaled_table(given, paid, beta / total, total, a, live, rows[0], shift, level)
         else:
             _plain_table(given, beta / total, a, live, rows[0])
-        rows[0] = np.log(rows[0])
         solved[b], steps[b] = _newton(
             w, a, live, shift, level, columns, rows, squares, parts, scales, limits
         )
         if not solved[b]:
-            a[:] = given
+            for x in range(m):
+                for z in range(n):
+                    a[x, z] = given[x, z]
             continue
         log_q, log_sums = columns[1], rows[4]
         for x in range(m):

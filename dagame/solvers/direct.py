@@ -15,6 +15,7 @@ from .closed_form import closed_form
 from .consensus import consensus_solve
 from .convex import convex_solve
 from .dual import dual_solve
+from .groups import grouped_solve
 from .loop import NO_VALUE, Limits, LoopResult, replaced
 from .normalisers import normalisers_solve
 from .proximal import ascend
@@ -29,7 +30,7 @@ def closed(game: AlignmentGame, tol: float) -> LoopResult | None:
     """The objective's formula, or None."""
     found = closed_form(game) if game.answer_map.kind == "identity" else None
     if found is None:
-        return None
+        return None if game.objective.has_multipliers else grouped_solve(game)
     log_nu, feasible = found
     return judged(game, _unjudged(log_nu, to_numpy(feasible)), tol)
 
@@ -59,9 +60,17 @@ def _own_bound(game: AlignmentGame, found: LoopResult | None, tol: float) -> Loo
 
 
 def dual(game: AlignmentGame, tol: float) -> LoopResult | None:
-    """Newton on the dual in few multipliers, of kinks, hard and soft sets, or None where there is none."""
-    found = dual_solve(game)
-    return soft(game, tol) if found is None else judged(game, found, tol)
+    """The multipliers of kinks, hard and soft sets by a formula or Newton, or None where there is no dual."""
+    known = grouped_solve(game) if game.objective.has_multipliers else None
+    if known is None:
+        found = dual_solve(game)
+        return soft(game, tol) if found is None else judged(game, found, tol)
+    missed = np.flatnonzero(known.statuses == Status.STALLED)
+    if not missed.size:
+        return known
+    rest = game.rows(index_like(game.log_reference, missed))
+    again = dual_solve(rest)
+    return known if again is None else replaced(known, judged(rest, again, tol), missed)
 
 
 def soft(game: AlignmentGame, tol: float) -> LoopResult | None:

@@ -94,14 +94,15 @@ def solve_in_kernel(
     """A flat batch (B, m, n), consecutive games to each core; numbers are the kernel's other arguments."""
     kernel, (games, m, n) = consensus_kernel(), log_reference.shape
     assert kernel is not None
-    paid = np.zeros((0, m, n)) if reward is None else _table(reward, (games, m, n))
+    paid = None if reward is None else _table(reward, (games, m, n))
     table, w = _table(log_reference, (games, m, n)), _table(weights, (games, m))
     found = KernelResult(
         np.empty_like(table), np.zeros(games, dtype=np.int64), np.zeros(games, bool)
     )
 
     def run(some: slice) -> None:
-        kernel(table[some], paid[some], w[some], *numbers, *(part[some] for part in found))
+        rewards = np.zeros((1, 0, 0)) if paid is None else paid[some]
+        kernel(table[some], rewards, w[some], *numbers, *(part[some] for part in found))
 
     workers = min(os.cpu_count() or 1, games) if table.size > _ALONE else 1
     ends = [games * k // workers for k in range(workers + 1)]

@@ -87,13 +87,13 @@ class Piece:
         return self.weights * (namespace(y).exp(base) / y)
 
     def started(self, c: Array, k: Array) -> Solved:
-        """At the t of log r with mean 0 where kappa is small, and exact omegas."""
+        """At the t of log r with mean 0 where kappa is small, and omegas within 30%."""
         xp, a = namespace(c), self.coupling.order
         total = _safe(xp.sum(self.weights, axis=-2, keepdims=True))
         t = -xp.sum(self.weights * self.logits, axis=-2, keepdims=True) / total
         if not self.coupling.geometric and self.live is not None:  # r is 1/total on average
             t = t + self.coupling.kappa * (1 - total) - a * xp.log(total)
-        return Solved(wright_omega(self._arguments(c, k)[1] - t / a), t)
+        return Solved(wright_omega(self._arguments(c, k)[1] - t / a, 0), t)
 
     def log_overlap(self) -> Array:
         """log prod_x e^{w_x L_x} of the answers that all contexts can give (B, k)."""

@@ -109,6 +109,17 @@ def test_scaling_keeps_to_its_gap_and_names_what_it_left_out(scaled):
     assert len(scaled["calls"]) == 5
 
 
+def test_roof_has_a_row_for_each_size_with_its_gap(tmp_path):
+    found = result(tmp_path, "roof")
+    assert len(found["rows"]) == 4 * 3
+    for row in found["rows"]:
+        assert row["gap"] <= 1e-10
+        assert row["copies"] > 1
+        refereed = row["games"] == 1
+        assert (row["cvxpy"] is not None) == refereed
+        assert not refereed or row["gap of cvxpy"] < 1e-3
+
+
 def test_solvers_reach_certified_gaps(tmp_path):
     found = result(tmp_path, "solvers")
     rows = {r["solver"]: r for r in found["rows"]}
