@@ -122,6 +122,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "domains/test_asp_keys.py::test_what_is_not_read_whole_has_no_key_and_says_why",
         "domains/test_asp_keys.py::test_the_process_opens_no_file_and_starts_nothing",
     ),
+    "ray": ("samples/test_rays.py",),
     "gguf": ("lm/test_score_answers.py::test_files_that_are_no_models",),
     "pyyaml": (
         "torture/test_configs.py::test_scalars_are_what_yaml_1_2_says",

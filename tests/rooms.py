@@ -288,6 +288,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "samples.stream": (
         "shelf",
+        "addresses",
         "blocks",
         "kinds",
         "load",
@@ -295,6 +296,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "part",
         "look",
         "local",
+        "rays",
         "solving",
         "streamed",
     ),
