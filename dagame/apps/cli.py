@@ -30,6 +30,7 @@ from .terminal import (
     metrics_table,
     show,
     show_lines,
+    show_warnings,
     show_written,
     stages,
     summary_table,
@@ -246,9 +247,7 @@ def solve(
         shown.print(visible(note), markup=False, highlight=False, soft_wrap=True)
     sure = () if found.calibration is None else found.calibration.told()
     show_lines([*facts(found.summary), *sure, *found.reading.told()], shown)
-    for caution in found.reading.warnings:
-        text = visible(f"warning: {caution.sentence}")
-        shown.print(text, style="yellow", markup=False, highlight=False)
+    show_warnings([caution.sentence for caution in found.reading.warnings], shown)
     show_written(written, shown)
     if json_file == "-":
         write_out(numbers_text(found, content, True))
@@ -319,19 +318,25 @@ def finetune(
     from ..files.output import write_json
 
     require_lm()
+    from ..lm.finetune.cautions import before
+    from ..lm.finetune.config import read_config
     from ..lm.finetune.run import paths_of, run_finetune
 
     numbers_file(json_file, paths_of(config))
+    known = before(read_config(config))
+    show_warnings(known, console(stderr=True))
     with stages() as say:
         result = run_finetune(config, resume=resume, progress=say)
     if not result["main"]:
         return
     written = [Path(result["output"]) / n for n in ("README.md", "metrics.jsonl", "curves.png")]
+    shown = console(stderr=json_file == "-")
     show(metrics_table(result), [*written, Path(result["model"])], stderr=json_file == "-")
+    show_warnings([told for told in result["warnings"] if told not in known], shown)
     if json_file is not None:
         write_json(json_file, result)
     if json_file != "-":
-        show_next(console(), *after_finetuning(result))
+        show_next(shown, *after_finetuning(result))
 
 
 @app.command()

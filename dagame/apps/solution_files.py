@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files.output import json_text, put_text, replacing_all
+from ..files.output import put_text, replacing_all
+from ..files.strict_json import json_text
 from ..show.progress import Progress
 
 if TYPE_CHECKING:

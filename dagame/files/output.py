@@ -8,8 +8,6 @@ absent, and no two of one call stem from different runs. A temporary, `.dagame-*
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +18,7 @@ from typing import Any
 from ..errors import OutputError
 from ..known_errors import refused_by_the_system
 from .drafts import Draft, lock, place
+from .strict_json import json_text
 
 # -- before the work ------------------------------------------------------------------------------
 
@@ -247,26 +246,3 @@ def hush(stream: int) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream)
     os.close(null)
-
-
-def json_text(value: Any, ensure_ascii: bool = False) -> str:
-    """Strict JSON, NaN and infinities as null."""
-    plain = _plain(value)
-    return json.dumps(plain, indent=2, ensure_ascii=ensure_ascii, allow_nan=False) + "\n"
-
-
-def json_line(value: Any) -> str:
-    """One line of JSONL, strict as `json_text`."""
-    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, str | int | float | bool | None) else str(value)

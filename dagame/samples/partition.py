@@ -115,33 +115,30 @@ class Partition:
         """
         import polars as pl
 
-        ids = classes.rename({c: f"class_{k}" for k, c in enumerate(classes.columns)})
         if contexts is None:
             contexts = pl.DataFrame({"": pl.repeat("", len(keys), eager=True)})
-        local = contexts.rename({c: f"context_{k}" for k, c in enumerate(contexts.columns)})
-        frame = pl.concat([ids, local, keys.alias("answer").to_frame()], how="horizontal")
-        live = frame if no_answer == "keep" else frame.filter(pl.col("answer").is_not_null())
-        class_columns, context_columns = ids.columns, local.columns
-        class_table = _numbered(live, class_columns, [], "class")
-        frame = _joined(frame, class_table, class_columns)
-        live = frame if no_answer == "keep" else frame.filter(pl.col("answer").is_not_null())
-        context_table = _numbered(live, ["class", *context_columns], ["class"], "context")
-        answer_table = _numbered(live, ["class", "answer"], ["class"], "index")
-        frame = _joined(frame, context_table, ["class", *context_columns])
-        frame = _joined(frame, answer_table, ["class", "answer"])
-        lost = frame.filter(pl.col("class").is_null()).select(class_columns).unique()
-        index = frame.select(pl.col("class", "context", "index").fill_null(-1)).to_numpy(
-            writable=True
-        )
+        live = np.full(len(keys), True)
         if no_answer != "keep":
-            index[frame["answer"].is_null().to_numpy(), 2] = -1
+            live = keys.is_not_null().to_numpy()
+        class_names, of = _numbered(classes, live)
+        context_names, context = _numbered(contexts, live)
+        answer_names, answer = _numbered(keys.alias("answer").to_frame(), live)
+        context_of, row_context = _within(of, context, len(context_names), live)
+        answer_of, row_answer = _within(of, answer, len(answer_names), live)
+        numbers = pl.Series("#class", np.arange(len(class_names)))
+        local = pl.DataFrame({"#class": context_of.group, "#context": context_of.number})
+        answers = {"class": answer_of.group, "answer": answer_names["answer"][answer_of.value]}
+        lost = classes.filter(pl.Series(of < 0)).unique()
         return cls(
-            _named_back(class_table, class_columns, classes.columns),
-            _named_back(context_table, context_columns, contexts.columns),
-            answer_table,
-            np.ascontiguousarray(index[:, 0]),
-            np.ascontiguousarray(index[:, 1]),
-            np.ascontiguousarray(index[:, 2]),
+            class_names.with_columns(numbers),
+            pl.concat(
+                [local.select("#class"), context_names[context_of.value], local.select("#context")],
+                how="horizontal",
+            ),
+            pl.DataFrame(answers | {"index": answer_of.number}),
+            of,
+            row_context,
+            row_answer,
             tuple(sorted(lost.rows())),
             None if correct is None else correct.cast(pl.Float64).to_numpy(),
             multiplicity,
@@ -282,22 +279,41 @@ class Partition:
         return out
 
 
-def _numbered(
-    frame: pl.DataFrame, columns: list[str], within: list[str], name: str
-) -> pl.DataFrame:
-    """Distinct rows sorted, numbered from 0 (within groups)."""
+class _Pairs(NamedTuple):
+    """The pairs (group, value) that occur, sorted, and the number of each within its group."""
+
+    group: np.ndarray
+    value: np.ndarray
+    number: np.ndarray
+
+
+def _numbered(frame: pl.DataFrame, live: np.ndarray) -> tuple[pl.DataFrame, np.ndarray]:
+    """The distinct live rows, sorted, null last, and the place of each row among them, -1 for none."""
     import polars as pl
 
-    table = frame.select(columns).unique().sort(columns, nulls_last=True)
-    number = pl.int_range(pl.len(), dtype=pl.Int64)
-    return table.with_columns((number.over(within) if within else number).alias(name))
+    table = frame if live.all() else frame.filter(pl.Series(live))
+    table = table.unique().sort(frame.columns, nulls_last=True)
+    inner = {name: f"column_{k}" for k, name in enumerate(frame.columns)}
+    places = table.rename(inner).with_columns(place=pl.int_range(pl.len(), dtype=pl.Int64))
+    on = list(inner.values())  # no name of the file clashes with "place"
+    found = frame.rename(inner).join(
+        places, on=on, how="left", nulls_equal=True, maintain_order="left"
+    )
+    return table, found["place"].fill_null(-1).to_numpy(writable=True)
 
 
-def _named_back(table: pl.DataFrame, columns: list[str], names: list[str]) -> pl.DataFrame:
-    """The file's column names again, the numbers marked so that they cannot clash."""
-    numbers = {c: f"#{c}" for c in ("class", "context") if c in table.columns}
-    return table.rename(numbers | dict(zip(columns, names, strict=True)))
-
-
-def _joined(frame: pl.DataFrame, table: pl.DataFrame, on: list[str]) -> pl.DataFrame:
-    return frame.join(table, on=on, how="left", nulls_equal=True, maintain_order="left")
+def _within(
+    group: np.ndarray, value: np.ndarray, values: int, live: np.ndarray
+) -> tuple[_Pairs, np.ndarray]:
+    """The pairs of live rows, and which of their group's each row has, -1 where none of them."""
+    pair = group * values + value
+    found, place = np.unique(pair[live], return_inverse=True)
+    of, which = np.divmod(found, max(values, 1))
+    number = np.arange(len(found)) - np.searchsorted(of, of)
+    local = np.full(len(pair), -1)
+    local[live] = number[place]
+    others = np.flatnonzero(~live & (group >= 0) & (value >= 0))
+    if len(others) and len(found):
+        place = np.searchsorted(found, pair[others]).clip(max=len(found) - 1)
+        local[others] = np.where(found[place] == pair[others], number[place], -1)
+    return _Pairs(of, which, number), local

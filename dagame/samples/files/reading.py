@@ -14,8 +14,9 @@ from ...errors import SamplesError, one_line
 from .containers import contents, shown
 from .delimited import Faults, read_table, typed
 from .formats import open_document
-from .json_rows import DEEPEST, as_lines, check_size, first_record, read_lines, records_of, stop
+from .json_rows import as_lines, check_size, first_record, read_lines, records_of, stop
 from .packed import MOST_UNPACKED
+from .survey import DEEPEST
 
 if TYPE_CHECKING:
     import polars as pl

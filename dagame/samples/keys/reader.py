@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ExtractionError
 from ..chats import clean, text_of
 from .canonical import make_canonicaliser
+from .distinct import each_once
 from .extract import Extraction, make_extractor
 from .presets import PRESETS
 from .thinking import without_thinking
@@ -171,21 +172,20 @@ class AnswerReader:
         return texts if self.thinking == "keep" else without_thinking(texts)
 
     def _keys_of(self, answers: pl.Series) -> pl.Series:
-        """Keys of the distinct answers, remembered, joined back."""
+        """Keys of the distinct answers, remembered."""
+        return each_once(answers, self._keys_of_distinct).alias("key")
+
+    def _keys_of_distinct(self, answers: pl.Series) -> pl.Series:
         import polars as pl
 
-        distinct = answers.drop_nulls().unique()
-        texts: list[str] = distinct.to_list()
+        texts: list[str] = answers.to_list()
         new = [a for a in texts if a not in self._keys]
         if len(self._keys) + len(new) > _REMEMBERED:
             self._keys, new = {}, texts
         if new:
             found = self._canonical(pl.Series("answer", new, dtype=pl.String)).to_list()
             self._keys.update(zip(new, found, strict=True))
-        keys = pl.Series([self._keys[a] for a in texts], dtype=pl.String)
-        table = pl.DataFrame({"a": distinct.cast(pl.String), "key": keys})
-        frame = pl.DataFrame({"a": answers.cast(pl.String)})
-        return frame.join(table, on="a", how="left", maintain_order="left")["key"]
+        return pl.Series([self._keys[a] for a in texts], dtype=pl.String)
 
     def _guarded(self, function: Callable[[str], str | None]) -> Callable[[str], str | None]:
         def run(text: str) -> str | None:
