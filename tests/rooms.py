@@ -309,6 +309,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "samples.stream": (
         "shelf",
+        "addresses",
         "blocks",
         "kinds",
         "load",
@@ -316,6 +317,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "part",
         "look",
         "local",
+        "rays",
         "solving",
         "streamed",
     ),
