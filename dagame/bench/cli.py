@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .common import Result
 
 FORMATS = (".png", ".pdf", ".svg")
-BENCHMARKS = ("equivalence", "scaling", "solvers", "roof", "estimators", "lm")
+BENCHMARKS = ("equivalence", "scaling", "solvers", "estimators", "lm")
 
 app = application(
     "Benchmarks of dagame; each ends with tables, what their columns mean, and machine, versions and seed."
