@@ -22,7 +22,7 @@ from .objectives import sets as _sets
 from .objectives.catalogue import *
 from .objectives.sets import *
 from .samples import Samples
-from .solvers import run, solve
+from .solvers import Path, path, run, solve
 from .theory.atlas import methods
 from .theory.classify import Classification, classify
 from .theory.verify import VerificationReport, verify
@@ -38,6 +38,7 @@ __all__ = [
     "DistributionalGame",
     "History",
     "Objective",
+    "Path",
     "Samples",
     "Solution",
     "Status",
@@ -50,6 +51,7 @@ __all__ = [
     "library",
     "lm",
     "methods",
+    "path",
     "run",
     "solve",
     "testing",

@@ -39,6 +39,41 @@ class Bucket:
         return self.counts / self.counts.sum(axis=-1, keepdims=True)
 
 
+_HALF, _GRID = 2.0**26, 2.0**27
+
+
+class Labels(NamedTuple):
+    """What is known of the correctness of the samples of each row, every part (N,) and exact in sums.
+
+    A label in [0, 1], to the nearest 2^-53, is high / 2^26 + low / 2^53 with whole numbers high and
+    low < 2^27, whose sums over fewer than 2^26 samples are exact whatever their order. known counts
+    the samples with a label, right those above 0.5, wrong those below.
+    """
+
+    high: np.ndarray
+    low: np.ndarray
+    known: np.ndarray
+    right: np.ndarray
+    wrong: np.ndarray
+
+    @classmethod
+    def of(cls, correct: np.ndarray) -> Labels:
+        """Of one sample a row, NaN where its label is not known."""
+        known = ~np.isnan(correct)
+        value = np.where(known, correct, 0.0)
+        high = np.floor(value * _HALF)
+        low = np.rint((value * _HALF - high) * _GRID)
+        return cls(
+            high, low, *(part.astype(float) for part in (known, correct > 0.5, correct < 0.5))
+        )
+
+
+def mean_label(high: np.ndarray, low: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The mean of labels by the sums of their parts; NaN where none is known."""
+    sums = high / _HALF + low / (_HALF * _GRID)
+    return np.divide(sums, known, out=np.full_like(sums, np.nan), where=known > 0)
+
+
 @dataclass(frozen=True, eq=False)
 class Partition:
     """Where every row belongs. Nothing depends on the order of the rows.
@@ -46,7 +81,8 @@ class Partition:
     Classes, contexts of a class and answers of a class are sorted, "no answer" (null) last. The
     tables `classes` and `contexts` have the file's own columns and the numbers #class, #context.
     row_class, row_context, row_answer (N,): the class, and the local context and answer; -1 where
-    the row left the counts. `classes`, `contexts`, `answers` are the tables of names.
+    the row left the counts. `classes`, `contexts`, `answers` are the tables of names. A row is one
+    sample, or `multiplicity` (N,) of them, whose labels are then in `grouped`.
     """
 
     classes: pl.DataFrame
@@ -57,6 +93,8 @@ class Partition:
     row_answer: np.ndarray
     lost_classes: tuple[tuple, ...]
     correct: np.ndarray | None = None
+    multiplicity: np.ndarray | None = None
+    grouped: Labels | None = None
 
     @classmethod
     def build(
@@ -67,8 +105,14 @@ class Partition:
         correct: pl.Series | None = None,
         *,
         no_answer: str = "keep",
+        multiplicity: np.ndarray | None = None,
+        grouped: Labels | None = None,
     ) -> Partition:
-        """From one row per sample: class columns, context columns (None: one context), answer keys."""
+        """From one row per sample: class columns, context columns (None: one context), answer keys.
+
+        With `multiplicity` from one row per group of samples of one class, context and answer, their
+        labels in `grouped` instead of `correct`.
+        """
         import polars as pl
 
         if contexts is None:
@@ -97,6 +141,8 @@ class Partition:
             row_answer,
             tuple(sorted(lost.rows())),
             None if correct is None else correct.cast(pl.Float64).to_numpy(),
+            multiplicity,
+            grouped,
         )
 
     # -- sizes and names --------------------------------------------------------------------------
@@ -146,6 +192,17 @@ class Partition:
         """Rows that are in the counts (N,)."""
         return self.row_answer >= 0
 
+    @cached_property
+    def samples(self) -> int:
+        """Samples in the counts."""
+        rows = self.counted
+        return int(rows.sum() if self.multiplicity is None else self.multiplicity[rows].sum())
+
+    @cached_property
+    def labels(self) -> Labels | None:
+        """What is known of the correctness of each row, None if nothing is."""
+        return self.grouped if self.correct is None else Labels.of(self.correct)
+
     # -- tables -----------------------------------------------------------------------------------
 
     @cached_property
@@ -179,10 +236,14 @@ class Partition:
         of = self.row_class[rows]
         return self._offset[of] + self.row_context[rows] * self._width[of] + self.row_answer[rows]
 
+    @cached_property
+    def _cells(self) -> int:
+        return int((self.contexts_per_class * self._width).sum())
+
     def buckets(self) -> list[Bucket]:
         """All classes as padded tables, one per (contexts, padded answers)."""
-        total = int((self.contexts_per_class * self._width).sum())
-        counts = np.bincount(self._flat, minlength=total).astype(np.float64)
+        many = None if self.multiplicity is None else self.multiplicity[self.counted]
+        counts = np.bincount(self._flat, many, self._cells).astype(np.float64)
         return [self._bucket(group, counts) for group in self._groups]
 
     def _bucket(self, group: np.ndarray, counts: np.ndarray) -> Bucket:
@@ -193,7 +254,7 @@ class Partition:
             counts=self._slice(counts, group, m, n),
             answer_mask=column < self.answers_per_class[group][:, None],
             no_answer=column == self.no_answer_index[group][:, None],
-            correct=None if self.correct is None else self._correct(group, m, n),
+            correct=None if self.labels is None else self._correct(group, m, n),
         )
 
     def _slice(self, flat: np.ndarray, group: np.ndarray, m: int, n: int) -> np.ndarray:
@@ -201,17 +262,14 @@ class Partition:
         return flat[start : start + len(group) * m * n].reshape(len(group), m, n)
 
     @cached_property
-    def _correct_sums(self) -> tuple[np.ndarray, np.ndarray]:
-        assert self.correct is not None
-        total = int((self.contexts_per_class * self._width).sum())
-        value = self.correct[self.counted]
-        known = ~np.isnan(value)
-        flat = self._flat[known]
-        return np.bincount(flat, value[known], total), np.bincount(flat, minlength=total)
+    def _label_sums(self) -> list[np.ndarray]:
+        """By cell, of the parts high, low and known."""
+        assert self.labels is not None
+        rows = self.counted
+        return [np.bincount(self._flat, part[rows], self._cells) for part in self.labels[:3]]
 
     def _correct(self, group: np.ndarray, m: int, n: int) -> np.ndarray:
-        sums, known = (self._slice(t, group, m, n).sum(axis=1) for t in self._correct_sums)
-        return np.divide(sums, known, out=np.full_like(sums, np.nan, dtype=float), where=known > 0)
+        return mean_label(*(self._slice(t, group, m, n).sum(axis=1) for t in self._label_sums))
 
     def lookup(self, tables: Sequence[np.ndarray]) -> np.ndarray:
         """One value per row (N,) from tables (B, m, n) in bucket order; NaN for rows not counted."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from . import registry
 from .base import Solver
+from .path import Path, path
 from .registry import *
 from .run import run
 from .solve import solve
 
-__all__ = ["Solver", "run", "solve"]
+__all__ = ["Path", "Solver", "path", "run", "solve"]
 __all__ += registry.__all__

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from commandline import dagame, dagame_lm
+from commandline import dagame
 
 from dagame.apps.sample_file import sample_file
 
@@ -182,38 +182,6 @@ def test_a_violation_is_exit_code_1(monkeypatch, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert "VIOLATED" in done.stdout
-
-
-def test_demo_trains_the_embedded_model_and_reports(tmp_path):
-    out = tmp_path / "d"
-    done = dagame_lm("demo", "--out", out, "--steps", 2, "--problems", 4, "--json", "-")
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["before"]["kl"] == pytest.approx(0, abs=1e-5)
-    assert 0 < found["after"]["kl"] < 0.2
-    for when in ("before", "after"):
-        low, high = found[when]["gap_interval"]
-        assert low <= found[when]["gap"] <= high
-        assert 0.3 < found[when]["sampled_accuracy"] < found[when]["majority_accuracy"] <= 1
-    assert found["predicted"]["accuracy_equilibrium"] > found["after"]["sampled_accuracy"]
-    assert found["seconds"] > 0
-    assert "Warning" not in done.stderr
-    names = sorted(p.name for p in out.iterdir())
-    assert names == ["game.html", "model", "report.html", "samples.parquet"]
-    page = (out / "report.html").read_text(encoding="utf-8")
-    assert f"{found['after']['sampled_accuracy']:.3f}" in page
-    assert "Worst after training" in page
-    assert found["provenance"]["versions"]["trl"]
-    assert found["provenance"]["date"] in page
-    assert "<script" not in page
-    again = dagame(
-        *("solve", out / "samples.parquet", "--class", "class_id", "--context", "member_id"),
-        *("--correct", "correct", "--extract", r"#\s*(\d+)", "--beta", 0.1, "--json", "-"),
-    )
-    summary = json.loads(again.stdout)["summary"]
-    assert summary["accuracy_equilibrium"] == pytest.approx(
-        found["predicted"]["accuracy_equilibrium"], abs=1e-6
-    )
 
 
 GAME24 = Path(__file__).parents[2] / ".." / "shared" / "data" / "game24" / "gpt4_samples.jsonl"

@@ -62,11 +62,11 @@ def as_lines(
     Raises:
         SamplesError: a document that is damaged, too deep, or holds no list of objects.
     """
-    start = _NOT_BLANK.search(data)
+    start = NOT_BLANK.search(data)
     if start is None:
         return data, [], None
     begin = start.start()
-    if not whole and (data[begin : begin + 1] not in (b"[", b"{") or _has_lines(data, begin)):
+    if not whole and (data[begin : begin + 1] not in (b"[", b"{") or has_lines(data, begin)):
         return data, [], None
     try:
         value = _document(name, data)
@@ -88,7 +88,7 @@ def as_lines(
     return lines, faults, said
 
 
-_NOT_BLANK = re.compile(rb"\S")
+NOT_BLANK = re.compile(rb"\S")
 _JsonError = json.JSONDecodeError
 
 
@@ -97,11 +97,11 @@ def _line(data: bytes, start: int) -> tuple[bytes, int]:
     end = data.find(b"\n", start)
     if end < 0:
         return data[start:], -1
-    following = _NOT_BLANK.search(data, end)
+    following = NOT_BLANK.search(data, end)
     return data[start:end], -1 if following is None else following.start()
 
 
-def _has_lines(data: bytes, start: int) -> bool:
+def has_lines(data: bytes, start: int) -> bool:
     """Whether the first line is a JSON value of its own and others follow."""
     line, following = _line(data, start)
     return following >= 0 and _value(line) is not None
@@ -115,6 +115,17 @@ def _is_spread(data: bytes, start: int) -> bool:
     else:
         opens = line.strip() == b"{" or line.rstrip().endswith(b"[")
     return opens and (following < 0 or not isinstance(_value(_line(data, following)[0]), dict))
+
+
+def is_no_document(data: bytes, start: int) -> bool:
+    """Whether lines that begin a file, the first at `start`, begin no JSON document, whatever follows."""
+    try:
+        _document("", data)
+    except _JsonError as error:
+        return bool(error.doc[error.pos :].strip()) and not _is_spread(data, start)
+    except ValueError:
+        return False
+    return False
 
 
 def _value(line: bytes) -> Any:
@@ -186,13 +197,13 @@ def read_lines(
     import polars as pl
 
     found = survey(data)
-    faults = list(_faults(data, found.doubtful)) if found.doubtful else []
+    faults = list(faults_of(data, found.doubtful)) if found.doubtful else []
     if not faults:
         try:
             return _typed_lines(name, data, found), data, []
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
             pass
-    faults = list(_faults(data))
+    faults = list(faults_of(data))
     if not faults:
         texts = _with_text_for_mixtures(data)
         return _typed_lines(name, texts, survey(texts)), data, []
@@ -283,7 +294,7 @@ def _refuses_other_kinds() -> bool:
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 
 
-def _faults(data: bytes, only: set[int] | None = None) -> Iterator[tuple[int, str]]:
+def faults_of(data: bytes, only: set[int] | None = None) -> Iterator[tuple[int, str]]:
     """(line number, what is wrong) of every malformed line, or of those among some."""
     for number, line in enumerate(io.BytesIO(data), 1):
         if line.isspace() or (only is not None and number not in only):

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _REMEMBERED = 100_000
 _PLAIN = (str, int, float)
-_TRIED_ROWS = 20_000
+TRIED_ROWS = 20_000
+"""Completions on which "auto" chooses, evenly spread."""
 TRIED = ("boxed", "gsm8k", "choice", "answer", "last-number")
 """What "auto" tries, from the most telling mark of an answer to the least."""
 ENOUGH = 0.8
@@ -105,7 +106,7 @@ class AnswerReader:
         """
         if self.extract != "auto":
             return self
-        rows = texts.gather_every(-(-len(texts) // _TRIED_ROWS)) if len(texts) else texts
+        rows = texts.gather_every(-(-len(texts) // TRIED_ROWS)) if len(texts) else texts
         rest = self._thought(rows)
         counts = {name: len(rest) - PRESETS[name].find(rest).null_count() for name in TRIED}
         most = max(counts.values(), default=0)
