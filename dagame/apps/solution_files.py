@@ -28,7 +28,8 @@ def write_solution(
             if target.name == "report.html":
                 from .report import samples_report
 
-                put_text(drafts[target], samples_report(found, progress=say))
+                rows = next((part for part in parts if part.suffix == ".parquet"), None)
+                put_text(drafts[target], samples_report(found, progress=say, rows=rows))
             else:
                 with drafts[target].open("wb") as stream:
                     found.rows.write_parquet(stream)
@@ -43,6 +44,7 @@ def content_of(found: SampleEquilibria) -> dict[str, Any]:
     return {
         "verdict": found.verdict,
         "summary": found.summary | {"intervals": found.intervals},
+        "held_out": found.held_out.as_dict(),
         "reading": found.reading.as_dict() | {"notes": list(found.samples.notes)},
         **({} if sure is None else {"calibration": sure.as_dict()}),
         "classes": found.classes.rows(named=True),

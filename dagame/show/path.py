@@ -33,8 +33,9 @@ def along(
     names = [f"answer {z}" for z in range(n)] if answers is None else list(map(str, answers))
     if len(names) != n:
         raise InvalidGame(f"{len(names)} names for {n} answers; give one for each.")
-    shown = figure(6.4, 3.6) if ax is None else ax.get_figure(root=True)
-    axes = shown.subplots() if ax is None else ax
+    axes = figure(6.4, 3.6).subplots() if ax is None else ax
+    shown = axes.get_figure(root=True)
+    assert shown is not None
     order = np.argsort(strengths, kind="stable")
     x, mean = strengths[order], marginals.mean(-2)[order]
     kept = np.argsort(-mean.max(0), kind="stable")[:_LINES]
