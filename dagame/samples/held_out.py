@@ -33,6 +33,9 @@ samples: of fewer the estimate is too optimistic by more than its interval (benc
 PRIOR = 1.0
 """Samples that are added to each context of a fit, for answers that it has not seen there."""
 
+FEW = 8
+"""Samples of a context below which the intervals hold the truth far less often than they say."""
+
 FEWEST = 10
 """Questions below which there is no interval: it would be far too narrow."""
 
@@ -69,7 +72,7 @@ class HeldOut:
 
     A measure is None where it is not known (no labels, one context); all are where there is a `reason`.
     of: feasible questions of the file; those with a context of fewer samples than `FOLDS` are left out.
-    folds, seed: of the parts.
+    folds, seed: of the parts. samples: of a context, on average.
     """
 
     questions: int
@@ -80,6 +83,7 @@ class HeldOut:
     agreement: Measure | None = None
     no_answer: Measure | None = None
     reason: str = ""
+    samples: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain values, for JSON."""
@@ -101,6 +105,7 @@ class HeldOut:
             f"judged on samples left out: the samples of each context were cut into {self.folds} parts, each "
             f"weighed by the equilibrium of the others; {CONFIDENCE:.0%} intervals of {ends} "
             f"({self.questions:,}{some})"
+            f"{f', too narrow and optimistic of {self.samples:.3g} samples' * (self.samples < FEW)}"
         )
 
 
@@ -141,7 +146,10 @@ def held_out(
             f"of {lost.sum():,} questions a part has no solution, or one without its samples"
         )
     right, agree, empty = (_measure(table[:, k], seed) for k in range(len(MEASURES)))
-    return HeldOut(questions - int(lost.sum()), of, FOLDS, seed, right, agree, empty)
+    total = sum(b.counts[use].sum() for b, use in zip(buckets, usable, strict=True))
+    contexts = sum(use.sum() * b.counts.shape[1] for b, use in zip(buckets, usable, strict=True))
+    kept, each = questions - int(lost.sum()), float(total / contexts)
+    return HeldOut(kept, of, FOLDS, seed, right, agree, empty, samples=each)
 
 
 def _measure(pair: np.ndarray, seed: int) -> Measure | None:
