@@ -1,7 +1,7 @@
 # `make demo` and `make test` work as the first command on a machine with python3 and make.
 PYTHON ?= python3
 BIN := .venv/bin
-EXTRAS := '.[lm,endpoint,asp]'
+EXTRAS := '.[lm,endpoint,asp,fast]'
 TOOLS := pytest pytest-xdist hypothesis array-api-strict fastapi uvicorn
 
 .PHONY: demo test newest oldest test-newest test-oldest torture lint types audit bench smollm2 docs figures notebooks clean
@@ -10,14 +10,14 @@ demo: .venv/.installed
 	$(BIN)/dagame demo --out demo-out
 
 test: .venv/.installed
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 # The tests that touch a dependency (tests/dependencies.py), the self-checks and a short demo, at the
 # newest versions that are found today, and at the oldest that are allowed, each in an environment of its own
 # but for torch, which is that of .venv.
 test-newest test-oldest: test-%: %
 	.venv-$*/bin/dagame doctor
-	.venv-$*/bin/python -m pytest -n 2 -m dependency $$(.venv-$*/bin/python tests/dependencies.py)
+	.venv-$*/bin/python -m pytest -n 2 --dist worksteal -m dependency $$(.venv-$*/bin/python tests/dependencies.py)
 	.venv-$*/bin/dagame demo --steps 20 --problems 12 --out .venv-$*/demo --json .venv-$*/demo.json
 	.venv-$*/bin/python .ci/gain.py .venv-$*/demo.json
 

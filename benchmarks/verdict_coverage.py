@@ -72,7 +72,7 @@ def columns(
     weight, _ = fitted(counts, seen, fit.game, BETA)
     trained = p * weight
     trained /= trained.sum(-1, keepdims=True)
-    held = judged(bucket, fit, np.arange(len(p)), 1.0, rng)[:, :2, 1]
+    held = judged(bucket, fit, np.arange(len(p)), 1.0, 0)[:, :2, 1]
 
     def both(nu: np.ndarray) -> np.ndarray:
         return np.stack([accuracy(nu, right), agreement(nu)], axis=-1)

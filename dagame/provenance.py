@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, distribution, requires, version
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,36 @@ def installed(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def install(extra: str) -> str:
+    """The command that brings an extra to this installation, from a checkout or from the index.
+
+    >>> install("lm").endswith("[lm]'")
+    True
+    """
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    try:
+        told = distribution(DISTRIBUTION).read_text("direct_url.json")
+    except PackageNotFoundError:
+        told = None
+    source = json.loads(told) if told else {}
+    root = Path(__file__).parents[1]
+    if (root / "pyproject.toml").is_file():  # the checkout that this file is of
+        source = {"url": root.as_uri(), "dir_info": {"editable": True}}
+    if not source.get("url", "").startswith("file:"):
+        return f"pip install '{DISTRIBUTION}[{extra}]'"
+    place = url2pathname(urlsplit(source["url"]).path)
+    place = "." if Path(place) == Path.cwd() else place
+    option = "-e " if source.get("dir_info", {}).get("editable") else ""
+    return f"pip install {option}{shlex.quote(f'{place}[{extra}]')}"
+
+
+def not_installed(name: str, extra: str, use: str) -> str:
+    """One sentence for a package that is not there: what it is for, and the command that brings it."""
+    return f"{name} is not installed, which {use} needs: {install(extra)}"
 
 
 def requirements() -> dict[str, tuple[str, str]]:

@@ -19,6 +19,7 @@ from .errors import DagameError, InvalidObjective
 from .games.game import AlignmentGame
 from .games.library import KINKED, OBJECTIVES, random_game, random_game_of
 from .objectives import Objective
+from .provenance import not_installed
 from .theory.checks import VerificationReport
 from .theory.verify import verify
 
@@ -132,9 +133,8 @@ def _strategies() -> Any:
     try:
         from hypothesis import strategies
     except ImportError:
-        raise DagameError(
-            "dagame.testing's strategies need hypothesis: pip install hypothesis, or 'dagame[dev]'."
-        ) from None
+        told = not_installed("hypothesis", "dev", "a strategy of dagame.testing")
+        raise DagameError(f"{told}, or: pip install hypothesis") from None
     return strategies
 
 

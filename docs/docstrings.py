@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import griffe
 
-_RULE = re.compile(r"^ *=+(?: +=+)+ *$")
+sys.path.insert(0, str(Path(__file__).parent))
+from typography import RULE, typeset, typeset_lines
+
 _THEORY = re.compile(r"\bdocs/theory/([\w-]+)\.md(?:#([\w-]+))?")
 
 
@@ -26,25 +30,30 @@ class Docstrings(griffe.Extension):
                 lm.set_member(name, griffe.Alias(name, target=f"dagame.lm.{module}.{name}"))
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
-        """Escape what Markdown would take for markup."""
-        if obj.docstring is not None:
-            obj.docstring.value = as_markdown(obj.docstring.value)
+        """Escape what Markdown would take for markup; "See the class" is said by the page itself."""
+        if obj.docstring is None:
+            return
+        text = re.sub(r"^See the class[.;]?\s*", "", obj.docstring.value)
+        if text.strip():
+            obj.docstring.value = as_markdown(text)
+        else:
+            obj.docstring = None
 
 
 def as_markdown(text: str) -> str:
     """Signs of formulas escaped outside code, simple tables as pipe tables, citations as links."""
-    return "\n".join(_tables(text.split("\n")))
+    return "\n".join(_tables(typeset_lines(text.split("\n"))))
 
 
 def _tables(lines: list[str]) -> list[str]:
     """Lines with every table between rules of = as a pipe table, the other lines escaped."""
     out, k = [], 0
     while k < len(lines):
-        if not _RULE.match(lines[k]):
+        if not RULE.match(lines[k]):
             out.append(_escaped(lines[k]))
             k += 1
             continue
-        ends = [j for j in range(k + 1, len(lines)) if _RULE.match(lines[j])][:2]
+        ends = [j for j in range(k + 1, len(lines)) if RULE.match(lines[j])][:2]
         out += ["", *_table(lines[k], lines[k + 1 : ends[0]], lines[ends[0] + 1 : ends[1]]), ""]
         k = ends[1] + 1
     return out
@@ -66,7 +75,8 @@ def _table(rule: str, head: list[str], body: list[str]) -> list[str]:
         else:
             rows[-1] = [f"{old} {more}".strip() for old, more in zip(rows[-1], new, strict=True)]
     pipes = [
-        "| " + " | ".join(_escaped(c).replace("||", r"\|\|") for c in row) + " |" for row in rows
+        "| " + " | ".join(_escaped(typeset(c)).replace("||", r"\|\|") for c in row) + " |"
+        for row in rows
     ]
     return [pipes[0], "|---" * len(starts) + "|", *pipes[1:]]
 
@@ -76,7 +86,7 @@ def _escaped(line: str) -> str:
     parts = re.split(r"(`[^`]*`)", line)
     for k in range(0, len(parts), 2):
         plain = re.sub(r"(?<=[\w)}])\*(?!\*)|(?<=[( ])\*(?=[\w ])|(?<= )\*(?= )", r"\*", parts[k])
-        parts[k] = _THEORY.sub(_link, re.sub(r"<(?=[A-Za-z/])", "&lt;", plain))
+        parts[k] = _THEORY.sub(_link, re.sub(r"<(?!/?su[bp]>)(?=[A-Za-z/])", "&lt;", plain))
     return "".join(parts)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import html
 import re
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,8 +22,18 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+sys.path.insert(0, str(Path(__file__).parent))
+from typography import typeset
+
 ROOT = Path(__file__).parents[1]
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+PICTURE = re.compile(r'(?<!">)(<img [^>]*src="([^"]+)"[^>]*>)(?!</a>)')
+EXAMPLE = re.compile(
+    r'(<div class="[^"]*highlight[^"]*")>(<pre><span></span><code><span class="gp">.*?</code>)',
+    re.DOTALL,
+)
+LONG = 36
+"""Signs of a formula within a line from which it scrolls by itself on a narrow screen."""
 SPACES = dict.fromkeys(("KL", "TV", "rmse"), ("0.1em", "0"))
 SPACES |= {
     "log": ("0.12em", "0.12em"),
@@ -44,8 +55,17 @@ MACROS = {
 
 
 def on_page_content(html_text: str, page: Page, **_: Any) -> str:
-    """Every formula as MathML."""
-    return FORMULA.sub(lambda found: mathml(found[2], found[1] == "div", page), html_text)
+    """Every formula as MathML, every picture as a link to itself, prompts left out of what is copied."""
+    html_text = FORMULA.sub(lambda found: mathml(found[2], found[1] == "div", page), html_text)
+    html_text = PICTURE.sub(r'<a class="picture" href="\2">\1</a>', html_text)
+    return EXAMPLE.sub(_copied, html_text)
+
+
+def _copied(found: re.Match[str]) -> str:
+    """An example whose copy button copies its code, without prompts and outputs."""
+    lines = html.unescape(re.sub(r"<[^>]+>", "", found[2])).split("\n")
+    code = "\n".join(line[4:] for line in lines if line.startswith((">>>", "...")))
+    return f'{found[1]} data-copy="{html.escape(code)}">{found[2]}'
 
 
 def mathml(text: str, block: bool, page: Page | None = None) -> str:
@@ -61,7 +81,10 @@ def mathml(text: str, block: bool, page: Page | None = None) -> str:
         where = page.file.src_uri if page else "formula"
         raise PluginError(f"{where}: the formula {source!r} holds a command that is not known.")
     made = _set(made, block)
-    return f'<div class="formula">{made}</div>' if block else made
+    if block:
+        return f'<div class="formula">{made}</div>'
+    long = len(re.sub(r"<[^>]+>", "", made)) > LONG
+    return f'<span class="formula">{made}</span>' if long else made
 
 
 def _set(made: str, block: bool) -> str:
@@ -280,6 +303,7 @@ def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
 
 
 WIDE = ("methods.md", "gallery.md", "reference/paper-index.md")
+PROMPTS = re.compile(r"^```python\n>>>", re.MULTILINE)
 FILLED = {
     f"<!-- {name} -->": made
     for name, made in {
@@ -307,4 +331,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Fill in what is generated; wide pages get the whole width and come last in a search."""
     if page.file.src_uri in WIDE:
         page.meta |= {"hide": ["navigation", "toc"], "search": {"boost": 0.3}}
-    return filled(markdown)
+    markdown = filled(markdown)
+    if page.file.src_uri == "methods.md":
+        markdown = "\n".join(map(typeset, markdown.split("\n")))
+    return PROMPTS.sub("```pycon\n>>>", markdown)

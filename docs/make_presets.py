@@ -12,8 +12,6 @@ from dagame.samples.keys.reader import ENOUGH, TRIED
 
 TEXT = """# How answers are found: presets
 
-Written by `python docs/make_presets.py` from the presets' own examples, which are their tests.
-
 A preset returns the *whole* answer or none. What stands beside a match and belongs to it (a sign, a group of
 digits, a power, a bracket, a second letter) is part of the answer, or makes it text that is compared as text;
 it is never cut off. Reasoning between tags such as `<think>` is taken off first, and a truncated completion
@@ -27,6 +25,8 @@ last match, and in Python a function of one completion does as it likes. `--cano
 answers in the form named with each preset.
 
 {sections}
+
+*Written by `python docs/make_presets.py` from the presets' own examples, which are their tests.*
 """
 
 

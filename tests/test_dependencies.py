@@ -18,7 +18,7 @@ NEEDED = [
     Requirement(line)
     for part in (
         PROJECT["dependencies"],
-        *(PROJECT["optional-dependencies"][k] for k in ("torch", "lm", "endpoint", "asp")),
+        *(PROJECT["optional-dependencies"][k] for k in ("torch", "lm", "endpoint", "asp", "fast")),
     )
     for line in part
     if not line.startswith("dagame")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import doctest
+import html
 import inspect
 import json
 import re
@@ -271,3 +272,76 @@ def test_the_scripts_that_pages_name_exist():
         for script in re.findall(r"python ((?:benchmarks|paper_figs|docs)/[\w/]+\.py)", text):
             assert (ROOT / script).exists(), f"{page.name}: {script}"
             ast.parse((ROOT / script).read_text(encoding="utf-8"))
+
+
+# -- pages that are made --------------------------------------------------------------------------
+
+
+def test_every_notebook_is_a_page_with_its_outputs_and_its_question(site):
+    pages = pages_of(site)
+    index = pages["notebooks/index.html"]
+    search = json.loads((site / "search/search_index.json").read_text(encoding="utf-8"))["docs"]
+    places = {d["location"] for d in search}
+    stored = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    assert len(stored) >= 9
+    for path in stored:
+        text, name = pages[f"notebooks/{path.stem}.html"], f"notebooks/{path.stem}.html"
+        assert f'href="{path.stem}.html"' in index
+        assert name in places
+        assert ".ipynb)" not in text
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        pictures = [
+            o for c in cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})
+        ]
+        drawn = re.findall(rf'src="({path.stem}_\d+_\d+\.png)"', text)
+        assert len(drawn) == len(pictures) > 0
+        assert all((site / "notebooks" / p).read_bytes().startswith(b"\x89PNG") for p in drawn)
+        assert text.count('<div class="highlight">') == sum(c["cell_type"] == "code" for c in cells)
+    assert index.count("?</td>") == len(stored)
+
+
+def test_examples_are_copied_without_prompts_and_outputs(site):
+    text = pages_of(site)["index.html"]
+    (copied,) = re.findall(r'data-copy="([^"]*)"', text)
+    code = html.unescape(copied)
+    assert code.startswith("import numpy as np\nimport dagame as dg")
+    assert ">>>" not in code
+    assert "array(" not in code.replace("np.array(", "")
+    names: dict = {}
+    exec(compile(code, "index", "exec"), names)
+    assert names["solution"].gap < 1e-10
+
+
+def test_reference_pages_say_no_word_that_is_for_the_source_only(site):
+    for name, text in pages_of(site).items():
+        assert "<p>See the class" not in text, name
+        first = re.search(r"<article.*?<p>(.*?)</p>", text, re.DOTALL)
+        assert first is None or not first[1].startswith("Written by <code>python"), name
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        (
+            "Phi(nu) = sum_x w_x nu_x(z)^k",
+            "Φ(ν) = Σ<sub>x</sub> w<sub>x</sub> ν<sub>x</sub>(z)<sup>k</sup>",
+        ),
+        ("nu0 <= e^{u/beta}", "ν<sup>0</sup> ≤ e<sup>u/β</sup>"),
+        ("    nu: marginals nu_x", "    nu: marginals ν<sub>x</sub>"),
+        ("`nu_x` and beta=1, f_name, x_hat", "`nu_x` and beta=1, f_name, x_hat"),
+        ("sum of pi-like things", "sum of pi-like things"),
+    ],
+)
+def test_formulas_of_docstrings_are_printed(text, printed):
+    hooks()
+    from typography import typeset
+
+    assert typeset(text) == printed
+
+
+def test_code_in_docstrings_stays():
+    hooks()
+    from typography import typeset_lines
+
+    lines = ["nu_x", "", "    nu_x = 1", "", ">>> nu_x", "nu_x", "", "Args:", "    nu: of nu_x"]
+    assert typeset_lines(lines) == ["ν<sub>x</sub>", *lines[1:8], "    nu: of ν<sub>x</sub>"]

@@ -11,7 +11,7 @@ from tests.rooms import ROOMS, imports_of
 
 ROOT = Path(dagame.__file__).parent
 HEAVY = ("torch", "cvxpy", "matplotlib", "polars", "transformers", "scipy", "sympy", "trl")
-HEAVY += ("rich", "clingo")
+HEAVY += ("rich", "clingo", "numba")
 
 
 def test_import_loads_no_heavy_package():

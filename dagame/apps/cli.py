@@ -18,17 +18,19 @@ from ..objectives.names import NAMES
 from ..solvers import METHODS
 from ..text import visible
 from .command import application, console, numbers_file, require_lm, run
+from .in_parts import MaxMemory, check_in_parts, opened
 from .model_commands import register as register_model_commands
 from .next_command import after_finetuning, after_solving, show_next
 from .options import check_device, check_level, correct_limits, right_answers
 from .sample_command import register as register_sample
-from .solution_files import content_of, write_solution
+from .solution_files import content_of, numbers_text, write_solution
 from .terminal import (
     demo_table,
     facts,
     metrics_table,
     show,
     show_lines,
+    show_warnings,
     show_written,
     stages,
     summary_table,
@@ -167,6 +169,7 @@ def solve(
         Path | None, typer.Option(help="Folder for samples.parquet and report.html.")
     ] = None,
     report: Annotated[bool, typer.Option(help="Write report.html into --out.")] = True,
+    max_memory: MaxMemory = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 3 where there is a warning.")
     ] = False,
@@ -175,10 +178,10 @@ def solve(
     ] = False,
 ) -> None:
     """Solve the game of every question in a file of sampled completions, with a certificate."""
-    from ..files.output import check_file, check_folder, locked, write_json
+    from ..files.output import check_file, check_folder, locked, write_out
     from ..lm.spec import named_objective
     from ..objectives.names import LABELLED, by_name
-    from ..samples import Samples
+    from ..samples.equilibria import SampleEquilibria
     from ..samples.example import ANSWER, CLASS, CONTEXT, CORRECT, PATH
     from ..samples.files.containers import STDIN
 
@@ -191,6 +194,7 @@ def solve(
     elif not samples:
         raise typer.BadParameter("missing argument 'SAMPLES', unless there is --example.", call)
     check_level(calibrate, alpha, seed)
+    check_in_parts(max_memory, calibrate)
     gold = right_answers(calibrate, correct, gold)
     made = named_objective(objective, strength)
     if device is not None:
@@ -198,7 +202,11 @@ def solve(
     if objective in LABELLED and not (correct or gold):
         by_name(objective, strength)
     folder = None if out is None else check_folder(out)
-    names = () if folder is None else ("samples.parquet", "report.html")[: 1 + report]
+    names = (
+        ()
+        if folder is None
+        else ("samples.parquet", "report.html")[: 1 + (report and not max_memory)]
+    )
     taken = [name for name in samples if name != STDIN]
     parts = [check_file(Path(out or "") / name, taken) for name in names]
     numbers = numbers_file(json_file, [*taken, *parts])
@@ -206,8 +214,8 @@ def solve(
     with ExitStack() as held, stages() as say:
         if folder is not None:
             held.enter_context(locked(folder))
-        read = Samples.read(
-            samples[0] if len(samples) == 1 else samples,
+        read = opened(
+            *(held, max_memory, folder, samples[0] if len(samples) == 1 else samples),
             class_by or None,
             context_by or None,
             completion or None,
@@ -229,7 +237,7 @@ def solve(
             progress=say,
         )
         found = read.solve(made, beta=beta, method=method, progress=say, device=device)
-        if calibrate is not None:
+        if calibrate is not None and isinstance(found, SampleEquilibria):
             found = found.calibrate(0.1 if alpha is None else alpha, seed=seed or 0)
         content = content_of(found)
         written = write_solution(found, content, parts, numbers, say)
@@ -240,12 +248,10 @@ def solve(
         shown.print(visible(note), markup=False, highlight=False, soft_wrap=True)
     sure = () if found.calibration is None else found.calibration.told()
     show_lines([*facts(found.summary), *sure, *found.reading.told()], shown)
-    for caution in found.reading.warnings:
-        text = visible(f"warning: {caution.sentence}")
-        shown.print(text, style="yellow", markup=False, highlight=False)
+    show_warnings([caution.sentence for caution in found.reading.warnings], shown)
     show_written(written, shown)
     if json_file == "-":
-        write_json("-", content)
+        write_out(numbers_text(found, content, True))
     else:
         show_next(shown, *after_solving(parts))
     if found.summary["unsolved"]:
@@ -313,19 +319,25 @@ def finetune(
     from ..files.output import write_json
 
     require_lm()
+    from ..lm.finetune.cautions import before
+    from ..lm.finetune.config import read_config
     from ..lm.finetune.run import paths_of, run_finetune
 
     numbers_file(json_file, paths_of(config))
+    known = before(read_config(config))
+    show_warnings(known, console(stderr=True))
     with stages() as say:
         result = run_finetune(config, resume=resume, progress=say)
     if not result["main"]:
         return
     written = [Path(result["output"]) / n for n in ("README.md", "metrics.jsonl", "curves.png")]
+    shown = console(stderr=json_file == "-")
     show(metrics_table(result), [*written, Path(result["model"])], stderr=json_file == "-")
+    show_warnings([told for told in result["warnings"] if told not in known], shown)
     if json_file is not None:
         write_json(json_file, result)
     if json_file != "-":
-        show_next(console(), *after_finetuning(result))
+        show_next(shown, *after_finetuning(result))
 
 
 @app.command()

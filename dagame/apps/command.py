@@ -17,6 +17,7 @@ import typer
 
 from ..errors import DagameError
 from ..files.output import check_file, hush, system_reason
+from ..provenance import not_installed
 from ..text import visible
 
 if TYPE_CHECKING:
@@ -137,13 +138,13 @@ def require_lm() -> None:
     """Refuse work with language models where their packages are missing; keep those quiet."""
     from importlib.util import find_spec
 
-    missing = [name for name in ("torch", "transformers", "trl") if find_spec(name) is None]
-    if missing:
-        raise DagameError(
-            f"{missing[0]} is not installed: install dagame[lm] to work with language models."
-        )
+    absent = [name for name in ("torch", "transformers", "trl") if find_spec(name) is None]
+    if absent:
+        raise DagameError(not_installed(absent[0], "lm", "work with language models"))
+    from huggingface_hub.utils import logging as hub
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    for one in (logging, hub):  # the hub's says each of its retries
+        one.set_verbosity_error()
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|peft)\b")

@@ -26,7 +26,8 @@ def run_demo(
     `--json`: seconds, before, after, predicted and, with `compare`, labelled; they go into the file
     `numbers` if one is named. All files are of one run, whenever it is stopped.
     """
-    from ..files.output import json_text, put_text, replacing_all
+    from ..files.output import put_text, replacing_all
+    from ..files.strict_json import json_text
     from ..lm import tiny
     from ..provenance import provenance
     from .demo_report import demo_page

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import one_line
-from ..provenance import installed, provenance, requirements
+from ..provenance import install, installed, provenance, requirements
 from ..show.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def _referee() -> tuple[bool, str]:
 
 def _sampler() -> tuple[bool | None, str]:
     if absent := [name for name in LM if find_spec(name) is None]:
-        return None, f"{absent[0]} is not installed."
+        return None, f"{absent[0]} is not installed: {install('lm')}"
     from ..lm import tiny
     from ..lm.models.selfcheck import self_check
 
@@ -221,7 +221,7 @@ def _sampler() -> tuple[bool | None, str]:
 
 def _trainer() -> tuple[bool | None, str]:
     if absent := [name for name in (*LM, "trl") if find_spec(name) is None]:
-        return None, f"{absent[0]} is not installed."
+        return None, f"{absent[0]} is not installed: {install('lm')}"
     from ..lm.trainers.trl.settings import grpo_config
     from ..objectives import Coherence
 

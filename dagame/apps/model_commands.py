@@ -257,7 +257,8 @@ def _finish(
     content: dict[str, Any], html: str | None, numbers: Path | None, page: Path | None
 ) -> dict[str, Any]:
     """Write the numbers and the page together."""
-    from ..files.output import json_text, put_text, replacing_all
+    from ..files.output import put_text, replacing_all
+    from ..files.strict_json import json_text
 
     files = [path for path in (numbers, page) if path is not None]
     with replacing_all(files) as drafts:

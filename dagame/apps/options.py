@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..conformal import least_questions
 from ..errors import DagameError
+from ..provenance import not_installed
 
 
 def correct_limits(text: str) -> tuple[float, float]:
@@ -23,7 +24,7 @@ def check_device(name: str) -> None:
         from ..scale import resolve_device
     except ImportError:
         raise DagameError(
-            "--device needs torch: install dagame[torch], or leave it out for numpy."
+            f"{not_installed('torch', 'torch', '--device')}; or leave --device out for numpy."
         ) from None
     resolve_device(name)
 

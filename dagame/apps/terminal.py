@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..lm.comparison import Compared
-    from ..samples.equilibria import SampleEquilibria
+    from ..samples.verdict import Found
     from ..theory.checks import VerificationReport
 
 
@@ -137,7 +137,7 @@ def verification_table(report: VerificationReport) -> Table:
     return table
 
 
-def summary_table(found: SampleEquilibria) -> Table:
+def summary_table(found: Found) -> Table:
     """Means in the samples, at their equilibrium, and on samples left out of the fit."""
     s, held = found.summary, found.held_out
     title = f"{s['objective']}, beta {s['beta']:g}"
@@ -259,18 +259,27 @@ def _with_ends(value: float | None, ends: tuple[float, float] | None) -> str:
     return f"{value:.3f}" if ends is None else f"{value:.3f}\n{ends[0]:.3f} to {ends[1]:.3f}"
 
 
-_OF_ROWS = ("loss", "mean_token_accuracy", "entropy", "rewards/accuracies", "rewards/margins")
-"""Metrics of a run on weighted rows."""
-
-
 def metrics_table(result: dict[str, Any]) -> Table:
-    """The first and the last metrics of a training run."""
-    table = table_of(f"{result['steps']} steps, {result['seconds']:.0f} s", "", "first", "last")
+    """The first and the last metrics of a training run, by the titles of its card."""
+    from ..lm.finetune.card import RARE, names_of
+
     first, last = result.get("first", {}), result.get("last", {})
-    shown = sorted(k for k in last if k.startswith("game/"))
-    for name in shown or [k for k in _OF_ROWS if k in last]:
-        table.add_row(name.removeprefix("game/"), _cell(first.get(name)), _cell(last[name]))
+    steps = [f"step {row['step']}" if "step" in row else "" for row in (first, last)]
+    table = table_of(f"{result['steps']} steps, {result['seconds']:.0f} s", "", *steps)
+    for name, title in names_of([last]):
+        if name in last:
+            table.add_row(title, _cell(first.get(name)), _cell(last[name]))
+    for name, title in RARE:
+        if first.get(name) or last.get(name):
+            table.add_row(title, _cell(first.get(name)), _cell(last.get(name)))
     return table
+
+
+def show_warnings(sentences: Sequence[str], shown: Console) -> None:
+    """Each in yellow, on lines of its own."""
+    for sentence in sentences:
+        text = visible(f"warning: {sentence}")
+        shown.print(text, style="yellow", markup=False, highlight=False)
 
 
 def _cell(value: float | None) -> str:

@@ -7,9 +7,8 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -17,15 +16,14 @@ import numpy as np
 from ..apps.command import console
 from ..provenance import provenance
 from ..show.progress import Progress, silent
+from .tables import Row, Section, told
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from rich import progress as rich_progress
-    from rich.table import Table
 
 T = TypeVar("T")
-Row = dict[str, Any]
 
 
 def environment() -> Row:
@@ -53,34 +51,6 @@ def _processor() -> str:
 
 
 @dataclass(frozen=True)
-class Section:
-    """A table of a result: key in the JSON, title, rows (dictionaries of one shape).
-
-    Long ones are not `printed`.
-    """
-
-    key: str
-    title: str
-    rows: Sequence[Row]
-    printed: bool = True
-
-    def table(self) -> Table:
-        """For a terminal; cells that hold lists or dictionaries are for the JSON only."""
-        from rich.box import SIMPLE_HEAD
-        from rich.table import Table
-
-        made = Table(title=self.title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        columns = [k for k, v in self.rows[0].items() if not isinstance(v, list | dict)]
-        for name in columns:
-            words = any(isinstance(r[name], str) for r in self.rows)
-            head = name if words else "\n".join(wrap(name, 12))
-            made.add_column(head, justify="left" if words else "right", no_wrap=not words)
-        for row in self.rows:
-            made.add_row(*(shown(row[name]) for name in columns))
-        return made
-
-
-@dataclass(frozen=True)
 class Result:
     """What a benchmark found: settings, sections (tables) and other facts; `passed` False exits 1."""
 
@@ -92,6 +62,12 @@ class Result:
     facts: Row = field(default_factory=dict)
     seconds: float = 0.0
     passed: bool = True
+
+    def __post_init__(self) -> None:
+        """A small version says so in each title, which is what is copied from a terminal."""
+        if self.quick:
+            said = [replace(s, title=f"--quick, a small version: {s.title}") for s in self.sections]
+            object.__setattr__(self, "sections", said)
 
     def __getitem__(self, key: str) -> Sequence[Row]:
         """The rows of a section."""
@@ -110,18 +86,26 @@ class Result:
             "settings": self.settings,
             **self.facts,
             **{s.key: list(s.rows) for s in self.sections},
+            "legend": told(self.sections),
         }
 
+    def footer(self) -> list[str]:
+        """How it was run, and on what machine."""
+        on, how = environment(), "--quick, a small version" if self.quick else "in full"
+        return [
+            f"{self.benchmark}, {how}, seed {self.seed}, {self.seconds:.1f} s",
+            f"{on['cpu']}, {on['cores']} cores, {on['threads']} thread{'s' * (on['threads'] > 1)}",
+        ]
 
-def shown(value: Any) -> str:
-    """A cell: three digits, a dash for what is not known."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int | np.integer):
-        return f"{value:,}"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    @classmethod
+    def stored(cls, content: Mapping[str, Any]) -> Result:
+        """The result of a file of `--json`, to be drawn again."""
+        told = content["legend"]
+        sections = [
+            Section(key, told[key]["title"], content[key], told[key]["columns"]) for key in told
+        ]
+        head = content["benchmark"], False, content["seed"], content["settings"]
+        return cls(*head, sections, facts=dict(content))
 
 
 class Watch:

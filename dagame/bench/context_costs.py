@@ -28,9 +28,37 @@ from ..objectives import Coherence, Objective, PairwiseCoherence, TraceCoherence
 from ..samples.metrics import agreement
 from ..solvers import solve
 from .chain import answers_of, random_chain, trace_table
-from .common import Row, Watch, median_seconds, slope
+from .common import Watch, median_seconds, slope
+from .tables import Row
 
 ANSWERS = 64
+ORDERS = {
+    "order of operations": "additions and exponentials, by the number m of contexts",
+    "ms at m = 8": "milliseconds of one value and reward of 8 contexts",
+    "ms at m = 256": "milliseconds of the same of 256 contexts",
+    "ms at m = 128": "milliseconds of the same of 128 contexts",
+    "slope of seconds in m": "log-log, over the three largest m: above the order where tables of pairs "
+    "outgrow the cache, below it where a call costs more than its numbers",
+}
+LEVELS = {
+    "|Y|": "number of traces of a context; 16 answers",
+    "agreement before": "mean over pairs of contexts of <nu_x, nu_x'> of the answers, at the reference",
+    "agreement, traces": "the same at the equilibrium of coherence of traces",
+    "KL, traces": "nats paid for it on traces, mean over contexts",
+    "seconds, traces": "to solve that game",
+    "gap, traces": "its certified gap",
+    "agreement, answers": "agreement at the equilibrium of coherence of answers",
+    "KL, answers": "nats paid for it on traces",
+    "seconds, answers": "to solve that game",
+    "gap, answers": "its certified gap",
+}
+CALLS = {
+    "responses": "responses generated",
+    "further forward passes": "passes of the model beside the generation",
+    "scorer calls": "calls of a judge or of an entailment model",
+    "calls in all": "the sum of the three",
+    "exponent in m": "of that sum, from m to 2m paraphrases",
+}
 Evaluate = Callable[[np.ndarray, np.ndarray], tuple[Any, Any]]
 
 
@@ -68,9 +96,9 @@ def contexts(sizes: tuple[int, ...], seed: int, watch: Watch) -> list[Row]:
         rows.append(
             {
                 "form": name,
-                "order": order,
+                "order of operations": order,
                 **{f"ms at m = {m}": 1e3 * seconds[m] for m in (sizes[0], sizes[-1])},
-                "slope in m": slope(sizes[-3:], [seconds[m] for m in sizes[-3:]]),
+                "slope of seconds in m": slope(sizes[-3:], [seconds[m] for m in sizes[-3:]]),
                 "seconds": {str(m): s for m, s in seconds.items()},
             }
         )
@@ -142,9 +170,9 @@ def calls(m: int, k: int) -> list[Row]:
         {
             "reward": name,
             "responses": here[name][0],
-            "forward passes besides": here[name][1],
+            "further forward passes": here[name][1],
             "scorer calls": here[name][2],
-            "in all": sum(here[name]),
+            "calls in all": sum(here[name]),
             "exponent in m": float(np.log2(sum(twice[name]) / sum(here[name]))),
         }
         for name in here

@@ -24,16 +24,48 @@ from ..estimators import METHODS, MINIMAX_LIMIT, Frontier, count_rewards, fronti
 from ..estimators.sampled import SampledGame, SampledRun, train
 from ..games.game import AlignmentGame
 from ..objectives import Coherence, GiniDiversity, PassAtK, ShannonDiversity
-from .common import Result, Row, Section, Watch, group, label, median_seconds, panels, slope
+from .common import Result, Watch, group, label, median_seconds, panels, slope
+from .tables import Row, Section
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 PARTS = ("tables", "gaps", "throughput")
 SIZES, QUICK_SIZES = (4, 8, 16, 32, 64, 128, 256), (4, 8, 16)
 EDGES, QUICK_EDGES = (8, 16, 32, 64), (8,)
 GROUP, DECAY = 8, 400.0
+
+
+TABLES = {
+    "K": "samples a group",
+    "sup-bias": "sup over p of p |E g(N) - f'(p)|, the largest bias that a probability can be paid with",
+    "plug_in's bias over it": "how many times less bias than the plug-in, which puts N / K for p",
+    "worst rmse": "sup over p of p sqrt(E (g(N) - f'(p))^2), bias and noise together",
+    "rmse over plug_in's": "what the smaller bias costs in noise",
+    "largest entry": "the largest |g(N)| of the table",
+    "seconds": "to build the table, once for all trainings",
+}
+FITS = {"slope of the sup-bias in K": "-1: bias falls like 1 / K"}
+GAPS = {
+    "estimator": "of the reward; naive: plug_in under an uncorrected group mean",
+    "gap at start": "exact duality gap of the reference",
+    "final gap, median": "exact duality gap after training, over the seeds",
+    "final gap, 10%": "its lower decile over the seeds",
+    "final gap, 90%": "its upper decile",
+    "samples to a tenth": "samples drawn until a tenth of the gap at start, median; – if never",
+}
+THROUGHPUT = {
+    "completions": "paid in one call, with integer keys of answers",
+    "seconds": "median of five calls",
+    "completions a second": "their ratio",
+}
+DRAWN = (
+    "variance_optimal", "plug_in", "jackknife", "minimax", "laplace", "u_statistic",
+    "krichevsky_trofimov", "leave_one_out", "naive",
+)  # fmt: skip
+"""The estimators in the order of their colours, the same in every panel."""
 
 
 def check_parts(parts: Sequence[str] | None) -> tuple[str, ...]:
@@ -58,16 +90,19 @@ def run(
         rows, slopes, edges = _tables(quick, watch)
         facts |= {"slopes": slopes, "frontier": edges}
         fits = [{"method": m, "slope of the sup-bias in K": s} for m, s in slopes.items()]
-        sections.append(Section("tables", "Tables g(N) of Shannon diversity", rows))
-        sections.append(Section("fits", "Log-log slopes", fits))
+        title = "Reward tables g(N) of Shannon diversity, K samples a group"
+        sections.append(Section("tables", title, rows, TABLES, names=2))
+        sections.append(Section("fits", "Log-log slopes", fits, FITS))
     if "gaps" in parts:
         rows, curves = _gaps(quick, seed, watch)
         facts["curves"] = curves
-        title = f"Sampled games, K = {GROUP}: the exact gap after training"
-        sections.append(Section("gaps", title, rows))
+        effort = _effort(quick)
+        title = f"Sampled games, K = {GROUP}, {effort['steps']:,} steps, {effort['replicas']} seeds"
+        sections.append(Section("gaps", title, rows, GAPS, names=2))
     if "throughput" in parts:
         rows = _throughput(quick, seed, watch)
-        sections.append(Section("throughput", "Rewards of completions, K = 16, 8 contexts", rows))
+        title = "Rewards of completions, K = 16, 8 contexts, one thread"
+        sections.append(Section("throughput", title, rows, THROUGHPUT))
     settings = {"parts": list(parts), "K of gaps": GROUP, "decay": DECAY, **_effort(quick)}
     return Result(
         "estimators", quick, seed, settings, sections, facts, time.perf_counter() - started
@@ -126,9 +161,9 @@ def _table_row(phi: ShannonDiversity, method: str, k: int) -> Row:
         "method": method,
         "K": k,
         "sup-bias": table.sup_bias,
-        "plug-in's over it": plain.sup_bias / table.sup_bias,
-        "rmse": table.worst_rmse,
-        "over the plug-in's rmse": table.worst_rmse / plain.worst_rmse,
+        "plug_in's bias over it": plain.sup_bias / table.sup_bias,
+        "worst rmse": table.worst_rmse,
+        "rmse over plug_in's": table.worst_rmse / plain.worst_rmse,
         "largest entry": float(np.abs(table.entries).max()),
         "seconds": seconds,
     }
@@ -136,7 +171,7 @@ def _table_row(phi: ShannonDiversity, method: str, k: int) -> Row:
 
 def _edge(edge: Frontier) -> list[Row]:
     return [
-        {"rmse factor": f, "sup-bias": t.sup_bias, "rmse": t.worst_rmse}
+        {"rmse factor": f, "sup-bias": t.sup_bias, "worst rmse": t.worst_rmse}
         for f, t in zip(edge.factors.tolist(), edge.tables, strict=True)
     ]
 
@@ -212,8 +247,8 @@ def _ends(run: SampledRun) -> Row:
     return {
         "gap at start": start,
         "final gap, median": middle,
-        "10%": low,
-        "90%": high,
+        "final gap, 10%": low,
+        "final gap, 90%": high,
         "samples to a tenth": None if np.isinf(first) else float(first),
     }
 
@@ -247,7 +282,12 @@ def _throughput(quick: bool, seed: int, watch: Watch) -> list[Row]:
     for name in watch.over(list(calls), str):
         seconds = median_seconds(calls[name], 5)
         rows.append(
-            {"objective": name, "completions": n, "seconds": seconds, "a second": n / seconds}
+            {
+                "objective": name,
+                "completions": n,
+                "seconds": seconds,
+                "completions a second": n / seconds,
+            }
         )
     return rows
 
@@ -262,7 +302,7 @@ def draw(result: Result) -> Figure:
     if not pictured:
         figure, axes = panels(1, width=6.4)
         rows = list(result["throughput"])[::-1]
-        axes[0].barh([r["objective"] for r in rows], [r["a second"] for r in rows])
+        axes[0].barh([r["objective"] for r in rows], [r["completions a second"] for r in rows])
         label(axes[0], "completions a second", "", "rewards, one thread")
         return figure
     figure, axes = panels(3, len(pictured))
@@ -271,36 +311,59 @@ def draw(result: Result) -> Figure:
     return figure
 
 
+def _look(estimator: str) -> dict[str, Any]:
+    """Colour and line of an estimator; naive, which no method of the package is, is black and dotted."""
+    from ..show.plots import CYCLE
+
+    at = DRAWN.index(estimator)
+    if at < len(CYCLE):
+        return {"color": CYCLE[at], "ls": "-"}
+    return {"color": "#111827", "ls": ":"}
+
+
+def _plain_ticks(axis: Axis) -> None:
+    """A few numbers in plain digits along a logarithmic axis that spans less than two decades."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    if high > 100 * low:
+        return
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def _draw_tables(axes: Sequence[Axes], result: Result) -> None:
     from ..show.plots import CYCLE
 
     slopes = result.facts["slopes"]
-    for one, quantity in zip(axes[:2], ("sup-bias", "rmse"), strict=True):
-        for c, (method, rows) in enumerate(group(result["tables"], "method").items()):
+    for one, quantity in zip(axes[:2], ("sup-bias", "worst rmse"), strict=True):
+        for method, rows in group(result["tables"], "method").items():
             mine = [r for r in rows if r[quantity] < 1e3]
-            text = f"{method.replace('_', ' ')}, slope {slopes[method]:.2f}"
+            text = f"{method}, slope of sup-bias {slopes[method]:.2f}"
             x, y = [r["K"] for r in mine], [r[quantity] for r in mine]
-            one.loglog(x, y, "o-", ms=4, color=CYCLE[c], label=text)
+            one.loglog(x, y, marker="o", ms=4, label=text, **_look(method))
         one.set_xscale("log", base=2)
-        label(one, "K", "", quantity)
+        one.xaxis.set_major_formatter("{x:g}")
+        label(one, "K, samples a group", "", quantity)
     axes[1].legend(*axes[0].get_legend_handles_labels(), fontsize=7, frameon=False)
     for c, (k, points) in enumerate(result.facts["frontier"].items()):
-        x, y = [p["rmse"] for p in points], [p["sup-bias"] for p in points]
+        x, y = [p["worst rmse"] for p in points], [p["sup-bias"] for p in points]
         axes[2].loglog(x, y, "o-", ms=4, color=CYCLE[c], label=f"K = {k}")
         plain = next(r for r in result["tables"] if (r["method"], r["K"]) == ("plug_in", int(k)))
-        axes[2].plot(plain["rmse"], plain["sup-bias"], "s", ms=7, mfc="none", color=CYCLE[c])
-    axes[2].xaxis.set_minor_formatter("")
-    label(axes[2], "worst rmse", "sup-bias", "frontier; squares: plug-in")
+        axes[2].plot(plain["worst rmse"], plain["sup-bias"], "s", ms=7, mfc="none", color=CYCLE[c])
+    _plain_ticks(axes[2].xaxis)
+    label(axes[2], "worst rmse", "sup-bias", "less bias costs noise; squares: plug_in")
     axes[2].legend(fontsize=8, frameon=False)
 
 
 def _draw_gaps(axes: Sequence[Axes], result: Result) -> None:
-    from ..show.plots import CYCLE
-
     for one, (name, curves) in zip(axes, result.facts["curves"].items(), strict=True):
-        for c, (estimator, curve) in enumerate(curves.items()):
-            x, text = curve["samples"], estimator.replace("_", " ")
-            one.loglog(x, curve["median"], color=CYCLE[c], label=text)
-            one.fill_between(x, curve["10%"], curve["90%"], color=CYCLE[c], alpha=0.15, lw=0)
+        for estimator, curve in curves.items():
+            x, look = curve["samples"], _look(estimator)
+            one.loglog(x, curve["median"], label=estimator, **look)
+            band = curve["10%"], curve["90%"]
+            one.fill_between(x, *band, color=look["color"], alpha=0.15, lw=0)
         label(one, "samples drawn", "exact gap", f"{name}, K = {GROUP}")
+        _plain_ticks(one.yaxis)
         one.legend(fontsize=7, frameon=False)

@@ -33,7 +33,8 @@ from ..solvers import run as play
 from ..solvers import solve
 from ..theory.atlas import methods as atlas
 from ..theory.atlas import of_kind
-from .common import Result, Row, Section, Watch, label, panels
+from .common import Result, Watch, label, panels
+from .tables import Row, Section
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,6 +81,20 @@ METHODS: dict[str, Reward] = {
 QUICK = ("coherence", "majority vote (TTRL)", "expected reward (RLVR)")
 MEASURES = ("accuracy", "agreement", "entropy", "no answer", "value")
 MIRROR_STEPS = 300
+
+
+LEGEND = {
+    "labels": "whether the reward reads labels",
+    "accuracy, predicted": "of sampled answers, at the exact equilibrium on the reference's samples",
+    "accuracy, trained": "of sampled answers of the trained model",
+    "agreement, predicted": "mean over pairs of phrasings of <nu_x, nu_x'>, at that equilibrium",
+    "agreement, trained": "of the trained model",
+    "entropy, predicted": "of the answers to one phrasing, in nats, at that equilibrium",
+    "entropy, trained": "of the trained model; it may give answers that the reference never gave",
+    "found by": "how the equilibrium was found",
+    "gap, trained": "estimate of what any policy could still gain in J; where it is –, the file says why",
+    "seconds": "of training and measurement",
+}
 
 
 def check_methods(names: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -129,7 +144,7 @@ def run(
         quick,
         seed,
         settings,
-        [Section("rows", _title(settings, reference), [_brief(r) for r in found])],
+        [Section("rows", _title(settings, reference), [_brief(r) for r in found], LEGEND)],
         {"reference": before, "runs": found},
         time.perf_counter() - started,
     )
@@ -137,7 +152,10 @@ def run(
 
 def _title(settings: Row, reference: Row) -> str:
     facts = ", ".join(f"{k} {v:.3f}" for k, v in reference.items())
-    return f"Embedded model, {settings['steps']} steps; reference: {facts}"
+    on = (
+        f"{settings['steps']} steps, {settings['problems']} problems, {settings['samples']} samples"
+    )
+    return f"Embedded model, {on} of each phrasing; reference: {facts}"
 
 
 def _brief(run: Row) -> Row:

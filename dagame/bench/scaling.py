@@ -5,15 +5,15 @@ is its last two tokens, n = 16 answers whatever T; Phi = Coherence(2), beta = 1.
 tenth of that of the reference at T = 4, the same number for every way and size. The ways, and what
 is counted of each:
 
-* direct_enumeration: exact gradient ascent on the trace table (the mirror step, whose rounds do not
+* gradient by enumeration: exact gradient ascent on the trace table (the mirror step, whose rounds do not
   depend on |Y|, T5): every round evaluates all m |Y| traces. Trace evaluations, also to a gap of 1e-9.
-* solver_traces: Anderson acceleration of the same on the trace table. Trace evaluations.
-* answers_pass: one pass over the m |Y| traces that sums nu0. Trace evaluations.
-* solver_answers: the game on the 16 answers after that pass, to a gap of 1e-10. No trace is evaluated
+* solver on traces: Anderson acceleration of the same on the trace table. Trace evaluations.
+* one pass to the answers: one pass over the m |Y| traces that sums nu0. Trace evaluations.
+* solver on answers: the game on the 16 answers after that pass, to a gap of 1e-10. No trace is evaluated
   any more: seconds, the pass left out.
-* cvxpy_traces: the same program stated on traces to cvxpy and CLARABEL, until a size takes longer than
+* cvxpy on traces: the same program stated on traces to cvxpy and CLARABEL, until a size takes longer than
   the limit. Seconds, with the construction.
-* sampled_game: Coherence-GRPO on the chain's own logits, K = 32 traces a context and round, judged
+* sampled game: Coherence-GRPO on the chain's own logits, K = 32 traces a context and round, judged
   exactly. Traces drawn, median of the replicas (every one is evaluated once under pi and pi0).
 
 `slopes` are least-squares slopes of log cost on log |Y|, `slopes_of` names the cost; wall time of every
@@ -44,8 +44,9 @@ from ..solvers.convex import convex_solve
 from ..solvers.loop import rounds
 from ..solvers.mirror import Mirror
 from .chain import ChainGame, answers_of, random_chain, trace_table, train
-from .common import Result, Row, Section, Watch, group, label, median_seconds, panels, slope
-from .context_costs import calls, contexts, levels
+from .common import Result, Watch, group, label, median_seconds, panels, slope
+from .context_costs import CALLS, LEVELS, ORDERS, calls, contexts, levels
+from .tables import Row, Section
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,12 +59,28 @@ TABLES = {"mirror": 14, "anderson": 36}
 """Tables of the size of the policy that a way holds at its peak, to be refused before memory ends."""
 
 COUNTED = {
-    "direct_enumeration": "trace evaluations",
-    "cvxpy_traces": "seconds",
-    "solver_traces": "trace evaluations",
-    "answers_pass": "trace evaluations",
-    "solver_answers": "seconds",
-    "sampled_game": "trace evaluations",
+    "gradient by enumeration": "trace evaluations",
+    "cvxpy on traces": "seconds",
+    "solver on traces": "trace evaluations",
+    "one pass to the answers": "trace evaluations",
+    "solver on answers": "seconds",
+    "sampled game": "trace evaluations",
+}
+
+
+LEGEND = {
+    "|Y|": "number of traces of a context",
+    "way": "how the game is solved; the text of dagame/bench/scaling.py says each",
+    "trace evaluations": "traces evaluated until the gap of the title, over both contexts",
+    "seconds": "wall time of the same, one thread",
+    "evaluations to 1e-9": "traces evaluated until a gap of 1e-9",
+    "rounds": "rounds until the gap of the title",
+    "gap": "the gap where it stopped",
+    "note": "range over the replicas, or why there is no number",
+}
+FITS = {
+    "cost": "what is counted: trace evaluations, or wall time where none are needed",
+    "slope": "least squares of log cost on log |Y|: 1 grows like the traces, 0 does not depend on them",
 }
 
 
@@ -103,23 +120,27 @@ def run(quick: bool = False, seed: int = 0, watch: Watch | None = None) -> Resul
     lengths = (4, 5, 6) if quick else (4, 5, 6, 7, 8, 9)
     level_rows, level_slopes = levels(lengths, TOKENS, CONTEXTS, seed, STRENGTH, watch)
     sections = [
+        Section("rows", _title(float(gap), limit), rows, LEGEND, names=2),
+        Section("levels", "Coherence of traces and of answers, beta 1", level_rows, LEVELS),
+        Section("contexts", "One value and reward of m marginals over 64 answers", forms, ORDERS),
         Section(
-            "rows", f"To a gap of {gap:.3g}: Coherence(2), beta 1, 2 contexts, 16 answers", rows
+            "calls", "Calls for a class of 8 paraphrases, 8 responses each", calls(8, 8), CALLS
         ),
-        Section("levels", "Coherence of traces and of answers", level_rows),
-        Section("contexts", "One value and reward of m marginals over 64 answers", forms),
-        Section("calls", "Calls for a class of 8 paraphrases, 8 responses each", calls(8, 8)),
-        Section("fits", "Log-log slopes in |Y| of the cost to that gap", _fits(slopes)),
+        Section("fits", "Log-log slopes in |Y| of the cost to that gap", _fits(slopes), FITS),
     ]
     facts = {
         "gap": float(gap),
         "slopes": slopes,
         "slopes_of": COUNTED,
-        "slopes_of_contexts": {r["form"]: r["slope in m"] for r in forms},
+        "slopes_of_contexts": {r["form"]: r["slope of seconds in m"] for r in forms},
         "slopes_of_levels": level_slopes,
     }
     seconds = time.perf_counter() - started
     return Result("scaling", quick, seed, _settings(limit), sections, facts, seconds)
+
+
+def _title(gap: float, limit: float) -> str:
+    return f"To a gap of {gap:.3g}: Coherence(2), beta 1, 2 contexts, 16 answers; cvxpy has {limit:g} s"
 
 
 def _settings(limit: float) -> Row:
@@ -147,10 +168,10 @@ def _size(length: int, seed: int, gap: float, limit: float, before: list[Row]) -
     chain, answers = _chain(length, seed), answers_of(length, TOKENS)
     table = np.exp(trace_table(chain))
     found = [
-        _on_traces("direct_enumeration", Mirror(), table, answers, gap),
-        _on_traces("solver_traces", Anderson(), table, answers, gap),
+        _on_traces("gradient by enumeration", Mirror(), table, answers, gap),
+        _on_traces("solver on traces", Anderson(), table, answers, gap),
         *_on_answers(table, answers),
-        _cvxpy(table, answers, gap, limit, [r for r in before if r["way"] == "cvxpy_traces"]),
+        _cvxpy(table, answers, gap, limit, [r for r in before if r["way"] == "cvxpy on traces"]),
         _by_samples(length, seed, gap),
     ]
     return [{"|Y|": TOKENS**length, **row} for row in found]
@@ -210,9 +231,9 @@ def _on_answers(table: np.ndarray, answers: np.ndarray) -> list[Row]:
     solution = solve(game)
     seconds = median_seconds(lambda: solve(game), 9)
     return [
-        _row("answers_pass", passed, table.size, rounds=1),
+        _row("one pass to the answers", passed, table.size, rounds=1),
         _row(
-            "solver_answers",
+            "solver on answers",
             seconds,
             None,
             rounds=int(solution.steps),
@@ -228,7 +249,7 @@ def _cvxpy(
     """J stated on the trace policy; given up for good once a size took longer than the limit."""
     if before and (before[-1]["seconds"] is None or before[-1]["seconds"] > limit):
         note = f"not tried: a smaller size failed or took more than {limit:g} s"
-        return _row("cvxpy_traces", None, None, note=note)
+        return _row("cvxpy on traces", None, None, note=note)
     channel = AnswerMap.channel(np.eye(TOKENS**2)[answers])
     game = AlignmentGame(table, Coherence(STRENGTH), beta=BETA, answers=channel)
     started = time.perf_counter()
@@ -238,13 +259,13 @@ def _cvxpy(
             log_pi, _ = convex_solve(game.flat(), "CLARABEL", time_limit=limit)
     except DagameError as error:
         note = f"failed after {time.perf_counter() - started:.0f} s: {error}"
-        return _row("cvxpy_traces", None, None, note=note)
+        return _row("cvxpy on traces", None, None, note=note)
     seconds = time.perf_counter() - started
     reached = float(to_numpy(certify_log(game, log_pi[0]).gap))
     if reached > gap:
         note = f"stopped by the limit after {seconds:.0f} s"
-        return _row("cvxpy_traces", None, None, gap=reached, note=note)
-    return _row("cvxpy_traces", seconds, None, gap=reached)
+        return _row("cvxpy on traces", None, None, gap=reached, note=note)
+    return _row("cvxpy on traces", seconds, None, gap=reached)
 
 
 def _by_samples(length: int, seed: int, gap: float) -> Row:
@@ -257,7 +278,7 @@ def _by_samples(length: int, seed: int, gap: float) -> Row:
     note = f"replicas {low:,.0f} to {high:,.0f}" if reached else "the round limit came first"
     rounds = int(drawn) // (GROUP * CONTEXTS) if reached else None
     return _row(
-        "sampled_game",
+        "sampled game",
         seconds,
         int(drawn) if reached else None,
         rounds=rounds,
@@ -268,14 +289,15 @@ def _by_samples(length: int, seed: int, gap: float) -> Row:
 
 # -- the picture ----------------------------------------------------------------------------------
 
-NAMES = {
-    "direct_enumeration": ("gradient by enumeration", 1, "o"),
-    "solver_traces": ("solver on traces", 3, "s"),
-    "answers_pass": ("one pass to the answers", 7, "v"),
-    "solver_answers": ("solver on answers", 0, "D"),
-    "cvxpy_traces": ("cvxpy on traces", 5, "x"),
-    "sampled_game": ("sampled game", 2, "^"),
+STYLES = {
+    "gradient by enumeration": (1, "o"),
+    "solver on traces": (3, "s"),
+    "one pass to the answers": (7, "v"),
+    "solver on answers": (0, "D"),
+    "cvxpy on traces": (5, "x"),
+    "sampled game": (2, "^"),
 }
+"""Colour and mark of each way."""
 
 
 def draw(result: Result) -> Figure:
@@ -304,22 +326,24 @@ def _line(axes: Axes, way: str, rows: Any, cost: str, slopes: dict[str, float | 
     known = [(r["|Y|"], r[cost]) for r in rows if r[cost]]
     if not known:
         return
-    name, colour, mark = NAMES[way]
+    colour, mark = STYLES[way]
     fit = slopes[way] if COUNTED[way] == cost else slope(*zip(*known, strict=True))
-    text = name if fit is None else f"{name}, slope {fit:.2f}"
+    text = way if fit is None else f"{way}, slope {round(fit, 2) + 0:.2f}"
     style: Any = {"marker": mark, "ms": 4, "lw": 1.3, "color": CYCLE[colour]}
+    if way == "gradient by enumeration":  # the solver on traces lies on it
+        style |= {"ms": 8, "lw": 3, "mfc": "white", "alpha": 0.7}
     axes.plot(*zip(*known, strict=True), label=text, **style)
     fine = [(r["|Y|"], r["evaluations to 1e-9"]) for r in rows if r["evaluations to 1e-9"]]
     if fine and cost == "trace evaluations":
         style |= {"ls": "--", "mfc": "white"}
-        axes.plot(*zip(*fine, strict=True), label=f"{name}, to 1e-9", **style)
+        axes.plot(*zip(*fine, strict=True), label=f"{way}, to 1e-9", **style)
 
 
 def _forms(axes: Axes, result: Result) -> None:
     from ..show.plots import CYCLE
 
     for k, row in enumerate(result["contexts"]):
-        text = f"{row['form']}, slope {row['slope in m']:.2f}"
+        text = f"{row['form']}, slope {row['slope of seconds in m']:.2f}"
         x, y = [int(m) for m in row["seconds"]], [1e3 * s for s in row["seconds"].values()]
         axes.loglog(x, y, "osv^Dx"[k] + "-", ms=4, lw=1.3, color=CYCLE[k], label=text)
     label(axes, "contexts m", "milliseconds", "one value and reward, 64 answers")

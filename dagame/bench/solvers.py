@@ -8,7 +8,7 @@ The gap is the package's certificate of the marginals that a solver returns, rel
 
 A profile gives, for a factor tau, the fraction of games that a solver brought below the tolerance in at
 most tau times the time of the fastest that did. Failures, time-outs and misses stay in
-the denominator; games that a peer cannot state do not (`stated` counts the others).
+the denominator; games that a peer cannot state do not (`games` counts the others).
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from ..errors import DagameError
 from ..games.certificate import certify
 from ..games.game import AlignmentGame
 from ..games.random_games import OBJECTIVES, random_game
-from .common import Result, Row, Section, Watch, label, panels
+from .common import Result, Watch, label, panels
 from .peers import NotStated, OutOfTime, Peer, peers
+from .tables import Row, Section
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,6 +39,23 @@ QUICK_KINDS = ("shannon", "coherence", "geometric")
 SIZES = ((3, 10), (4, 40))
 TOLERANCES = (1e-4, 1e-8)
 FACTORS = np.geomspace(1, 1e5, 101)
+SOLVES = {
+    "m x n": "contexts x answers",
+    "seconds": "median of runs, with the construction of the program",
+    "gap": "certified from the marginals that the solver returned, relative to max(1, |J|)",
+    "status": "done, not stated (the solver has no form for the game), out of time, or how it failed",
+}
+LEGEND = {
+    "games": "games that the solver can be given; the shares are of these",
+    "share to 0.0001": "share brought to a certified gap of 1e-4 of max(1, |J|) within the limit",
+    "share to 1e-08": "share brought to 1e-8",
+    "failed": "games that ended in an error, or without a finite gap",
+    "out of time": "games stopped at the limit of the title",
+    "median, ms": "milliseconds of the games solved to 1e-4, with the construction of the program",
+    "times dagame's": "median ratio of the times of the same games",
+    "median gap": "of every game that ended, relative to max(1, |J|)",
+    "largest gap": "of the same",
+}
 
 
 def run(quick: bool = False, seed: int = 0, watch: Watch | None = None) -> Result:
@@ -63,8 +81,8 @@ def run(quick: bool = False, seed: int = 0, watch: Watch | None = None) -> Resul
         seed,
         {"beta": 1.0, "seconds at most": limit, "games": len(games)},
         [
-            Section("games", "Every solve", rows, False),
-            Section("rows", _title(games), _summary(rows)),
+            Section("games", "Every solve", rows, SOLVES, names=3, printed=False),
+            Section("rows", _title(games, limit), _summary(rows), LEGEND),
         ],
         {
             "profiles": {f"{tol:g}": profiles(rows, tol, FACTORS) for tol in TOLERANCES},
@@ -76,10 +94,8 @@ def run(quick: bool = False, seed: int = 0, watch: Watch | None = None) -> Resul
     )
 
 
-def _title(games: list[tuple[str, AlignmentGame]]) -> str:
-    return (
-        f"{len(games)} games; share solved to a certified relative gap, and times of those to 1e-4"
-    )
+def _title(games: list[tuple[str, AlignmentGame]], limit: float) -> str:
+    return f"{len(games)} games, peers stopped after {limit:g} s a game"
 
 
 def _games(
@@ -154,14 +170,14 @@ def _summary(rows: list[Row]) -> list[Row]:
         out.append(
             {
                 "solver": name,
-                "stated": len(stated),
-                **{f"to {tol:g}": _share(stated, tol) for tol in TOLERANCES},
+                "games": len(stated),
+                **{f"share to {tol:g}": _share(stated, tol) for tol in TOLERANCES},
                 "failed": sum(r["status"].startswith("failed") for r in stated),
                 "out of time": sum(r["status"] == "out of time" for r in stated),
-                "median ms": 1e3 * float(np.median([r["seconds"] for r, _ in good]))
+                "median, ms": 1e3 * float(np.median([r["seconds"] for r, _ in good]))
                 if good
                 else None,
-                "times ours": float(np.median(ratios)) if good else None,
+                "times dagame's": float(np.median(ratios)) if good else None,
                 "median gap": float(np.median([r["gap"] for r in done])) if done else None,
                 "largest gap": max((r["gap"] for r in done), default=None),
             }
@@ -189,8 +205,8 @@ def draw(result: Result) -> Figure:
             )  # fmt: skip
         axes.set_xscale("log")
         axes.set_ylim(-0.02, 1.03)
-        title = f"certified relative gap <= {tolerance}"
-        label(axes, "time over that of the fastest", "share of games solved", title)
+        title = f"certified relative gap ≤ {tolerance}"
+        label(axes, "time / time of the fastest", "share of games solved", title)
     handles, texts = both[0].get_legend_handles_labels()
     figure.legend(handles, texts, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     return figure

@@ -8,25 +8,17 @@ absent, and no two of one call stem from different runs. A temporary, `.dagame-*
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 import os
-import secrets
-import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import OutputError
 from ..known_errors import refused_by_the_system
-
-try:
-    import fcntl
-except ImportError:  # Windows: nothing is locked, and what a killed writer left stays
-    fcntl = None
+from .drafts import Draft, lock, place
+from .strict_json import json_text
 
 # -- before the work ------------------------------------------------------------------------------
 
@@ -40,17 +32,17 @@ def check_file(path: str | Path, taken: Sequence[str | Path] = ()) -> Path:
     try:
         if path.is_dir():
             raise OutputError(f"{path} is a folder; name a file to write.")
-        folder = _place(path).parent
+        folder = place(path).parent
         if not folder.is_dir():
             raise OutputError(f"{path} cannot be written: the folder {folder} does not exist.")
-        if any(_place(other) in (_place(path), *_place(path).parents) for other in taken):
+        if any(place(other) in (place(path), *place(path).parents) for other in taken):
             raise OutputError(f"{path} is read or written already in this run; name another file.")
     except (OSError, ValueError) as error:
         if isinstance(error, OutputError):
             raise
         raise OutputError(f"{path} cannot be written: {system_reason(error) or error}.") from None
     if not _is_special(path):
-        _check_access(_place(path), path)
+        _check_access(place(path), path)
     return path
 
 
@@ -69,7 +61,7 @@ def check_folder(path: str | Path) -> Path:
 
 def _check_access(target: Path, shown: Path) -> None:
     try:
-        _Draft(target, folder=False).drop()
+        Draft(target, folder=False).drop()
     except OSError as error:
         raise OutputError(f"{shown} cannot be written: {system_reason(error)}.") from None
 
@@ -85,7 +77,7 @@ def locked(folder: str | Path, *, wait: bool = False) -> Iterator[None]:
         with suppress(OSError):
             descriptor = os.open(folder, os.O_RDONLY)
             stack.callback(os.close, descriptor)
-            if not _lock(descriptor, wait):
+            if not lock(descriptor, wait):
                 raise OutputError(
                     f"{folder} is being written to by another process; wait until that ends, or name "
                     "another folder."
@@ -93,17 +85,17 @@ def locked(folder: str | Path, *, wait: bool = False) -> Iterator[None]:
         yield
 
 
-def _lock(descriptor: int, wait: bool = False) -> bool:
-    """Lock an open file or folder; False if another has it; True, unlocked, where there are no locks."""
-    if fcntl is None:
-        return True
+@contextmanager
+def scratch(folder: str | Path) -> Iterator[Path]:
+    """A temporary folder inside `folder`, removed in the end; one that a killed run left goes first."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True
+        draft = Draft(place(Path(folder) / "scratch"), folder=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {system_reason(error)}.") from error
+    try:
+        yield draft.path
+    finally:
+        draft.drop()
 
 
 # -- writing --------------------------------------------------------------------------------------
@@ -130,7 +122,7 @@ def replacing_all(
     Raises:
         OutputError: a write failed, or two of the targets are one place.
     """
-    drafts: list[_Draft] = []
+    drafts: list[Draft] = []
     try:
         given = _begin(files, folders, drafts)
         try:
@@ -150,7 +142,7 @@ def replacing_all(
 
 
 def _begin(
-    files: Sequence[str | Path], folders: Sequence[str | Path], drafts: list[_Draft]
+    files: Sequence[str | Path], folders: Sequence[str | Path], drafts: list[Draft]
 ) -> dict[str | Path, Path]:
     """Open a draft for every place, into `drafts`; the temporary paths by their targets."""
     given: dict[str | Path, Path] = {}
@@ -159,9 +151,9 @@ def _begin(
             if _is_special(at):
                 given[at] = Path(at)
                 continue
-            if _place(at) in [draft.target for draft in drafts]:
+            if place(at) in [draft.target for draft in drafts]:
                 raise OutputError(f"{at} is to be written twice; name another file.")
-            drafts.append(_Draft(_place(at), folder=at in folders))
+            drafts.append(Draft(place(at), folder=at in folders))
             given[at] = drafts[-1].path
         except OSError as error:
             raise OutputError(f"{at} cannot be written: {system_reason(error)}.") from error
@@ -173,11 +165,11 @@ def _is_of_others(error: Exception, ours: Sequence[str | Path]) -> bool:
     name = getattr(error, "filename", None)
     if not isinstance(name, str | bytes | os.PathLike):
         return False
-    place = _place(os.fsdecode(name))
-    return not any(_place(path) in (place, *place.parents) for path in ours)
+    at = place(os.fsdecode(name))
+    return not any(place(path) in (at, *at.parents) for path in ours)
 
 
-def _put_in_place(drafts: Sequence[_Draft]) -> None:
+def _put_in_place(drafts: Sequence[Draft]) -> None:
     """Rename every draft to its target, also when interrupted; keep each draft that cannot be renamed.
 
     Such a draft may be the only copy of its data: the error names it and where it belongs.
@@ -198,131 +190,6 @@ def _put_in_place(drafts: Sequence[_Draft]) -> None:
         raise OutputError(
             f"{names} cannot be put in place: {system_reason(error)}; all is written, move {moves}."
         ) from error
-
-
-class _Draft:
-    """A locked temporary file or folder beside its target."""
-
-    def __init__(self, target: Path, folder: bool) -> None:
-        self.target, self.folder, self.kept = target, folder, False
-        name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]
-        self.stem = f".dagame-{name}"  # of one length, however long the target's name is
-        self.descriptor: int | None = None
-        self._remove_abandoned()
-        while self.descriptor is None:
-            self.path = self._fresh()
-            if folder:
-                self.path.mkdir()
-            self.descriptor = self._opened()
-            if fcntl is None:
-                return
-
-    def _fresh(self) -> Path:
-        return self.target.with_name(f"{self.stem}-{secrets.token_hex(6)}.part")
-
-    def _opened(self) -> int | None:
-        """The descriptor that holds the lock; None if another process has just removed it as abandoned."""
-        if self.folder and fcntl is None:
-            return None
-        flags = os.O_RDONLY if self.folder else os.O_CREAT | os.O_EXCL | os.O_RDWR
-        try:
-            descriptor = os.open(self.path, flags, 0o666)
-        except FileNotFoundError:
-            if self.folder:
-                return None
-            raise
-        if fcntl is not None and _lock(descriptor) and self.path.exists():
-            return descriptor
-        os.close(descriptor)
-        return None
-
-    def _remove_abandoned(self) -> None:
-        """Remove temporaries of this target that no process has locked."""
-        if fcntl is None:
-            return
-        for path in self.target.parent.glob(f"{self.stem}-*.part"):
-            with suppress(OSError):
-                descriptor = os.open(path, os.O_RDONLY)
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    _remove(path)
-                finally:
-                    os.close(descriptor)
-
-    def flush(self) -> None:
-        """Give it the permissions of the old version, and force it to the disk."""
-        if not self.folder and self.target.exists():
-            shutil.copymode(self.target, self.path)
-        for path in [*self.path.rglob("*"), self.path] if self.folder else [self.path]:
-            sync(path)
-
-    def retire(self) -> None:
-        """Take the old version away."""
-        if self.folder:
-            _remove(self._set_aside())
-        else:
-            self.target.unlink(missing_ok=True)
-
-    def _set_aside(self) -> Path:
-        """Where the old version of a folder is now, if there was one."""
-        old = self._fresh()
-        if self.target.exists():
-            self.target.rename(old)
-        return old
-
-    def publish(self) -> None:
-        """Put the new version in place, or leave the old one there."""
-        old = self._set_aside() if self.folder else None
-        try:
-            os.replace(self.path, self.target)
-        except OSError:
-            if old is not None and old.exists():
-                old.rename(self.target)
-            raise
-        sync(self.target.parent)
-        if old is not None:
-            _remove(old)
-
-    def keep(self) -> Path:
-        """Keep the temporary file or folder, and return its path.
-
-        It is renamed to .kept where that is possible, so that no later write removes it as abandoned.
-        """
-        with suppress(OSError):
-            self.path = self.path.rename(self.path.with_suffix(".kept"))
-        self.kept = True
-        return self.path
-
-    def drop(self) -> None:
-        """Remove the temporary unless it is to be kept, and release the lock."""
-        if not self.kept:
-            with suppress(OSError):
-                _remove(self.path)
-        if self.descriptor is not None:
-            os.close(self.descriptor)
-            self.descriptor = None
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def sync(path: Path) -> None:
-    """Force a file to the disk; or the names in a folder, where the system knows of that."""
-    with suppress(*[OSError] if path.is_dir() else []):
-        descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _place(path: str | Path) -> Path:
-    """Where the file itself is or will be, links followed."""
-    return Path(os.path.realpath(path))
 
 
 def _is_special(path: str | Path) -> bool:
@@ -359,10 +226,16 @@ def write_json(path: str | Path, value: Any) -> None:
     if str(path) != "-":
         write_text(path, json_text(value))
         return
+    write_out([json_text(value, ensure_ascii=True)])
+
+
+def write_out(parts: Iterable[str]) -> None:
+    """Write JSON to stdout, part by part; a reader that closes it early ends that silently."""
     if sys.stdout is None:
         raise OutputError("standard output is closed, so the JSON cannot go there; name a file.")
     try:
-        sys.stdout.write(json_text(value, ensure_ascii=True))
+        for part in parts:
+            sys.stdout.write(part)
         sys.stdout.flush()
     except BrokenPipeError:
         hush(1)
@@ -373,26 +246,3 @@ def hush(stream: int) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream)
     os.close(null)
-
-
-def json_text(value: Any, ensure_ascii: bool = False) -> str:
-    """Strict JSON, NaN and infinities as null."""
-    plain = _plain(value)
-    return json.dumps(plain, indent=2, ensure_ascii=ensure_ascii, allow_nan=False) + "\n"
-
-
-def json_line(value: Any) -> str:
-    """One line of JSONL, strict as `json_text`."""
-    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, str | int | float | bool | None) else str(value)

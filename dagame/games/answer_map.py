@@ -7,7 +7,7 @@ the list of traces of each answer. Algorithms never look inside.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import array_api_compat
@@ -40,7 +40,7 @@ class AnswerMap:
     kind: str
     traces: int
     n: int
-    table: Array | None = None
+    table: Array | None = field(default=None, repr=False)
 
     @classmethod
     def identity(cls, n: int) -> AnswerMap:

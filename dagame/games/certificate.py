@@ -22,7 +22,7 @@ from ..numerics.simplex import log_kl
 from ..objectives.difference import majorant, minorant
 from ..objectives.own.conditions import Condition
 from ..objectives.pairing import pairing, weighted
-from ..show.tables import Exported, Shown, indexed, shortest
+from ..show.tables import Exported, Shown, indexed, number, shortest
 from .attainable import Target, confront, refute, targets
 from .game import AlignmentGame
 
@@ -75,12 +75,12 @@ class Certificate(Shown, Exported):
     def __str__(self) -> str:
         gap, value = to_numpy(self.gap), to_numpy(self.value)
         if gap.ndim:
-            return f"{gap.size} games certified: largest gap {gap.max():.3g}"
+            return f"{gap.size} games certified: largest gap {number(gap.max())}"
         note = f" (if {self.needs})" if self.conditional else ""
         bound = float(to_numpy(self.upper_bound))
         return (
-            f"value {value:.10g} <= optimum <= {bound:.10g}, gap {gap:.3g}{note}; "
-            f"KL to the optimum <= {float(to_numpy(self.distance_bound)):.3g}"
+            f"value {number(value, 10)} <= optimum <= {number(bound, 10)}, gap {number(gap)}{note}; "
+            f"KL to the optimum <= {number(to_numpy(self.distance_bound))}"
         )
 
     __repr__ = __str__
@@ -89,7 +89,7 @@ class Certificate(Shown, Exported):
         value, bound = to_numpy(self.value), to_numpy(self.upper_bound)
         rows = [("games", f"{value.size:,}")]
         if not value.ndim:
-            rows = [("value J(pi)", f"{value:.10g}"), ("optimum J* <=", f"{bound:.10g}")]
+            rows = [("value J(pi)", number(value, 10)), ("optimum J* <=", number(bound, 10))]
         rows += [
             ("gap", shortest(to_numpy(self.gap))),
             ("policy's regret", shortest(to_numpy(self.policy_regret))),
@@ -109,7 +109,7 @@ class Certificate(Shown, Exported):
         """A row per game with every number."""
         names = [f.name for f in fields(self) if f.name not in ("conditions", "beta")]
         shape = to_numpy(self.value).shape
-        numbers = {k: np.ravel(to_numpy(getattr(self, k))) for k in names}
+        numbers = {k: np.ravel(to_numpy(getattr(self, k))) + 0.0 for k in names}
         return {**indexed(shape, []), **numbers}
 
 

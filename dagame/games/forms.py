@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import FrozenInstanceError
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Self
 
 from ..numerics.arrays import LOG_ZERO, Array, float64, log_normalise, namespace
 from ..objectives.objective import Objective
 from .answer_map import AnswerMap
 from .play import DistributionalGame
+
+
+@cache
+def _computed_once(kind: type) -> frozenset[str]:
+    """The names of a class's cached properties."""
+    names = {name for part in kind.__mro__ for name in vars(part)}
+    return frozenset(n for n in names if isinstance(getattr(kind, n, None), cached_property))
 
 
 class GameForms(DistributionalGame):
@@ -99,11 +105,9 @@ class GameForms(DistributionalGame):
 
     def replaced(self, **fields: Any) -> Self:
         """The game with other fields, none of them checked; what it computes once is computed anew."""
-        changed, kind = copy.copy(self), type(self)
-        state = vars(changed)
-        for name in [n for n in state if isinstance(getattr(kind, n, None), cached_property)]:
-            del state[name]
-        state.update(fields)
+        changed, computed = object.__new__(type(self)), _computed_once(type(self))
+        state = {name: value for name, value in vars(self).items() if name not in computed}
+        vars(changed).update(state, **fields)
         return changed
 
     def __setattr__(self, name: str, value: Any) -> None:

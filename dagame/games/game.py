@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, NamedTuple, Self
-
-import numpy as np
 
 from ..errors import InvalidDistribution, InvalidGame
 from ..numerics.arrays import (
     LOG_ZERO,
     Array,
     as_floating,
-    float64,
     infinities,
     log,
     log_normalise,
     namespace,
-    to_numpy,
 )
 from ..numerics.simplex import check_distribution, check_scale, check_weights, log_kl
+from ..objectives.names import no_objective
 from ..objectives.objective import Objective
 from ..objectives.own.checked import checked_terms, conditions_of
 from ..objectives.own.conditions import Condition
 from ..objectives.pairing import pairing, weighted
-from ..show.tables import facts_html, shaded_html
 from .answer_map import AnswerMap
-from .forms import GameForms
+from .named import NamedGame, distinct, taken_apart
 
 
 class Evaluation(NamedTuple):
@@ -44,7 +41,7 @@ class Evaluation(NamedTuple):
     gap: Array
 
 
-class AlignmentGame(GameForms):
+class AlignmentGame(NamedGame):
     """A distributional alignment game on tables (docs/theory/game.md).
 
     J(pi) = Phi(nu(pi)) - beta * sum_x w_x KL(pi_x || pi0_x), played as
@@ -59,8 +56,11 @@ class AlignmentGame(GameForms):
             objective's `magnitude` is at most 1e9 beta (1e4 beta in single precision), as rounding
             error beyond exceeds what the game is about. beta is from 1e-30 to 1e12 (1e-4 to 1e4).
         weights: context weights (m,) or (*batch, m), positive, sum 1; default uniform.
-        answers: answer of each trace, integers (traces,) or (m, traces); an `AnswerMap`; or a
+        answers: answer of each trace, integers or texts (traces,) or (m, traces); an `AnswerMap`; or a
             row-stochastic channel (traces, n).
+        answer_names, context_names: n and m different names, which tables, pictures and frames show;
+            a batch shares them. A pandas or polars frame brings its own: columns, index or one column
+            of text.
         check: whether an objective from outside the package is tried: is `reward` the gradient of
             `value`, are batches, shapes and stated facts right? About 5 ms, once per object and
             numbers of contexts and answers; certificates say what was checked, or that nothing was.
@@ -83,10 +83,13 @@ class AlignmentGame(GameForms):
         beta: float,
         weights: Array | None = None,
         answers: Any = None,
+        answer_names: Iterable[object] | None = None,
+        context_names: Iterable[object] | None = None,
         check: bool = True,
     ) -> None:
         """See the class."""
-        p = as_floating(reference)
+        given = taken_apart(reference, answers, answer_names, context_names)
+        p = as_floating(given.reference)
         if p.ndim < 2:
             raise InvalidGame(
                 f"reference has shape {tuple(p.shape)}; give (*batch, contexts, traces), for one "
@@ -96,17 +99,18 @@ class AlignmentGame(GameForms):
             raise InvalidGame(f"reference is empty, of shape {tuple(p.shape)}.")
         p = check_distribution(p, "reference")
         if not isinstance(objective, Objective):
-            raise InvalidGame(
-                f"objective is a {type(objective).__name__}, not a dagame Objective; "
-                "try dagame.ShannonDiversity() or subclass dagame.Objective."
-            )
+            raise InvalidGame(f"objective is {no_objective(objective)}")
         vars(self).update(
             beta=check_scale(beta, objective.magnitude, p),
             log_reference=namespace(p).where(p > 0, log_normalise(log(p)), LOG_ZERO),
-            answer_map=AnswerMap.of(answers, p.shape[-1]).bind(p),
+            answer_map=AnswerMap.of(given.answers, p.shape[-1]).bind(p),
             weights=check_weights(weights, tuple(p.shape), p),
             objective=objective.bind(p),
             _check=check,
+        )
+        vars(self).update(
+            answer_names=distinct(given.answer_names, self.n, "answers"),
+            context_names=distinct(given.context_names, self.contexts, "contexts"),
         )
         if objective.on_traces and answers is not None:
             raise InvalidGame(
@@ -192,7 +196,7 @@ class AlignmentGame(GameForms):
         mu = self.objective.curvature_for(self.weights)
         return -mu if -self.beta < mu < 0 else 0.0
 
-    @property
+    @cached_property
     def provable(self) -> bool:
         """Whether T4 or T6 bounds the optimum: Phi concave or of unknown sign, or beta + mu > 0."""
         mu = self.objective.curvature_for(self.weights)
@@ -235,32 +239,10 @@ class AlignmentGame(GameForms):
             return self
         return self.replaced(objective=(1 / self.beta) * self.objective, beta=1.0)
 
-    @property
+    @cached_property
     def free_beta(self) -> float:
         """beta - rho, what is left of the KL (T6)."""
         return self.beta - self.transfer
-
-    def __repr__(self) -> str:
-        batch = f"{'x'.join(map(str, self.batch_shape))} games of " if self.batch_shape else ""
-        traces = "" if self.answer_map.kind == "identity" else f", {self.traces} traces"
-        return (
-            f"AlignmentGame({batch}{self.contexts} contexts, {self.n} answers{traces}, "
-            f"{self.objective!r}, beta={self.beta:g})"
-        )
-
-    def _repr_html_(self) -> str:
-        rows = [
-            ("contexts x answers", f"{self.contexts} x {self.n}"),
-            ("objective", repr(self.objective)),
-            ("beta", f"{self.beta:g}"),
-        ]
-        if self.answer_map.kind != "identity":
-            rows.insert(1, ("traces", f"{self.traces:,} ({self.answer_map.kind})"))
-        if self.batch_shape:
-            rows.insert(0, ("games", f"{math.prod(self.batch_shape):,}"))
-            return facts_html(rows)
-        table = np.exp(to_numpy(float64(self.log_reference_answers)))
-        return facts_html(rows) + shaded_html("answer marginals of the reference", table)
 
     # -- the two players, on probabilities --------------------------------------------------------
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidGame, nearest
+from ..numerics.arrays import as_floating, namespace
 from ..objectives import (
     Cap,
     Coherence,
@@ -26,7 +27,9 @@ from ..objectives import (
     Reward,
     ShannonDiversity,
     TargetMatching,
+    WorstCase,
 )
+from ..show.names import unlabelled
 from ..show.tables import Shown
 from .game import AlignmentGame
 from .random_games import (
@@ -44,6 +47,7 @@ __all__ = [
     "OBJECTIVES",
     "ReferenceGame",
     "fairness",
+    "matrix_game",
     "named",
     "random_game",
     "random_game_of",
@@ -314,6 +318,29 @@ def fairness(delta: float = 0.05) -> AlignmentGame:
     reference = [[0.7, 0.2, 0.1], [0.25, 0.35, 0.4]]
     parity = Parity(delta, answers=[0])
     return _game(reference, reward + HardConstraint(parity), weights=[0.6, 0.4])
+
+
+def matrix_game(payoffs: Any, *, beta: float = 1e-3) -> AlignmentGame:
+    """The zero-sum game of a matrix, for the row player: `WorstCase` of the columns, reference uniform.
+
+    As beta -> 0 the policy is a maximin strategy, `Solution.opponent` a minimax one; J* lies within
+    beta log n below the value of the matrix.
+
+    Args:
+        payoffs: (n, k) or (*batch, n, k) to the row player, who maximises; the columns are the opponent's.
+            A data frame names both.
+        beta: strength of the KL to the uniform strategy, the price of being predictable.
+    """
+    found = unlabelled(payoffs)
+    table = as_floating(found.table)
+    if table.ndim < 2:
+        raise InvalidGame(
+            f"payoffs have shape {tuple(table.shape)}; give (*batch, rows, columns) of a matrix game."
+        )
+    xp, n = namespace(table), table.shape[-2]
+    phi = WorstCase(xp.matrix_transpose(table), names=found.columns)
+    uniform = 0 * table[..., :1, :1] + xp.ones((1, n), dtype=table.dtype, device=table.device) / n
+    return AlignmentGame(uniform, phi, beta=beta, answer_names=found.rows)
 
 
 def __getattr__(name: str) -> ReferenceGame:

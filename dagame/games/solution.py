@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,14 @@ import numpy as np
 
 from ..errors import InvalidGame
 from ..numerics.arrays import LOG_ZERO, Array, float64, namespace, to_numpy
-from ..show.tables import Exported, Shown, facts_html, indexed, shaded_html, shortest
+from ..show.names import numbered
+from ..show.tables import Exported, Shown, facts_html, indexed, number, shaded_html, shortest
+from ..text import shortened
 from .attainable import refute
 from .certificate import Certificate, certify_log
 from .game import AlignmentGame
+
+_OPPONENT = 6
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,6 +62,8 @@ class History(Shown, Exported):
     gaps: np.ndarray
     marginals: np.ndarray | None = None
     dynamic: str = ""
+    answer_names: tuple[str, ...] | None = None
+    context_names: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -67,16 +73,39 @@ class History(Shown, Exported):
         answers: Sequence[str] | None = None,
         contexts: Sequence[str] | None = None,
         game: int = 0,
+        *,
+        ax: Any = None,
+        title: str | None = None,
+        legend: bool = True,
     ) -> Figure:
         """The gap of each round beside the marginals, on a triangle for three answers.
 
-        `answers` and `contexts` are names; `game` counts along a flattened batch.
+        Args:
+            answers, contexts: names, by default those of the game.
+            game: which of a batch, counted along a flattened one.
+            ax: matplotlib axes to draw on, one that is divided or one for each part; default a new figure.
+            title: by default the dynamic and the game of a batch; "" for none.
+            legend: whether lines are explained.
+
+        Returns:
+            The figure drawn on.
+
+        Raises:
+            InvalidGame: there are no rounds, as of a closed form, or `ax` has not as many axes.
         """
+        if not len(self):
+            raise InvalidGame(
+                f"{self.dynamic or 'the method'} played no rounds to draw; dagame.run(game, 'mirror') "
+                "plays some."
+            )
         from ..show.plots import trajectory
 
         count = int(np.prod(self.values.shape[1:]))
         one = self._of(_member(game, count), count)
-        return trajectory(one, one.marginals, answers, contexts, _named(game, count))
+        names = _either(answers, self.answer_names), _either(contexts, self.context_names)
+        if title is None:
+            title = ", ".join(filter(None, [self.dynamic.replace("_", " "), _named(game, count)]))
+        return trajectory(one, one.marginals, *names, title, ax=ax, legend=legend)
 
     def _of(self, game: int, count: int) -> History:
         """The rounds of one game of a batch of `count`."""
@@ -84,16 +113,23 @@ class History(Shown, Exported):
         marginals = self.marginals
         if marginals is not None:
             marginals = marginals.reshape(len(self), count, *marginals.shape[-2:])[:, game]
-        return History(values, gaps, marginals, self.dynamic)
+        return replace(self, values=values, gaps=gaps, marginals=marginals)
 
     def _columns(self) -> dict[str, np.ndarray]:
-        """Round, game, value and gap; marginals are arrays of their own."""
-        index = indexed(np.moveaxis(self.values, 0, -1).shape, ["round"])
-        flat = {k: np.moveaxis(v, 0, -1).ravel() for k, v in self._numbers().items()}
-        return {**index, **flat}
-
-    def _numbers(self) -> dict[str, np.ndarray]:
-        return {"value": self.values, "gap": self.gaps}
+        """A row per round, or, where marginals were kept, per round, context and answer."""
+        values, gaps = (np.moveaxis(t, 0, -1) for t in (self.values, self.gaps))
+        if self.marginals is None:
+            flat = {"value": values.ravel() + 0.0, "gap": gaps.ravel() + 0.0}
+            return {**indexed(values.shape, ["round"]), **flat}
+        probability = np.moveaxis(self.marginals, 0, -3)
+        names = {"context": self.context_names, "answer": self.answer_names}
+        index = indexed(probability.shape, ["round", "context", "answer"], names)
+        each = {"value": values, "gap": gaps}
+        flat = {
+            k: np.broadcast_to(v[..., None, None], probability.shape).ravel() + 0.0
+            for k, v in each.items()
+        }
+        return {**index, "probability": probability.ravel(), **flat}
 
     def _rows(self) -> list[tuple[str, str]]:
         rows = [("dynamic", self.dynamic or "run"), ("rounds", str(len(self)))]
@@ -105,8 +141,8 @@ class History(Shown, Exported):
     def __str__(self) -> str:
         if not len(self):
             return "no rounds"
-        first, last = self.gaps[0].max(), self.gaps[-1].max()
-        return f"{self.dynamic or 'run'}: {len(self)} rounds, largest gap {first:.3g} -> {last:.3g}"
+        first, last = (number(gaps.max()) for gaps in (self.gaps[0], self.gaps[-1]))
+        return f"{self.dynamic or 'run'}: {len(self)} rounds, largest gap {first} -> {last}"
 
     __repr__ = __str__
 
@@ -162,6 +198,22 @@ class Solution(Shown, Exported):
         return self.marginals
 
     @property
+    def opponent(self) -> Array | None:
+        """The target's mixed strategy (*batch, k) over the k graders of a `WorstCase`; else None.
+
+        Of a matrix game it is the other player's. For smooth objectives the target plays the point
+        `target`, for constraints the prices `multipliers`.
+        """
+        return self._prices if self.game.objective.mixture else None
+
+    @cached_property
+    def _prices(self) -> Array | None:
+        """The multipliers, fitted where the method gave none."""
+        if self.multipliers is not None:
+            return self.multipliers
+        return self.game.multipliers(self.log_marginals)
+
+    @property
     def consensus(self) -> Array:
         """The consensus that belongs to the target, (*batch, n)."""
         log_q = self.game.objective.consensus_log(self.log_marginals, self.game.weights)
@@ -170,9 +222,7 @@ class Solution(Shown, Exported):
     @cached_property
     def rewards(self) -> Array:
         """u (*batch, m, n), what an answer is paid at the equilibrium; 0 where nu0 is 0."""
-        at, multipliers = self.log_marginals, self.multipliers
-        known = self.game.multipliers(at) if multipliers is None else multipliers
-        return self.game.rewards_at(at, known)
+        return self.game.rewards_at(self.log_marginals, self._prices)
 
     @property
     def value(self) -> Array:
@@ -212,23 +262,39 @@ class Solution(Shown, Exported):
         status = "; ".join(f"{c} {s.name.lower()}" for s, c in counts if c)
         if not self.statuses.ndim:
             status = " ".join([str(self.status), *(n.split(": ", 1)[-1] for n in self.notes)])
-            size = f"{value:.10g}", f"{gap:.3g}"
+            size = number(value, 10), number(gap)
+            opponent = self._opponent_row()
         else:
             finite = value[np.isfinite(value)]
             mean = finite.mean() if finite.size else -np.inf
-            size = f"mean {mean:.10g}", f"largest {gap.max(initial=0):.3g}"
+            size = f"mean {number(mean, 10)}", f"largest {number(gap.max(initial=0))}"
+            opponent = []
         return [
             ("game", repr(game)),
             ("method", f"{self.method}, {int(np.max(self.steps, initial=0))} steps"),
             ("value", size[0]),
             ("gap", size[1]),
+            *opponent,
             ("status", status),
         ]
+
+    def _opponent_row(self) -> list[tuple[str, str]]:
+        """The target's mixed strategy by name, its largest probabilities."""
+        if self.opponent is None:
+            return []
+        mixed = to_numpy(float64(self.opponent))
+        worst: Any = next(part for _, part in self.game.objective.terms() if part.mixture)
+        names = numbered(worst.names, len(mixed), "grader ", "graders")
+        largest = np.argsort(-mixed, kind="stable")[:_OPPONENT]
+        parts = [f"{shortened(names[k], 24)} {number(mixed[k])}" for k in largest]
+        return [("opponent", ", ".join(parts) + (", ..." if len(mixed) > _OPPONENT else ""))]
 
     def _repr_html_(self) -> str:
         tables = ""
         if not self.game.batch_shape:
-            tables = shaded_html("answer marginals at equilibrium", to_numpy(self.marginals))
+            names = self.game.answer_names, self.game.context_names
+            table = to_numpy(float64(self.marginals))
+            tables = shaded_html("answer marginals at equilibrium", table, *names)
         return facts_html(self._rows()) + tables
 
     def plot(
@@ -236,10 +302,22 @@ class Solution(Shown, Exported):
         answers: Sequence[str] | None = None,
         contexts: Sequence[str] | None = None,
         game: int = 0,
+        *,
+        ax: Any = None,
+        title: str | None = None,
+        legend: bool = True,
     ) -> Figure:
         """Answer marginals of the reference and at equilibrium: see `dagame.show.plots.equilibrium`.
 
-        `answers` and `contexts` are names; `game` counts along a flattened batch.
+        Args:
+            answers, contexts: names, by default those of the game.
+            game: which of a batch, counted along a flattened one.
+            ax: matplotlib axes to draw on, one that is divided or one for each part; default a new figure.
+            title: by default the game of a batch; "" for none.
+            legend: whether colours are explained.
+
+        Returns:
+            The figure drawn on.
         """
         from ..show.plots import equilibrium
 
@@ -248,7 +326,10 @@ class Solution(Shown, Exported):
         before = np.exp(to_numpy(float64(self.game.log_reference_answers))).reshape(shape)
         after = to_numpy(float64(self.marginals)).reshape(shape)
         k = _member(game, count)
-        return equilibrium(before[k], after[k], answers, contexts, _named(k, count))
+        one = self.game
+        names = _either(answers, one.answer_names), _either(contexts, one.context_names)
+        title = _named(k, count) if title is None else title
+        return equilibrium(before[k], after[k], *names, title, ax=ax, legend=legend)
 
     def _columns(self) -> dict[str, np.ndarray]:
         """A row per context and answer: reference, equilibrium, target, reward."""
@@ -259,8 +340,14 @@ class Solution(Shown, Exported):
             "reward": self.rewards,
         }
         shape = (*self.game.batch_shape, self.game.contexts, self.game.n)
-        flat = {k: np.ravel(to_numpy(float64(v))) for k, v in tables.items()}
-        return {**indexed(shape, ["context", "answer"]), **flat}
+        flat = {k: np.ravel(to_numpy(float64(v))) + 0.0 for k, v in tables.items()}
+        names = {"context": self.game.context_names, "answer": self.game.answer_names}
+        return {**indexed(shape, ["context", "answer"], names), **flat}
+
+
+def _either(given: Sequence[str] | None, known: Sequence[str] | None) -> Sequence[str] | None:
+    """The names that are given, else those that are known."""
+    return known if given is None else given
 
 
 def _member(game: int, count: int) -> int:
@@ -270,4 +357,4 @@ def _member(game: int, count: int) -> int:
 
 
 def _named(game: int, count: int) -> str:
-    return f"game {game} of {count}" if count > 1 else ""
+    return f"game={game} in a batch of {count}" if count > 1 else ""

@@ -205,6 +205,12 @@ def check_payment(
     ):
         if value not in known:
             raise InvalidObjective(f"{name} is {value!r}; choose one of {', '.join(known)}.")
+    for _, term in objective.terms() if isinstance(objective, Objective) else ():
+        if term.hard and not isinstance(term, HardConstraint):
+            raise InvalidObjective(
+                f"{term!r} is a hard set: its rewards are multipliers, which samples do not tell; take the "
+                "soft objective with a larger strength."
+            )
     if vocabulary is None:
         _require_no_columns(objective)
     else:

@@ -79,6 +79,15 @@ def equilibrium_weights(
     )
 
 
+def _check(weights: object, function: str) -> None:
+    """`SamplesError` unless these are weights with their samples, which a table alone does not tell."""
+    if not isinstance(weights, EquilibriumWeights):
+        raise SamplesError(
+            f"{function} takes the result of dagame.lm.equilibrium_weights(samples, objective, beta=...), "
+            f"with samples = dagame.Samples.read(file, ...), not a {type(weights).__name__}."
+        )
+
+
 def best_of_n(weights: EquilibriumWeights, *, by: str = "mode", seed: int = 0) -> np.ndarray:
     """One row for each context (contexts,): a sample whose answer the equilibrium favours.
 
@@ -86,6 +95,7 @@ def best_of_n(weights: EquilibriumWeights, *, by: str = "mode", seed: int = 0) -
     the largest nu*(z)/nu0(z), what it says more often than the reference did. Ties, such as samples
     of the same answer, are drawn by `seed`. "No answer" is chosen only where there is no other.
     """
+    _check(weights, "best_of_n")
     if by not in ("mode", "weight"):
         raise InvalidGame(f'by is {by!r}; choose "mode" or "weight".')
     score = np.round(weights.mass if by == "mode" else weights.weight, 12)
@@ -104,6 +114,7 @@ def rejection_sample(weights: EquilibriumWeights, *, seed: int = 0) -> Accepted:
     reasoning given the answer that of the reference: samples of pi*. The expected rate is
     1 / max_z nu*(z)/nu0(z).
     """
+    _check(weights, "rejection_sample")
     rows = np.flatnonzero(weights.context >= 0)
     context, weight = weights.context[rows], weights.weight[rows]
     largest = np.zeros(int(context.max(initial=-1)) + 1)
@@ -132,6 +143,7 @@ def weighted_sft_rows(
     """
     import polars as pl
 
+    _check(weights, "weighted_sft_rows")
     frame = weights.samples.frame
     require_columns(frame, (prompt, completion))
     rows = pl.DataFrame(

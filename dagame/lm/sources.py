@@ -17,7 +17,10 @@ def load_data_set(name: str, config: str | None, split: str) -> list[Any]:
         data: Any = load_dataset(name, config, split=split)
         rows: list[Any] = list(data)
     except Exception as error:  # the hub, the network and the scripts of data sets raise anything
-        raise ConfigError(f"data set {name!r} cannot be loaded: {one_line(error)}.") from None
+        raise ConfigError(
+            f"data set {name!r} cannot be loaded: {one_line(error)}; where it cannot be fetched, give a "
+            "local file of its rows instead (in a file of dagame finetune: data.path)."
+        ) from None
     if not rows:
         raise ConfigError(f"data set {name!r} has no rows in split {split!r}.")
     return rows

@@ -21,8 +21,10 @@ _INFINITE = 1e20
 
 def namespace(*arrays: Array) -> Any:
     """The array-API namespace shared by `arrays` (Python scalars and None are ignored)."""
-    first = arrays[0]
-    if isinstance(first, np.ndarray) and all(type(a) is np.ndarray for a in arrays):
+    for values in arrays:
+        if type(values) is not np.ndarray:
+            break
+    else:
         return np
     found = [a for a in arrays if is_array(a)]
     return array_api_compat.array_namespace(*found) if found else np

@@ -206,6 +206,9 @@ class TraceCoherence(Scaled):
     For comparison with answer-level coherence, where contexts share the trace space: it also pulls
     the reasoning together. Use it with `answers=None` and push the policy forward afterwards; a game
     with an answer map refuses it.
+
+    Args:
+        strength: lambda > 0, by which value and reward are multiplied.
     """
 
     strength: float = 1.0

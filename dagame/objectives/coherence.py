@@ -11,7 +11,7 @@ from ..errors import InvalidObjective
 from ..numerics.arrays import LOG_ZERO, Array, exp_capped, log_normalise, logsumexp, namespace
 from ..numerics.simplex import log_entropy, log_kl
 from .diversity import ShannonDiversity
-from .forms import ConsensusForm, Hessian
+from .forms import ConsensusForm, Hessian, RatioForm
 from .objective import Objective, Scaled
 from .pairing import geometric_mean_log, mean_log, minus_infinity_where, pairing, weighted
 
@@ -105,6 +105,10 @@ class GeometricCoherence(Objective):
         """q / nu."""
         return exp_capped(self._log_ratio(log_nu, weights))
 
+    def ratio_form(self) -> RatioForm:
+        """Strength 1."""
+        return RatioForm("geometric", 1.0)
+
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
         """Scaled blocks (w delta - w w') sqrt(q/nu) sqrt(q/nu'), rank one w q / sqrt(nu)."""
         xp = namespace(log_nu)
@@ -184,6 +188,10 @@ class Coherence(Scaled):
     no finite L, infeasible without an answer that every context can give; "euclidean":
     D = ||nu_x - q||^2, q the weighted mean, reward -2 strength (nu_x - q)(z), L = strength by Pinsker's
     inequality. mu = 0 (docs/theory/objectives.md#coherence).
+
+    Args:
+        strength: lambda > 0, by which value and reward are multiplied.
+        consensus: "arithmetic", "geometric" or "euclidean".
     """
 
     strength: float = 1.0

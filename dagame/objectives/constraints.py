@@ -102,6 +102,9 @@ class HardConstraint(OnSet):
     -(G_x' y)(z) / w_x and nu* ∝ nu0 e^{u/beta}. `Solution.multipliers` reports them in the order of
     `set.rows(...)`. Answers that a cap of 0 forbids leave the reference. An empty intersection with
     the reference's support is a status that names the rows that clash.
+
+    Args:
+        set: of marginals, see `Cap` and its siblings; joined by `&`.
     """
 
     has_multipliers = True

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidObjective
-from ..numerics.arrays import LOG_ZERO, Array, exp_capped, logsumexp, namespace
-from ..numerics.scalar import increasing_root, wright_omega
+from ..numerics.arrays import LOG_ZERO, Array, exp_capped, namespace
+from ..numerics.scalar import Omegas, normaliser
 from ..numerics.simplex import log_entropy
 from .forms import ExponentialForm, Hessian
 from .objective import Objective, Scaled
@@ -55,6 +55,9 @@ class ShannonDiversity(Scaled):
     """Phi(nu) = strength * sum_x w_x H(nu_x), reward -strength log nu_x(z) (docs/theory/objectives.md).
 
     L = mu = strength, as B(p, q) is strength * KL exactly; nu* ∝ nu0^{beta/(beta+strength)}.
+
+    Args:
+        strength: lambda > 0, by which value and reward are multiplied.
     """
 
     strength: float = 1.0
@@ -76,20 +79,13 @@ class _Gini(Objective):
 
     def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
         """log nu = t + log nu0 - a nu, the root t of sum nu = 1 lies in [0, a]."""
-        xp, a = namespace(log_nu0), 2 / beta
-        shift = math.log(2) - math.log(beta)
+        a, zero = 2 / beta, 0 * log_nu0[..., :1]
+        omegas = Omegas(log_nu0 + (math.log(2) - math.log(beta)), 1.0)
 
-        def excess(t: Array) -> tuple[Array, Array]:
-            omega = wright_omega(t + shift + log_nu0)
-            log_nu = t + log_nu0 - omega
-            nu = xp.exp(log_nu)
-            total = xp.sum(nu, axis=-1, keepdims=True)
-            slope = xp.sum(nu / (1 + omega), axis=-1, keepdims=True) / total
-            return logsumexp(log_nu, keepdims=True), slope
+        def masses(_: int, y: Array, _t: Array) -> tuple[Array, Array]:
+            return y / a, y / (a * (1 + y))
 
-        zero = 0 * log_nu0[..., :1]
-        t = increasing_root(excess, zero, zero + a)
-        return t + log_nu0 - wright_omega(t + shift + log_nu0)
+        return omegas.log_at(normaliser(omegas, masses, zero, zero + a)) - math.log(a)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
         """2 w, scaled: 2 w nu."""
@@ -113,6 +109,9 @@ class GiniDiversity(Scaled):
 
     L = strength by Pinsker's inequality, mu = 0 (docs/theory/objectives.md#why-gini-has-l). Closed form by
     Wright's omega: nu = omega(t + log(a nu0)) / a with a = 2 strength / beta and t the normalising root.
+
+    Args:
+        strength: lambda > 0, by which value and reward are multiplied.
     """
 
     strength: float = 1.0
@@ -175,6 +174,10 @@ class TsallisDiversity(Scaled):
 
     Reward -strength t nu^{t-1}/(t-1). t > 1: L = strength t (not tight), mu = 0; t < 1: no finite L,
     mu = strength t (docs/theory/objectives.md). t -> 1 is Shannon's entropy, t = 2 the Gini index.
+
+    Args:
+        strength: lambda > 0, by which value and reward are multiplied.
+        order: t > 0, not 1; 2 is the Gini index.
     """
 
     strength: float = 1.0
@@ -245,6 +248,10 @@ class RenyiDiversity(Scaled):
     general (docs/theory/objectives.md#why-renyi-diversity-stops-at-order-1) and are refused:
     `TsallisDiversity` of that order is concave, and it orders the distributions of one context in the
     same way.
+
+    Args:
+        strength: lambda > 0, by which value and reward are multiplied.
+        order: t in (0, 1]; 1 is Shannon's entropy.
     """
 
     strength: float = 1.0

@@ -59,6 +59,34 @@ class ConsensusForm(NamedTuple):
         return ConsensusForm(*(one + more for one, more in zip(self, other, strict=True)))
 
 
+class RatioForm(NamedTuple):
+    """Phi(nu) = strength * C(nu) + entropy * sum_x w_x H(nu_x) + <reward, nu> + a, C one of `COUPLINGS`.
+
+    `coupling` is its name, None for none, "" for two that differ. Such objectives have an equilibrium of one
+    number per answer (docs/theory/dynamics.md#one-number-per-answer).
+    """
+
+    coupling: str | None
+    strength: float = 0.0
+    entropy: float = 0.0
+    reward: Array | float = 0.0
+
+    def __mul__(self, factor: float) -> RatioForm:  # type: ignore[override]
+        """The form of factor * Phi."""
+        numbers = (float(factor * self.strength), float(factor * self.entropy))
+        return RatioForm(self.coupling, *numbers, factor * self.reward)
+
+    def __rmul__(self, factor: float) -> RatioForm:  # type: ignore[override]
+        return self * factor
+
+    def __add__(self, other: RatioForm) -> RatioForm:  # type: ignore[override]
+        """The form of a sum of two objectives."""
+        named = {c for c in (self.coupling, other.coupling) if c is not None}
+        coupling = named.pop() if len(named) == 1 else "" if named else None
+        numbers = (one + more for one, more in zip(self[1:], other[1:], strict=True))
+        return RatioForm(coupling, *numbers)
+
+
 class Hessian(NamedTuple):
     """The Hessian of -Phi in coordinates scaled by sqrt(nu): blocks + U U' - N N'.
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidObjective
-from ..numerics.arrays import LOG_ZERO, Array, exp_capped, like, log, logsumexp, namespace
-from ..numerics.scalar import increasing_root, wright_omega
+from ..numerics.arrays import LOG_ZERO, Array, exp_capped, like, log, namespace
+from ..numerics.scalar import Omegas, normaliser
 from ..numerics.simplex import check_distribution, log_kl
 from .forms import ExponentialForm, Hessian
 from .objective import Objective, Scaled
@@ -83,25 +83,27 @@ class _Forward(_Matching):
 
     def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
         """log nu - s/nu = log nu0 + c per answer; the normalising c lies in [-1/beta, 0]."""
-        xp = namespace(log_nu0)
+        xp, zero = namespace(log_nu0), 0 * log_nu0[..., :1]
         log_s = self._log_rho(log_nu0) - math.log(beta)
         paid = log_s > LOG_ZERO / 2
+        unpaid = not bool(xp.all(paid))
+        s = log_s - log_nu0
+        omegas = Omegas(xp.where(paid, s, 0.0) if unpaid else s, -1.0)
+        parts = omegas.pieces
+        gains = [xp.exp(log_s[..., some]) for some in parts]
+        rest = [xp.exp(xp.where(paid, LOG_ZERO, log_nu0)[..., some]) for some in parts if unpaid]
 
-        def at(c: Array) -> tuple[Array, Array]:
-            argument = xp.where(paid, log_s - log_nu0 - c, -c)
-            v = wright_omega(argument)
-            log_v = xp.where(argument < 1, argument - v, xp.log(xp.where(argument < 1, 1.0, v)))
-            return xp.where(paid, log_s - log_v, log_nu0 + c), xp.where(paid, v, 0.0)
+        def masses(i: int, y: Array, c: Array) -> tuple[Array, Array]:
+            nu = gains[i] / y
+            change = nu / (1 + y)
+            if not unpaid:
+                return nu, change
+            alone = rest[i] * xp.exp(c)
+            return nu + alone, change + alone
 
-        def excess(c: Array) -> tuple[Array, Array]:
-            log_nu, v = at(c)
-            nu = xp.exp(log_nu)
-            total = xp.sum(nu, axis=-1, keepdims=True)
-            slope = xp.sum(nu / (1 + v), axis=-1, keepdims=True) / total
-            return logsumexp(log_nu, keepdims=True), slope
-
-        zero = 0 * log_nu0[..., :1]
-        return at(increasing_root(excess, zero - 1 / beta, zero))[0]
+        c = normaliser(omegas, masses, zero - 1 / beta, zero)
+        log_nu = log_s - omegas.log_at(c)
+        return xp.where(paid, log_nu, log_nu0 + c) if unpaid else log_nu
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
         """w rho / nu^2, scaled: w rho / nu."""
@@ -129,6 +131,11 @@ class TargetMatching(Scaled):
     "forward": Phi = -strength * sum_x w_x KL(rho_x || nu_x), reward strength rho_x(z) / nu_x(z), covers
     every answer that rho has; no finite L, mu = 0, nu* by Wright's omega and a scalar root; infeasible
     where rho has mass and the reference none (docs/theory/objectives.md).
+
+    Args:
+        target: rho, (n,), (m, n) or (*batch, m, n), rows of sum 1.
+        strength: lambda > 0, by which value and reward are multiplied.
+        direction: "reverse" avoids answers that rho lacks, "forward" covers all that it has.
     """
 
     target: Any

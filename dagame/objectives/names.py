@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import InvalidObjective, nearest
 from .catalogue import CATALOGUE, Kind
-from .objective import Objective
+from .objective import Objective, instead
 
 _KINDS: dict[str, Kind] = {kind.command: kind for kind in CATALOGUE.values() if kind.command}
 
@@ -34,3 +34,14 @@ def by_name(name: str, strength: float = 1.0, correct: Any = None) -> Objective:
     if correct is None:
         raise InvalidObjective(f"objective {name!r} needs labels: name the column with --correct.")
     return kind.build(strength, correct)
+
+
+def no_objective(given: object) -> str:
+    """Says of something that is no objective what it is and what to give instead."""
+    kinds = CATALOGUE.values()
+    if isinstance(given, str):
+        meant = [k.public for k in kinds if given.lower() in (k.command, k.name, k.public.lower())]
+        near = nearest(given, sorted({k.public for k in kinds}))
+        hint = f"write dagame.{meant[0]}(...)." if meant else near
+        return f"the text {given!r}, not a dagame Objective; {hint}"
+    return instead(given)

@@ -56,6 +56,9 @@ class Sharpening(Scaled):
 
     Below beta the equilibrium is nu0^{beta/(beta - strength)} / Z; from beta on the optimum is the
     mode of each reference, J* = beta * sum_x w_x log max_z nu0_x.
+
+    Args:
+        strength: lambda > 0, by which value and reward are multiplied.
     """
 
     strength: float = 1.0
@@ -89,6 +92,9 @@ class SelfConsistency(Scaled):
     """Phi(nu) = strength * sum_x w_x ||nu_x||^2, reward 2 strength nu_x(z): a soft majority vote.
 
     L = 0, mu = -strength: solved and certified for strength < beta (T6), refused from beta on.
+
+    Args:
+        strength: lambda > 0, by which value and reward are multiplied.
     """
 
     strength: float = 1.0
@@ -138,6 +144,9 @@ class Agreement(Scaled):
 
     Reward 2 strength sum_{x' != x} w_x' nu_x'(z); L = strength max w,
     mu = -strength eigmax(sqrt(w) sqrt(w)' - diag w), for uniform weights -strength (1 - 1/m).
+
+    Args:
+        strength: lambda > 0, by which value and reward are multiplied.
     """
 
     strength: float = 1.0
@@ -178,6 +187,9 @@ class MajorityVote(Scaled):
 
     mu = -infinity, T6 never applies; the optimum is explicit: reward the mode of each reference,
     J* = sum_x w_x max_z beta log(1 + nu0_x(z) (e^{strength/beta} - 1)). Ties: the first answer.
+
+    Args:
+        strength: lambda > 0, by which value and reward are multiplied.
     """
 
     strength: float = 1.0

@@ -18,9 +18,11 @@ import numpy as np
 
 from ..errors import InvalidObjective
 from ..numerics.arrays import LOG_ZERO, Array, infinities, like, log, namespace
+from ..text import shortened
 from .arguments import prepared, with_weights
 from .forms import ExponentialForm, Hessian
 from .parameters import check_strength
+from .sets import ConstraintSet
 from .structure import Structure
 from .weighted import Weighted
 
@@ -105,14 +107,25 @@ class Objective(Structure):
 
     def __add__(self, other: Objective) -> Objective:
         if not isinstance(other, Objective):
-            return NotImplemented
+            raise InvalidObjective(f"{self!r} is added to {instead(other)}")
         return Combination(self.terms() + other.terms())
 
+    def __radd__(self, other: object) -> Objective:
+        if isinstance(other, int) and other == 0:  # where `sum` begins
+            return self
+        raise InvalidObjective(f"{self!r} is added to {instead(other)}")
+
     def __sub__(self, other: Objective) -> Objective:
-        return self + (-1.0) * other if isinstance(other, Objective) else NotImplemented
+        if not isinstance(other, Objective):
+            raise InvalidObjective(f"{self!r} is less {instead(other)}")
+        return self + (-1.0) * other
 
     def __mul__(self, factor: float) -> Objective:
-        if isinstance(factor, Objective) or not np.isfinite(factor):
+        try:
+            finite = not isinstance(factor, Objective) and bool(np.isfinite(float(factor)))
+        except (TypeError, ValueError):
+            finite = False
+        if not finite:
             raise InvalidObjective("an objective is scaled by one finite number.")
         return Combination(tuple((float(factor) * f, o) for f, o in self.terms()))
 
@@ -127,6 +140,26 @@ def _visible(log_nu: Array) -> Array:
     xp = namespace(log_nu)
     least = math.log(float(xp.finfo(log_nu.dtype).smallest_normal))
     return xp.where(log_nu > LOG_ZERO / 2, xp.exp(xp.clip(log_nu, least, None)), 0.0)
+
+
+def instead(given: object) -> str:
+    """What something that is no objective is, and what to give instead."""
+    if isinstance(given, type) and issubclass(given, Objective):
+        return (
+            f"the class {given.__name__}, not a dagame Objective; call it: {given.__name__}(...)."
+        )
+    if isinstance(given, type) and issubclass(given, ConstraintSet):
+        return f"the class {given.__name__}; give HardConstraint({given.__name__}(...))."
+    if isinstance(given, ConstraintSet):
+        name = " & ".join(f"{type(part).__name__}(...)" for part in given.parts())
+        return (
+            f"{shortened(repr(given), 80)}, a set and not a dagame Objective; "
+            f"wrap it: HardConstraint({name}) or SoftConstraint({name}, strength)."
+        )
+    return (
+        f"{shortened(repr(given), 80)} ({type(given).__name__}), not a dagame Objective; "
+        "try dagame.ShannonDiversity() or subclass dagame.Objective."
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from ..errors import InvalidObjective
 from ..numerics.arrays import LOG_ZERO, Array, exp_capped, namespace
 from ..numerics.simplex import log_kl
 from .coherence import EuclideanCoherence
-from .forms import Hessian
+from .forms import Hessian, RatioForm
 from .objective import Objective, Scaled
 from .pairing import mean_log, minus_infinity_where, outside_common_support, weighted
 
@@ -66,6 +66,10 @@ class PairwiseKL(_Pairwise):
         off, ratio = self._logs(log_nu, weights)
         return exp_capped(ratio) - off
 
+    def ratio_form(self) -> RatioForm:
+        """Strength 1."""
+        return RatioForm("kl", 1.0)
+
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
         """diag(w (1 + q/nu)) - w w' (sqrt(nu/nu') + sqrt(nu'/nu)) per answer, scaled."""
         xp = namespace(log_nu)
@@ -105,6 +109,10 @@ class PairwiseHellinger(_Pairwise):
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
         """s / sqrt(nu)."""
         return exp_capped(self._log_share(log_nu, weights))
+
+    def ratio_form(self) -> RatioForm:
+        """Strength 1."""
+        return RatioForm("hellinger", 1.0)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
         """diag(w s / (2 sqrt(nu))) - w w'/2 per answer, scaled."""
@@ -199,6 +207,10 @@ class PairwiseCoherence(Scaled):
     "jensen_shannon", L = strength; "euclidean" ||p - q||^2, which is twice
     `Coherence(strength, "euclidean")`, L = 2 strength. No finite L for the others; mu = 0. Under "kl" and
     "jeffreys" an answer that some context lacks is avoided by all (docs/theory/objectives.md#coherence).
+
+    Args:
+        strength: lambda > 0, by which value and reward are multiplied.
+        divergence: "kl", "jeffreys", "hellinger", "jensen_shannon" or "euclidean".
     """
 
     strength: float = 1.0

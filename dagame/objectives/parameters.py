@@ -15,7 +15,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from ..errors import InvalidGame, InvalidObjective
-from ..numerics.arrays import Array, as_floating, like, namespace
+from ..numerics.arrays import Array, as_floating, is_array, like, namespace, to_numpy
+
+_SHOWN = 8
 
 
 class Parametric:
@@ -111,6 +113,22 @@ def _fits(have: tuple[int, ...], axes: list[str], shape: tuple[int, ...]) -> boo
     optional = len(axes) - (axes[0] == "m")
     room = zip(have[:left][::-1], batch[::-1], strict=False)
     return len(have) >= optional and left <= len(batch) and all(a in (1, b) for a, b in room)
+
+
+def told(value: Any) -> str:
+    """A parameter as a repr shows it: a short table by its numbers, a longer one by its shape."""
+    table = to_numpy(value) if is_array(value) else np.asarray(value, dtype=object)
+    if table.ndim == 0 or isinstance(value, str):
+        return repr(value) if not is_array(value) else f"{table.item():g}"
+    if table.size > _SHOWN:
+        return f"{' x '.join(map(str, table.shape))} numbers"
+    return str(_rounded(table.tolist())).replace("'", "")
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_rounded(part) for part in value]
+    return f"{value + 0.0:g}" if isinstance(value, Real) and not isinstance(value, bool) else value
 
 
 def check_strength(name: str, strength: float) -> None:

@@ -11,7 +11,7 @@ from ..numerics.arrays import Array, like, namespace
 from .forms import ExponentialForm, Hessian
 from .objective import Objective
 from .pairing import pairing
-from .parameters import as_table, largest
+from .parameters import as_table, largest, told
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +19,9 @@ class Reward(Objective):
     """Expected reward: Phi(nu) = <r, nu>, reward r_x(z) (docs/theory/objectives.md).
 
     `r` has shape (n,), (m, n) or (*batch, m, n); any finite numbers. nu* ∝ nu0 e^{r/beta}.
+
+    Args:
+        r: finite rewards of the answers, (n,), (m, n) or (*batch, m, n).
     """
 
     r: Any
@@ -27,6 +30,9 @@ class Reward(Objective):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "r", as_table(self.r, "r"))
+
+    def __repr__(self) -> str:
+        return f"Reward({told(self.r)})"
 
     @property
     def magnitude(self) -> float:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import InvalidGame, InvalidObjective
 from ..numerics.arrays import to_numpy
+from .parameters import told
 from .set_rows import Groups, Rows, opposed, stacked
 
 __all__ = ["Cap", "Floor", "Moment", "Parity", "Polytope", "Quota"]
@@ -19,6 +20,21 @@ __all__ = ["Cap", "Floor", "Moment", "Parity", "Polytope", "Quota"]
 
 class ConstraintSet:
     """A polytope of marginals (m, n); `&` intersects. Sets act on every context unless they say across."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let a subclass keep the `__repr__` that it inherits; a dataclass would make its own."""
+        super().__init_subclass__(**options)
+        cls.__repr__ = cls.__repr__
+
+    def __repr__(self) -> str:
+        mine: Any = self
+        if not is_dataclass(mine):
+            return type(self).__name__
+        shown = [told(getattr(self, f.name)) for f in fields(mine) if f.default is MISSING]
+        others = [f for f in fields(mine) if f.default is not MISSING]
+        named = [(f, getattr(self, f.name)) for f in others]
+        shown += [f"{f.name}={told(v)}" for f, v in named if v is not f.default]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def table(self, m: int, n: int) -> Rows:
         """The linear rows for m contexts and n answers, for any weights of the contexts."""
@@ -38,6 +54,16 @@ class ConstraintSet:
 
     def __and__(self, other: ConstraintSet) -> ConstraintSet:
         return Intersection((*self.parts(), *other.parts()))
+
+    def _no_arithmetic(self, other: object) -> Any:
+        """Refuse sums and multiples: a set is no objective."""
+        name = type(self).__name__
+        raise InvalidObjective(
+            f"{name} is a set, which neither adds nor scales; join sets by &, and make an objective of "
+            f"one by HardConstraint({name}(...)) or SoftConstraint({name}(...), strength)."
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _no_arithmetic
 
 
 @functools.lru_cache(maxsize=256)
@@ -88,7 +114,13 @@ def _check_share(name: str, share: float) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Cap(ConstraintSet):
-    """nu_x(S) <= limit (safety): `answers` S as indices or a mask; across: of the weighted mean."""
+    """nu_x(S) <= limit (safety): `answers` S as indices or a mask; across: of the weighted mean.
+
+    Args:
+        answers: one set of answers, by indices or a mask (n,).
+        limit: the most that the set may have, in [0, 1].
+        across: bound the weighted mean of the contexts instead of each of them.
+    """
 
     answers: Any
     limit: float
@@ -112,7 +144,13 @@ class Cap(ConstraintSet):
 
 @dataclass(frozen=True, eq=False)
 class Floor(ConstraintSet):
-    """nu_x(S) >= limit: `answers` S as indices or a mask; across: of the weighted mean."""
+    """nu_x(S) >= limit: `answers` S as indices or a mask; across: of the weighted mean.
+
+    Args:
+        answers: one set of answers, by indices or a mask (n,).
+        limit: the least that the set must have, in [0, 1].
+        across: bound the weighted mean of the contexts instead of each of them.
+    """
 
     answers: Any
     limit: float
@@ -136,7 +174,13 @@ class Floor(ConstraintSet):
 
 @dataclass(frozen=True, eq=False)
 class Quota(ConstraintSet):
-    """nu_x(S_k) = share_k for disjoint S_k: `answers` one set or a list of sets, `shares` likewise."""
+    """nu_x(S_k) = share_k for disjoint S_k: `answers` one set or a list of sets, `shares` likewise.
+
+    Args:
+        answers: one set of answers, or a list of disjoint sets.
+        shares: the mass of each.
+        across: bound the weighted mean of the contexts instead of each of them.
+    """
 
     answers: Any
     shares: Any
@@ -175,7 +219,13 @@ class Quota(ConstraintSet):
 
 @dataclass(frozen=True, eq=False)
 class Moment(ConstraintSet):
-    """E_{nu_x}[f(z)] <= bound: `values` f (n,) or (m, n); across: of the weighted mean."""
+    """E_{nu_x}[f(z)] <= bound: `values` f (n,) or (m, n); across: of the weighted mean.
+
+    Args:
+        values: f, (n,) or (m, n).
+        bound: the largest mean of f.
+        across: bound the weighted mean of the contexts instead of each of them.
+    """
 
     values: Any
     bound: float
@@ -198,6 +248,11 @@ class Parity(ConstraintSet):
     """|nu_x(z) - nu_x'(z)| <= delta for all contexts x, x' (fairness: contexts are groups).
 
     `answers` restricts z; `together=True` bounds the mass of that whole set instead of each answer.
+
+    Args:
+        delta: the largest difference of two contexts, >= 0.
+        answers: the answers that are compared, by indices or a mask; None for all.
+        together: compare the mass of the whole set instead of each answer.
     """
 
     delta: float
@@ -237,7 +292,13 @@ class Parity(ConstraintSet):
 
 @dataclass(frozen=True, eq=False)
 class Polytope(ConstraintSet):
-    """G nu <= h: `matrix` (r, n) for every context, or (r, m, n) across them; `equal` (r,) marks =."""
+    """G nu <= h: `matrix` (r, n) for every context, or (r, m, n) across them; `equal` (r,) marks =.
+
+    Args:
+        matrix: G, (r, n) for every context, or (r, m, n) across them.
+        bound: h, (r,).
+        equal: (r,), true where a row is an equality.
+    """
 
     matrix: Any
     bound: Any

@@ -31,6 +31,10 @@ class SoftConstraint(OnSet):
     projected on by a scalar root per context: q = nu * mass_k / nu(S_k); other sets by
     `projection.project`, to a duality gap at rounding error. Answers that no point of C gives any mass
     leave the reference; Phi is -infinity where nu has mass on them.
+
+    Args:
+        set: of marginals, see `Cap` and its siblings; joined by `&`.
+        strength: lambda > 0, by which value and reward are multiplied.
     """
 
     strength: float = 1.0

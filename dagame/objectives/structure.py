@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import InvalidObjective, NotSeparable
 from ..numerics.arrays import Array
-from .forms import ConsensusForm, DualForm, ExponentialForm, Hessian
+from .forms import ConsensusForm, DualForm, ExponentialForm, Hessian, RatioForm
 from .pairing import mean_log, pairing
 from .parameters import Parametric
 
@@ -52,6 +52,12 @@ class Structure(Parametric):
 
     has_multipliers: ClassVar[bool] = False
     """Whether the target's move is a multiplier vector rather than a point (kinks, hard sets)."""
+
+    has_supergradient: ClassVar[bool] = False
+    """Whether, with multipliers, `reward` is a supergradient wherever the policy is: kinks, no hard set."""
+
+    mixture: ClassVar[bool] = False
+    """Whether the multipliers are the target's mixed strategy: at least 0, of sum 1."""
 
     hard: ClassVar[bool] = False
     """Whether Phi is 0 on a set and -infinity off it."""
@@ -193,6 +199,13 @@ class Structure(Parametric):
         if form is None or form.tied:
             return None
         return ConsensusForm(0.0, form.entropy, form.reward)
+
+    def ratio_form(self) -> RatioForm | None:
+        """The form of `RatioForm`, if Phi has it: by default the exponential form, unless tied."""
+        form = self.exponential_form()
+        if form is None or form.tied:
+            return None
+        return RatioForm(None, 0.0, form.entropy, form.reward)
 
     def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
         """log nu* (*batch, m, n), if it has an explicit formula or a scalar root."""

@@ -181,6 +181,10 @@ class LogSuccess(_OfSuccess):
 
     `success` c has shape (n,), (m, n) or (*batch, m, n), in [0, 1]. No finite L; nu* ∝ nu0 e^{s c}
     with s = strength / (beta p(s)). Infeasible where no answer of the reference can succeed.
+
+    Args:
+        success: chance that an answer is right, in [0, 1]: (n,), (m, n) or (*batch, m, n).
+        strength: lambda > 0, by which value and reward are multiplied.
     """
 
     success: Any
@@ -194,6 +198,11 @@ class PassAtK(_OfSuccess):
 
     Reward strength k (1 - p)^{k-1} c(z); L = strength (k - 1)(1 - 1/k)^{k-1} (docs/theory/objectives.md);
     nu* ∝ nu0 e^{s c} with s = strength k (1 - p(s))^{k-1} / beta.
+
+    Args:
+        success: chance that an answer is right, in [0, 1]: (n,), (m, n) or (*batch, m, n).
+        k: samples of which the best counts, an integer >= 1.
+        strength: lambda > 0, by which value and reward are multiplied.
     """
 
     success: Any

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ..numerics.arrays import LOG_ZERO, Array
-from .forms import ConsensusForm, DualForm, ExponentialForm, Hessian
+from .forms import ConsensusForm, DualForm, ExponentialForm, Hessian, RatioForm
 from .pairing import mean_log, minus_infinity_where
 from .structure import Structure, stated_curvature
 
 if TYPE_CHECKING:
     from .objective import Objective
+
+_SHOWN = 6
 
 
 def _value(factor: float, value: Array) -> Array:
@@ -91,7 +93,9 @@ class Weighted(Structure):
         return None if more or factor < 0 else (factor, only)
 
     def __repr__(self) -> str:
-        return " + ".join(repr(o) if f == 1 else f"{f:g} * {o!r}" for f, o in self.parts)
+        shown = [repr(o) if f == 1 else f"{f:g} * {o!r}" for f, o in self.parts[:_SHOWN]]
+        more = len(self.parts) - len(shown)
+        return " + ".join([*shown, f"{more} more terms"] if more else shown)
 
     # -- facts ------------------------------------------------------------------------------------
 
@@ -127,6 +131,7 @@ class Weighted(Structure):
         return float(sum(abs(f) * o.magnitude for f, o in self.parts))
 
     has_multipliers = _some("has_multipliers")
+    mixture = _some("mixture")
     hard = _some("hard")
     on_traces = _some("on_traces")
     deterministic_only = _some("deterministic_only")
@@ -140,6 +145,11 @@ class Weighted(Structure):
     def has_hessian(self) -> bool:  # type: ignore[override]
         """Whether all parts have one."""
         return all(o.has_hessian for _, o in self.parts)
+
+    @property
+    def has_supergradient(self) -> bool:  # type: ignore[override]
+        """Whether all parts with multipliers have one."""
+        return all(o.has_supergradient for _, o in self.parts if o.has_multipliers)
 
     @property
     def common_support(self) -> bool:  # type: ignore[override]
@@ -237,6 +247,10 @@ class Weighted(Structure):
     def consensus_form(self) -> ConsensusForm | None:
         """Sum of the parts' forms, if all have one."""
         return self._form(lambda o: o.consensus_form())
+
+    def ratio_form(self) -> RatioForm | None:
+        """Sum of the parts' forms, if all have one."""
+        return self._form(lambda o: o.ratio_form())
 
     def _form(self, of: Callable[[Objective], Any]) -> Any:
         """sum_k factor_k of(Phi_k), None if one of these is."""

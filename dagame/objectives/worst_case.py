@@ -9,6 +9,8 @@ import numpy as np
 
 from ..numerics.arrays import Array, like, namespace
 from ..numerics.barrier import barrier_minimise
+from ..show.names import names_of, unlabelled
+from ..show.tables import counted
 from .fit import fit_oracle
 from .forms import DualForm
 from .objective import Objective, Scaled
@@ -21,6 +23,8 @@ class _WorstCase(Objective):
     rewards: Any
     tables = {"rewards": "k n"}  # noqa: RUF012
     has_multipliers = True
+    has_supergradient = True
+    mixture = True
     concave = True
 
     @property
@@ -92,20 +96,37 @@ class _WorstCase(Objective):
 class WorstCase(Scaled):
     """Phi(nu) = strength * min_k <r_k, nu>, one minimum over the weighted mean of the contexts.
 
-    `rewards` (k, n), or (*batch, k, n). The target's move is the mixture alpha over the k graders,
-    reward strength sum_k alpha_k r_k(z); alpha solves a convex dual in k numbers (docs/theory/objectives.md).
-    Without the KL it is a matrix game.
+    `rewards` (k, n), or (*batch, k, n), an array or a data frame whose rows are graders; `names` those of
+    the k graders, by default the frame's labels. The target's move is the mixture alpha over the graders,
+    reward strength sum_k alpha_k r_k(z), which `Solution.opponent` holds; alpha solves a convex dual in k
+    numbers (docs/theory/objectives.md). Without the KL it is a matrix game, of which `dagame.run` plays
+    the dynamics (docs/howto/game-theorists.md).
+
+    Args:
+        rewards: (k, n) or (*batch, k, n), an array or a data frame whose rows are graders.
+        strength: lambda > 0, by which value and reward are multiplied.
+        names: of the k graders; None for the frame's labels.
+
+    Raises:
+        InvalidObjective: rewards are not finite, or there are more or fewer names than graders.
     """
 
     rewards: Any
     strength: float = 1.0
+    names: Any = None
     unit = _WorstCase
     tables = _WorstCase.tables
 
     def __post_init__(self) -> None:
-        table = as_table(self.rewards, "rewards")
-        object.__setattr__(self, "rewards", table[None, :] if table.ndim == 1 else table)
+        labelled = unlabelled(self.rewards)
+        table = as_table(labelled.table, "rewards")
+        table = table[None, :] if table.ndim == 1 else table
+        names = labelled.rows if self.names is None else self.names
+        object.__setattr__(self, "rewards", table)
+        object.__setattr__(self, "names", names_of(names, table.shape[-2], "graders"))
         super().__post_init__()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.rewards.shape[-2]} graders, {self.strength:g})"
+        return (
+            f"{type(self).__name__}({counted(self.rewards.shape[-2], 'grader')}, {self.strength:g})"
+        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -33,64 +35,99 @@ class Contested(NamedTuple):
     wrong: int
 
 
+@dataclass(frozen=True)
 class Disagreements:
-    """What the labels say of each answer of each class; nothing where there are none."""
+    """What the labels say of the answers of a set of classes; nothing where there are none.
 
-    def __init__(self, partition: Partition, lost: np.ndarray) -> None:
-        """`lost` are the rows without an answer."""
-        self.of = partition
-        self.unread = (0, 0)
-        self.right = self.wrong = np.zeros(0, dtype=np.int64)
-        if partition.correct is None:
-            return
+    split: the first of the classes with several keys that are mostly labelled right, as (minus their
+    number, class, entry); contested: of the answers with labels of both kinds, the most evenly divided
+    first, as (minus the fewer labels, class, answer, entry). How many there are in all stands beside.
+    """
+
+    classes: int
+    split: tuple[tuple[int, int, Split], ...] = ()
+    split_classes: int = 0
+    contested: tuple[tuple[int, int, int, Contested], ...] = ()
+    contested_answers: int = 0
+
+    @classmethod
+    def of(cls, partition: Partition) -> Disagreements:
+        """Of the classes of one partition."""
+        labels = partition.labels
+        if labels is None:
+            return cls(len(partition))
+        rows = partition.counted
         start = np.concatenate([[0], np.cumsum(partition.answers_per_class)])
-        label = partition.correct
-        self.right, self.wrong = (
-            np.bincount(
-                start[partition.row_class[rows]] + partition.row_answer[rows], minlength=start[-1]
-            )
-            for side in (label > 0.5, label < 0.5)
-            for rows in [np.flatnonzero(side & partition.counted)]
+        cell = start[partition.row_class[rows]] + partition.row_answer[rows]
+        right, wrong = (
+            np.bincount(cell, side[rows], start[-1]).astype(np.int64)
+            for side in (labels.right, labels.wrong)
         )
-        self.unread = int((label[lost] > 0.5).sum()), int((~np.isnan(label[lost])).sum())
+        split, split_classes = _split(partition, right, wrong)
+        contested, contested_answers = _contested(partition, right, wrong)
+        return cls(len(partition), split, split_classes, contested, contested_answers)
 
-    def _table(self, chosen: np.ndarray) -> pl.DataFrame:
-        """Rows of `partition.answers` with their labels, "no answer" left out."""
-        import polars as pl
-
-        if not len(self.right):
-            return self.of.answers.clear()
-        counts = pl.DataFrame({"right": self.right, "wrong": self.wrong})
-        table = pl.concat([self.of.answers, counts], how="horizontal").filter(pl.Series(chosen))
-        return table.filter(pl.col("answer").is_not_null())
-
-    def _name(self, index: int) -> str:
-        return name_text(self.of.class_names[index])
-
-    def split(self) -> tuple[tuple[Split, ...], int]:
-        """Classes with several keys that are mostly labelled right."""
-        import polars as pl
-
-        table = self._table(self.right > self.wrong)
-        groups = table.group_by("class").agg(pl.col("answer").sort(), n=pl.len())
-        groups = groups.filter(pl.col("n") > 1).sort("n", "class", descending=[True, False])
-        shown = (
-            Split(self._name(index), tuple(keys[:SPELLINGS]))
-            for index, keys, _ in groups.head(LISTED).rows()
+    @classmethod
+    def merged(cls, parts: Sequence[Disagreements], numbers: Sequence[np.ndarray]) -> Disagreements:
+        """Of disjoint sets of classes; `numbers` say which number each class of a part has in all."""
+        pairs = list(zip(parts, numbers, strict=True))
+        split = [(n, int(at[k]), one) for part, at in pairs for n, k, one in part.split]
+        contested = [
+            (n, int(at[k]), z, one) for part, at in pairs for n, k, z, one in part.contested
+        ]
+        return cls(
+            sum(part.classes for part in parts),
+            tuple(sorted(split)[:LISTED]),
+            sum(part.split_classes for part in parts),
+            tuple(sorted(contested)[:LISTED]),
+            sum(part.contested_answers for part in parts),
         )
-        return tuple(shown), len(groups)
 
-    def contested(self) -> tuple[tuple[Contested, ...], int]:
-        """Answers with labels of both kinds, the most evenly divided first."""
-        import polars as pl
 
-        table = self._table((self.right > 0) & (self.wrong > 0))
-        if not len(table):
-            return (), 0
-        less = pl.min_horizontal("right", "wrong")
-        table = table.sort(less, "class", "index", descending=[True, False, False])
-        shown = (
-            Contested(self._name(row["class"]), row["answer"], row["right"], row["wrong"])
-            for row in table.head(LISTED).rows(named=True)
+def _table(partition: Partition, chosen: np.ndarray, **columns: np.ndarray) -> pl.DataFrame:
+    """Rows of `partition.answers` with their labels, "no answer" left out."""
+    import polars as pl
+
+    table = pl.concat([partition.answers, pl.DataFrame(columns)], how="horizontal")
+    return table.filter(pl.Series(chosen) & pl.col("answer").is_not_null())
+
+
+def _name(partition: Partition, index: int) -> str:
+    return name_text(partition.classes.drop("#class").row(index))
+
+
+def _split(
+    partition: Partition, right: np.ndarray, wrong: np.ndarray
+) -> tuple[tuple[tuple[int, int, Split], ...], int]:
+    import polars as pl
+
+    table = _table(partition, right > wrong)
+    groups = table.group_by("class").agg(pl.col("answer").sort(), n=pl.len())
+    groups = groups.filter(pl.col("n") > 1).sort("n", "class", descending=[True, False])
+    shown = (
+        (-n, index, Split(_name(partition, index), tuple(keys[:SPELLINGS])))
+        for index, keys, n in groups.head(LISTED).rows()
+    )
+    return tuple(shown), len(groups)
+
+
+def _contested(
+    partition: Partition, right: np.ndarray, wrong: np.ndarray
+) -> tuple[tuple[tuple[int, int, int, Contested], ...], int]:
+    import polars as pl
+
+    table = _table(partition, (right > 0) & (wrong > 0), right=right, wrong=wrong)
+    if not len(table):
+        return (), 0
+    table = table.with_columns(less=pl.min_horizontal("right", "wrong"))
+    table = table.sort("less", "class", "index", descending=[True, False, False])
+    shown = (
+        (
+            -row["less"],
+            row["class"],
+            row["index"],
+            Contested(_name(partition, row["class"]), row["answer"], row["right"], row["wrong"]),
         )
-        return tuple(shown), len(table)
+        for row in table.head(LISTED).rows(named=True)
+    )
+    return tuple(shown), len(table)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import SamplesError
 from ..games.game import AlignmentGame
-from ..games.solution import Solution, Status
+from ..games.solution import Solution
 from ..numerics.arrays import to_numpy
 from ..objectives import Objective
 from ..show.progress import Progress, silent
 from ..show.tables import Shown
 from ..solvers import solve
+from .facts import Facts, summary_of
 from .metrics import accuracy, agreement, majority_accuracy
-from .partition import Bucket, Partition, name_text
+from .partition import Bucket, Partition
 
 if TYPE_CHECKING:
     import polars as pl
@@ -39,7 +41,7 @@ class SampleEquilibria(Shown):
     `classes`: one row per class (names, sizes, value, gap, status, and the metrics:
     agreement = mean over pairs of contexts of <nu_x, nu_x'>, accuracy = E[correct] under the
     marginals averaged over contexts, majority = argmax of the averaged reference marginal without
-    "no answer", ties sharing the credit). `summary`: one dictionary. `rows`: answer, reward,
+    "no answer", ties sharing the credit). `summary`: one dictionary, made of `facts`. `rows`: answer, reward,
     weight nu*/nu0 and the weight divided by its mean over the context's samples, per input row.
     `calibration`: of `calibrate`, which adds columns to both tables; None without.
     """
@@ -49,6 +51,7 @@ class SampleEquilibria(Shown):
     solutions: list[Solution]
     classes: pl.DataFrame
     summary: dict[str, Any]
+    facts: Facts
     calibration: Calibration | None = None
 
     def calibrate(
@@ -91,29 +94,26 @@ class SampleEquilibria(Shown):
         """The input rows with answer, reward, weight, weight_normalised (and reliability, in_set)."""
         import polars as pl
 
-        partition = self.samples.partition
-        reward = partition.lookup([to_numpy(s.rewards) for s in self.solutions])
-        ratio = partition.lookup([to_numpy(s.weights_on_traces()) for s in self.solutions])
-        columns = {
-            "answer": self.answer_column(),
-            "reward": reward,
-            "weight": ratio,
-            "weight_normalised": _normalised(partition, ratio),
-        }
+        worths = worth(self.samples.partition, self.buckets, self.solutions)
+        columns = {"answer": self.answer_column(), **worths}
         if self.calibration is not None:
             columns |= {
                 "reliability": self._of_rows(self.calibration.p_values),
                 "in_set": self._of_rows(self.calibration.inside),
             }
-        number = pl.col(pl.Float64)
-        worth = pl.DataFrame(columns).with_columns(
-            pl.when(number.is_finite()).then(number).otherwise(None).name.keep()
-        )
-        if "in_set" in worth.columns:
-            worth = worth.with_columns(pl.col("in_set").cast(pl.Boolean))
-        taken = [c for c in worth.columns if c in self.samples.frame.columns]
-        worth = worth.rename({c: f"dagame_{c}" for c in taken})
-        return pl.concat([self.samples.frame, worth], how="horizontal")
+        table = finite(pl.DataFrame(columns))
+        if "in_set" in table.columns:
+            table = table.with_columns(pl.col("in_set").cast(pl.Boolean))
+        return beside(self.samples.frame, table)
+
+    def class_parts(self, size: int = 20_000) -> Iterator[pl.DataFrame]:
+        """The table of classes, so many rows at a time."""
+        yield from self.classes.iter_slices(size)
+
+    def write_rows(self, path: str | Path, progress: Progress | None = None) -> None:
+        """`rows` as a Parquet file."""
+        with Path(path).open("wb") as stream:
+            self.rows.write_parquet(stream)
 
     @cached_property
     def reading(self) -> HowRead:
@@ -143,9 +143,9 @@ class SampleEquilibria(Shown):
     @cached_property
     def held_out(self) -> HeldOut:
         """The same measures on samples that were left out of the fit, with their intervals."""
-        from .held_out import held_out
+        from .verdict import judged_held_out
 
-        return held_out(self.buckets, self.solutions)
+        return judged_held_out(self)
 
     def provenance(self) -> dict[str, Any]:
         """Command, date, versions, file, and how answers were read and compared."""
@@ -231,18 +231,40 @@ def solve_samples(
     Classes that no policy can satisfy have status INFEASIBLE and leave the averages.
     """
     started = time.perf_counter()
+    partition = samples.partition
+    buckets, solutions = solve_partition(partition, objective, beta, method, tol, progress, device)
+    table = class_table(partition, buckets, solutions)
+    facts = Facts.of(partition, buckets, solutions, table)
+    summary = summary_of(
+        facts,
+        beta=beta,
+        seconds=time.perf_counter() - started,
+        skipped_lines=len(samples.skipped_lines),
+        timed_out=samples.timed_out,
+        notes=samples.notes,
+    )
+    return SampleEquilibria(samples, buckets, solutions, table, summary, facts)
+
+
+def solve_partition(
+    partition: Partition,
+    objective: ObjectiveOf,
+    beta: float,
+    method: str = "auto",
+    tol: float = 1e-12,
+    progress: Progress | None = None,
+    device: str | None = None,
+) -> tuple[list[Bucket], list[Solution]]:
+    """The tables of a partition and their solutions; each class as if it were alone."""
     say = progress or silent
-    buckets = samples.partition.buckets()
+    buckets = partition.buckets()
     solutions = []
     for k, bucket in enumerate(buckets):
         say(f"solving {len(bucket.classes)} classes ({k + 1}/{len(buckets)})")
         made = objective if isinstance(objective, Objective) else objective(bucket)
         game = AlignmentGame(_placed(bucket.reference, device), made, beta=beta)
         solutions.append(solve(game, method, tol=tol, throw=False))
-    table = _class_table(samples.partition, buckets, solutions)
-    seconds = time.perf_counter() - started
-    summary = _summary(samples, table, solutions, beta, seconds)
-    return SampleEquilibria(samples, buckets, solutions, table, summary)
+    return buckets, solutions
 
 
 def _placed(reference: np.ndarray, device: str | None) -> Any:
@@ -253,9 +275,10 @@ def _placed(reference: np.ndarray, device: str | None) -> Any:
     return to_device(reference, resolve_device(device))
 
 
-def _class_table(
+def class_table(
     partition: Partition, buckets: Sequence[Bucket], solutions: Sequence[Solution]
 ) -> pl.DataFrame:
+    """Names, sizes, value, gap, status and metrics, one row for each class."""
     import polars as pl
 
     parts: dict[str, list[np.ndarray]] = {}
@@ -291,75 +314,37 @@ def _class_table(
     return pl.concat([names, table], how="horizontal")
 
 
-def _summary(
-    samples: Samples,
-    table: pl.DataFrame,
-    solutions: Sequence[Solution],
-    beta: float,
-    seconds: float,
-) -> dict[str, Any]:
-    partition = samples.partition
-    infeasible = table["status"] == Status.INFEASIBLE.name.lower()
-    used = table.filter(~infeasible)
-
-    def mean(column: str) -> float | None:
-        value: Any = used[column].mean()
-        return None if value is None else float(value)
-
-    names = [name_text(name) for name in partition.class_names]
-    unsolved = used["status"] != Status.SOLVED.name.lower()
+def worth(
+    partition: Partition, buckets: Sequence[Bucket], solutions: Sequence[Solution]
+) -> dict[str, np.ndarray]:
+    """Reward, weight and normalised weight of each row of a partition; NaN where it left the counts."""
+    ratios = [to_numpy(s.weights_on_traces()) for s in solutions]
+    normalised = [_normalised(b.counts, r) for b, r in zip(buckets, ratios, strict=True)]
     return {
-        "classes": len(partition),
-        "contexts": int(partition.contexts_per_class.sum()),
-        "samples": int(partition.counted.sum()),
-        "answers": int(partition.answers_per_class.sum()),
-        "no_answer": mean("no_answer_reference"),
-        "no_answer_reference": mean("no_answer_reference"),
-        "no_answer_equilibrium": mean("no_answer_equilibrium"),
-        "mean_value": mean("value"),
-        "max_gap": None if not len(used) else float(used["gap"].max()),  # type: ignore[arg-type]
-        "accuracy_reference": mean("accuracy_reference"),
-        "accuracy_equilibrium": mean("accuracy_equilibrium"),
-        "majority_accuracy": mean("majority_accuracy"),
-        "agreement_reference": mean("agreement_reference"),
-        "agreement_equilibrium": mean("agreement_equilibrium"),
-        "solved": int((table["status"] == Status.SOLVED.name.lower()).sum()),
-        "infeasible": [names[i] for i in infeasible.arg_true()],
-        "unsolved": int(unsolved.sum()),
-        "lost_classes": [name_text(name) for name in partition.lost_classes],
-        "rows": len(partition.row_class),
-        "no_answer_rows": int(
-            (partition.row_answer == partition.no_answer_index[partition.row_class]).sum()
-            if partition.counted.all()
-            else (~partition.counted).sum()
-        ),
-        "skipped_lines": len(samples.skipped_lines),
-        "timed_out_rows": samples.timed_out,
-        "notes": list(samples.notes),
-        "objective": _described(solutions[0].game.objective),
-        "beta": beta,
-        "conditions": list(
-            dict.fromkeys(c for s in solutions for c in map(str, s.game.conditions))
-        ),
-        "method": sorted({s.method for s in solutions}),
-        "seconds": seconds,
+        "reward": partition.lookup([to_numpy(s.rewards) for s in solutions]),
+        "weight": partition.lookup(ratios),
+        "weight_normalised": partition.lookup(normalised),
     }
 
 
-def _described(objective: Objective) -> str:
-    """The objective's text, tables of classes left out."""
-    parts = [(f, type(o).__name__ if o.tables else repr(o)) for f, o in objective.terms()]
-    return " + ".join(name if f == 1 else f"{f:g} * {name}" for f, name in parts)
+def _normalised(counts: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+    """The ratio over its mean in the context: mean 1 over the samples of each context."""
+    worths = np.where(counts > 0, counts * np.where(counts > 0, ratio, 0.0), 0.0)
+    mean = worths.sum(-1, keepdims=True) / counts.sum(-1, keepdims=True)
+    return np.divide(ratio, mean, out=np.zeros_like(ratio), where=mean > 0)
 
 
-def _normalised(partition: Partition, ratio: np.ndarray) -> np.ndarray:
-    """The ratio over its mean in the row's context: mean 1 over the samples of each context."""
-    counted = partition.counted
-    start = np.concatenate([[0], np.cumsum(partition.contexts_per_class)])
-    context = start[partition.row_class[counted]] + partition.row_context[counted]
-    total = np.bincount(context, ratio[counted], start[-1])
-    mean = total / np.maximum(np.bincount(context, minlength=start[-1]), 1)
-    out = np.full(len(ratio), np.nan)
-    per_row = mean[context]
-    out[counted] = np.divide(ratio[counted], per_row, out=np.zeros_like(per_row), where=per_row > 0)
-    return out
+def finite(table: pl.DataFrame) -> pl.DataFrame:
+    """Null where a number is none."""
+    import polars as pl
+
+    number = pl.col(pl.Float64)
+    return table.with_columns(pl.when(number.is_finite()).then(number).otherwise(None).name.keep())
+
+
+def beside(frame: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
+    """The input rows with more columns, named so that none is hidden."""
+    import polars as pl
+
+    taken = {c: f"dagame_{c}" for c in table.columns if c in frame.columns}
+    return pl.concat([frame, table.rename(taken)], how="horizontal")

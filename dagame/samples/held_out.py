@@ -129,15 +129,17 @@ def held_out(
     if questions < FEWEST:
         few = f"questions with {FOLDS} samples in every context" if questions < of else "questions"
         return none(f"fewer than {FEWEST} {few}")
-    rng = np.random.default_rng(seed)
+    order = np.argsort(
+        np.concatenate([b.classes[use] for b, use in zip(buckets, usable, strict=True)])
+    )
     try:
         table = np.concatenate(
             [
-                judged(bucket, solution, np.flatnonzero(use), factor, rng)
+                judged(bucket, solution, np.flatnonzero(use), factor, seed)
                 for bucket, solution, use in zip(buckets, solutions, usable, strict=True)
                 if use.any()
             ]
-        )  # questions x measures x (before, after)
+        )[order]  # questions x measures x (before, after)
     except DagameError as error:
         return none(f"a part of the samples has no solution ({error})")
     lost = np.isnan(table[:, MEASURES.index("no_answer")]).any(-1)
@@ -174,14 +176,14 @@ def _normal(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def judged(
-    bucket: Bucket, solution: Solution, use: np.ndarray, factor: float, rng: np.random.Generator
+    bucket: Bucket, solution: Solution, use: np.ndarray, factor: float, seed: int
 ) -> np.ndarray:
     """(questions, measures, 2) of the questions `use` of a bucket; NaN where a part is not solved."""
     counts, mask = bucket.counts[use], bucket.answer_mask[use]
     game = solution.game.rows(index_like(solution.game.log_reference, use))
     mass, total, solved = np.zeros_like(counts), np.zeros(counts.shape[:2]), True
     shared = both = np.zeros(len(counts))
-    for part in parts(counts, rng):
+    for part in parts(counts, bucket.classes[use], seed):
         weight, known = fitted(counts - part, mask, game, game.beta / factor)
         solved = solved & known
         weighed = part * weight
@@ -214,20 +216,34 @@ def _over(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
 
 
-def parts(counts: np.ndarray, rng: np.random.Generator, folds: int = FOLDS) -> Iterator[np.ndarray]:
+def parts(
+    counts: np.ndarray, classes: np.ndarray, seed: int, folds: int = FOLDS
+) -> Iterator[np.ndarray]:
     """The samples of every context, counts (B, m, n), dealt at random into `folds` parts, alike within one.
 
-    A context of K samples has K/folds in each part, up to one; of a part where no context has any, nothing
-    is to be judged, and it is left out.
+    A sample's place is drawn by the seed, the number of its class (B,), its context and its rank there by
+    answer, so that it does not depend on the order of the rows or on what else is in the file's tables. Of a
+    part where no context has any sample nothing is to be judged, and it is left out.
     """
     cells = np.repeat(np.arange(counts.size), counts.astype(np.int64).ravel())
     context = cells // counts.shape[-1]
-    cells = cells[np.lexsort((rng.random(len(cells)), context))]
     sizes = counts.sum(-1).astype(np.int64).ravel()
     rank = np.arange(len(cells)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    key = np.full(len(cells), seed, dtype=np.uint64)
+    for number in (classes[context // counts.shape[1]], context % counts.shape[1], rank):
+        key = _scrambled(key + number.astype(np.uint64))
+    cells = cells[np.lexsort((key, context))]
     for k in range(min(folds, int(sizes.max(initial=0)))):
         chosen = np.bincount(cells[rank % folds == k], minlength=counts.size)
         yield chosen.reshape(counts.shape).astype(float)
+
+
+def _scrambled(x: np.ndarray) -> np.ndarray:
+    """SplitMix64's step: 64 bits that look random, of 64 bits."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
 
 
 def fitted(

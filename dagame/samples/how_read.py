@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from ..show.tables import Shown
 from ..text import shortened
-from .disagreements import LISTED, SPELLINGS, Contested, Disagreements, Split
+from .disagreements import Contested, Disagreements, Split
 from .excerpts import Excerpt, excerpt
 from .keys.extract import make_extractor
 from .keys.reader import ENOUGH, TRIED
+from .spellings import Merged, commonest_endings, merged_spellings
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,15 +30,6 @@ UNREAD = 0.2
 _TRIED, _ENDINGS_OF, _MERGED_OF = 200, 20_000, 200_000
 _SHOWN = 60
 """Characters of a name or an answer within a sentence."""
-_LENGTHS = (40, 20, 10)
-
-
-class Merged(NamedTuple):
-    """Spellings (text, rows) that are one key, the commonest first; `count` of them in all."""
-
-    key: str
-    count: int
-    spellings: tuple[tuple[str, int], ...]
 
 
 class Caution(NamedTuple):
@@ -115,17 +107,81 @@ class HowRead(Shown):
         return [("read", read), ("not read", lost), ("compared", keys)]
 
 
+class Read(Protocol):
+    """All completions, of which only some are looked at.
+
+    rows: their number; read: those with an answer; lost: those in which none was found, the rest
+    abstained. labelled: (right, all) of the lost ones with a label.
+    """
+
+    @property
+    def rows(self) -> int: ...  # noqa: D102
+    @property
+    def read(self) -> int: ...  # noqa: D102
+    @property
+    def lost(self) -> int: ...  # noqa: D102
+    @property
+    def labelled(self) -> tuple[int, int]: ...  # noqa: D102
+
+    def texts(self, rows: np.ndarray) -> pl.Series | None:
+        """The completions of some rows, None where only their answers are known."""
+
+    def answers(self, rows: np.ndarray) -> pl.Series:
+        """What was found in them; null for nothing."""
+        ...
+
+    def keys(self, rows: np.ndarray) -> pl.Series:
+        """What makes two answers equal; null for no answer."""
+        ...
+
+    def lost_rows(self, positions: np.ndarray) -> np.ndarray:
+        """The row numbers of some of the lost ones, by their places among these."""
+        ...
+
+
+class _Held:
+    """Completions in memory."""
+
+    def __init__(
+        self, texts: pl.Series | None, answers: pl.Series, keys: pl.Series, partition: Partition
+    ) -> None:
+        self._texts, self._answers, self._keys = texts, answers, keys
+        empty = keys.is_null().arg_true()
+        self._lost = empty.filter(is_blank(answers.gather(empty))).to_numpy()
+        self.rows, self.lost = len(keys), len(self._lost)
+        self.read = len(keys) - keys.null_count()
+        label = None if partition.correct is None else partition.correct[self._lost]
+        self.labelled = (0, 0) if label is None else labelled(label)
+
+    def texts(self, rows: np.ndarray) -> pl.Series | None:
+        return None if self._texts is None else self._texts.gather(rows)
+
+    def answers(self, rows: np.ndarray) -> pl.Series:
+        return self._answers.gather(rows)
+
+    def keys(self, rows: np.ndarray) -> pl.Series:
+        return self._keys.gather(rows)
+
+    def lost_rows(self, positions: np.ndarray) -> np.ndarray:
+        return self._lost[positions]
+
+
+def is_blank(answers: pl.Series) -> pl.Series:
+    """Where an answer without a key is none at all, and not a word for none."""
+    return answers.fill_null("").str.strip_chars() == ""
+
+
+def labelled(label: np.ndarray) -> tuple[int, int]:
+    """How many labels say right, and how many there are."""
+    return int((label > 0.5).sum()), int((~np.isnan(label)).sum())
+
+
 def how_read(
     texts: pl.Series | None,
     answers: pl.Series,
     keys: pl.Series,
     partition: Partition,
-    *,
-    extract: str,
-    canonical: str,
-    truncated: int = 0,
-    timed_out: int = 0,
-    seed: int = 0,
+    **options: Any,
 ) -> HowRead:
     """What was read of the texts (N,), whose answers as they stand there became the keys.
 
@@ -134,6 +190,27 @@ def how_read(
         answers: what was found in each; null for nothing.
         keys: what makes two answers equal; null for no answer.
         partition: where each row belongs, with its correctness where that is known.
+        options: see `looked_at`.
+    """
+    found = _Held(texts, answers, keys, partition)
+    return looked_at(found, Disagreements.of(partition), **options)
+
+
+def looked_at(
+    source: Read,
+    labels: Disagreements,
+    *,
+    extract: str,
+    canonical: str,
+    truncated: int = 0,
+    timed_out: int = 0,
+    seed: int = 0,
+) -> HowRead:
+    """What is to be seen in all completions, or in random ones of them.
+
+    Args:
+        source: the completions.
+        labels: what their labels say of the answers.
         extract, canonical: how answers were found and compared, in words.
         truncated, timed_out: rows that were given up.
         seed: of the choice of the examples.
@@ -141,45 +218,44 @@ def how_read(
     import polars as pl
 
     rng = np.random.default_rng(seed)
-    lost = keys.is_null().arg_true()
-    lost = lost.filter(answers.gather(lost).fill_null("").str.strip_chars() == "").to_numpy()
-    read = len(keys) - keys.null_count()
-    looked_at = _some(len(keys), _MERGED_OF, rng)
-    merged, merged_keys = _merged(answers.gather(looked_at), keys.gather(looked_at))
-    labels = Disagreements(partition, lost)
-    split, split_classes = labels.split()
-    contested, contested_answers = labels.contested()
-    right, labelled = labels.unread
-    shown = _some(len(keys), EXAMPLES, rng)
-    endings, endings_of = (
-        ((), 0) if texts is None else _endings(_drawn(texts, lost, rng, _ENDINGS_OF))
-    )
+    chosen = _some(source.rows, _MERGED_OF, rng)
+    merged, merged_keys = merged_spellings(source.answers(chosen), source.keys(chosen))
+    right, known = source.labelled
+    shown = _some(source.rows, EXAMPLES, rng)
+    ends = _drawn(source, rng, _ENDINGS_OF)
+    endings, endings_of = ((), 0) if ends is None else commonest_endings(ends)
     found = HowRead(
-        rows=len(keys),
-        read=read,
-        abstained=len(keys) - read - len(lost),
+        rows=source.rows,
+        read=source.read,
+        abstained=source.rows - source.read - source.lost,
         truncated=truncated,
         timed_out=timed_out,
         extract=extract,
         canonical=canonical,
-        examples=tuple(
-            excerpt(int(k), None if texts is None else texts[int(k)], answers[int(k)], keys[int(k)])
-            for k in shown
-        ),
+        examples=_examples(source, shown),
         endings=endings,
         endings_of=endings_of,
         merged=merged,
         merged_keys=merged_keys,
-        merged_of=len(looked_at),
-        split=split,
-        split_classes=split_classes,
-        contested=contested,
-        contested_answers=contested_answers,
+        merged_of=len(chosen),
+        split=tuple(one for *_, one in labels.split),
+        split_classes=labels.split_classes,
+        contested=tuple(one for *_, one in labels.contested),
+        contested_answers=labels.contested_answers,
         no_answer_right=right,
-        no_answer_labelled=labelled,
+        no_answer_labelled=known,
     )
-    some = pl.Series([], dtype=pl.String) if texts is None else _drawn(texts, lost, rng, _TRIED)
-    return replace(found, warnings=tuple(_cautions(found, some, labels)))
+    some = _drawn(source, rng, _TRIED)
+    some = pl.Series([], dtype=pl.String) if some is None else some
+    return replace(found, warnings=tuple(_cautions(found, some, labels.classes)))
+
+
+def _examples(source: Read, rows: np.ndarray) -> tuple[Excerpt, ...]:
+    texts, answers, keys = source.texts(rows), source.answers(rows), source.keys(rows)
+    return tuple(
+        excerpt(int(row), None if texts is None else texts[k], answers[k], keys[k])
+        for k, row in enumerate(rows)
+    )
 
 
 def share(part: int, whole: int) -> str:
@@ -192,9 +268,12 @@ def share(part: int, whole: int) -> str:
 # -- all completions ------------------------------------------------------------------------------
 
 
-def _drawn(texts: pl.Series, rows: np.ndarray, rng: np.random.Generator, most: int) -> pl.Series:
-    """The texts of these rows, or of `most` random ones of them."""
-    return texts.gather(rows[_some(len(rows), most, rng)]).drop_nulls()
+def _drawn(source: Read, rng: np.random.Generator, most: int) -> pl.Series | None:
+    """The texts of the lost rows, or of `most` random ones of them."""
+    if source.texts(np.zeros(0, dtype=np.int64)) is None:
+        return None
+    texts = source.texts(source.lost_rows(_some(source.lost, most, rng)))
+    return None if texts is None else texts.drop_nulls()
 
 
 def _some(size: int, most: int, rng: np.random.Generator) -> np.ndarray:
@@ -204,57 +283,10 @@ def _some(size: int, most: int, rng: np.random.Generator) -> np.ndarray:
     return np.sort(rng.choice(size, most, replace=False))
 
 
-def _endings(texts: pl.Series) -> tuple[tuple[tuple[str, int], ...], int]:
-    """The commonest endings, as long as it goes for the first to be one in twenty."""
-    import polars as pl
-
-    tails = texts.str.tail(4 * _LENGTHS[0]).str.replace_all(r"\d+", "0")
-    tails = tails.str.replace_all(r"\s+", " ").str.strip_chars()
-    counted: list[tuple[str, int]] = []
-    for length in _LENGTHS:
-        ends = pl.DataFrame({"end": tails.str.tail(length)}).group_by("end").len()
-        counted = ends.sort("len", "end", descending=[True, False]).head(LISTED).rows()
-        if counted and counted[0][1] * 20 >= len(texts) and counted[0][1] > 1:
-            break
-    return tuple((end, int(count)) for end, count in counted), len(texts)
-
-
-def _merged(answers: pl.Series, keys: pl.Series) -> tuple[tuple[Merged, ...], int]:
-    """Keys whose answers differ by more than outer white space, those of most spellings first."""
-    import polars as pl
-
-    frame = pl.LazyFrame({"key": keys, "answer": answers})
-    differs = pl.col("answer") != pl.col("key")
-    pairs = _spelled(frame.filter(differs))  # lazy, so that no filtered copy is made
-    if not len(pairs):
-        return (), 0
-    known = pairs.lazy().select("key").unique()
-    exact = frame.filter(~differs).join(known, on="key", how="semi")
-    table = pl.concat([pairs, _spelled(exact)])
-    table = table.group_by("key", "answer").agg(pl.col("len").sum())
-    table = table.with_columns(count=pl.len().over("key")).filter(pl.col("count") > 1)
-    if not len(table):
-        return (), 0
-    first = table.select("key", "count").unique().sort("count", "key", descending=[True, False])
-    shown = []
-    for key, count in first.head(LISTED).rows():
-        mine = table.filter(pl.col("key") == key).sort("len", "answer", descending=[True, False])
-        shown.append(Merged(key, count, tuple(mine.select("answer", "len").head(SPELLINGS).rows())))
-    return tuple(shown), len(first)
-
-
-def _spelled(frame: pl.LazyFrame) -> pl.DataFrame:
-    """Each key with each of its answers, outer white space off, and their rows."""
-    import polars as pl
-
-    counted = frame.group_by("key", "answer").len().collect()
-    return counted.with_columns(pl.col("answer").str.strip_chars()).filter(pl.col("answer") != "")
-
-
 # -- warnings -------------------------------------------------------------------------------------
 
 
-def _cautions(found: HowRead, some: pl.Series, labels: Disagreements) -> list[Caution]:
+def _cautions(found: HowRead, some: pl.Series, classes: int) -> list[Caution]:
     said: list[Caution] = []
     if found.unread > UNREAD * found.rows:
         said.append(Caution("unread", _unread(found, some)))
@@ -263,7 +295,7 @@ def _cautions(found: HowRead, some: pl.Series, labels: Disagreements) -> list[Ca
         said.append(
             Caution(
                 "split",
-                f"in {found.split_classes:,} of {len(labels.of):,} classes several answers are "
+                f"in {found.split_classes:,} of {classes:,} classes several answers are "
                 f"labelled right, such as {_quoted(first.keys[:3])} in {_quoted([first.name])}: if they are "
                 f"one answer, compare by another canonical form than {found.canonical!r} or read it "
                 "by another pattern; if a question has several right answers, nothing is wrong.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import SamplesError
 from .keys.reader import AnswerReader, Known
@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 _WORDS = {"true": 1.0, "false": 0.0, "correct": 1.0, "incorrect": 0.0}
 
 
-def correctness(column: pl.Series, limits: tuple[float, float] = (0.0, 1.0)) -> pl.Series:
+def correctness(
+    column: pl.Series, limits: tuple[float, float] = (0.0, 1.0), before: int = 0
+) -> pl.Series:
     """A column of labels in [0, 1], null unknown; `limits` are its values for wrong and right.
+
+    `before` counts the rows before those of the column, where it is a part of one.
 
     Raises:
         SamplesError: text but for true, false, correct and incorrect; numbers outside the limits.
@@ -40,7 +44,7 @@ def correctness(column: pl.Series, limits: tuple[float, float] = (0.0, 1.0)) -> 
     wrong = ((values < low) | (values > high) | values.is_nan()).fill_null(False)
     if wrong.any():
         row = int(wrong.arg_max() or 0)
-        found = f"column {name!r} (correct) is {values[row]:g} in row {row + 1}"
+        found = f"column {name!r} (correct) is {values[row]:g} in row {before + row + 1}"
         hint = (
             "" if limits != (0.0, 1.0) else ", or say what is wrong and right, --correct-range -1,1"
         )
@@ -63,21 +67,45 @@ def _from_words(column: pl.Series) -> pl.Series:
     )
 
 
+class Gold(NamedTuple):
+    """Right answers, each once; whether each was read within a text; the best sample (None: unknown)."""
+
+    answers: list[str]
+    within: list[bool]
+    best: float | None
+
+    def said(self) -> str:
+        """A sentence on how they were read."""
+        return said_of_gold(len(self.answers), sum(self.within), self.best)
+
+
+def said_of_gold(answers: int, within: int, best: float | None) -> str:
+    """How so many right answers were read, and whether any sample agrees with one."""
+    said = f"right answers: {answers:,}, {within:,} of them read within a text"
+    if best == 0:
+        said += "; no sample agrees with one, look at --extract and --canonical"
+    return f"{said}."
+
+
+def gold_texts(gold: Sequence[Any]) -> list[str | None]:
+    """What the file says is right, as JSON."""
+    return [None if g is None else json.dumps(g, ensure_ascii=False, default=str) for g in gold]
+
+
 def compared(
-    gold: Sequence[Any], keys: pl.Series, reader: AnswerReader
-) -> tuple[pl.Series, pl.Series, str]:
+    gold: Sequence[str | None], keys: pl.Series, reader: AnswerReader
+) -> tuple[pl.Series, pl.Series, Gold]:
     """The keys with aliases joined, whether each is right (null unknown), and how the gold was read.
 
-    A right answer is a value, or a list of values that count as one. In each the answer is what
-    follows ####, is boxed, or is found as in a completion; else it is the whole of it.
+    A right answer, as JSON, is a value, or a list of values that count as one. In each the answer is
+    what follows ####, is boxed, or is found as in a completion; else it is the whole of it.
 
     Raises:
         SamplesError: a right answer that is an object.
     """
     import polars as pl
 
-    texts = [None if g is None else json.dumps(g, ensure_ascii=False, default=str) for g in gold]
-    distinct = list(dict.fromkeys(t for t in texts if t is not None))
+    distinct = list(dict.fromkeys(t for t in gold if t is not None))
     answers = [_answers(json.loads(text)) for text in distinct]
     flat = list(dict.fromkeys(a for group in answers for a in group))
     read = _read(flat, reader)
@@ -87,7 +115,7 @@ def compared(
         text: _known({keyed[a]: plain[a] for a in group if keyed[a] is not None}, reader)
         for text, group in zip(distinct, answers, strict=True)
     }
-    pairs = pl.DataFrame({"gold": texts, "key": keys}, schema={"gold": pl.String, "key": pl.String})
+    pairs = pl.DataFrame({"gold": gold, "key": keys}, schema={"gold": pl.String, "key": pl.String})
     table = pairs.unique()
     judged = [
         (k, None) if g is None or not known[g].correct else known[g].judge(k)
@@ -100,11 +128,8 @@ def compared(
     found = pairs.join(
         table, on=["gold", "key"], how="left", nulls_equal=True, maintain_order="left"
     )
-    count = sum(r is not None for r in read)
-    said = f"right answers: {len(flat):,}, {count:,} of them read within a text"
-    if found["right"].max() == 0:
-        said += "; no sample agrees with one, look at --extract and --canonical"
-    return found["same"], found["right"], f"{said}."
+    best: Any = found["right"].max()
+    return found["same"], found["right"], Gold(flat, [r is not None for r in read], best)
 
 
 def _known(aliases: dict[Any, str], reader: AnswerReader) -> Known:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -39,6 +39,41 @@ class Bucket:
         return self.counts / self.counts.sum(axis=-1, keepdims=True)
 
 
+_HALF, _GRID = 2.0**26, 2.0**27
+
+
+class Labels(NamedTuple):
+    """What is known of the correctness of the samples of each row, every part (N,) and exact in sums.
+
+    A label in [0, 1], to the nearest 2^-53, is high / 2^26 + low / 2^53 with whole numbers high and
+    low < 2^27, whose sums over fewer than 2^26 samples are exact whatever their order. known counts
+    the samples with a label, right those above 0.5, wrong those below.
+    """
+
+    high: np.ndarray
+    low: np.ndarray
+    known: np.ndarray
+    right: np.ndarray
+    wrong: np.ndarray
+
+    @classmethod
+    def of(cls, correct: np.ndarray) -> Labels:
+        """Of one sample a row, NaN where its label is not known."""
+        known = ~np.isnan(correct)
+        value = np.where(known, correct, 0.0)
+        high = np.floor(value * _HALF)
+        low = np.rint((value * _HALF - high) * _GRID)
+        return cls(
+            high, low, *(part.astype(float) for part in (known, correct > 0.5, correct < 0.5))
+        )
+
+
+def mean_label(high: np.ndarray, low: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The mean of labels by the sums of their parts; NaN where none is known."""
+    sums = high / _HALF + low / (_HALF * _GRID)
+    return np.divide(sums, known, out=np.full_like(sums, np.nan), where=known > 0)
+
+
 @dataclass(frozen=True, eq=False)
 class Partition:
     """Where every row belongs. Nothing depends on the order of the rows.
@@ -46,7 +81,8 @@ class Partition:
     Classes, contexts of a class and answers of a class are sorted, "no answer" (null) last. The
     tables `classes` and `contexts` have the file's own columns and the numbers #class, #context.
     row_class, row_context, row_answer (N,): the class, and the local context and answer; -1 where
-    the row left the counts. `classes`, `contexts`, `answers` are the tables of names.
+    the row left the counts. `classes`, `contexts`, `answers` are the tables of names. A row is one
+    sample, or `multiplicity` (N,) of them, whose labels are then in `grouped`.
     """
 
     classes: pl.DataFrame
@@ -57,6 +93,8 @@ class Partition:
     row_answer: np.ndarray
     lost_classes: tuple[tuple, ...]
     correct: np.ndarray | None = None
+    multiplicity: np.ndarray | None = None
+    grouped: Labels | None = None
 
     @classmethod
     def build(
@@ -67,39 +105,44 @@ class Partition:
         correct: pl.Series | None = None,
         *,
         no_answer: str = "keep",
+        multiplicity: np.ndarray | None = None,
+        grouped: Labels | None = None,
     ) -> Partition:
-        """From one row per sample: class columns, context columns (None: one context), answer keys."""
+        """From one row per sample: class columns, context columns (None: one context), answer keys.
+
+        With `multiplicity` from one row per group of samples of one class, context and answer, their
+        labels in `grouped` instead of `correct`.
+        """
         import polars as pl
 
-        ids = classes.rename({c: f"class_{k}" for k, c in enumerate(classes.columns)})
         if contexts is None:
             contexts = pl.DataFrame({"": pl.repeat("", len(keys), eager=True)})
-        local = contexts.rename({c: f"context_{k}" for k, c in enumerate(contexts.columns)})
-        frame = pl.concat([ids, local, keys.alias("answer").to_frame()], how="horizontal")
-        live = frame if no_answer == "keep" else frame.filter(pl.col("answer").is_not_null())
-        class_columns, context_columns = ids.columns, local.columns
-        class_table = _numbered(live, class_columns, [], "class")
-        frame = _joined(frame, class_table, class_columns)
-        live = frame if no_answer == "keep" else frame.filter(pl.col("answer").is_not_null())
-        context_table = _numbered(live, ["class", *context_columns], ["class"], "context")
-        answer_table = _numbered(live, ["class", "answer"], ["class"], "index")
-        frame = _joined(frame, context_table, ["class", *context_columns])
-        frame = _joined(frame, answer_table, ["class", "answer"])
-        lost = frame.filter(pl.col("class").is_null()).select(class_columns).unique()
-        index = frame.select(pl.col("class", "context", "index").fill_null(-1)).to_numpy(
-            writable=True
-        )
+        live = np.full(len(keys), True)
         if no_answer != "keep":
-            index[frame["answer"].is_null().to_numpy(), 2] = -1
+            live = keys.is_not_null().to_numpy()
+        class_names, of = _numbered(classes, live)
+        context_names, context = _numbered(contexts, live)
+        answer_names, answer = _numbered(keys.alias("answer").to_frame(), live)
+        context_of, row_context = _within(of, context, len(context_names), live)
+        answer_of, row_answer = _within(of, answer, len(answer_names), live)
+        numbers = pl.Series("#class", np.arange(len(class_names)))
+        local = pl.DataFrame({"#class": context_of.group, "#context": context_of.number})
+        answers = {"class": answer_of.group, "answer": answer_names["answer"][answer_of.value]}
+        lost = classes.filter(pl.Series(of < 0)).unique()
         return cls(
-            _named_back(class_table, class_columns, classes.columns),
-            _named_back(context_table, context_columns, contexts.columns),
-            answer_table,
-            np.ascontiguousarray(index[:, 0]),
-            np.ascontiguousarray(index[:, 1]),
-            np.ascontiguousarray(index[:, 2]),
+            class_names.with_columns(numbers),
+            pl.concat(
+                [local.select("#class"), context_names[context_of.value], local.select("#context")],
+                how="horizontal",
+            ),
+            pl.DataFrame(answers | {"index": answer_of.number}),
+            of,
+            row_context,
+            row_answer,
             tuple(sorted(lost.rows())),
             None if correct is None else correct.cast(pl.Float64).to_numpy(),
+            multiplicity,
+            grouped,
         )
 
     # -- sizes and names --------------------------------------------------------------------------
@@ -149,6 +192,17 @@ class Partition:
         """Rows that are in the counts (N,)."""
         return self.row_answer >= 0
 
+    @cached_property
+    def samples(self) -> int:
+        """Samples in the counts."""
+        rows = self.counted
+        return int(rows.sum() if self.multiplicity is None else self.multiplicity[rows].sum())
+
+    @cached_property
+    def labels(self) -> Labels | None:
+        """What is known of the correctness of each row, None if nothing is."""
+        return self.grouped if self.correct is None else Labels.of(self.correct)
+
     # -- tables -----------------------------------------------------------------------------------
 
     @cached_property
@@ -182,10 +236,14 @@ class Partition:
         of = self.row_class[rows]
         return self._offset[of] + self.row_context[rows] * self._width[of] + self.row_answer[rows]
 
+    @cached_property
+    def _cells(self) -> int:
+        return int((self.contexts_per_class * self._width).sum())
+
     def buckets(self) -> list[Bucket]:
         """All classes as padded tables, one per (contexts, padded answers)."""
-        total = int((self.contexts_per_class * self._width).sum())
-        counts = np.bincount(self._flat, minlength=total).astype(np.float64)
+        many = None if self.multiplicity is None else self.multiplicity[self.counted]
+        counts = np.bincount(self._flat, many, self._cells).astype(np.float64)
         return [self._bucket(group, counts) for group in self._groups]
 
     def _bucket(self, group: np.ndarray, counts: np.ndarray) -> Bucket:
@@ -196,7 +254,7 @@ class Partition:
             counts=self._slice(counts, group, m, n),
             answer_mask=column < self.answers_per_class[group][:, None],
             no_answer=column == self.no_answer_index[group][:, None],
-            correct=None if self.correct is None else self._correct(group, m, n),
+            correct=None if self.labels is None else self._correct(group, m, n),
         )
 
     def _slice(self, flat: np.ndarray, group: np.ndarray, m: int, n: int) -> np.ndarray:
@@ -204,17 +262,14 @@ class Partition:
         return flat[start : start + len(group) * m * n].reshape(len(group), m, n)
 
     @cached_property
-    def _correct_sums(self) -> tuple[np.ndarray, np.ndarray]:
-        assert self.correct is not None
-        total = int((self.contexts_per_class * self._width).sum())
-        value = self.correct[self.counted]
-        known = ~np.isnan(value)
-        flat = self._flat[known]
-        return np.bincount(flat, value[known], total), np.bincount(flat, minlength=total)
+    def _label_sums(self) -> list[np.ndarray]:
+        """By cell, of the parts high, low and known."""
+        assert self.labels is not None
+        rows = self.counted
+        return [np.bincount(self._flat, part[rows], self._cells) for part in self.labels[:3]]
 
     def _correct(self, group: np.ndarray, m: int, n: int) -> np.ndarray:
-        sums, known = (self._slice(t, group, m, n).sum(axis=1) for t in self._correct_sums)
-        return np.divide(sums, known, out=np.full_like(sums, np.nan, dtype=float), where=known > 0)
+        return mean_label(*(self._slice(t, group, m, n).sum(axis=1) for t in self._label_sums))
 
     def lookup(self, tables: Sequence[np.ndarray]) -> np.ndarray:
         """One value per row (N,) from tables (B, m, n) in bucket order; NaN for rows not counted."""
@@ -224,22 +279,41 @@ class Partition:
         return out
 
 
-def _numbered(
-    frame: pl.DataFrame, columns: list[str], within: list[str], name: str
-) -> pl.DataFrame:
-    """Distinct rows sorted, numbered from 0 (within groups)."""
+class _Pairs(NamedTuple):
+    """The pairs (group, value) that occur, sorted, and the number of each within its group."""
+
+    group: np.ndarray
+    value: np.ndarray
+    number: np.ndarray
+
+
+def _numbered(frame: pl.DataFrame, live: np.ndarray) -> tuple[pl.DataFrame, np.ndarray]:
+    """The distinct live rows, sorted, null last, and the place of each row among them, -1 for none."""
     import polars as pl
 
-    table = frame.select(columns).unique().sort(columns, nulls_last=True)
-    number = pl.int_range(pl.len(), dtype=pl.Int64)
-    return table.with_columns((number.over(within) if within else number).alias(name))
+    table = frame if live.all() else frame.filter(pl.Series(live))
+    table = table.unique().sort(frame.columns, nulls_last=True)
+    inner = {name: f"column_{k}" for k, name in enumerate(frame.columns)}
+    places = table.rename(inner).with_columns(place=pl.int_range(pl.len(), dtype=pl.Int64))
+    on = list(inner.values())  # no name of the file clashes with "place"
+    found = frame.rename(inner).join(
+        places, on=on, how="left", nulls_equal=True, maintain_order="left"
+    )
+    return table, found["place"].fill_null(-1).to_numpy(writable=True)
 
 
-def _named_back(table: pl.DataFrame, columns: list[str], names: list[str]) -> pl.DataFrame:
-    """The file's column names again, the numbers marked so that they cannot clash."""
-    numbers = {c: f"#{c}" for c in ("class", "context") if c in table.columns}
-    return table.rename(numbers | dict(zip(columns, names, strict=True)))
-
-
-def _joined(frame: pl.DataFrame, table: pl.DataFrame, on: list[str]) -> pl.DataFrame:
-    return frame.join(table, on=on, how="left", nulls_equal=True, maintain_order="left")
+def _within(
+    group: np.ndarray, value: np.ndarray, values: int, live: np.ndarray
+) -> tuple[_Pairs, np.ndarray]:
+    """The pairs of live rows, and which of their group's each row has, -1 where none of them."""
+    pair = group * values + value
+    found, place = np.unique(pair[live], return_inverse=True)
+    of, which = np.divmod(found, max(values, 1))
+    number = np.arange(len(found)) - np.searchsorted(of, of)
+    local = np.full(len(pair), -1)
+    local[live] = number[place]
+    others = np.flatnonzero(~live & (group >= 0) & (value >= 0))
+    if len(others) and len(found):
+        place = np.searchsorted(found, pair[others]).clip(max=len(found) - 1)
+        local[others] = np.where(found[place] == pair[others], number[place], -1)
+    return _Pairs(of, which, number), local

@@ -10,12 +10,20 @@ from typing import TYPE_CHECKING, Any
 from ..errors import SamplesError
 from ..show.progress import Progress, silent
 from ..show.tables import Shown
-from .files.roles import Flat, missing
+from .columns import (
+    abstained,
+    beside_answers,
+    column_named,
+    extract_in_words,
+    partition_of,
+    read_answers,
+    unread,
+)
 from .files.tables import Wish, read_table
 from .how_read import HowRead, how_read
 from .keys.extract import check_pattern
-from .keys.reader import AnswerReader, Reading
-from .labels import compared, correctness
+from .keys.reader import AnswerReader
+from .labels import compared, correctness, gold_texts
 from .partition import Partition
 
 if TYPE_CHECKING:
@@ -24,9 +32,7 @@ if TYPE_CHECKING:
     from ..games.game import AlignmentGame
     from ..objectives import Objective
     from .equilibria import SampleEquilibria
-
-_EXACT = 2.0**53
-"""Whole numbers below it are exact in float64; names beyond could fall together."""
+    from .stream.streamed import StreamedSamples
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -135,26 +141,28 @@ class Samples(Shown):
         if not flat.roles.answers:
             reader = reader.settled(flat.frame[text].cast(pl.String))
             notes += reader.choice()
-        reading = _read(flat, reader, cut)
+        reading = read_answers(flat, reader, cut)
         keys, right = reading.keys, None
         if flat.gold is not None:
-            keys, right, said = compared(flat.gold, keys, reader)
-            notes.append(said)
+            keys, right, read = compared(gold_texts(flat.gold), keys, reader)
+            notes.append(read.said())
         elif flat.roles.correct:
-            column = _column(flat.frame, flat.roles.correct[0], "correctness")
+            column = column_named(flat.frame, flat.roles.correct[0], "correctness")
             right = correctness(column, correct_range)
-        keys = _abstained(keys, abstain)
+        keys = abstained(keys, abstain)
         if keys.null_count() == len(keys):
-            raise _unread(source, flat.frame[text], reader.extract)
+            raise unread(source, flat.frame[text], reader.extract)
         say("sorting")
         roles = flat.roles
-        partition = _partition(flat.frame, roles.class_by, roles.context_by, right, keys, no_answer)
+        partition = partition_of(
+            flat.frame, roles.class_by, roles.context_by, right, keys, no_answer
+        )
         how = how_read(
-            _beside(flat) if roles.answers else flat.frame[text].cast(pl.String),
+            beside_answers(flat) if roles.answers else flat.frame[text].cast(pl.String),
             reading.answers,
             keys,
             partition,
-            extract=f"the column {text}" if roles.answers else _named_extract(reader.extract),
+            extract=f"the column {text}" if roles.answers else extract_in_words(reader.extract),
             canonical=reader.canonical,
             truncated=0 if cut is None else int(cut.sum()),
             timed_out=reading.timed_out,
@@ -169,6 +177,40 @@ class Samples(Shown):
             tuple(notes),
             None if roles.answers else reader,
         )
+
+    @classmethod
+    def stream(
+        cls,
+        path: str | Path | Sequence[str | Path],
+        *columns: Any,
+        max_memory: str | int = "2GiB",
+        folder: str | Path | None = None,
+        **options: Any,
+    ) -> StreamedSamples:
+        """Read files of any size in bounded memory, with the results of `read` to the last bit.
+
+        Three passes over parts of the files: rows to disk; answers and keys, reduced to counts of
+        (class, context, answer); groups of classes solved one after the other. Every part is read as the
+        whole file would be, or refused. Memory grows with the classes only, about 100 bytes for each.
+
+            with dagame.Samples.stream("runs", "question", max_memory="2GiB") as samples:
+                found = samples.solve(dagame.Coherence(1.0), beta=1.0)
+                found.write_rows("samples.parquet")
+
+        Args:
+            path: files, folders or globs; no frames, and no standard input.
+            columns, options: as of `read`.
+            max_memory: what the process is to stay within, such as "2GiB" or 500_000_000.
+            folder: where a temporary folder is made that holds what is between the passes, about twice
+                what is read; None: the system's. It is removed by `close`, or at the end of a `with`.
+
+        Raises:
+            SamplesError: as `read`; a part that only the whole file can be read with.
+            OutputError: no space for what is between the passes.
+        """
+        from .stream.streamed import stream
+
+        return stream(path, *columns, max_memory=max_memory, folder=folder, **options)
 
     @classmethod
     def from_answers(
@@ -189,10 +231,12 @@ class Samples(Shown):
         import polars as pl
 
         frame = frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(frame)
-        keys = _column(frame, answer, "answer").cast(pl.String)
-        right = None if correct is None else correctness(_column(frame, correct, "correctness"))
-        text = None if completion is None else _column(frame, completion, "completion")
-        partition = _partition(frame, class_by, context_by, right, keys, no_answer)
+        keys = column_named(frame, answer, "answer").cast(pl.String)
+        right = (
+            None if correct is None else correctness(column_named(frame, correct, "correctness"))
+        )
+        text = None if completion is None else column_named(frame, completion, "completion")
+        partition = partition_of(frame, class_by, context_by, right, keys, no_answer)
         by = f"the column {answer}"
         return cls(
             frame, partition, how_read(text, keys, keys, partition, extract=by, canonical="exact")
@@ -249,105 +293,3 @@ class Samples(Shown):
         from .equilibria import solve_samples
 
         return solve_samples(self, objective, beta, method, tol, progress, device)
-
-
-def _partition(
-    frame: pl.DataFrame,
-    class_by: str | Sequence[str],
-    context_by: str | Sequence[str] | None,
-    right: pl.Series | None,
-    keys: pl.Series,
-    no_answer: str,
-) -> Partition:
-    if no_answer not in ("keep", "drop"):
-        raise SamplesError(f"no_answer is {no_answer!r}; choose 'keep' or 'drop'.")
-    classes = _named(frame, class_by, "class")
-    contexts = None if context_by is None else _named(frame, context_by, "context")
-    partition = Partition.build(classes, contexts, keys, right, no_answer=no_answer)
-    if not len(partition):
-        raise SamplesError("every sample is without an answer; nothing is left to solve.")
-    return partition
-
-
-def _read(flat: Flat, reader: AnswerReader, cut: pl.Series | None) -> Reading:
-    """What is read in the column of texts; of answers, the answers themselves."""
-    import polars as pl
-
-    (text,) = flat.roles.text
-    values = flat.frame[text]
-    if values.dtype != pl.String and not values.null_count() == len(values):
-        raise SamplesError(f"column {text!r} (completion) holds {values.dtype}, not text.")
-    values = values.cast(pl.String)
-    if not flat.roles.answers:
-        return reader.read(values, cut)
-    if cut is not None:
-        frame = pl.DataFrame({text: values, "": cut})
-        values = frame.select(pl.when(~pl.col("")).then(pl.col(text)))[text]
-    keys = pl.Series("key", reader.keys(values.to_list()), dtype=pl.String)
-    return Reading(values, keys)
-
-
-def _beside(flat: Flat) -> pl.Series | None:
-    """The completions beside answers that are already extracted, if there is such a column."""
-    import polars as pl
-
-    if "completion" not in flat.frame.columns or flat.frame["completion"].dtype != pl.String:
-        return None
-    return flat.frame["completion"]
-
-
-def _unread(source: str, text: pl.Series, extract: Any) -> SamplesError:
-    end = str(text.drop_nulls()[0] if text.null_count() < len(text) else "")[-80:]
-    return SamplesError(
-        f"{source}: no sample has an answer under extract={extract!r}; the first completion ends "
-        f"{end!r}."
-    )
-
-
-def _column(frame: pl.DataFrame, name: str, role: str) -> pl.Series:
-    if name not in frame.columns:
-        raise missing(name, role, frame.columns)
-    return frame[name]
-
-
-def _named_extract(extract: str | Callable[..., Any]) -> str:
-    return extract if isinstance(extract, str) else f"the function {_called(extract)}"
-
-
-def _called(function: Callable[..., Any]) -> str:
-    return getattr(function, "__qualname__", type(function).__name__)
-
-
-def _names(by: str | Sequence[str]) -> list[str]:
-    return [by] if isinstance(by, str) else list(by)
-
-
-def _named(frame: pl.DataFrame, by: str | Sequence[str], role: str) -> pl.DataFrame:
-    import polars as pl
-
-    names = _names(by)
-    if len(set(names)) != len(names) or not names:
-        raise SamplesError(f"name each {role} column once, and at least one.")
-    columns = [_column(frame, name, role) for name in names]
-    for column in columns:
-        if column.null_count():
-            row = int(column.is_null().arg_max() or 0) + 1
-            raise SamplesError(f"column {column.name!r} ({role}) is empty in row {row}.")
-        if isinstance(column.dtype, pl.List | pl.Struct | pl.Array | pl.Object):
-            raise SamplesError(f"column {column.name!r} ({role}) is nested; use plain values.")
-        if column.dtype.is_float() and not bool((column.abs() < _EXACT).all()):
-            raise SamplesError(
-                f"column {column.name!r} ({role}) has decimal numbers of {_EXACT:g} and above or "
-                "none at all (NaN), which are not told apart; write them as text."
-            )
-    return pl.DataFrame(columns)
-
-
-def _abstained(keys: pl.Series, pattern: str | None) -> pl.Series:
-    import polars as pl
-
-    if pattern is None:
-        return keys
-    return pl.DataFrame({"a": keys}).select(
-        pl.when(~pl.col("a").str.contains(pattern)).then(pl.col("a"))
-    )["a"]

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from ..errors import DagameError
 from ..games.game import AlignmentGame
 from ..games.solution import Status
+from ..numerics.exact import exact_mean
 from ..solvers import path
 from .bootstrap import bootstrap_means
-from .held_out import HeldOut, held_out
+from .facts import Facts
+from .held_out import FOLDS, HeldOut, held_out
 from .how_read import Caution
 from .metrics import accuracy, agreement
 
 if TYPE_CHECKING:
-    from .equilibria import SampleEquilibria
+    import polars as pl
+
+    from ..games.solution import Solution
+    from .partition import Bucket
 
 FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """The curve over strengths: times the strength that was solved."""
@@ -25,9 +30,25 @@ FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 CELLS = 200_000
 """Classes x contexts x answers above which no other strength is solved."""
 
-_STILL = 1e-9
 _CLEAR = 0.005
 _CLASSES = 20_000
+
+
+class Found(Protocol):
+    """Solved samples, in memory or in parts; their tables and solutions where there are few cells."""
+
+    @property
+    def facts(self) -> Facts: ...  # noqa: D102
+    @property
+    def summary(self) -> dict[str, Any]: ...  # noqa: D102
+    @property
+    def classes(self) -> pl.DataFrame: ...  # noqa: D102
+    @property
+    def buckets(self) -> list[Bucket]: ...  # noqa: D102
+    @property
+    def solutions(self) -> list[Solution]: ...  # noqa: D102
+    @property
+    def held_out(self) -> HeldOut: ...  # noqa: D102
 
 
 class Point(NamedTuple):
@@ -52,7 +73,7 @@ class _Change(NamedTuple):
     sure: bool = True
 
 
-def verdict(found: SampleEquilibria) -> str:
+def verdict(found: Found) -> str:
     """What the equilibrium would change, and whether a majority vote does better.
 
     Judged on samples that were left out of the fit where that can be done, with 95% intervals; else on the
@@ -62,12 +83,12 @@ def verdict(found: SampleEquilibria) -> str:
     used = s["classes"] - len(s["infeasible"])
     if not used:
         return "No class is feasible: no answer is possible in every context."
-    if sum(_why(found).values()) == used:
+    if sum(found.facts.still.values()) == used:
         return f"Nothing would change: {_reasons(found)}."
     told = [change for name in ("agreement", "accuracy") if (change := _change(found, name))]
     said = " and ".join(_changes(told))
     if not told:
-        said = f"{100 * _mean_moved(found):.1f}% of the answers' mass would move"
+        said = f"{100 * (found.facts.mean('moved') or 0):.1f}% of the answers' mass would move"
     parts = [said[:1].upper() + said[1:] + _judged_on(found, told)]
     if s["accuracy_reference"] is None:
         parts.append("whether it is right is not known without labels")
@@ -79,7 +100,7 @@ def verdict(found: SampleEquilibria) -> str:
     return "; ".join(parts) + "."
 
 
-def _change(found: SampleEquilibria, measure: str, name: str = "") -> _Change | None:
+def _change(found: Found, measure: str, name: str = "") -> _Change | None:
     """The change of a measure on samples left out if they tell it, else on the samples themselves."""
     held, s = getattr(found.held_out, measure), found.summary
     if held is not None:
@@ -103,7 +124,7 @@ def _changes(told: Sequence[_Change]) -> Iterator[str]:
         last = verb
 
 
-def _judged_on(found: SampleEquilibria, told: Sequence[_Change]) -> str:
+def _judged_on(found: Found, told: Sequence[_Change]) -> str:
     """Which samples the changes are about; of those left out also what the others say of themselves."""
     if not told:
         return ""
@@ -114,7 +135,7 @@ def _judged_on(found: SampleEquilibria, told: Sequence[_Change]) -> str:
     return f" on samples left out of the fit, to {said} on those fitted" if own else ""
 
 
-def _majority(found: SampleEquilibria, vote: float) -> str:
+def _majority(found: Found, vote: float) -> str:
     """With the advice of a higher strength where that closes half of the distance to the vote.
 
     Or, where the samples are too few to bear out most of the gain, of more of them.
@@ -135,21 +156,16 @@ def _majority(found: SampleEquilibria, vote: float) -> str:
     return f"{said}: raise the strength (10 times gives {stronger.accuracy:.2f})"
 
 
-def _mean_moved(found: SampleEquilibria) -> float:
-    moved = found.classes.filter(found.classes["status"] != "infeasible")["moved"]
-    return float(moved.mean())  # type: ignore[arg-type]
-
-
 # -- other strengths ------------------------------------------------------------------------------
 
 
-def at_strength(found: SampleEquilibria, factor: float) -> Point | None:
+def at_strength(found: Found, factor: float) -> Point | None:
     """The means at `factor` times the strength; None where it is not solved, or the file is too large."""
     points = curve(found, (factor,))
     return points[0] if points else None
 
 
-def curve(found: SampleEquilibria, factors: Sequence[float] = FACTORS) -> list[Point]:
+def curve(found: Found, factors: Sequence[float] = FACTORS) -> list[Point]:
     """The means at each of these times the strength (`dagame.path`), those left out that cannot be had.
 
     Above `CELLS` classes x contexts x answers only the strength that was solved is shown.
@@ -158,7 +174,7 @@ def curve(found: SampleEquilibria, factors: Sequence[float] = FACTORS) -> list[P
     names = ("agreement_equilibrium", "accuracy_equilibrium", "no_answer_equilibrium")
     points = {1.0: Point(1.0, *(s[name] for name in names))}
     others = [f for f in factors if f != 1.0]
-    if sum(bucket.counts.size for bucket in found.buckets) <= CELLS:
+    if found.facts.cells <= CELLS:
         others = [f for f in others if all(_provable(sol.game, f) for sol in found.solutions)]
         points |= {point.factor: point for point in _points(found, others)}
     return [points[f] for f in factors if f in points]
@@ -168,7 +184,7 @@ def _provable(game: AlignmentGame, factor: float) -> bool:
     return game.with_objective(game.objective, game.beta / factor).provable
 
 
-def _points(found: SampleEquilibria, factors: Sequence[float]) -> list[Point]:
+def _points(found: Found, factors: Sequence[float]) -> list[Point]:
     """Those of the factors at which every feasible class is solved."""
     if not factors:
         return []
@@ -194,7 +210,15 @@ def _points(found: SampleEquilibria, factors: Sequence[float]) -> list[Point]:
     return points
 
 
-def held_out_curve(found: SampleEquilibria, points: Sequence[Point]) -> list[HeldOut]:
+def judged_held_out(found: Found) -> HeldOut:
+    """The measures on samples left out; with the reason where there are too many cells."""
+    if found.facts.cells > CELLS:
+        large = f"more than {CELLS:,} classes x contexts x answers"
+        return HeldOut(0, found.facts.feasible, FOLDS, 0, reason=large)
+    return held_out(found.buckets, found.solutions)
+
+
+def held_out_curve(found: Found, points: Sequence[Point]) -> list[HeldOut]:
     """The measures on samples left out at the factors of these points; [] where they are not known."""
     if found.held_out.reason or len(points) < 2:
         return []
@@ -207,23 +231,22 @@ def held_out_curve(found: SampleEquilibria, points: Sequence[Point]) -> list[Hel
 
 
 def _mean(values: np.ndarray) -> float | None:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else None
+    return exact_mean(values[~np.isnan(values)])
 
 
 # -- uncertainty ----------------------------------------------------------------------------------
 
 
-def intervals(found: SampleEquilibria, seed: int = 0) -> dict[str, tuple[float, float]]:
+def intervals(found: Found, seed: int = 0) -> dict[str, tuple[float, float]]:
     """95% bootstrap intervals of the means over classes, and of their gains, classes resampled.
 
     They say how far another draw of classes may differ, not another draw of samples: the
     equilibrium is that of these very samples. Empty above 20,000 classes.
     """
-    table = found.classes.filter(found.classes["status"] != "infeasible")
     out: dict[str, tuple[float, float]] = {}
-    if not 1 < len(table) <= _CLASSES:
+    if not 1 < found.facts.feasible <= _CLASSES:
         return out
+    table = found.classes.filter(found.classes["status"] != "infeasible")
     for name in ("accuracy", "agreement"):
         pair = table.select(f"{name}_reference", f"{name}_equilibrium").drop_nulls().to_numpy()
         columns = np.column_stack([pair, pair[:, 1:] - pair[:, :1]]) if len(pair) else pair
@@ -238,7 +261,7 @@ def intervals(found: SampleEquilibria, seed: int = 0) -> dict[str, tuple[float, 
 
 # -- classes in which no policy moves -------------------------------------------------------------
 
-_WHY = {
+_WHY = {  # by the reasons of facts.REASONS
     "single": ("every context has one sample", "draw several samples for each context"),
     "unanimous": (
         "every context always gives one answer",
@@ -252,38 +275,19 @@ _WHY = {
 }
 
 
-def _why(found: SampleEquilibria) -> dict[str, int]:
-    """Feasible classes whose equilibrium is the reference, by the first reason that applies."""
-    moved = found.classes["moved"].to_numpy()
-    status = found.classes["status"].to_numpy()
-    counts = dict.fromkeys(_WHY, 0)
-    for bucket in found.buckets:
-        still = (moved[bucket.classes] <= _STILL) & (status[bucket.classes] != "infeasible")
-        single = (bucket.counts.sum(-1) == 1).all(-1)
-        unanimous = ((bucket.counts > 0).sum(-1) == 1).all(-1)
-        alone = np.full(len(still), bucket.counts.shape[1] == 1)
-        for kind, applies in zip(_WHY, (single, unanimous, alone, still), strict=True):
-            counts[kind] += int((still & applies).sum())
-            still = still & ~applies
-    return counts
-
-
-def _reasons(found: SampleEquilibria) -> str:
-    counts = {kind: count for kind, count in _why(found).items() if count}
+def _reasons(found: Found) -> str:
+    counts = {kind: count for kind in _WHY if (count := found.facts.still[kind])}
     several = len(counts) > 1
     return ", ".join(f"{_WHY[k][0]}{f' (in {c:,})' if several else ''}" for k, c in counts.items())
 
 
-def game_cautions(found: SampleEquilibria) -> tuple[Caution, ...]:
+def game_cautions(found: Found) -> tuple[Caution, ...]:
     """Warnings about the game: classes in which no policy moves, contexts that are missing."""
     said = []
-    counts = _why(found)
-    feasible, still = (
-        found.summary["classes"] - len(found.summary["infeasible"]),
-        sum(counts.values()),
-    )
+    counts = found.facts.still
+    feasible, still = found.facts.feasible, sum(counts.values())
     if still * 2 > feasible:
-        first = max(counts, key=lambda kind: counts[kind])
+        first = max(_WHY, key=lambda kind: counts[kind])
         said.append(
             Caution(
                 "no policy moves",
@@ -291,27 +295,26 @@ def game_cautions(found: SampleEquilibria) -> tuple[Caution, ...]:
                 f"{_reasons(found)}; {_WHY[first][1]}.",
             )
         )
-    missing = _missing(found, counts)
+    missing = _missing(found.facts)
     return (*said, *([] if missing is None else [missing]))
 
 
-def _missing(found: SampleEquilibria, counts: dict[str, int]) -> Caution | None:
+def _missing(facts: Facts) -> Caution | None:
     """Classes with fewer contexts than the others, where the contexts have common names."""
-    partition = found.samples.partition
-    of = partition.contexts_per_class
-    most, fewer = int(of.max()), int((of < of.max()).sum())
-    names = partition.contexts.drop("#class", "#context")
-    if fewer and names.n_unique() == most:
+    most, least = max(facts.contexts_of), min(facts.contexts_of)
+    fewer, alone = facts.classes - facts.contexts_of[most], facts.still["alone"]
+    names = facts.context_names
+    if fewer and names is not None and len(names) == most:
         return Caution(
             "contexts missing",
-            f"{fewer:,} of {len(of):,} classes lack some of the {most} contexts (the fewest have "
-            f"{of.min()}), so their agreement is over fewer: add the missing rows, or leave those "
+            f"{fewer:,} of {facts.classes:,} classes lack some of the {most} contexts (the fewest have "
+            f"{least}), so their agreement is over fewer: add the missing rows, or leave those "
             "classes out.",
         )
-    if fewer and counts["alone"]:
+    if fewer and alone:
         return Caution(
             "contexts missing",
-            f"{counts['alone']:,} of {len(of):,} classes have one context, where agreement changes "
+            f"{alone:,} of {facts.classes:,} classes have one context, where agreement changes "
             "nothing: add paraphrases, or leave those classes out.",
         )
     return None

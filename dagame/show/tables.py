@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..text import visible
+from ..text import shortened, visible
+from .names import numbered
 
 if TYPE_CHECKING:
     import pandas
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 Rows = Sequence[tuple[str, str]]
 
 _LEFT = "text-align:left"
-_CELLS = 12
+_CELLS, _WIDTH = 12, 24
 
 
 def _escaped(text: str) -> str:
@@ -60,12 +61,23 @@ class Exported:
         return pandas.DataFrame(self._columns())
 
 
-def indexed(shape: Sequence[int], names: Sequence[str]) -> dict[str, np.ndarray]:
-    """One column per axis of `shape` with the index along it, flattened; unnamed axes lead as `game`."""
+def indexed(
+    shape: Sequence[int],
+    names: Sequence[str],
+    labels: Mapping[str, Sequence[str] | None] | None = None,
+) -> dict[str, np.ndarray]:
+    """One column per axis of `shape` with the index along it, flattened; unnamed axes lead as `game`.
+
+    An axis with `labels` has these in place of the index.
+    """
     batch = len(shape) - len(names)
     lead = ["game"] if batch == 1 else [f"game_{k}" for k in range(batch)]
     grids = np.indices(tuple(shape))
-    return {name: grid.ravel() for name, grid in zip([*lead, *names], grids, strict=True)}
+    columns = {name: grid.ravel() for name, grid in zip([*lead, *names], grids, strict=True)}
+    for name, given in (labels or {}).items():
+        if given is not None:
+            columns[name] = np.asarray(given, dtype=object)[columns[name]]
+    return columns
 
 
 class Column(NamedTuple):
@@ -97,28 +109,53 @@ def facts_html(rows: Rows) -> str:
     return f"<table>{cells}</table>"
 
 
-def shaded_html(title: str, table: np.ndarray) -> str:
-    """Probabilities (m, n) with cells shaded by their size; "" where there are too many to read."""
+def shaded_html(
+    title: str,
+    table: np.ndarray,
+    answers: Iterable[str] | None = None,
+    contexts: Iterable[str] | None = None,
+) -> str:
+    """Probabilities (m, n) with cells shaded by their size; "" where there are too many to read.
+
+    `answers` and `contexts` are names; numbers where there are none.
+    """
     m, n = table.shape
     if not (m <= _CELLS and n <= _CELLS):
         return ""
-    head = "".join(f"<th>answer {z}</th>" for z in range(n))
+    across, down = (
+        [
+            _escaped(shortened(name, _WIDTH))
+            for name in numbered(given, count, f"{kind} ", f"{kind}s")
+        ]
+        for given, count, kind in ((answers, n, "answer"), (contexts, m, "context"))
+    )
+    head = "".join(f"<th>{name}</th>" for name in across)
     body = "".join(
-        f"<tr><th style='{_LEFT}'>context {x}</th>"
+        f"<tr><th style='{_LEFT}'>{name}</th>"
         + "".join(
-            f"<td style='background:rgba(37,99,168,{0.6 * np.nan_to_num(p):.2f})'>{p:.4g}</td>"
+            f"<td style='background:rgba(37,99,168,{0.6 * np.nan_to_num(p):.2f})'>{number(p, 4)}</td>"
             for p in row
         )
         + "</tr>"
-        for x, row in enumerate(table)
+        for name, row in zip(down, table, strict=True)
     )
     caption = f"<caption style='{_LEFT}'>{_escaped(title)}</caption>"
     return f"<table>{caption}<tr><td></td>{head}</tr>{body}</table>"
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A number at so many digits; a zero has no sign."""
+    return f"{float(value) + 0.0:.{digits}g}"
+
+
+def counted(count: int, thing: str) -> str:
+    """A number of things in words: 1 context, 2 contexts."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def shortest(values: Any, digits: int = 3) -> str:
     """One number, or the largest of several."""
     flat = np.ravel(np.asarray(values, dtype=np.float64))
     if flat.size == 1:
-        return f"{flat[0]:.{digits}g}"
-    return f"largest {flat.max(initial=-np.inf):.{digits}g}" if flat.size else "none"
+        return number(flat[0], digits)
+    return f"largest {number(flat.max(initial=-np.inf), digits)}" if flat.size else "none"

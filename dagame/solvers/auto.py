@@ -11,8 +11,9 @@ from ..games.solution import Status
 from ..numerics.arrays import Array
 from .anderson import Anderson
 from .base import Solver, index_like, require_gradient
+from .chunks import in_pieces
 from .concave_convex import concave_convex
-from .direct import closed, consensus, constrained, dual, soft
+from .direct import closed, consensus, constrained, dual, normalisers, soft
 from .loop import Limits, LoopResult, iterate, replaced
 from .newton import Newton, climb, takes_newton
 from .registry import named
@@ -48,14 +49,17 @@ def auto(game: AlignmentGame, limits: Limits, start: Array | None = None) -> tup
     is a log-policy near the optimum, if one is known.
     """
     direct, found = "closed_form", closed(game, limits.tol)
-    for name, method in (("consensus", consensus), ("dual", soft)):
+    by_name = (("consensus", consensus), ("normalisers", normalisers), ("dual", soft))
+    for name, method in by_name:
         if found is None and game.provable:
             direct, found = name, method(game, limits.tol)
     if found is not None:
         missed = np.flatnonzero(found.statuses == Status.STALLED)
         if not missed.size or not game.provable or game.objective.has_multipliers:
             return direct, found
-        name, again = _in_rounds(_rows(game, missed), limits)
+        name, again = in_pieces(
+            _rows(game, missed), lambda piece: _in_rounds(piece, limits), threads=not limits.compile
+        )
         return f"{direct}+{name}", replaced(found, again, missed)
     if not game.provable:
         found = concave_convex(game, limits, lambda *inner: auto(*inner)[1])

@@ -9,8 +9,8 @@ import numpy as np
 
 from ..errors import InvalidObjective
 from ..games.game import AlignmentGame, Evaluation
-from ..numerics.arrays import Array, namespace
-from ..objectives.pairing import pairing
+from ..numerics.arrays import Array, logsumexp, namespace
+from ..objectives.pairing import pairing, weighted
 
 State = Any
 """What a solver remembers between rounds: a NamedTuple of arrays with leading dimension B, or None."""
@@ -24,6 +24,9 @@ class Solver:
     """
 
     name: ClassVar[str]
+
+    plays_kinks: ClassVar[bool] = False
+    """Whether it follows supergradients, so that `run` plays it on games of worst cases."""
 
     def init(self, game: AlignmentGame, start: Evaluation) -> State:
         """The state before the first step; by default none."""
@@ -104,9 +107,26 @@ def take(state: State, index: Array) -> State:
     return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
 
 
+def answered(game: AlignmentGame, log_q: Array) -> tuple[Array, Array]:
+    """The target's move at q: its constant (B,) and its rewards of traces (B, m, traces)."""
+    constant, u = game.linearise(log_q, None)
+    return constant, game.answer_map.pull_back(u)
+
+
+def averaged_bound(game: AlignmentGame, constants: Array, rewards: Array, count: Array) -> Array:
+    """What no policy exceeds, by the mean of `count` moves of the target, given their sums (B,).
+
+    mean_t c_t + beta sum_x w_x log sum_y pi0_x e^{ubar_x/beta}, as Phi(nu) <= c_t + <u_t, nu> for each.
+    """
+    mean = rewards / column(count)
+    log_sum = logsumexp(game.masked(game.log_reference + mean / game.beta))
+    return constants / count + game.beta * weighted(log_sum, game.weights)
+
+
 def require_gradient(game: AlignmentGame) -> None:
     """Raise `InvalidObjective` for kinks and hard sets, whose target moves multipliers."""
     if game.objective.has_multipliers:
         raise InvalidObjective(
-            f"{game.objective!r} has no gradient to follow; use method='auto' or 'convex'."
+            f"{game.objective!r} has no gradient to follow; leave the method out, or give method='dual' "
+            "or 'convex'."
         )

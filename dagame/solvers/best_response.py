@@ -20,6 +20,7 @@ class BestResponse(Solver):
     """
 
     name: ClassVar[str] = "best_response"
+    plays_kinks: ClassVar[bool] = True
 
     def step(self, game: AlignmentGame, now: Evaluation, state: None) -> tuple[Array, None]:
         """The best response."""

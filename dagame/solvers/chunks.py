@@ -48,13 +48,16 @@ def in_pieces(
     *,
     max_bytes: int | None = None,
     threads: bool = True,
+    whole: Callable[[AlignmentGame], bool] | None = None,
 ) -> tuple[str, LoopResult]:
     """`solve_one` on consecutive rows of a flat game, joined; on the CPU one thread per core.
 
-    The games are independent, so the result does not depend on the size or on the threads.
+    The games are independent, so the result does not depend on the size or on the threads. Without
+    `max_bytes` a game of which `whole` is true stays in one piece.
     """
-    total, size = game.log_reference.shape[0], piece_size(game, max_bytes)
-    if total <= size:
+    total = game.log_reference.shape[0]
+    size = total if total == 1 else piece_size(game, max_bytes)
+    if total <= size or (whole is not None and max_bytes is None and whole(game)):
         return solve_one(game)
     starts = range(0, total, size)
 

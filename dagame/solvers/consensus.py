@@ -20,9 +20,12 @@ from ..games.game import AlignmentGame
 from ..games.solution import Status
 from ..numerics.arrays import LOG_ZERO, Array, like, namespace, row_major, solve, to_numpy
 from ..numerics.simplex import log_kl
+from ..objectives.forms import ConsensusForm
 from ..objectives.pairing import weighted
 from .base import index_like, pick, take
-from .loop import LoopResult
+from .chunks import in_pieces
+from .fast import kernel_ready, solve_in_kernel, without_kernel
+from .loop import LoopResult, replaced
 
 _ROUNDS = 60
 """Newton takes 0 to 6 moves; a game that needs so many is left to others."""
@@ -72,7 +75,7 @@ class _Problem(NamedTuple):
 
 
 class _Point(NamedTuple):
-    """At theta (B, m): norm (B,), log q, q, G/e^level (B, n), y = w e^{-theta} and y y' sum_z q a a'/G^2.
+    """At theta (B, m): norm (B,), log q, q, G/e^level (B, n), y = w e^{-theta} and sum_z q y a (y a)'/G^2.
 
     shares (B, m) = sum_z q(z) b_x(z) with b_x(z) = y_x a_x(z)/G(z) the share of a context in an answer, at
     an equilibrium w_x; they are the sums of the product's rows, as sum_x b_x = 1.
@@ -117,17 +120,68 @@ def consensus_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
     A game is solved by a bound of its gap (T4) and of the rounding of its policy. The others, of normalisers
     beyond the range of floats or strengths beyond their digits, keep the reference and are left as stalled.
     """
+    form = _form(game)
+    if form is None:
+        return None
+    if kernel_ready(game):
+        return _in_kernel(game, form, tol)
+    without_kernel(game)
+    return _on_arrays(game, form, tol)
+
+
+def solved_in_kernel(game: AlignmentGame) -> bool:
+    """Whether `consensus_solve` holds no other table than its result, so that batches need no pieces."""
+    return _form(game) is not None and kernel_ready(game)
+
+
+def _form(game: AlignmentGame) -> ConsensusForm | None:
+    """The objective's form, if it and the game are of those that the module's formula holds for."""
     form = game.objective.consensus_form()
     if form is None or game.answer_map.kind != "identity" or not game.provable:
         return None
+    free = game.beta + form.entropy
+    covered = form.strength > 0 and free + form.strength > form.strength
+    return form if covered and game.contexts <= _CONTEXTS else None
+
+
+def _in_kernel(game: AlignmentGame, form: ConsensusForm, tol: float) -> LoopResult:
+    """Game by game in compiled code; what is not solved there is tried again on arrays."""
+    table, forbidden, scales = game.log_reference, game.forbidden, _scales(game, form, tol)
+    if forbidden is not None:
+        table = np.where(forbidden, LOG_ZERO, table)
+    reward = None if isinstance(form.reward, float) else like(form.reward, table)
+    scaled = reward is not None or bool(scales.total < game.beta)
+    numbers = tuple(map(float, scales[:-1]))
+    found = solve_in_kernel(
+        table, reward, game.weights, scaled, numbers, (_ROUNDS, _FAR, _SHORT, _AIM)
+    )
+    statuses = np.full(len(table), Status.SOLVED, dtype=object)
+    result = LoopResult(found.log_policy, found.steps, statuses, [], [])
+    missed = np.flatnonzero(~found.solved)
+    if not missed.size:
+        return result
+
+    def again(piece: AlignmentGame) -> tuple[str, LoopResult]:
+        form = _form(piece)
+        assert form is not None
+        return "", _on_arrays(piece, form, tol)
+
+    return replaced(result, in_pieces(game.rows(missed), again)[1], missed)
+
+
+def _scales(game: AlignmentGame, form: ConsensusForm, tol: float) -> _Scales:
     total = game.beta + form.entropy + form.strength
-    if not (form.strength > 0 and total > form.strength) or game.contexts > _CONTEXTS:
-        return None
+    eps = float(namespace(game.log_reference).finfo(game.log_reference.dtype).eps)
+    return _Scales(game.beta, form.strength, total, game.free_beta, tol, eps)
+
+
+def _on_arrays(game: AlignmentGame, form: ConsensusForm, tol: float) -> LoopResult:
+    """All games of a batch at once, on arrays of any library."""
     xp, support = namespace(game.log_reference), game.support
     if game.forbidden is not None:
         support = support & ~game.forbidden
-    eps = float(xp.finfo(game.log_reference.dtype).eps)
-    scales = _Scales(game.beta, form.strength, total, game.free_beta, tol, eps)
+    scales = _scales(game, form, tol)
+    total = scales.total
     log_nu, plain = (game.beta / total) * game.log_reference, isinstance(form.reward, float)
     if not plain:
         log_nu = log_nu + like(form.reward, log_nu) / total
@@ -241,18 +295,18 @@ def _point(problem: _Problem, theta: Array, scales: _Scales) -> _Point:
     q = xp.exp(log_q)
     total = xp.sum(q, axis=-1, keepdims=True)
     q, log_total = q / total, xp.log(total)
-    product = _weighted_product(a, xp.sqrt(q) / mass) * (y[:, :, None] * y[:, None, :])
+    product = _product_of_shares(a, y, xp.sqrt(q) / mass)
     norm = (top + log_total)[:, 0] / scales.power
     shares = xp.clip(xp.sum(product, axis=-1), float(xp.finfo(a.dtype).smallest_normal), None)
     return _Point(theta, norm, log_q - log_total, q, mass, y, product, shares)
 
 
-def _weighted_product(a: Array, h: Array) -> Array:
-    """sum_z h^2 a a' (B, m, m) for h (B, n)."""
+def _product_of_shares(a: Array, y: Array, h: Array) -> Array:
+    """sum_z h^2 y a (y a)' (B, m, m) for h (B, n)."""
     xp, products = namespace(a), []
     for start in range(0, a.shape[-1], _COLUMNS):
         some = slice(start, min(start + _COLUMNS, a.shape[-1]))
-        part = a[:, :, some] * h[:, None, some]
+        part = y[:, :, None] * a[:, :, some] * h[:, None, some]
         products.append(part @ xp.matrix_transpose(part))
     return sum(products[1:], products[0])
 

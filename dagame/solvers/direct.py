@@ -15,7 +15,9 @@ from .closed_form import closed_form
 from .consensus import consensus_solve
 from .convex import convex_solve
 from .dual import dual_solve
+from .groups import grouped_solve
 from .loop import NO_VALUE, Limits, LoopResult, replaced
+from .normalisers import normalisers_solve
 from .proximal import ascend
 from .soft import soft_solve
 
@@ -28,7 +30,7 @@ def closed(game: AlignmentGame, tol: float) -> LoopResult | None:
     """The objective's formula, or None."""
     found = closed_form(game) if game.answer_map.kind == "identity" else None
     if found is None:
-        return None
+        return None if game.objective.has_multipliers else grouped_solve(game)
     log_nu, feasible = found
     return judged(game, _unjudged(log_nu, to_numpy(feasible)), tol)
 
@@ -38,7 +40,19 @@ def consensus(game: AlignmentGame, tol: float) -> LoopResult | None:
 
     Judged by its own bound of the gap; with a formula from outside the package by the objective's own reward.
     """
-    found = consensus_solve(game, tol)
+    return _own_bound(game, consensus_solve(game, tol), tol)
+
+
+def normalisers(game: AlignmentGame, tol: float) -> LoopResult | None:
+    """Newton on the contexts' normalisers for couplings of one number per answer, or None for others.
+
+    Judged as `consensus` is.
+    """
+    return _own_bound(game, normalisers_solve(game, tol), tol)
+
+
+def _own_bound(game: AlignmentGame, found: LoopResult | None, tol: float) -> LoopResult | None:
+    """A result judged by its method's own bound of the gap, but for objectives from outside the package."""
     if found is None or not any(part.own for _, part in game.objective.terms()):
         return found
     found.statuses[:] = Status.STALLED
@@ -46,9 +60,17 @@ def consensus(game: AlignmentGame, tol: float) -> LoopResult | None:
 
 
 def dual(game: AlignmentGame, tol: float) -> LoopResult | None:
-    """Newton on the dual in few multipliers, of kinks, hard and soft sets, or None where there is none."""
-    found = dual_solve(game)
-    return soft(game, tol) if found is None else judged(game, found, tol)
+    """The multipliers of kinks, hard and soft sets by a formula or Newton, or None where there is no dual."""
+    known = grouped_solve(game) if game.objective.has_multipliers else None
+    if known is None:
+        found = dual_solve(game)
+        return soft(game, tol) if found is None else judged(game, found, tol)
+    missed = np.flatnonzero(known.statuses == Status.STALLED)
+    if not missed.size:
+        return known
+    rest = game.rows(index_like(game.log_reference, missed))
+    again = dual_solve(rest)
+    return known if again is None else replaced(known, judged(rest, again, tol), missed)
 
 
 def soft(game: AlignmentGame, tol: float) -> LoopResult | None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from ..games.game import AlignmentGame, Evaluation
-from ..numerics.arrays import Array, log_normalise
+from ..numerics.arrays import Array, log_normalise, namespace
 from ..numerics.simplex import log_mix
-from .base import Solver, Stepping, column
+from .base import Solver, Stepping, answered, averaged_bound, column
 
 
 class Mixed(NamedTuple):
@@ -43,18 +43,59 @@ class FrankWolfe(Solver):
         return mixed, Mixed(state.count + 1)
 
 
+class Replies(NamedTuple):
+    """The target's moves so far: sums of their constants and rewards of traces, and their count."""
+
+    constants: Array
+    rewards: Array
+    count: Array
+
+
 @dataclass(frozen=True)
 class FictitiousPlay(FrankWolfe):
     """The target averages the marginals of the policy's best responses so far; the policy replies to it.
 
     q_{t+1} = q_t + (nu(best response to q_t) - q_t)/(t + 1): Frank-Wolfe with g = 1/(t + 1), kept in
     terms of the averaged policy, whose gap is recorded. J* - J = O(log t / t) under the same C.
+
+    Against a worst case both average, as in a matrix game (Brown 1951): the target replies to the mean
+    policy by a worst grader, the policy to the mean of the graders so named, pi_{t+1} = best response
+    to mean_s u_s, and mean policy and mean grader are certified against each other. In continuous time
+    that gap falls like e^{-s}, s = log t (docs/howto/game-theorists.md); in rounds no rate is proved.
     """
 
     name: ClassVar[str] = "fictitious_play"
+    plays_kinks: ClassVar[bool] = True
 
     def _share(self, count: Array) -> Array:
         return 1 / (count + 2)
+
+    def init(self, game: AlignmentGame, start: Evaluation) -> Mixed | Replies:
+        """No reply so far."""
+        if not game.objective.has_multipliers:
+            return super().init(game, start)
+        return Replies(0 * start.value, 0 * start.rewards, 0 * start.value)
+
+    def step(
+        self, game: AlignmentGame, now: Evaluation, state: Mixed | Replies
+    ) -> tuple[Array, Mixed | Replies]:
+        """Mix the best response in: to the rewards here, or to the mean of all so far."""
+        if isinstance(state, Mixed):
+            return super().step(game, now, state)
+        constant, u = answered(game, now.log_marginals)
+        new = Replies(state.constants + constant, state.rewards + u, state.count + 1)
+        best = game.log_best_response(new.rewards / column(new.count))
+        share = column(self._share(state.count))
+        return game.masked(log_mix(now.log_policy, best, share)), new
+
+    def report(
+        self, game: AlignmentGame, now: Evaluation, state: Mixed | Replies
+    ) -> tuple[Array, Array, Array]:
+        """The mean policy's value, and its gap to the bound by the mean grader."""
+        found = super().report(game, now, state)
+        if isinstance(state, Mixed) or not bool(namespace(state.count).any(state.count > 0)):
+            return found
+        return found[0], averaged_bound(game, *state) - found[0], found[2]
 
 
 @dataclass(frozen=True)

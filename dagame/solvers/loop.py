@@ -33,12 +33,29 @@ def replaced(result: LoopResult, again: LoopResult, failed: np.ndarray) -> LoopR
     xp = namespace(again.log_policy)
     kept = np.setdiff1d(np.arange(len(result.statuses)), failed)
     rows = index_like(again.log_policy, kept)
-    both = xp.concat([xp.take(result.log_policy, rows, axis=0), again.log_policy], axis=0)
     order = index_like(again.log_policy, np.argsort(np.concatenate([kept, failed])))
-    steps, statuses = result.steps.copy(), result.statuses.copy()
+
+    def merged(old: Array, new: Array) -> Array:
+        return xp.take(xp.concat([xp.take(old, rows, axis=0), new], axis=0), order, axis=0)
+
+    steps, statuses, multipliers = result.steps.copy(), result.statuses.copy(), result.multipliers
     steps[failed] += again.steps
     statuses[failed] = again.statuses
-    return result._replace(log_policy=xp.take(both, order, axis=0), steps=steps, statuses=statuses)
+    if multipliers is not None and again.multipliers is not None:
+        multipliers = merged(multipliers, again.multipliers)
+    return result._replace(
+        log_policy=merged(result.log_policy, again.log_policy),
+        steps=steps,
+        statuses=statuses,
+        multipliers=multipliers,
+        notes=(*result.notes, *(_of_row(note, failed) for note in again.notes)),
+    )
+
+
+def _of_row(note: str, rows: np.ndarray) -> str:
+    """A note on "game b" of some rows, with the number that the game has among all."""
+    number, colon, rest = note.removeprefix("game ").partition(":")
+    return f"game {rows[int(number)]}:{rest}" if colon and number.isdigit() else note
 
 
 class _Best(NamedTuple):

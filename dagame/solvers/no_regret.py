@@ -14,9 +14,8 @@ from typing import ClassVar, NamedTuple
 
 from ..errors import InvalidObjective
 from ..games.game import AlignmentGame, Evaluation
-from ..numerics.arrays import Array, log, log_normalise, logsumexp, namespace
-from ..objectives.pairing import weighted
-from .base import Stepping, column
+from ..numerics.arrays import Array, log, log_normalise, namespace
+from .base import Stepping, answered, averaged_bound, column
 
 
 class Played(NamedTuple):
@@ -30,15 +29,10 @@ class Played(NamedTuple):
     count: Array
 
 
-def _played(game: AlignmentGame, log_q: Array) -> tuple[Array, Array]:
-    """The target's move at q: its constant and its rewards of traces."""
-    constant, u = game.linearise(log_q, None)
-    return constant, game.answer_map.pull_back(u)
-
-
 @dataclass(frozen=True)
 class _Learners(Stepping):
     target_share: float = 1.0
+    plays_kinks: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -48,18 +42,18 @@ class _Learners(Stepping):
     def init(self, game: AlignmentGame, start: Evaluation) -> Played:
         """The target at the reference, the last rewards, and the sums of no round."""
         log_q = start.log_marginals
-        constant, u = _played(game, log_q)
+        constant, u = answered(game, log_q)
         return Played(log_q, u, 0 * u, 0 * u, 0 * constant, 0 * constant)
 
     def step(self, game: AlignmentGame, now: Evaluation, state: Played) -> tuple[Array, Played]:
         """Both move at once: the target to the policy's marginals, the policy along the rewards."""
         log_q, count = state.log_target, state.count + 1
-        constant, u = _played(game, log_q)
+        constant, u = answered(game, log_q)
         rewards = state.rewards + u
         shared = log_q + self.target_share * (now.log_marginals - log_q)
         new_q = now.log_marginals if self.target_share == 1 else log_normalise(shared)
         if self.target_share == 1:
-            _, u_now = _played(game, now.log_marginals)
+            _, u_now = answered(game, now.log_marginals)
         else:
             u_now = u
         best = game.log_best_response(self._heading(u_now, state.last, rewards, column(count)))
@@ -84,11 +78,8 @@ class _Learners(Stepping):
         """Value, certified gap and log-marginals of the averaged play; before the first round of now."""
         if not bool(namespace(state.count).any(state.count > 0)):
             return super().report(game, now, state)
-        total = column(state.count)
-        log_pi = game.masked(log_normalise(log(state.policies / total)))
-        mean = state.rewards / total
-        log_sum = logsumexp(game.masked(game.log_reference + mean / game.beta))
-        bound = state.constants / state.count + game.beta * weighted(log_sum, game.weights)
+        log_pi = game.masked(log_normalise(log(state.policies / column(state.count))))
+        bound = averaged_bound(game, state.constants, state.rewards, state.count)
         value = game.value_log(log_pi)
         return value, bound - value, game.answer_map.log_push_forward(log_pi)
 
@@ -114,7 +105,8 @@ class OptimisticMultiplicativeWeights(_Learners):
     """Multiplicative weights on 2 u_t - u_{t-1}: the last rewards predict the next.
 
     Where rewards change slowly the regret is that of the changes, and a constant step (default
-    1/(2 (beta + L))) gives a gap of order 1/T on average. May diverge for steps far above 1/L.
+    1/(2 (beta + L))) gives a gap of order 1/T on average. May diverge for steps far above 1/L. Against
+    a worst case, whose rewards jump, the default is 1/(beta t), as `MultiplicativeWeights` takes it.
     """
 
     name: ClassVar[str] = "optimistic_multiplicative_weights"
@@ -123,6 +115,8 @@ class OptimisticMultiplicativeWeights(_Learners):
         return 2 * u - last
 
     def _share(self, game: AlignmentGame, count: Array) -> Array:
+        if self.step_size is None and game.objective.has_multipliers:
+            return super()._share(game, count)
         smooth = game.smoothness
         pull = game.beta if smooth is None else max(smooth, 0.0)
         step = 1 / (2 * (game.beta + pull)) if self.step_size is None else self.step_size

@@ -10,7 +10,7 @@ from ..games.game import AlignmentGame
 from .anderson import Anderson
 from .base import Solver
 from .best_response import BestResponse
-from .direct import closed, consensus, convex, dual
+from .direct import closed, consensus, convex, dual, normalisers
 from .fictitious_play import Extragradient, FictitiousPlay, FrankWolfe
 from .loop import LoopResult
 from .mirror import Mirror
@@ -67,6 +67,13 @@ ROWS = (
         "arithmetic coherence with rewards, Shannon diversity and reverse matching, at most 128 contexts",
         "0 to 6 Newton steps in one number a context",
         "opposed rewards far above the strength: rounds on policies take over",
+    ),
+    Row(
+        "normalisers",
+        normalisers,
+        "geometric coherence, pairwise KL, Jeffreys and Hellinger, with the same terms, at most 64 contexts",
+        "1 to 6 Newton steps in one number a context",
+        "opposed rewards far above beta: Newton on policies takes over",
     ),
     _played(
         Anderson(),
@@ -147,8 +154,25 @@ def named(method: str) -> Solver | Direct:
     return found
 
 
+def require_played(game: AlignmentGame, dynamic: Solver) -> None:
+    """Raise `InvalidObjective` where a dynamic has nothing to follow: at kinks and on hard sets."""
+    phi = game.objective
+    if not phi.has_multipliers or (dynamic.plays_kinks and phi.has_supergradient):
+        return
+    others = [name for name, solver in DYNAMICS.items() if solver.plays_kinks]
+    by = f"; dagame.run plays it by {', '.join(others)}" if phi.has_supergradient else ""
+    raise InvalidObjective(
+        f"{phi!r} has no gradient to follow, which {dynamic.name} needs; dagame.solve(game) finds the "
+        f"equilibrium{by}."
+    )
+
+
 def dynamic_named(name: str) -> Solver:
     """The dynamic of a name."""
+    if name == "auto":
+        raise InvalidObjective(
+            f"'auto' is a method of dagame.solve; dagame.run plays one of {', '.join(DYNAMICS)}."
+        )
     if name in DIRECT:
         raise InvalidObjective(
             f"method {name!r} plays no rounds to look at; give it to dagame.solve."

@@ -9,9 +9,9 @@ import numpy as np
 from ..games.game import AlignmentGame
 from ..games.solution import History
 from ..numerics.arrays import to_numpy
-from .base import Solver, require_gradient
+from .base import Solver
 from .loop import rounds
-from .registry import dynamic_named
+from .registry import dynamic_named, require_played
 
 
 def run(game: AlignmentGame, dynamic: str | Solver = "mirror", steps: int = 100) -> History:
@@ -23,17 +23,23 @@ def run(game: AlignmentGame, dynamic: str | Solver = "mirror", steps: int = 100)
 
     Args:
         game: any batch shape.
-        dynamic: a name ("mirror", "best_response", ...) or an object such as `Mirror(0.1)`.
+        dynamic: "mirror", "anderson", "newton", "best_response", "frank_wolfe", "fictitious_play",
+            "extragradient", "multiplicative_weights", "ftrl" or "optimistic_multiplicative_weights", or
+            an object such as `Mirror(0.1)`.
         steps: rounds after the reference.
 
-    Objectives with kinks or hard sets have no gradient to follow (`solve` them). The no-regret dynamics
-    record their averaged play, which is what their certificate is about.
+    The no-regret dynamics record their averaged play, which is what their certificate is about. Hard sets
+    have no gradient to follow (`solve` them). A worst case has a supergradient, one grader at a time:
+    fictitious play, the no-regret dynamics and the best response play it (docs/howto/game-theorists.md).
+
+    Raises:
+        InvalidObjective: an unknown dynamic, or one that has nothing to follow here.
 
     Returns:
         History with values and gaps (steps + 1, *batch) and marginals (steps + 1, *batch, m, n).
     """
     dynamic = dynamic_named(dynamic) if isinstance(dynamic, str) else dynamic
-    require_gradient(game)
+    require_played(game, dynamic)
     flat, batch = game.flat(), game.batch_shape
     played = islice(rounds(flat, dynamic), steps + 1)
     shown = [dynamic.report(*round_) for round_ in played]
@@ -45,4 +51,6 @@ def run(game: AlignmentGame, dynamic: str | Solver = "mirror", steps: int = 100)
         gaps=np.reshape(gaps, (-1, *batch)),
         marginals=np.exp(np.reshape(log_nu, (-1, *batch, flat.contexts, flat.n))),
         dynamic=dynamic.name,
+        answer_names=game.answer_names,
+        context_names=game.context_names,
     )

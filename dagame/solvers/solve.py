@@ -18,6 +18,7 @@ from .auto import solved_by
 from .base import Solver, pick
 from .causes import causes
 from .chunks import in_pieces
+from .consensus import solved_in_kernel
 from .direct import impossible
 from .loop import Limits, LoopResult
 
@@ -44,11 +45,11 @@ def solve(
         method: "auto" or another name of `dagame.solvers.METHODS` ("anderson", "newton", "dual",
             "convex" for cvxpy, "frank_wolfe" ...), or a solver object such as `Mirror(step_size=0.1)`.
             "auto" decides in this order: the closed form if there is one; "consensus" for arithmetic
-            coherence with rewards and entropies; for hard sets and kinks the dual in few multipliers,
-            or cvxpy and mirror steps in the set where other terms have no exponential form; Newton
-            where L is unknown and a Hessian known; else Anderson, and Newton for the games it leaves. A
-            difference of concave objectives that no theorem covers (PushPull at a small beta) is solved
-            locally, `Status.LOCAL`.
+            coherence with rewards and entropies, "normalisers" for geometric and pairwise (KL, Hellinger)
+            coherence; for hard sets and kinks the dual in few multipliers, or cvxpy and mirror steps in the
+            set where other terms have no exponential form; Newton where L is unknown and a Hessian known;
+            else Anderson, and Newton for the games it leaves. A difference of concave objectives that no
+            theorem covers (PushPull at a small beta) is solved locally, `Status.LOCAL`.
         tol: relative gap, gap <= tol * max(beta, |J|): `distance_bound` is then at most
             tol * max(1, |J|/beta), and a game times a constant is the same game. max(tol, 1e-6) for hard
             sets and kinks in single precision, whose gap is the rounding of the policy.
@@ -97,6 +98,7 @@ def _solution(
             lambda piece: solved_by(piece, method, limits),
             max_bytes=max_bytes,
             threads=not limits.compile,
+            whole=solved_in_kernel if method in ("auto", "consensus") else None,
         )
     except NotConcave as error:  # in the units of the game that was asked for
         raise (error if game.provable else not_provable(game)) from None
@@ -120,29 +122,35 @@ def _assembled(
     game: AlignmentGame, inner: AlignmentGame, name: str, result: LoopResult, seconds: float
 ) -> Solution:
     xp, batch = namespace(game.log_reference), game.batch_shape
+    log_nu, notes = result.log_policy, result.notes
     if (result.statuses != Status.SOLVED).any():
         ruled_out = _ruled_out(game) | impossible(inner)
         result.statuses[ruled_out & (result.statuses != Status.SOLVED)] = Status.INFEASIBLE
-    log_nu, infeasible = result.log_policy, result.statuses == Status.INFEASIBLE
-    if infeasible.any():
+        infeasible = result.statuses == Status.INFEASIBLE
         log_nu = pick(like(infeasible, log_nu) > 0, inner.log_reference, log_nu)
+        notes = causes(game, infeasible, notes)
     log_nu = xp.reshape(log_nu, (*batch, *inner.log_reference.shape[-2:]))
-    log_pi = _lifted(game, log_nu)
-    rounds = np.reshape(np.asarray(result.values), (len(result.values), len(result.statuses)))
-    record = rounds + to_numpy(_left_out(game, inner))
-    values = game.beta * np.reshape(record, (len(result.values), *batch))
-    gaps = game.beta * np.reshape(np.asarray(result.gaps), (len(result.gaps), *batch))
     return Solution(
         game=game,
-        log_policy=log_pi,
+        log_policy=_lifted(game, log_nu),
         statuses=np.reshape(result.statuses, batch),
         method=name,
         steps=np.reshape(result.steps, batch),
-        history=History(values, gaps, dynamic=name),
+        history=_history(game, inner, name, result),
         multipliers=_reshaped(result.multipliers, batch),
         seconds=seconds,
-        notes=causes(game, infeasible, result.notes),
+        notes=notes,
     )
+
+
+def _history(game: AlignmentGame, inner: AlignmentGame, name: str, result: LoopResult) -> History:
+    """The rounds in units of the game, what the answers cost that the inner game leaves out added to J."""
+    shape = (len(result.values), *game.batch_shape)
+    if not result.values:
+        return History(np.empty(shape), np.empty(shape), dynamic=name)
+    values = np.asarray(result.values) + to_numpy(_left_out(game, inner))
+    values, gaps = (game.beta * np.reshape(part, shape) for part in (values, result.gaps))
+    return History(values, gaps, dynamic=name)
 
 
 def _ruled_out(game: AlignmentGame) -> np.ndarray:

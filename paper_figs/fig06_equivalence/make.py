@@ -5,8 +5,8 @@
 Data: benchmarks/results/bench_equivalence.json (`dagame-bench equivalence --json`): random games, each
 solved by dagame to a gap of 1e-9 and, as ALFT, by cvxpy with CLARABEL, whose policy's value is computed
 from the definition. Every game is a mark: its certified gap, and the difference of the two values,
-which is the referee's accuracy. `no form`: no convex program as stated, so that only the certificate
-speaks; `failed`: cvxpy gave no answer.
+which is the referee's accuracy. `solved by cvxpy`: games with a difference; `no program`: no convex
+program as stated, so that only the certificate speaks; `failed`: cvxpy gave no answer, or a wrong one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def compute() -> Data:
 
 def refereed(row: Data) -> str:
     """How many games have a difference, or that none is a convex program as stated."""
-    return "no form" if row["no form"] == row["games"] else f"{row['refereed']}/{row['games']}"
+    if row["no convex program"] == row["games"]:
+        return "no program"
+    return f"{row['solved by cvxpy']}/{row['games']}"
 
 
 def draw(data: Data) -> Any:
@@ -44,13 +46,13 @@ def draw(data: Data) -> Any:
             shown = np.maximum(row[key], LEAST)
             axes.plot(shown, np.full(len(shown), place + up), look(k, True)["marker"],
                       color=look(k)["color"], ms=1.9, mew=0, alpha=0.6)  # fmt: skip
-        counts = refereed(row), str(row["referee failed"])
+        counts = refereed(row), str(row["cvxpy failed"])
         for x, text in zip((1.08, 1.15), counts, strict=True):
             axes.text(x, place, text, transform=axes.get_yaxis_transform(), ha="right",
                       va="center", size=6.5)  # fmt: skip
-    for x, text in ((1.08, "refereed"), (1.15, "failed")):
+    for x, text in ((1.08, "by cvxpy"), (1.15, "failed")):
         axes.text(x, 1.005, text, transform=axes.transAxes, ha="right", size=6.5, color=QUIET)
-    names = "certified gap at the equilibrium", "|J(Nash) − J(ALFT by cvxpy)|"
+    names = "certified gap at the equilibrium", "|J(equilibrium) − J(cvxpy)|"
     for k, name in enumerate(names):
         axes.plot([], [], look(k, True)["marker"], color=look(k)["color"], ls="", label=name)
     axes.set_xscale("log")

@@ -23,16 +23,16 @@ from matplotlib.ticker import NullFormatter, NullLocator
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from paper import PAGE, Data, figure, letters, look, main, results
 
-WAYS = {
-    "direct_enumeration": "exact gradient, enumerated",
-    "solver_traces": "solver on traces",
-    "answers_pass": "one pass to the answers",
-    "solver_answers": "solver on answers, after it",
-    "cvxpy_traces": "cvxpy on traces",
-    "sampled_game": "sampled game",
-}
+WAYS = (
+    "gradient by enumeration",
+    "solver on traces",
+    "one pass to the answers",
+    "solver on answers",
+    "cvxpy on traces",
+    "sampled game",
+)
 KEPT = ("gap", "slopes", "slopes_of", "rows", "levels", "contexts", "calls")
-COUNTS = {"responses": 7, "forward passes besides": 1, "scorer calls": 0}
+COUNTS = {"responses": 7, "further forward passes": 1, "scorer calls": 0}
 
 
 def compute() -> Data:
@@ -45,7 +45,7 @@ def draw_ways(axes: Any, data: Data, cost: str) -> None:
     """A line per way where it has this cost."""
     for k, way in enumerate(WAYS):
         rows = [r for r in data["rows"] if r["way"] == way and r[cost]]
-        slow = {"ls": "-", "ms": 5, "mfc": "white"} if way == "direct_enumeration" else {}
+        slow = {"ls": "-", "ms": 5, "mfc": "white"} if way == "gradient by enumeration" else {}
         axes.loglog([r["|Y|"] for r in rows], [r[cost] for r in rows], **look(k, True) | slow)
     powers(axes, sorted({r["|Y|"] for r in data["rows"]}))
 
@@ -75,7 +75,7 @@ def draw_forms(axes: Any, key: Any, rows: list[Data]) -> None:
     """Milliseconds against m, and the key."""
     for k, row in enumerate(rows):
         m, seconds = zip(*row["seconds"].items(), strict=True)
-        label = f"{row['form']}: {row['slope in m']:.2f}"
+        label = f"{row['form']}: {row['slope of seconds in m']:.2f}"
         axes.loglog([int(x) for x in m], 1e3 * np.array(seconds), **look(k, True))
         key.plot([], [], **look(k, True), label=label)
     key.legend(loc="center left", title="form: slope", title_fontsize=7, alignment="left",
@@ -88,7 +88,7 @@ def draw_forms(axes: Any, key: Any, rows: list[Data]) -> None:
 
 def draw_calls(axes: Any, rows: list[Data]) -> None:
     """Stacked bars, the longest at the top."""
-    rows = sorted(rows, key=lambda r: r["in all"])
+    rows = sorted(rows, key=lambda r: r["calls in all"])
     left = np.zeros(len(rows))
     for name, k in COUNTS.items():
         values = np.array([r[name] for r in rows])
@@ -97,7 +97,7 @@ def draw_calls(axes: Any, rows: list[Data]) -> None:
                   hatch=hatch, edgecolor="white", lw=0, label=name)  # fmt: skip
         left += values
     for place, row in enumerate(rows):
-        axes.annotate(f"{row['in all']:,}", (row["in all"], place), (2, 0), size=6.5,
+        axes.annotate(f"{row['calls in all']:,}", (row["calls in all"], place), (2, 0), size=6.5,
                       textcoords="offset points", va="center")  # fmt: skip
     names = (r["reward"].replace("majority vote, ", "vote,\n") for r in rows)
     axes.set_yticks(range(len(rows)), [n.replace(" under each ", "\nunder each ") for n in names])
@@ -115,10 +115,10 @@ def draw(data: Data) -> Any:
     for axes, cost in ((counts, "trace evaluations"), (seconds, "seconds")):
         draw_ways(axes, data, cost)
         axes.set_ylabel(cost)
-    for k, (way, name) in enumerate(WAYS.items()):
-        slow = {"ls": "-", "ms": 5, "mfc": "white"} if way == "direct_enumeration" else {}
+    for k, way in enumerate(WAYS):
+        slow = {"ls": "-", "ms": 5, "mfc": "white"} if way == "gradient by enumeration" else {}
         of = "time" if data["slopes_of"][way] == "seconds" else "evaluations"
-        text = f"{name}: {of} {round(data['slopes'][way], 2) + 0:.2f}"
+        text = f"{way}: {of} {round(data['slopes'][way], 2) + 0:.2f}"
         counts.plot([], [], **look(k, True) | slow, label=text)
     upper.legend(ncols=3, loc="outside lower center", title="way: log-log slope in |Y|",
                  title_fontsize=7)  # fmt: skip

@@ -1,20 +1,39 @@
 """`dagame-bench` as a user meets it: every subcommand's quick run, its JSON, exit codes, bad input."""
 
+import io
 import json
+import re
 import sys
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from dagame.bench import main
+from dagame.bench.cli import BENCHMARKS, app
+from dagame.bench.common import Result
+from dagame.bench.tables import shown
 
-COMMON = {"benchmark", "quick", "seed", "seconds", "passed", "environment", "settings"}
+FOLDER = Path(__file__).parents[2] / "benchmarks/results"
+RESULTS = [
+    FOLDER / f"{name}.json"
+    for name in (
+        *(f"bench_{b}" for b in BENCHMARKS if b != "estimators"),
+        *("estimators", "estimator_gaps", "reward_throughput"),
+    )
+]
+
+COMMON = {"benchmark", "quick", "seed", "seconds", "passed", "environment", "settings", "legend"}
 WAYS = (
-    "direct_enumeration",
-    "cvxpy_traces",
-    "solver_traces",
-    "solver_answers",
-    "sampled_game",
+    "gradient by enumeration",
+    "cvxpy on traces",
+    "solver on traces",
+    "solver on answers",
+    "sampled game",
 )
+
+PLAIN = {"objective", "games", "solver", "way", "form", "reward", "method", "game"}
+"""Columns that need no explanation."""
 
 
 def bench(*arguments):
@@ -36,6 +55,14 @@ def result(folder, name, *more):
     assert found["quick"] is True
     assert found["environment"]["numpy"] == found["provenance"]["versions"]["numpy"]
     assert plot.read_bytes().startswith(b"\x89PNG")
+    for key, told in found["legend"].items():
+        assert told["title"].startswith("--quick")
+        columns = [k for k, v in found[key][0].items() if not isinstance(v, list | dict)]
+        assert set(told["columns"]) <= set(columns)
+        assert set(columns) - set(told["columns"]) <= PLAIN, "a column without a word"
+    again = folder / "again.png"
+    assert bench("draw", path, "--plot", again) == 0
+    assert again.read_bytes() == plot.read_bytes()
     return found
 
 
@@ -43,11 +70,11 @@ def test_equivalence_agrees_with_the_referee_and_repeats(tmp_path, capsys):
     found = result(tmp_path, "equivalence", "--seed", 4)
     rows = {r["objective"]: r for r in found["rows"]}
     assert found["games"] == 3 * len(rows) >= 60
-    assert sum(r["beaten"] for r in found["rows"]) == 0
+    assert sum(r["cvxpy better"] for r in found["rows"]) == 0
     assert all(r["solved"] == r["games"] for r in found["rows"])
-    assert rows["coherence"]["refereed"] == 3
-    assert rows["coherence"]["largest |dJ|"] < 1e-6
-    assert rows["sharpening"]["no form"] == 3
+    assert rows["coherence"]["solved by cvxpy"] == 3
+    assert rows["coherence"]["largest difference"] < 1e-6
+    assert rows["sharpening"]["no convex program"] == 3
     shown = capsys.readouterr().out
     assert "hard-coherence" in shown
     again = result(tmp_path, "equivalence", "--seed", 4)
@@ -62,12 +89,12 @@ def scaled(tmp_path_factory):
 def test_slopes_are_those_of_the_theory(scaled):
     slopes = scaled["slopes"]
     assert set(WAYS) <= set(slopes) == set(scaled["slopes_of"])
-    assert slopes["direct_enumeration"] == pytest.approx(1, abs=0.1)
-    assert slopes["solver_traces"] == pytest.approx(1, abs=0.1)
-    assert slopes["answers_pass"] == pytest.approx(1)
-    assert abs(slopes["sampled_game"]) < 0.15
-    assert isinstance(slopes["solver_answers"], float)
-    assert isinstance(slopes["cvxpy_traces"], float)
+    assert slopes["gradient by enumeration"] == pytest.approx(1, abs=0.1)
+    assert slopes["solver on traces"] == pytest.approx(1, abs=0.1)
+    assert slopes["one pass to the answers"] == pytest.approx(1)
+    assert abs(slopes["sampled game"]) < 0.15
+    assert isinstance(slopes["solver on answers"], float)
+    assert isinstance(slopes["cvxpy on traces"], float)
 
 
 def test_scaling_keeps_to_its_gap_and_names_what_it_left_out(scaled):
@@ -78,15 +105,26 @@ def test_scaling_keeps_to_its_gap_and_names_what_it_left_out(scaled):
             assert row["gap"] <= scaled["gap"] * 1.01
     sizes = sorted({r["|Y|"] for r in scaled["rows"]})
     assert sizes == [4**t for t in range(4, 9)]
-    assert {r["order"] for r in scaled["contexts"]} == {"m", "m^2"}
+    assert {r["order of operations"] for r in scaled["contexts"]} == {"m", "m^2"}
     assert len(scaled["calls"]) == 5
+
+
+def test_roof_has_a_row_for_each_size_with_its_gap(tmp_path):
+    found = result(tmp_path, "roof")
+    assert len(found["rows"]) == 4 * 3
+    for row in found["rows"]:
+        assert row["gap"] <= 1e-10
+        assert row["copies"] > 1
+        refereed = row["games"] == 1
+        assert (row["cvxpy"] is not None) == refereed
+        assert not refereed or row["gap of cvxpy"] < 1e-3
 
 
 def test_solvers_reach_certified_gaps(tmp_path):
     found = result(tmp_path, "solvers")
     rows = {r["solver"]: r for r in found["rows"]}
-    assert rows["dagame"]["to 1e-08"] == 1
-    assert rows["cvxpy CLARABEL"]["to 0.0001"] == 1
+    assert rows["dagame"]["share to 1e-08"] == 1
+    assert rows["cvxpy CLARABEL"]["share to 0.0001"] == 1
     assert set(found["profiles"]) == {"0.0001", "1e-08"}
     for curves in found["profiles"].values():
         for curve in curves.values():
@@ -99,7 +137,7 @@ def test_estimators_hold_the_theory_s_figures(tmp_path):
     found = result(tmp_path, "estimators", "--part", "tables", "--part", "gaps")
     tables = {(r["method"], r["K"]): r for r in found["tables"]}
     assert tables["plug_in", 8]["sup-bias"] == pytest.approx(0.524 / 8, rel=1e-2)
-    assert tables["variance_optimal", 8]["plug-in's over it"] == pytest.approx(2.8, rel=0.05)
+    assert tables["variance_optimal", 8]["plug_in's bias over it"] == pytest.approx(2.8, rel=0.05)
     assert found["slopes"]["minimax"] == pytest.approx(-2, abs=0.1)
     ends = {(r["game"], r["estimator"]): r["final gap, median"] for r in found["gaps"]}
     assert ends["coherence", "variance_optimal"] < ends["coherence", "naive"]
@@ -109,7 +147,7 @@ def test_estimators_hold_the_theory_s_figures(tmp_path):
 def test_throughput_alone(tmp_path):
     found = result(tmp_path, "estimators", "--part", "throughput")
     assert len(found["throughput"]) == 6
-    assert all(r["a second"] > 0 for r in found["throughput"])
+    assert all(r["completions a second"] > 0 for r in found["throughput"])
     assert "tables" not in found
 
 
@@ -147,6 +185,9 @@ def test_lm_predicts_and_trains(tmp_path):
         (("lm", "--method", "GRPPO"), "choose one of coherence"),
         (("solvers", "--seed", "-1"), "--seed"),
         (("scale",), "No such command"),
+        (("draw", "none.json", "--plot", "x.png"), "none.json cannot be read"),
+        (("draw", __file__, "--plot", "x.png"), "is no result of dagame-bench"),
+        (("draw", "x.json", "--plot", "x.gif"), "x.json cannot be read"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(
@@ -164,3 +205,44 @@ def test_json_on_stdout_stands_alone(capsys):
     out, err = capsys.readouterr()
     assert json.loads(out)["benchmark"] == "estimators"
     assert "variance_optimal" in err
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_no_table_loses_the_names_of_its_rows_in_a_narrow_terminal(width, scaled, capsys):
+    """Each name stands whole in each block, and no line is longer than the terminal."""
+    for path in (*RESULTS, None):
+        content = scaled if path is None else json.loads(path.read_text())
+        for section in Result.stored(content).sections:
+            out = io.StringIO()
+            section.print(Console(file=out, width=width))
+            text = out.getvalue()
+            assert max(map(len, text.splitlines())) <= width
+            for row in section.rows:
+                name = shown(row[section.columns[0]])
+                assert text.count(name) >= len(section.blocks(width)), name
+            for column in section.columns:
+                assert all(word in text for word in column.split()), column
+
+
+def test_the_full_runs_take_as_long_as_the_help_says():
+    """Minutes of the help against the seconds of the stored runs, within a factor of 1.5."""
+    took = {}
+    for path in RESULTS:
+        content = json.loads(path.read_text())
+        took[content["benchmark"]] = took.get(content["benchmark"], 0) + content["seconds"] / 60
+    assert set(took) == set(BENCHMARKS)
+    for command in app.registered_commands:
+        name = command.callback.__name__
+        if name in took:
+            said = re.search(r"about ([\d.]+) minutes", command.callback.__doc__)
+            assert took[name] / 1.5 <= float(said[1]) <= 1.5 * took[name], name
+
+
+def test_a_result_of_another_version_is_not_drawn(tmp_path, capsys):
+    content = json.loads(RESULTS[0].read_text())
+    content["rows"] = [{"objective": "reward"}]
+    old = tmp_path / "old.json"
+    old.write_text(json.dumps(content))
+    assert bench("draw", old, "--plot", tmp_path / "x.png") == 2
+    assert "another version" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [old]

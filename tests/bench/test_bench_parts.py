@@ -9,12 +9,13 @@ from rich.console import Console
 
 import dagame as dg
 from dagame.bench import lm
-from dagame.bench.common import Section, Watch, environment, slope
+from dagame.bench.common import Watch, environment, slope
 from dagame.bench.context_costs import FORMS, calls, kl_pair_by_pair, levels
 from dagame.bench.equivalence import _on_traces
 from dagame.bench.peers import NotStated, OutOfTime, _cost, cvxpy, peers, scipy_minimiser
 from dagame.bench.scaling import CountedGame
 from dagame.bench.solvers import profiles
+from dagame.bench.tables import Section
 from dagame.games.library import random_game
 
 
@@ -34,12 +35,13 @@ def test_environment_names_the_machine():
 def test_a_table_shows_what_is_no_list():
     rows = [{"way": "a", "x": 0.12345, "n": 1234, "none": None, "all": [1, 2]}]
     out = io.StringIO()
-    Console(file=out, width=100).print(Section("rows", "Title", rows).table())
+    Section("rows", "Title", rows, {"x": "a number"}).print(Console(file=out, width=100))
     text = out.getvalue()
     assert "0.123" in text
     assert "1,234" in text
     assert "–" in text
     assert "[1, 2]" not in text
+    assert "x: a number" in text
 
 
 def test_watch_yields_everything_in_silence(capfd):
@@ -63,10 +65,10 @@ def test_calls_grow_as_their_definitions_say():
     m, k = 5, 3
     found = {r["reward"]: r for r in calls(m, k)}
     assert found["all-pairs agreement"]["scorer calls"] == m * (m - 1) // 2 * k * k
-    assert found["re-scoring under each paraphrase"]["forward passes besides"] == m * m * k
+    assert found["re-scoring under each paraphrase"]["further forward passes"] == m * m * k
     assert found["semantic clusters"]["scorer calls"] == m * k * (k - 1)
     ours = found["coherence, majority vote, diversity"]
-    assert (ours["in all"], ours["exponent in m"]) == (m * k, 1)
+    assert (ours["calls in all"], ours["exponent in m"]) == (m * k, 1)
 
 
 def test_trace_coherence_pays_more_kl():

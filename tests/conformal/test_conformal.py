@@ -21,7 +21,7 @@ from dagame import conformal
 from dagame.errors import CalibrationError, InvalidDistribution, InvalidGame
 
 ALPHAS = (0.01, 0.05, 0.1, 0.2, 0.25, 1 / 3, 0.5, 0.7, 0.9)
-REASON = "the referee {} is not installed (pip install 'dagame[dev]')"
+REASON = "the referee {} is not installed (pip install -e '.[dev]')"
 
 
 def exchangeable(rng, questions, answers, contexts=1, samples=None, zeros=0.0):

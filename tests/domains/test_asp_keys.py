@@ -17,7 +17,7 @@ from dagame.domains.asp.screening import ALLOWED, refusal
 from dagame.errors import DagameError, ProgramError
 from dagame.samples.keys.reader import AnswerReader
 
-pytest.importorskip("clingo", reason="clingo is not installed (pip install 'dagame[asp]')")
+pytest.importorskip("clingo", reason="clingo is not installed (pip install -e '.[asp]')")
 
 ATOMS = tuple("abcd")
 SECONDS = 20.0  # a loaded machine is no reason for a missing key

@@ -13,7 +13,7 @@ from dagame.domains.asp.problems import SPLITS, problems, rows, semantic_key
 from dagame.domains.asp.published import published
 from dagame.errors import ProgramError
 
-pytest.importorskip("clingo", reason="clingo is not installed (pip install 'dagame[asp]')")
+pytest.importorskip("clingo", reason="clingo is not installed (pip install -e '.[asp]')")
 
 KEY = semantic_key(seconds=20.0)
 

@@ -36,7 +36,7 @@ def torchrun(*tasks, extra=(), script=runs):
         capture_output=True,
         text=True,
         env=env,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-6000:]
     return [

@@ -1,5 +1,6 @@
 """Runs from YAML files: everything is checked first, killed runs go on to the same weights."""
 
+import io
 import json
 import os
 import shutil
@@ -15,14 +16,19 @@ import yaml
 pytest.importorskip("trl")
 
 from distributed.runs import model_folder, word_tokenizer
+from rich.console import Console
 from safetensors.numpy import load_file
 
+import dagame as dg
+from dagame.apps.terminal import metrics_table
 from dagame.errors import ConfigError, DagameError, OutputError, SettingsError
+from dagame.lm import tiny
+from dagame.lm.finetune.cautions import after, before
 from dagame.lm.finetune.config import PLACED, read_config
 from dagame.lm.finetune.data import read_rows
 from dagame.lm.finetune.folder import last_complete, read_metrics
 from dagame.lm.finetune.run import run_finetune
-from dagame.lm.finetune.sections import DataSection
+from dagame.lm.finetune.sections import DataSection, FinetuneConfig, ObjectiveSection
 
 pytestmark = pytest.mark.filterwarnings(  # the trainer itself reads the deprecated name
     "ignore:.*is_gradient_checkpointing.*:FutureWarning"
@@ -131,6 +137,66 @@ def test_a_run_leaves_weights_metrics_curves_and_a_card(tmp_path, model, configu
     assert len(AutoTokenizer.from_pretrained(out / "model")) == len(word_tokenizer())
 
 
+def section(name="coherence", strength=1.0, beta=0.1, **others):
+    data = DataSection(path="x", answer_column="y")
+    objective = ObjectiveSection(name, strength)
+    return FinetuneConfig("m", "o", data, objective=objective, beta=beta, **others)
+
+
+def test_a_game_beyond_the_theorems_is_said():
+    for name in ("sharpening", "self-consistency", "agreement"):
+        (told,) = before(section(name))
+        assert "beta 0.1 is not above 1" in told
+        assert before(section(name, 0.05)) == before(section(name, beta=2.0)) == []
+    (told,) = before(section("majority-vote", beta=9.0))
+    assert "no beta is known" in told
+    assert before(section("coherence")) == before(section("reward")) == []
+
+
+def test_completions_that_are_not_read_are_said():
+    (told,) = after(section(), {"game/no_answer": 0.5})
+    assert "50%" in told
+    assert "'boxed'" in told
+    assert after(section(), {"game/no_answer": 0.1}) == after(section(), {}) == []
+
+
+def test_a_hard_set_is_refused_before_data_and_model_are_read(tmp_path):
+    task = {"model": "none", "output": "o", "data": {"path": "none.jsonl"}}
+    path = write(tmp_path / "run.yaml", task | {"objective": {"name": "hard-coherence"}})
+    with pytest.raises(DagameError, match=r"hard set.*take the soft objective"):
+        read_config(path)
+    with pytest.raises(DagameError, match="take the soft objective"):
+        dg.lm.GroupReward(dg.HardCoherence(), beta=0.1)
+
+
+def test_a_data_set_that_cannot_be_fetched_names_the_way_out(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ConfigError, match=r"give a local file of its rows.*data\.path"):
+        read_rows(DataSection(name="no/such-set"))
+
+
+def test_the_offline_example_is_the_embedded_model_on_its_problems(tmp_path, monkeypatch):
+    monkeypatch.chdir(EXAMPLES.parent)
+    content = yaml.safe_load((EXAMPLES / "embedded.yaml").read_text())
+    assert (
+        read_rows(DataSection(**content["data"]))[8]["answer"]
+        == tiny.rows("finetune", 2)[8]["answer"]
+    )
+    rows = [json.loads(line) for line in (EXAMPLES / "embedded.jsonl").read_text().splitlines()]
+    assert rows == tiny.rows("finetune", 40)
+    content["output"] = str(tmp_path / "out")
+    content["batch"] |= {"steps": 1, "classes_per_step": 1, "group_size": 4}
+    result = run_finetune(write(tmp_path / "run.yaml", content))
+    assert result["warnings"] == []
+    assert result["first"]["game/no_answer"] < 0.2
+    assert 0.3 < result["first"]["game/accuracy"] < 0.95
+    out = io.StringIO()
+    Console(file=out, width=80).print(metrics_table(result))
+    assert "accuracy, sampled" in out.getvalue()
+    assert "game/" not in out.getvalue()
+    assert "_" not in out.getvalue()
+
+
 KILLED = """
 import os, signal, sys
 from dagame.lm.finetune.run import run_finetune
@@ -203,7 +269,7 @@ def test_labelled_objectives_and_the_kl_of_the_loss(tmp_path, model):
     assert "game/kl" not in result["last"]
 
 
-@pytest.mark.parametrize("example", sorted(p.name for p in EXAMPLES.glob("*.yaml")))
+@pytest.mark.parametrize("example", sorted(p.name for p in EXAMPLES.glob("*-*.yaml")))
 def test_examples_are_valid_and_run_on_tiny_data(tmp_path, model, example):
     read_config(EXAMPLES / example)
     made = yaml.safe_load((EXAMPLES / example).read_text())

@@ -138,3 +138,12 @@ def test_what_is_wrong_is_named(rng, tmp_path):
     frame = pl.DataFrame({"q": ["a"] * 2, "f": [0, 1], "answer": ["1", "2"]})
     with pytest.raises(DagameError, match="class 'a' has no equilibrium"):
         equilibrium_weights(dg.Samples.from_answers(frame, "q", "f"), dg.HardCoherence(), beta=1.0)
+
+
+@pytest.mark.parametrize("function", [best_of_n, rejection_sample, weighted_sft_rows])
+@pytest.mark.parametrize("wrong", ["samples.parquet", pl.DataFrame({"weight": [1.0]})])
+def test_a_file_or_a_frame_is_refused_with_the_way_to_weights(function, wrong):
+    with pytest.raises(DagameError, match=r"equilibrium_weights.*Samples\.read") as error:
+        function(wrong)
+    assert function.__name__ in str(error.value)
+    assert type(wrong).__name__ in str(error.value)

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dagame.files.output import json_text
+from dagame.files.strict_json import json_text
 from dagame.samples import Partition, Samples
-from dagame.samples.how_read import EXAMPLES, LISTED, excerpt, how_read, share
+from dagame.samples.disagreements import LISTED
+from dagame.samples.how_read import EXAMPLES, excerpt, how_read, share
 
 KEYS = ["1", "2", "one half", "-3", "é"]
 

@@ -1,5 +1,6 @@
 """What results show in Jupyter: tables, pictures, data frames, names to complete."""
 
+import dataclasses
 import io
 import re
 import subprocess
@@ -217,10 +218,15 @@ def test_frames_of_a_batch_hold_every_entry():
 def test_frames_of_a_history():
     history = dg.run(solved((2, 2, 4)).game, "mirror", 3)
     frame = history.to_polars()
-    assert len(frame) == history.gaps.size
+    assert frame.columns[:4] == ["game", "round", "context", "answer"]
+    assert len(frame) == history.marginals.size
     for row in frame.iter_rows(named=True):
         at = row["round"], row["game"]
         assert (row["value"], row["gap"]) == (history.values[at], history.gaps[at])
+        assert row["probability"] == history.marginals[*at, row["context"], row["answer"]]
+    rounds = dataclasses.replace(history, marginals=None).to_polars()
+    assert rounds.columns == ["game", "round", "value", "gap"]
+    assert len(rounds) == history.gaps.size
 
 
 def test_pandas_and_polars_agree():

@@ -158,7 +158,7 @@ def test_auto_decides_as_documented(rng):
     assert chosen(dg.HardCoherence() + dg.GiniDiversity()) == "convex"
     assert chosen(dg.LogSuccess([1.0, 0, 0, 0])) == "closed_form"
     assert chosen(dg.TsallisDiversity(1.0, 0.5)) == "newton"
-    assert chosen(dg.Coherence(1.0, "geometric")) == "newton"
+    assert chosen(dg.Coherence(1.0, "geometric")) == "normalisers"
     assert chosen(dg.WorstCase(np.eye(4)) + dg.Reward(np.zeros(4))) == "dual"
     assert chosen(dg.HardConstraint(dg.Cap([1], 0.1)) + dg.GiniDiversity()) == "convex"
     assert chosen(dg.MajorityVote(2.0)) == "closed_form"

@@ -17,7 +17,7 @@ from test_readers import limited
 
 from dagame.errors import SamplesError
 from dagame.samples import Samples
-from dagame.samples.files.containers import MOST_UNPACKED
+from dagame.samples.files.packed import MOST_UNPACKED
 from dagame.samples.files.reading import read_frame
 
 SEED = 8 if FACTOR == 1 else random.SystemRandom().randrange(2**32)

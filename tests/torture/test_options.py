@@ -26,6 +26,7 @@ OPTIONS = {
     "dagame-bench equivalence": "--seed --json --plot",
     "dagame-bench scaling": "--seed --json --plot",
     "dagame-bench solvers": "--seed --json --plot",
+    "dagame-bench roof": "--seed --json --plot",
     "dagame-bench estimators": "--seed --json --plot --part",
     "dagame-bench lm": "--seed --json --plot --method --steps --problems",
 }

@@ -26,7 +26,10 @@ import dagame as dg
 from dagame.apps.report import picture, render, samples_report
 from dagame.provenance import provenance
 from dagame.samples import Samples
-from dagame.samples.how_read import Caution, Contested, Excerpt, Merged, Split
+from dagame.samples.disagreements import Contested, Split
+from dagame.samples.excerpts import Excerpt
+from dagame.samples.how_read import Caution
+from dagame.samples.spellings import Merged
 from dagame.show import plots
 from dagame.show.tables import Column, Shown, facts_html, table_html
 from dagame.text import markdown, visible

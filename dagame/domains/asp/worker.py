@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from ...errors import DagameError
+from ...provenance import not_installed
 from ...samples.keys.workers import Worker, check_row_seconds, exchange
 
 TASK = "dagame.domains.asp.solving:load"
@@ -22,9 +23,7 @@ _DIED = {"outcome": "died", "why": "the process that grounds and solves it died 
 def require_clingo() -> None:
     """`DagameError` that names the extra where clingo is not installed."""
     if find_spec("clingo") is None:
-        raise DagameError(
-            "clingo is not installed: install dagame[asp] to work with answer-set programs."
-        )
+        raise DagameError(not_installed("clingo", "asp", "reading answer-set programs"))
 
 
 class Solver:

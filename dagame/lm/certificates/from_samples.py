@@ -10,7 +10,8 @@ import numpy as np
 
 from ...errors import InvalidGame
 from ...objectives import Objective
-from ...samples.equilibria import ObjectiveOf, _described
+from ...samples.equilibria import ObjectiveOf
+from ...samples.facts import described
 from ...samples.partition import Bucket, Partition
 from ...show.tables import Shown
 from .bounds import Parts, SampleTables, check_objective, estimate, intervals
@@ -172,7 +173,7 @@ def certificate_from_samples(
         interval=interval,
         confidence=confidence,
         classes=classes,
-        objective=_described(objectives[0]),
+        objective=described(objectives[0]),
         beta=beta,
         smoothing=smoothing,
         unseen=unseen,

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import GenerationError, OutputError, one_line
-from ...files.output import check_file, json_line, put_text, replacing
+from ...files.output import check_file, put_text, replacing
+from ...files.strict_json import json_line
 from .base import Drawn, Engine
 from .partial import Partial, partial_of
 from .questions import Row

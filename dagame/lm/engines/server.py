@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import GenerationError, one_line
+from ...provenance import not_installed
 from ...text import on_one_line
 from .base import Drawn, finish_reason
 
@@ -63,9 +64,7 @@ class EndpointEngine:
         try:
             import openai
         except ImportError:
-            raise GenerationError(
-                "openai is not installed: install dagame[endpoint] to sample through --endpoint."
-            ) from None
+            raise GenerationError(not_installed("openai", "endpoint", "--endpoint")) from None
         check_url(url)
         self.model, self.chat, self.concurrent = model, chat, concurrent
         self.key = os.environ.get(KEY) or None

@@ -33,6 +33,17 @@ CURVES = (
 )
 """Metrics of a game that are drawn, where they were logged."""
 
+RARE = (
+    ("game/unscorable", "share of completions left unpaid"),
+    ("game/incomplete_classes", "share of classes that lack contexts"),
+    ("game/zero_signal_single", "no signal: a single sample"),
+    ("game/zero_signal_no_answer", "no signal: no answers"),
+    ("game/zero_signal_unanimous", "no signal: all answers alike"),
+    ("game/zero_signal_one_context", "no signal: no other context"),
+    ("game/zero_signal_equal", "no signal: equal rewards"),
+)
+"""Metrics that are shown in a terminal where they are not 0."""
+
 WEIGHTED_CURVES = (
     ("loss", "loss, weighted"),
     ("mean_token_accuracy", "tokens that are the likeliest"),
@@ -108,6 +119,7 @@ def card(
         *(f"| {key} | {markdown(value)} |" for key, value in rows),
         "",
         *_table(metrics),
+        *(f"**Warning**: {markdown(told)}\n" for told in result["warnings"]),
         *_CAVEATS[method.plays],
         "",
         markdown(in_words(result["provenance"])) + "." + _begun(folder, result["provenance"]),

@@ -99,6 +99,8 @@ def _check_values(config: FinetuneConfig, where: str) -> None:
             raise ConfigError(
                 f"{where}: answers.{name} is {quoted(value)}; choose one of {', '.join(known)}."
             )
+    if plays:
+        config.spec()
     if plays and (config.data.path is None) == (config.data.name is None):
         raise ConfigError(f"{where}: data needs either path (a local file) or name (a data set).")
     if config.data.system is not None and not config.data.chat:

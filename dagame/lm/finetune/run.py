@@ -18,6 +18,7 @@ from ...provenance import provenance
 from ...show.progress import Progress, silent
 from ..models.loading import model_folder, pretrained
 from ..trainers.trl.settings import check_sampling
+from .cautions import after, before
 from .config import OWN_FILES, read_config
 from .method import Job
 from .methods import METHODS
@@ -52,7 +53,7 @@ def run_finetune(
         `output`, `model` (its folder), `steps`, `seconds`, `resumed_from` (a step or None),
         `processes`, `main` (whether this process wrote), `method`, `data` (in one sentence),
         `longest` (tokens of the longest completion trained on, None for grpo), `provenance`, `first` and
-        `last` (logged metrics).
+        `last` (logged metrics), `warnings` (sentences, see `cautions`).
 
     Raises:
         DagameError: in one sentence, what to change; also when the disk is full or another process of
@@ -105,7 +106,7 @@ def _save(
     from .card import card, curves
     from .folder import read_metrics
 
-    state, found = PartialState(), {}
+    state, found = PartialState(), dict[str, Any]()
     weights, readme, picture = (folder / name for name in ("model", "README.md", "curves.png"))
     metrics = read_metrics(folder / "metrics.jsonl") if state.is_main_process else []
     files = [readme, picture] if metrics else [readme]
@@ -117,6 +118,7 @@ def _save(
         if state.is_main_process:
             (drafts[weights] / "training_args.bin").unlink(missing_ok=True)  # a pickle nobody needs
             found = {"first": metrics[0], "last": metrics[-1]} if metrics else {}
+            found["warnings"] = [*before(config), *after(config, found.get("first", {}))]
             text = card(folder, config, metrics, result | found)
             for place in (drafts[readme], drafts[weights] / readme.name):
                 put_text(place, text)

@@ -13,6 +13,7 @@ from typing import Any
 
 from ...errors import GenerationError, one_line
 from ...files.output import check_folder, locked, replacing_all
+from ...provenance import not_installed
 from ...text import visible
 
 MAGIC = b"GGUF"
@@ -85,7 +86,7 @@ def _check_package(path: Path) -> None:
         version("gguf")
     except PackageNotFoundError:
         raise GenerationError(
-            f"{visible(str(path))} needs the package gguf to be read; pip install gguf."
+            not_installed("gguf", "lm", f"reading {visible(str(path))}")
         ) from None
 
 

@@ -43,4 +43,7 @@ def pretrained(
                 "it needs Python code of its own, which is not run; read it, and allow it with "
                 "trust_remote_code (in a file of dagame finetune: training.trust_remote_code: true)"
             )
-        raise GenerationError(f"{visible(str(name))} cannot be loaded: {reason}.") from error
+        elsewhere = "" if os.path.isdir(name) else "; without the hub, name a folder that holds it"
+        raise GenerationError(
+            f"{visible(str(name))} cannot be loaded: {reason}{elsewhere}."
+        ) from error

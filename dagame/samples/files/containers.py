@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import glob
 import io
-import lzma
 import os
 import sys
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
 from ...errors import SamplesError
+from .packed import archive_of, bounded, member_parts, unpacked
 
 KINDS = {
     ".jsonl": "json",
@@ -32,10 +30,6 @@ PACKED = {".gz": "gzip", ".zst": "zstd", ".zip": "zip"}
 KIND_NAMES = {"jsonl": "json"} | {kind: kind for kind in ("json", "csv", "tsv", "parquet")}
 """What --format may call them."""
 STDIN = "-"
-
-MOST_UNPACKED = 256 << 20
-"""Bytes that any archive may unpack to; a larger one up to `MOST_RATIO` times its size."""
-MOST_RATIO = 200
 
 _SIGNS = {
     b"PAR1": "parquet",
@@ -166,7 +160,7 @@ def contents(path: str | Path, kind: str | None = None) -> tuple[str, bytes]:
         if str(path) == STDIN:
             return _sniffed(name, sys.stdin.buffer.read(), kind)
         path = Path(path)
-        _check_file(path)
+        check_regular(path)
         with path.open("rb") as stream:
             data = stream.read(os.fstat(stream.fileno()).st_size)
     except OSError as error:
@@ -176,7 +170,7 @@ def contents(path: str | Path, kind: str | None = None) -> tuple[str, bytes]:
     if packed is not None:
         suffixes.pop()
         if data:
-            data, inner = _unpacked(name, data, packed)
+            data, inner = unpacked(name, data, packed)
             suffixes = [inner] if inner in KINDS else suffixes
     suffix = suffixes[-1] if suffixes else ""
     if kind is None and suffix not in KINDS:
@@ -184,10 +178,11 @@ def contents(path: str | Path, kind: str | None = None) -> tuple[str, bytes]:
             f"{path} has the suffix {suffix or 'none'!r}; dagame reads {', '.join(KINDS)}, the text "
             f"ones also with {', '.join(PACKED)}, and any other name with --format."
         )
-    return _checked(name, data, kind or KINDS[suffix])
+    return checked(name, data, kind or KINDS[suffix])
 
 
-def _check_file(path: Path) -> None:
+def check_regular(path: Path) -> None:
+    """`SamplesError` unless it is a file."""
     if path.is_dir():
         raise SamplesError(f"{path} is a folder; name one file of samples.")
     if not path.exists():
@@ -196,7 +191,8 @@ def _check_file(path: Path) -> None:
         raise SamplesError(f"{path} is not a regular file.")
 
 
-def _checked(name: str, data: bytes, kind: str) -> tuple[str, bytes]:
+def checked(name: str, data: bytes, kind: str) -> tuple[str, bytes]:
+    """The kind and the bytes without their mark, refused where they begin as something else does."""
     if kind == "eval":
         return "document", _inspect_log(name, data)
     found = _sign(data)
@@ -212,7 +208,7 @@ def _sign(data: bytes) -> str | None:
 def _sniffed(name: str, data: bytes, kind: str | None) -> tuple[str, bytes]:
     packed = _sign(data)
     if packed is not None and packed in PACKED.values():
-        data, suffix = _unpacked(name, data, packed)
+        data, suffix = unpacked(name, data, packed)
         kind = kind or KINDS.get(suffix)
     if kind is None:
         head = data.removeprefix(b"\xef\xbb\xbf")[: 1 << 20].lstrip()
@@ -225,120 +221,17 @@ def _sniffed(name: str, data: bytes, kind: str | None) -> tuple[str, bytes]:
             kind = "tsv" if b"\t" in line else "csv"
         else:
             raise SamplesError(f"{name} is of no known kind; name it by --format.")
-    return _checked(name, data, kind)
+    return checked(name, data, kind)
 
 
-# -- archives -------------------------------------------------------------------------------------
-
-
-def _unpacked(name: str, data: bytes, packed: str) -> tuple[bytes, str]:
-    """The bytes, and the suffix of the file in the archive, "" where it has no name there."""
-    if packed == "zip":
-        return _only_member(name, data)
-    parts = _gzip_parts(name, data) if packed == "gzip" else _zstd_parts(name, data)
-    return _joined(name, parts, len(data)), ""
-
-
-def _joined(name: str, parts: Iterator[bytes], packed_size: int) -> bytes:
-    most, size, kept = max(MOST_UNPACKED, MOST_RATIO * packed_size), 0, []
-    for part in parts:
-        size += len(part)
-        if size > most:
-            raise SamplesError(
-                f"{name} unpacks to more than {MOST_RATIO} times its size; unpack it yourself if it "
-                "is to be trusted."
-            )
-        kept.append(part)
-    return b"".join(kept)
-
-
-def _gzip_parts(name: str, data: bytes) -> Iterator[bytes]:
-    rest = data
-    try:
-        while rest.strip(b"\0"):
-            member = zlib.decompressobj(wbits=31)
-            while not member.eof:
-                part = member.decompress(rest, 1 << 20)
-                rest = member.unconsumed_tail
-                yield part
-                if not part and not rest and not member.eof:
-                    raise SamplesError(f"{name} is a truncated gzip file.")
-            rest = member.unused_data
-    except zlib.error as error:
-        raise SamplesError(f"{name} is a damaged gzip file: {error}.") from None
-
-
-_FRAME_PIECE = 1 << 10
-"""Bytes of zstd taken at a time, which bounds what one step can unpack to."""
-
-
-def _zstd_parts(name: str, data: bytes) -> Iterator[bytes]:
-    import zstandard
-
-    at = 0
-    try:
-        while at < len(data):
-            frame = zstandard.ZstdDecompressor().decompressobj()
-            while not frame.eof:
-                piece = data[at : at + _FRAME_PIECE]
-                if not piece:
-                    raise SamplesError(f"{name} is a truncated zstd file.")
-                at += len(piece)
-                yield frame.decompress(piece)
-            at -= len(frame.unused_data)
-    except zstandard.ZstdError as error:
-        raise SamplesError(f"{name} is a damaged zstd file: {error}.") from None
-
-
-_ZIP_ERRORS = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError)
-
-
-def _only_member(name: str, data: bytes) -> tuple[bytes, str]:
-    with _archive(name, data) as archive:
-        members = [m for m in archive.infolist() if _is_content(m.filename)]
-        if len(members) != 1:
-            raise SamplesError(
-                f"{name} holds {len(members):,} files; unpack it and name those to be read."
-            )
-        suffix = os.path.splitext(members[0].filename)[1].lower()
-        return _joined(name, _member_parts(name, archive, members[0]), len(data)), suffix
-
-
-def _damaged_zip(name: str, error: Exception) -> SamplesError:
-    return SamplesError(f"{name} is a damaged zip file: {ascii(str(error))[1:-1][:100]}.")
-
-
-def _is_content(member: str) -> bool:
-    hidden = any(part.startswith(".") for part in member.split("/"))
-    return not (member.endswith("/") or hidden or member.startswith("__MACOSX/"))
-
-
-def _archive(name: str, data: bytes) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(io.BytesIO(data))
-    except (*_ZIP_ERRORS, NotImplementedError) as error:
-        raise _damaged_zip(name, error) from None
-
-
-def _member_parts(name: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
-    try:
-        with archive.open(member) as stream:
-            while part := stream.read(1 << 20):
-                yield part
-    except SamplesError:
-        raise
-    except (RuntimeError, NotImplementedError) as error:
-        reason = "is encrypted" if "password" in str(error) else f"cannot be unpacked: {error}"
-        raise SamplesError(f"{name} {reason}; unpack it yourself.") from None
-    except _ZIP_ERRORS as error:
-        raise _damaged_zip(name, error) from None
+# -- logs of inspect --------------------------------------------------------------------------------
 
 
 def _inspect_log(name: str, data: bytes) -> bytes:
     """The samples of an .eval as one JSON document like inspect's .json."""
     if data[:1] == b"{":
         return data
-    with _archive(name, data) as archive:
+    with archive_of(name, io.BytesIO(data)) as archive:
         members = [
             m
             for m in archive.infolist()
@@ -351,7 +244,7 @@ def _inspect_log(name: str, data: bytes) -> bytes:
             yield b'{"eval": {}, "samples": ['
             for k, member in enumerate(members):
                 yield b",\n" if k else b""
-                yield from _member_parts(name, archive, member)
+                yield from member_parts(name, archive, member)
             yield b"]}"
 
-        return _joined(name, parts(), len(data))
+        return b"".join(bounded(name, parts(), len(data)))

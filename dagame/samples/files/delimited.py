@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -145,6 +146,57 @@ def _without_empty(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.when(pl.all() != "").then(pl.all()).name.keep())
 
 
+@dataclass(frozen=True)
+class Kinds:
+    """Columns of text by what all of their values are written as; `filled` have any at all."""
+
+    integers: frozenset[str]
+    truths: frozenset[str]
+    reals: frozenset[str]
+    filled: frozenset[str]
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame) -> Kinds:
+        """Of the values of a table; a column without any is of every kind."""
+        import polars as pl
+
+        def those(pattern: str) -> frozenset[str]:
+            match = frame.select(pl.all().str.contains(pattern).all())
+            return frozenset(n for n, yes in match.row(0, named=True).items() if yes is not False)
+
+        if not len(frame):
+            every = frozenset(frame.columns)
+            return cls(every, every, every, frozenset())
+        reals = frozenset(name for name in those(_REAL) if _keeps_digits(frame[name]))
+        filled = frozenset(c.name for c in frame if c.null_count() < len(c))
+        return cls(those(_INTEGER), those("^(?:true|false|True|False)$"), reals, filled)
+
+    def __and__(self, other: Kinds) -> Kinds:
+        """Of the values of both of two parts of a table."""
+        return Kinds(
+            self.integers & other.integers,
+            self.truths & other.truths,
+            self.reals & other.reals,
+            self.filled | other.filled,
+        )
+
+    def cast(
+        self, frame: pl.DataFrame, text: Collection[str] = (), labels: Collection[str] = ()
+    ) -> pl.DataFrame:
+        """Every column as what it is; see `typed`."""
+        import polars as pl
+
+        free = self.filled - set(text)
+        integers = self.integers & free
+        truths = (self.truths & free) - set(labels)
+        reals = (self.reals & free) - integers - set(labels)
+        return frame.with_columns(
+            pl.col(sorted(integers)).cast(pl.Int64),
+            pl.col(sorted(reals)).cast(pl.Float64),
+            pl.col(sorted(truths)).str.to_lowercase() == "true",
+        )
+
+
 def typed(
     frame: pl.DataFrame, text: Collection[str] = (), labels: Collection[str] = ()
 ) -> pl.DataFrame:
@@ -153,23 +205,7 @@ def typed(
     Decimals are numbers where float64 keeps every digit but zeros at the end. The columns `text`
     stay text, and `labels`, which are told apart by how they are written, unless they are integers.
     """
-    import polars as pl
-
-    def those(pattern: str) -> set[str]:
-        if not len(frame):
-            return set()
-        match = frame.select(pl.all().str.contains(pattern).all() & pl.all().is_not_null().any())
-        return {name for name, yes in match.row(0, named=True).items() if yes} - set(text)
-
-    integers = those(_INTEGER)
-    truths = those("^(?:true|false|True|False)$") - set(labels)
-    reals = those(_REAL) - integers - set(labels)
-    reals = {name for name in reals if _keeps_digits(frame[name])}
-    return frame.with_columns(
-        pl.col(integers).cast(pl.Int64),
-        pl.col(reals).cast(pl.Float64),
-        pl.col(truths).str.to_lowercase() == "true",
-    )
+    return Kinds.of(frame).cast(frame, text, labels)
 
 
 def _keeps_digits(column: pl.Series) -> bool:

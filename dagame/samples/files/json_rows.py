@@ -12,17 +12,19 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...errors import SamplesError
 from .delimited import Faults
+from .survey import DEEPEST, Survey, survey
 
 if TYPE_CHECKING:
     import polars as pl
 
-DEEPEST = 64
-"""Levels of nesting in a row of JSON; the time of typing it grows with their square and more."""
+_FIRST_LINES = 10_000
+"""Lines that the types of the columns are tried on, before all lines are."""
 MOST_CELLS = 500_000_000
 """Rows times columns of the table; lines with keys of their own make it large in small files."""
 
@@ -60,11 +62,11 @@ def as_lines(
     Raises:
         SamplesError: a document that is damaged, too deep, or holds no list of objects.
     """
-    start = _NOT_BLANK.search(data)
+    start = NOT_BLANK.search(data)
     if start is None:
         return data, [], None
     begin = start.start()
-    if not whole and (data[begin : begin + 1] not in (b"[", b"{") or _has_lines(data, begin)):
+    if not whole and (data[begin : begin + 1] not in (b"[", b"{") or has_lines(data, begin)):
         return data, [], None
     try:
         value = _document(name, data)
@@ -86,7 +88,7 @@ def as_lines(
     return lines, faults, said
 
 
-_NOT_BLANK = re.compile(rb"\S")
+NOT_BLANK = re.compile(rb"\S")
 _JsonError = json.JSONDecodeError
 
 
@@ -95,11 +97,11 @@ def _line(data: bytes, start: int) -> tuple[bytes, int]:
     end = data.find(b"\n", start)
     if end < 0:
         return data[start:], -1
-    following = _NOT_BLANK.search(data, end)
+    following = NOT_BLANK.search(data, end)
     return data[start:end], -1 if following is None else following.start()
 
 
-def _has_lines(data: bytes, start: int) -> bool:
+def has_lines(data: bytes, start: int) -> bool:
     """Whether the first line is a JSON value of its own and others follow."""
     line, following = _line(data, start)
     return following >= 0 and _value(line) is not None
@@ -113,6 +115,17 @@ def _is_spread(data: bytes, start: int) -> bool:
     else:
         opens = line.strip() == b"{" or line.rstrip().endswith(b"[")
     return opens and (following < 0 or not isinstance(_value(_line(data, following)[0]), dict))
+
+
+def is_no_document(data: bytes, start: int) -> bool:
+    """Whether lines that begin a file, the first at `start`, begin no JSON document, whatever follows."""
+    try:
+        _document("", data)
+    except _JsonError as error:
+        return bool(error.doc[error.pos :].strip()) and not _is_spread(data, start)
+    except ValueError:
+        return False
+    return False
 
 
 def _value(line: bytes) -> Any:
@@ -183,16 +196,17 @@ def read_lines(
     """
     import polars as pl
 
-    count, doubtful = _survey(data)
-    faults = list(_faults(data, doubtful)) if doubtful else []
+    found = survey(data)
+    faults = list(faults_of(data, found.doubtful)) if found.doubtful else []
     if not faults:
         try:
-            return _typed_lines(name, data, count), data, []
+            return _typed_lines(name, data, found), data, []
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
             pass
-    faults = list(_faults(data))
+    faults = list(faults_of(data))
     if not faults:
-        return _typed_lines(name, _with_text_for_mixtures(data), count), data, []
+        texts = _with_text_for_mixtures(data)
+        return _typed_lines(name, texts, survey(texts)), data, []
     if on_error == "stop":
         stop(name, faults[0], unit)
     bad = {number for number, _ in faults}
@@ -215,33 +229,17 @@ def first_record(lines: bytes) -> dict[str, Any]:
 
 
 _HALF = "half of a surrogate pair, which is no character"
-_HALF_PAIR = re.compile(
-    rb"\\(?:\\u[dD]"  # behind a backslash that may be one itself
-    rb"|u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F]))"
-)
 
 
-def _survey(data: bytes) -> tuple[int, set[int]]:
-    """The number of lines that are not blank, and the numbers of those that polars might misread.
-
-    It takes half of a surrogate pair for some other character, and deep nesting makes it slow.
-    """
-    count, doubtful = 0, set()
-    pairs = b"\\ud" in data or b"\\uD" in data
-    for number, line in enumerate(io.BytesIO(data), 1):
-        if not line.isspace():
-            count += 1
-            deep = line.count(b"[") + line.count(b"{") > DEEPEST
-            if deep or (pairs and b"\\u" in line and _HALF_PAIR.search(line)):
-                doubtful.add(number)
-    return count, doubtful
-
-
-def _typed_lines(name: str, data: bytes, rows: int) -> pl.DataFrame:
+def _typed_lines(name: str, data: bytes, found: Survey) -> pl.DataFrame:
     import polars as pl
 
+    rows = found.lines
     if not rows:
         return pl.DataFrame()
+    frame = _by_first_lines(name, data, found)
+    if frame is not None:
+        return frame
     schema = pl.scan_ndjson(data, infer_schema_length=None).collect_schema()
     check_size(name, rows, len(schema))
     frame = pl.read_ndjson(data, schema=schema)
@@ -251,10 +249,52 @@ def _typed_lines(name: str, data: bytes, rows: int) -> pl.DataFrame:
     return frame.with_columns(pl.col(wide).cast(pl.String)) if wide else frame
 
 
+def _by_first_lines(name: str, data: bytes, found: Survey) -> pl.DataFrame | None:
+    """The frame by the types of the first lines; None unless all lines would have given the same types.
+
+    They would: every key is one of those columns, since there are no more keys than these have, and
+    no value is of another kind: polars refuses one but in a column of text, where a nested value
+    begins with a bracket, and any plain one makes a column with a text in it one of text.
+    """
+    import polars as pl
+
+    if found.lines <= _FIRST_LINES or not _refuses_other_kinds():
+        return None
+    schema = pl.scan_ndjson(data, infer_schema_length=_FIRST_LINES).collect_schema()
+    if not {*schema.dtypes()} <= {pl.String, pl.Int64, pl.Float64, pl.Boolean}:
+        return None
+    check_size(name, found.lines, len(schema))
+    try:
+        frame = pl.read_ndjson(data, schema=schema)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return None
+    keys = sum(
+        data.count(json.dumps(column.name).encode() + b":") if column.null_count() else len(frame)
+        for column in frame
+    )
+    if len(frame) != found.lines or keys != found.keys:
+        return None
+    texts = (column.str for column in frame if column.dtype == pl.String)
+    nested = any((t.starts_with("[") | t.starts_with("{")).any() for t in texts)
+    return None if nested else frame
+
+
+@cache
+def _refuses_other_kinds() -> bool:
+    """Whether polars raises where a value is not of its column's type; early versions made it null."""
+    import polars as pl
+
+    try:
+        pl.read_ndjson(b'{"a": 1}\n{"a": 1.5}\n{"a": "x"}\n', schema={"a": pl.Int64})
+    except pl.exceptions.PolarsError:
+        return True
+    return False
+
+
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 
 
-def _faults(data: bytes, only: set[int] | None = None) -> Iterator[tuple[int, str]]:
+def faults_of(data: bytes, only: set[int] | None = None) -> Iterator[tuple[int, str]]:
     """(line number, what is wrong) of every malformed line, or of those among some."""
     for number, line in enumerate(io.BytesIO(data), 1):
         if line.isspace() or (only is not None and number not in only):

@@ -13,7 +13,7 @@ from .formats import FINISH
 from .json_rows import check_size
 from .paths import ABSENT, at, known_paths
 from .reading import Rows
-from .roles import Flat, Roles, missing, no_row, role_of
+from .roles import Flat, Roles, missing, no_completion, no_row, role_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -52,9 +52,9 @@ def spread(rows: Rows, roles: Roles) -> Flat:
     full = [cell for cell in cells if cell.found]
     count = sum(len(cell.found) for cell in full)
     if not count:
-        raise SamplesError(f"{rows.name} holds no completion in {', '.join(roles.text)}.")
+        raise no_completion(rows.name, roles.text, len(cells))
     check_size(rows.name, count, rows.frame.width)
-    made, named = _columns(rows, roles, full)
+    made, named, alongside = _columns(rows, roles, full)
     series = {name: column_of(name, values) for name, values in made.items()}
     series |= {column.name: column for column in _carried(rows, full, set(made))}
     order = [name for name in rows.frame.columns if name in series]
@@ -62,7 +62,8 @@ def spread(rows: Rows, roles: Roles) -> Flat:
     gold = [_at(rows, c, roles.gold) for c in full for _ in c.found] if roles.gold else None
     cut = [flag for cell in full for flag in _truncated(rows, roles, cell)]
     truncated = pl.Series("truncated", cut, dtype=pl.Boolean)
-    return Flat(frame, named, gold, truncated, len(cells) - len(full))
+    empty = len(cells) - len(full)
+    return Flat(frame, named, gold, truncated, empty, True, frozenset(alongside))
 
 
 def _selected(rows: Rows, roles: Roles) -> list[int]:
@@ -111,8 +112,10 @@ def _answers(value: Any) -> tuple[list[Completion], bool]:
 # -- columns --------------------------------------------------------------------------------------
 
 
-def _columns(rows: Rows, roles: Roles, full: Sequence[_Cell]) -> tuple[dict[str, list[Any]], Roles]:
-    """The columns that are made anew, and the roles under their names."""
+def _columns(
+    rows: Rows, roles: Roles, full: Sequence[_Cell]
+) -> tuple[dict[str, list[Any]], Roles, Sequence[str]]:
+    """The columns that are made anew, the roles under their names, and those beside the completions."""
     made: dict[str, list[Any]] = {}
     several = len(roles.text) > 1
     text = _free("answer" if roles.answers else "completion", rows) if several else roles.text[0]
@@ -123,7 +126,8 @@ def _columns(rows: Rows, roles: Roles, full: Sequence[_Cell]) -> tuple[dict[str,
         made[correct] = [
             v for c in full for v in _values(rows, c, _one(roles.correct, c), roles, label=False)
         ]
-    for name in _alongside(rows, full, {text, *made}):
+    alongside = _alongside(rows, full, {text, *made})
+    for name in alongside:
         made[name] = [v for c in full for v in _elements(rows.records[c.index].get(name), c)]
     context = roles.context_by
     if several:
@@ -134,7 +138,7 @@ def _columns(rows: Rows, roles: Roles, full: Sequence[_Cell]) -> tuple[dict[str,
     named = replace(
         roles, text=(text,), context_by=context, correct=(correct,) if correct else (), where=()
     )
-    return made, named
+    return made, named, alongside
 
 
 def _free(name: str, rows: Rows) -> str:

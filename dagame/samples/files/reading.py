@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import SamplesError, one_line
-from .containers import MOST_UNPACKED, contents, shown
+from .containers import contents, shown
 from .delimited import Faults, read_table, typed
 from .formats import open_document
-from .json_rows import DEEPEST, as_lines, check_size, first_record, read_lines, records_of, stop
+from .json_rows import as_lines, check_size, first_record, read_lines, records_of, stop
+from .packed import MOST_UNPACKED
+from .survey import DEEPEST
 
 if TYPE_CHECKING:
     import polars as pl
@@ -96,10 +98,13 @@ def read_rows(
     if kind in ("csv", "tsv"):
         made = Rows(name, typed(made.frame, text, labels), None, made.skipped)
     if not len(made.frame) or not made.frame.width:
-        if made.skipped:
-            raise SamplesError(f"{name} has no well-formed line.")
-        raise SamplesError(f"{name} holds no samples.")
+        raise no_rows(name, bool(made.skipped))
     return made
+
+
+def no_rows(name: str, skipped: bool) -> SamplesError:
+    """The error of a file without samples."""
+    return SamplesError(f"{name} {'has no well-formed line' if skipped else 'holds no samples'}.")
 
 
 def read_frame(
@@ -138,12 +143,17 @@ def _parsed(
             return Rows(name, _parquet(name, data))
         if kind in ("json", "document"):
             return _json(name, data, on_error, opener, whole=kind == "document")
-        frame, faults = _csv(name, data, "\t" if kind == "tsv" else ",", on_error)
+        frame, faults = delimited_frame(name, data, "\t" if kind == "tsv" else ",", on_error)
         return Rows(name, frame, None, tuple(line for line, _ in faults))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        reason = one_line(error, 200)
+        raised = unreadable(name, kind, error)
+    raise raised
+
+
+def unreadable(name: str, kind: str, error: BaseException) -> SamplesError:
+    """The error of a file that polars cannot read."""
     what = "is no readable Parquet file" if kind == "parquet" else "has columns of unclear type"
-    raise SamplesError(f"{name} {what}: {reason}.")
+    return SamplesError(f"{name} {what}: {one_line(error, 200)}.")
 
 
 def _json(
@@ -172,7 +182,10 @@ def _parquet(name: str, data: bytes) -> pl.DataFrame:
     return pl.read_parquet(io.BytesIO(data))
 
 
-def _csv(name: str, data: bytes, separator: str, on_error: str) -> tuple[pl.DataFrame, Faults]:
+def delimited_frame(
+    name: str, data: bytes, separator: str, on_error: str
+) -> tuple[pl.DataFrame, Faults]:
+    """Delimited text as columns of text under their names, and the faulty lines."""
     header, frame, faults = read_table(data, separator)
     if faults and not header:
         raise SamplesError(f"{name}, line {faults[0][0]}, the header: {faults[0][1]}.")

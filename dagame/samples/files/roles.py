@@ -44,7 +44,8 @@ class Flat:
     """One row per completion; `roles` names plain columns of the frame, the text's first.
 
     gold: what the file says is right, a value or a list of aliases per row; truncated: completions
-    that were cut off; empty_rows: rows of the file that hold no completion.
+    that were cut off; empty_rows: rows of the file that hold no completion. nested: whether rows were
+    spread; alongside: the columns whose lists went along with the completions.
     """
 
     frame: pl.DataFrame
@@ -52,6 +53,8 @@ class Flat:
     gold: list[Any] | None = None
     truncated: pl.Series | None = None
     empty_rows: int = 0
+    nested: bool = False
+    alongside: frozenset[str] = frozenset()
 
 
 def missing(name: str, role: str, columns: Sequence[str]) -> SamplesError:
@@ -76,7 +79,20 @@ def role_of(name: str, roles: Roles) -> str:
     return "rows that --where selects"
 
 
-def no_row(name: str, path: str, value: str, found: Sequence[Any]) -> SamplesError:
+class NoRow(SamplesError):
+    """Rows that hold no sample, `empty_rows` of them without a completion; more of the file may."""
+
+    empty_rows = 0
+
+
+def no_row(name: str, path: str, value: str, found: Sequence[Any]) -> NoRow:
     """The error of a selection of nothing."""
     values = ", ".join(str(v)[:40] for v in found[:8])
-    return SamplesError(f"{name}: no row has {path}={value[:60]}; it is {values}.")
+    return NoRow(f"{name}: no row has {path}={value[:60]}; it is {values}.")
+
+
+def no_completion(name: str, texts: Sequence[str], empty_rows: int) -> NoRow:
+    """The error of rows without a completion."""
+    error = NoRow(f"{name} holds no completion in {', '.join(texts)}.")
+    error.empty_rows = empty_rows
+    return error

@@ -7,20 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import SamplesError
 from .containers import KIND_NAMES, file_names, files_of, is_several
 from .formats import FORMATS, GUESSED, Format, check_format, detected
+from .joining import joined
 from .json_rows import read_lines
 from .layouts import lay_out
-from .nested import column_of
 from .paths import ABSENT, at
 from .reading import Rows, read_rows
 from .roles import Flat, Roles, missing
 
 if TYPE_CHECKING:
-    import polars as pl
+    pass
 
 Names = str | Sequence[str] | None
 FILE = "file"
@@ -78,8 +78,8 @@ def read_table(source: Any, wish: Wish, on_error: str = "stop") -> Table:
     for load in sources:
         try:
             rows = load()
-            roles = roles or _roles(wish, rows, notes)
-            parts.append((rows.name, _laid_out(rows, roles)))
+            roles = roles or roles_of(wish, rows, notes)
+            parts.append((rows.name, laid_out(rows, roles)))
         except SamplesError as error:
             if on_error != "skip" or len(sources) == 1:
                 raise
@@ -91,7 +91,7 @@ def read_table(source: Any, wish: Wish, on_error: str = "stop") -> Table:
             notes.append(f"{rows.name}: {rows.said}.")
     if left_out == len(sources):
         raise SamplesError(f"none of the {left_out} files can be read; {notes[-1]}")
-    flat = _joined(parts)
+    flat = joined(parts)
     if flat.empty_rows:
         notes.append(f"rows without a completion, left out: {flat.empty_rows:,}.")
     if len(skipped) > 1:
@@ -111,8 +111,29 @@ def listed(names: Names) -> tuple[str, ...]:
 
 def _sources(source: Any, wish: Wish, on_error: str) -> list[Callable[[], Rows]]:
     """What reads each file, or the rows given."""
-    if not _is_path(source):
+    if not is_path(source):
         return [partial(_given, source)]
+    files, options = named_files(source, wish, on_error)
+    return [partial(_with_file, file, options) for file in files]
+
+
+class NamedFile(NamedTuple):
+    """A file, and the name that its rows are to have, None for none; whether it is one of several."""
+
+    path: str
+    name: str | None
+    several: bool
+
+    def named(self, rows: Rows) -> Rows:
+        """The rows with the file's name beside them, unless they have a column of that name."""
+        has_own = FILE in rows.frame.columns
+        if self.name is None or (has_own and not self.several):
+            return rows
+        return rows.with_value(f"dagame_{FILE}" if has_own else FILE, self.name)
+
+
+def named_files(source: Any, wish: Wish, on_error: str) -> tuple[list[NamedFile], dict[str, Any]]:
+    """The files that a path or several stand for, and how `read_rows` has to read them."""
     form = FORMATS.get(wish.format)
     files = files_of(source, None if form is None else form.files)
     options: dict[str, Any] = {
@@ -123,24 +144,18 @@ def _sources(source: Any, wish: Wish, on_error: str) -> list[Callable[[], Rows]]
         "labels": wish.labels(),
         "wanted": wish.wanted(),
     }
+    several = is_several(source)
     asked = FILE in (*listed(wish.class_by), *listed(wish.context_by))
-    named = file_names(files) if is_several(source) or asked else [None] * len(files)
-    return [
-        partial(_with_file, path, name, is_several(source), options)
-        for path, name in zip(files, named, strict=True)
-    ]
+    names = file_names(files) if several or asked else [None] * len(files)
+    return [NamedFile(p, n, several) for p, n in zip(files, names, strict=True)], options
 
 
-def _with_file(path: str, name: str | None, several: bool, options: dict[str, Any]) -> Rows:
-    """The rows of a file with its name beside them, unless they have a column of that name."""
-    rows = read_rows(path, **options)
-    has_own = FILE in rows.frame.columns
-    if name is None or (has_own and not several):
-        return rows
-    return rows.with_value(f"dagame_{FILE}" if has_own else FILE, name)
+def _with_file(file: NamedFile, options: dict[str, Any]) -> Rows:
+    return file.named(read_rows(file.path, **options))
 
 
-def _laid_out(rows: Rows, roles: Roles) -> Flat:
+def laid_out(rows: Rows, roles: Roles) -> Flat:
+    """The rows with one completion each; what is wrong with them is said of their file."""
     try:
         return lay_out(rows, roles)
     except SamplesError as error:
@@ -148,7 +163,8 @@ def _laid_out(rows: Rows, roles: Roles) -> Flat:
         raise error if named else SamplesError(f"{rows.name}: {error}") from None
 
 
-def _is_path(source: Any) -> bool:
+def is_path(source: Any) -> bool:
+    """Whether it names files, and is no rows."""
     if isinstance(source, str | PurePath):
         return True
     is_list = isinstance(source, Sequence)
@@ -185,7 +201,7 @@ def _given(source: Any) -> Rows:
 # -- what is what ---------------------------------------------------------------------------------
 
 
-def _roles(wish: Wish, rows: Rows, notes: list[str]) -> Roles:
+def roles_of(wish: Wish, rows: Rows, notes: list[str]) -> Roles:
     """The columns named, those of the format, and those that can only be meant."""
     name = wish.format if wish.format in FORMATS else detected(rows.first)
     form = None if name is None else FORMATS[name]
@@ -294,64 +310,6 @@ def _where(
 
 
 # -- one table ------------------------------------------------------------------------------------
-
-
-def _joined(parts: Sequence[tuple[str, Flat]]) -> Flat:
-    import polars as pl
-
-    flats = [flat for _, flat in parts]
-    if len(flats) == 1:
-        return flats[0]
-    frames = _agreeing([(name, flat.frame) for name, flat in parts], flats[0].roles)
-    gold = None if flats[0].gold is None else [g for flat in flats for g in flat.gold or ()]
-    cut = [
-        pl.repeat(False, len(f.frame), eager=True) if f.truncated is None else f.truncated
-        for f in flats
-    ]
-    return Flat(
-        pl.concat(frames, how="diagonal_relaxed"),
-        flats[0].roles,
-        gold,
-        pl.concat([c.alias("truncated") for c in cut]),
-        sum(flat.empty_rows for flat in flats),
-    )
-
-
-def _agreeing(frames: Sequence[tuple[str, pl.DataFrame]], roles: Roles) -> list[pl.DataFrame]:
-    """The frames, each column of one kind in all: those of a role must be, others become text."""
-    first: dict[str, tuple[str, pl.DataType]] = {}
-    text: set[str] = set()
-    for name, frame in frames:
-        for column, kind in frame.schema.items():
-            other, known = first.setdefault(column, (name, kind))
-            if _kind(known) == "null":
-                first[column] = name, kind
-            elif _kind(kind) not in (_kind(known), "null"):
-                if column in (*roles.text, *roles.names):
-                    raise SamplesError(
-                        f"column {column!r} holds {known} in {other} and {kind} in {name}; give it one "
-                        "type in all files."
-                    )
-                text.add(column)
-    return [
-        frame.with_columns(column_of(c, _texts(frame[c])) for c in text if c in frame.columns)
-        for _, frame in frames
-    ]
-
-
-def _texts(values: pl.Series) -> list[Any]:
-    return [
-        v if v is None or isinstance(v, str) else json.dumps(v, ensure_ascii=False, default=str)
-        for v in values.to_list()
-    ]
-
-
-def _kind(kind: pl.DataType) -> str:
-    import polars as pl
-
-    if kind == pl.Null:
-        return "null"
-    return "number" if kind.is_numeric() else str(kind)
 
 
 def _check_same(flat: Flat, wish: Wish, roles: Roles | None) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...errors import ExtractionError, nearest
+from .distinct import each_once
 from .markup import with_ellipses
 from .mathematics import amount_key
 from .quantities import value
@@ -44,7 +45,7 @@ def make_canonicaliser(name: str, *, row_seconds: float = 5.0) -> Canonicaliser:
         elif name == "casefold":
             keys = answers.str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
         else:
-            keys = _by_value(answers, name, row_seconds)
+            keys = each_once(answers, lambda texts: _by_value(texts, name, row_seconds))
         frame = pl.DataFrame({"a": keys})
         return frame.select(pl.when(pl.col("a") != "").then(pl.col("a")))["a"]
 
@@ -52,11 +53,10 @@ def make_canonicaliser(name: str, *, row_seconds: float = 5.0) -> Canonicaliser:
 
 
 def _by_value(answers: pl.Series, name: str, row_seconds: float) -> pl.Series:
-    """Keys of the distinct answers joined back."""
+    """Keys of answers by what they mean, else by how they are written."""
     import polars as pl
 
-    distinct = answers.drop_nulls().unique()
-    texts: list[str] = distinct.to_list()
+    texts: list[str] = answers.to_list()
     values: list[str | None] = [_number(text) for text in texts]
     if name == "math":
         other = [k for k, found in enumerate(values) if not found]
@@ -64,9 +64,7 @@ def _by_value(answers: pl.Series, name: str, row_seconds: float) -> pl.Series:
         for k, found in zip(other, read, strict=True):
             values[k] = found
     keys = [v or _text(t) for v, t in zip(values, texts, strict=True)]
-    table = pl.DataFrame({"s": distinct, "key": keys}, schema={"s": pl.String, "key": pl.String})
-    frame = pl.DataFrame({"s": answers})
-    return frame.join(table, on="s", how="left", maintain_order="left")["key"]
+    return pl.Series(answers.name, keys, dtype=pl.String)
 
 
 def _number(text: str) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ExtractionError, nearest
+from .distinct import each_once, once_if_repeated
 from .presets import PRESETS
 from .workers import check_row_seconds, map_in_workers
 
@@ -55,11 +56,11 @@ def make_extractor(
     if spec == "math":
         return lambda completions: _by_math(completions, row_seconds)
     if spec in PRESETS:
-        return lambda completions: Extraction(PRESETS[spec].find(completions))
+        return _by_columns(PRESETS[spec].find)
     if not re.search(r"[\\()\[\].*+?^$|{}]", spec):
         hint = nearest(spec, NAMES)
         raise ExtractionError(f"extract {spec!r} is neither a preset nor a pattern; {hint}")
-    return _by_pattern(spec)
+    return _by_columns(_by_pattern(spec))
 
 
 def check_pattern(pattern: str, what: str) -> int:
@@ -92,27 +93,52 @@ def check_pattern(pattern: str, what: str) -> int:
     return count
 
 
-def _by_pattern(pattern: str) -> Extractor:
+def _by_columns(find: Callable[[pl.Series], pl.Series]) -> Extractor:
+    """By a function of whole columns that tells nothing apart but texts."""
+    return lambda completions: Extraction(once_if_repeated(completions, find))
+
+
+def _by_pattern(pattern: str) -> Callable[[pl.Series], pl.Series]:
     groups = check_pattern(pattern, "extract pattern")
     if groups == 0:
         raise ExtractionError(
             f"extract pattern {pattern!r} has no group; put parentheses around the answer."
         )
-    marked = f"{_OPEN}${{1}}{_CLOSE}"
+    looks_around = any(sign in _ASSERTIONS for sign in _SIGN.findall(pattern))
 
-    def run(completions: pl.Series) -> Extraction:
-        import polars as pl
-
-        text = completions.str.replace_all(f"[{_OPEN}{_CLOSE}]", "")
-        shown = text.str.replace_all(pattern, marked)
-        last = pl.DataFrame({"a": shown}).select(
-            pl.when(pl.col("a").str.contains(_OPEN, literal=True)).then(
-                pl.col("a").str.split(_OPEN).list.last().str.split(_CLOSE).list.first()
-            )
-        )
-        return Extraction(last["a"])
+    def run(completions: pl.Series) -> pl.Series:
+        text = completions
+        if text.str.contains(f"[{_OPEN}{_CLOSE}]").any():
+            text = text.str.replace_all(f"[{_OPEN}{_CLOSE}]", "")
+        if not looks_around:  # within its match a pattern finds the same again
+            last = text.str.extract_all(pattern).list.last()
+            return _group_1(last, pattern, last.is_not_null())
+        count = text.str.count_matches(pattern)
+        several = (count > 1).arg_true()
+        first = _group_1(text, pattern, count > 0)
+        return first.scatter(several, _marked(text.gather(several), pattern))
 
     return run
+
+
+_SIGN = re.compile(r"\\.|\[\^|.", re.DOTALL)
+_ASSERTIONS = frozenset(("^", "$", *(f"\\{sign}" for sign in "bBAzZ<>")))
+"""Signs of a pattern that look beyond the match; an escaped one or [^ is another."""
+
+
+def _group_1(text: pl.Series, pattern: str, matches: pl.Series) -> pl.Series:
+    """Group 1 of the first match where there is one, empty if the match leaves it out."""
+    import polars as pl
+
+    frame = pl.DataFrame({"a": text, "matches": matches})
+    group = pl.col("a").str.extract(pattern, 1).fill_null("")
+    return frame.select(pl.when(pl.col("matches")).then(group).alias("a"))["a"]
+
+
+def _marked(text: pl.Series, pattern: str) -> pl.Series:
+    """Group 1 of the last match, marked where it stands."""
+    shown = text.str.replace_all(pattern, f"{_OPEN}${{1}}{_CLOSE}")
+    return shown.str.split(_OPEN).list.last().str.split(_CLOSE).list.first()
 
 
 def _by_function(function: Callable[[str], str | None]) -> Extractor:
@@ -135,11 +161,13 @@ def _by_function(function: Callable[[str], str | None]) -> Extractor:
 def _by_math(completions: pl.Series, row_seconds: float) -> Extraction:
     import polars as pl
 
-    distinct = completions.drop_nulls().unique()
-    results, killed = map_in_workers("extract_math", distinct.to_list(), row_seconds)
-    table = pl.DataFrame(
-        {"c": distinct, "a": pl.Series(results, dtype=pl.String), "killed": killed},
-        schema={"c": pl.String, "a": pl.String, "killed": pl.Boolean},
-    )
-    joined = pl.DataFrame({"c": completions}).join(table, on="c", how="left", maintain_order="left")
-    return Extraction(joined["a"], int(joined["killed"].sum() or 0))
+    def read(texts: pl.Series) -> pl.Series:
+        results, killed = map_in_workers("extract_math", texts.to_list(), row_seconds)
+        found = {
+            "a": pl.Series(results, dtype=pl.String),
+            "killed": pl.Series(killed, dtype=pl.Boolean),
+        }
+        return pl.DataFrame(found).to_struct("found")
+
+    found = each_once(completions, read).struct
+    return Extraction(found.field("a"), int(found.field("killed").sum() or 0))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import choices, statements
+from .distinct import each_once
 from .markup import bare
 from .number_answers import CANDIDATE, first_number, whole_number
 
@@ -72,11 +73,9 @@ def mapped(column: pl.Series, function: Callable[[str], str | None]) -> pl.Serie
     """The function of each value, called once for each distinct one."""
     import polars as pl
 
-    distinct = column.drop_nulls().unique()
-    values = pl.Series([function(text) for text in distinct.to_list()], dtype=pl.String)
-    table = pl.DataFrame({"c": distinct.cast(pl.String), "a": values})
-    frame = pl.DataFrame({"c": column.cast(pl.String)})
-    return frame.join(table, on="c", how="left", maintain_order="left")["a"]
+    return each_once(
+        column, lambda texts: pl.Series([function(t) for t in texts.to_list()], dtype=pl.String)
+    )
 
 
 # -- boxes ----------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ExtractionError
 from ..chats import clean, text_of
 from .canonical import make_canonicaliser
+from .distinct import each_once
 from .extract import Extraction, make_extractor
 from .presets import PRESETS
 from .thinking import without_thinking
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 _REMEMBERED = 100_000
 _PLAIN = (str, int, float)
-_TRIED_ROWS = 20_000
+TRIED_ROWS = 20_000
+"""Completions on which "auto" chooses, evenly spread."""
 TRIED = ("boxed", "gsm8k", "choice", "answer", "last-number")
 """What "auto" tries, from the most telling mark of an answer to the least."""
 ENOUGH = 0.8
@@ -104,7 +106,7 @@ class AnswerReader:
         """
         if self.extract != "auto":
             return self
-        rows = texts.gather_every(-(-len(texts) // _TRIED_ROWS)) if len(texts) else texts
+        rows = texts.gather_every(-(-len(texts) // TRIED_ROWS)) if len(texts) else texts
         rest = self._thought(rows)
         counts = {name: len(rest) - PRESETS[name].find(rest).null_count() for name in TRIED}
         most = max(counts.values(), default=0)
@@ -170,21 +172,20 @@ class AnswerReader:
         return texts if self.thinking == "keep" else without_thinking(texts)
 
     def _keys_of(self, answers: pl.Series) -> pl.Series:
-        """Keys of the distinct answers, remembered, joined back."""
+        """Keys of the distinct answers, remembered."""
+        return each_once(answers, self._keys_of_distinct).alias("key")
+
+    def _keys_of_distinct(self, answers: pl.Series) -> pl.Series:
         import polars as pl
 
-        distinct = answers.drop_nulls().unique()
-        texts: list[str] = distinct.to_list()
+        texts: list[str] = answers.to_list()
         new = [a for a in texts if a not in self._keys]
         if len(self._keys) + len(new) > _REMEMBERED:
             self._keys, new = {}, texts
         if new:
             found = self._canonical(pl.Series("answer", new, dtype=pl.String)).to_list()
             self._keys.update(zip(new, found, strict=True))
-        keys = pl.Series([self._keys[a] for a in texts], dtype=pl.String)
-        table = pl.DataFrame({"a": distinct.cast(pl.String), "key": keys})
-        frame = pl.DataFrame({"a": answers.cast(pl.String)})
-        return frame.join(table, on="a", how="left", maintain_order="left")["key"]
+        return pl.Series([self._keys[a] for a in texts], dtype=pl.String)
 
     def _guarded(self, function: Callable[[str], str | None]) -> Callable[[str], str | None]:
         def run(text: str) -> str | None:

@@ -1,5 +1,6 @@
 """A tiny random language model on a few tokens, and one GRPO run on it; also a script for torchrun."""
 
+import gc
 import json
 import sys
 from pathlib import Path
@@ -72,13 +73,20 @@ def settings(folder, **options):
 
 def main():
     """Arguments: JSON files of {folder, model, resume, options}, YAML files of `dagame finetune`."""
-    import torch.distributed as dist
-
     for name in sys.argv[1:]:
         if name.endswith(".json"):
             train(json.loads(Path(name).read_text()))
         else:
             finetune(name)
+    end()
+
+
+def end():
+    """The process group ends after the models that use it: the other order can wait for itself."""
+    import torch.distributed as dist
+
+    gc.collect()
+    dist.barrier()
     dist.destroy_process_group()
 
 

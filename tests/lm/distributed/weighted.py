@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import torch
-from distributed.runs import random_model, word_tokenizer
+from distributed.runs import end, random_model, word_tokenizer
 
 WEIGHTS = [0.5, 2.0, 0.0, 1.0, 3.5, 0.25, 1.0, 0.0, 0.75, 1.0]
 PROMPTS = [f"q{c} {p} " for c in range(4) for p in "abc"][:10]
@@ -104,7 +104,8 @@ def main():
         )
         facts = {"world": dist.get_world_size(), "log": trainer.state.log_history}
         rank.with_suffix(".json").write_text(json.dumps(facts))
-    dist.destroy_process_group()
+    del trainer
+    end()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,168 @@
+"""How near solves come to one copy of their reference.
+
+Every objective of the catalogue at strength 1 (0.5 where it is not concave), beta 1, on Dirichlet(1)
+references: processor time of a solve over that of one copy of the reference in memory, both in one run, and
+cvxpy's (CLARABEL) over ours where it states the game, on single games of at most 4 x 1,000, stopped at its
+limit. Medians of warm repeats; gaps are the certificate's, relative to max(beta, |J|).
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import DagameError
+from ..games.certificate import certify
+from ..games.game import AlignmentGame
+from ..objectives.catalogue import CATALOGUE, Kind
+from ..solvers import solve
+from .common import Result, Row, Section, Watch, group, label, panels
+from .peers import NotStated, cvxpy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Case = tuple[int, int, int]
+
+CASES: tuple[Case, ...] = ((1, 4, 10), (1, 4, 1_000), (1, 4, 100_000), (2_000, 4, 64))
+"""Games, contexts, answers; single games by size."""
+
+QUICK: tuple[Case, ...] = ((1, 4, 10), (1, 4, 200), (50, 4, 16))
+QUICK_KINDS = ("shannon", "coherence", "geometric", "hard-cap")
+
+REFEREED = 4_000
+"""Numbers of a single game that is also given to cvxpy."""
+
+
+def processor_seconds(call: Callable[[], Any], repeats: int, at_most: float = np.inf) -> float:
+    """Median processor time of the process, of `repeats` calls, fewer after `at_most` seconds."""
+    times: list[float] = []
+    while len(times) < repeats and (not times or sum(times) < at_most):
+        started = time.process_time()
+        call()
+        times.append(time.process_time() - started)
+    return float(np.median(times))
+
+
+def copied(table: np.ndarray, repeats: int = 5) -> float:
+    """Processor seconds of one copy into memory that is there already, as often as a timer needs."""
+    target, times = np.empty_like(table), max(1, 10_000_000 // table.size)
+
+    def copy() -> None:
+        for _ in range(times):
+            np.copyto(target, table)
+
+    return processor_seconds(copy, repeats) / times
+
+
+def run(quick: bool = False, seed: int = 0, watch: Watch | None = None) -> Result:
+    """Every objective at every size."""
+    started, watch, limit = time.perf_counter(), watch or Watch(), 2.0 if quick else 10.0
+    referee = limit / 2 if find_spec("cvxpy") else None
+    kinds = [CATALOGUE[name] for name in (QUICK_KINDS if quick else CATALOGUE)]
+    if referee:
+        _refereed(_game(kinds[0], (1, 2, 3), seed), referee)  # loads cvxpy
+    rows: list[Row] = []
+    for kind in watch.over(kinds, lambda k: k.name):
+        rows += _sizes(kind, QUICK if quick else CASES, seed, limit, referee)
+    notes = [] if referee else ["cvxpy is not installed: its column is empty"]
+    return Result(
+        "roof",
+        quick,
+        seed,
+        {"beta": 1.0, "seconds at most": limit, "cvxpy's seconds at most": referee},
+        [Section("rows", "Solves in copies of their reference (processor time)", rows)],
+        {"notes": notes},
+        time.perf_counter() - started,
+    )
+
+
+def _sizes(
+    kind: Kind, cases: tuple[Case, ...], seed: int, limit: float, referee: float | None
+) -> list[Row]:
+    """The rows of an objective; sizes that would take longer than the limit by the last one are left out."""
+    rows, pace = [], 0.0
+    for case in cases:
+        games, m, n = case
+        row: Row = {"objective": kind.name, "games": games, "m x n": f"{m} x {n:,}"}
+        if pace * games * m * n > limit:
+            nothing = dict.fromkeys(("us a game", "copies", "cvxpy", "gap", "gap of cvxpy"))
+            rows.append({**row, "method": f"over {limit:g} s", **nothing})
+            continue
+        found, seconds = _measured(_game(kind, case, seed), limit, referee)
+        rows.append({**row, **found})
+        if m * n >= REFEREED:  # below, a solve costs its calls
+            pace = max(pace, seconds / (games * m * n))
+    return rows
+
+
+def _game(kind: Kind, case: Case, seed: int) -> AlignmentGame:
+    games, m, n = case
+    rng = np.random.default_rng([seed, games, m, n])
+    table = rng.dirichlet(np.ones(n), (games, m) if games > 1 else m)
+    return AlignmentGame(table, kind.make(1.0 if kind.concave else 0.5, rng, m, n), beta=1.0)
+
+
+def _measured(game: AlignmentGame, limit: float, referee: float | None) -> tuple[Row, float]:
+    """The columns of a game, and the seconds of a solve."""
+    games = max(1, int(np.prod(game.batch_shape)))
+    found = solve(game, throw=False)  # warm
+    seconds = processor_seconds(lambda: solve(game, throw=False), 9, limit / 4)
+    theirs, their_gap = None, None
+    small = games == 1 and game.contexts * game.n <= REFEREED
+    if referee is not None and small and game.objective.concave:
+        theirs, their_gap = _refereed(game, referee)
+    row: Row = {
+        "method": found.method,
+        "us a game": 1e6 * seconds / games,
+        "copies": seconds / copied(np.asarray(game.reference)),
+        "cvxpy": None if theirs is None else theirs / seconds,
+        "gap": float(np.max(found.certificate.relative_gap)),
+        "gap of cvxpy": their_gap,
+    }
+    return row, seconds
+
+
+def _refereed(game: AlignmentGame, limit: float) -> tuple[float | None, float | None]:
+    """cvxpy's seconds and gap, None where it has no form or no answer within the limit."""
+    peer, answers = cvxpy("CLARABEL", time_limit=limit), []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            seconds = processor_seconds(lambda: answers.append(peer(game)), 3, limit / 8)
+            return seconds, float(certify(game, answers[-1]).relative_gap)
+    except (NotStated, DagameError, ArithmeticError, ValueError):
+        return None, None
+
+
+def draw(result: Result) -> Figure:
+    """Copies of the reference of each objective, a mark for each size; cvxpy's time over ours."""
+    from ..show.plots import CYCLE
+
+    sizes = group(result["rows"], "m x n")
+    names = list(group(result["rows"], "objective"))
+    figure, (left, right) = panels(2, width=4.8, height=1.6 + 0.2 * len(names))
+    for k, (size, rows) in enumerate(sizes.items()):
+        games = rows[0]["games"]
+        told = {"color": CYCLE[k], "ms": 5, "alpha": 0.85, "lw": 0, "marker": "osD^"[k % 4]}
+        told["label"] = size if games == 1 else f"{games:,} games of {size}"
+        at = [names.index(r["objective"]) for r in rows]
+        for axes, column in ((left, "copies"), (right, "cvxpy")):
+            shown = [(r[column], y) for r, y in zip(rows, at, strict=True) if r[column] is not None]
+            if shown:
+                axes.plot(*zip(*shown, strict=True), **told)
+    for axes, x in ((left, "copies of the reference"), (right, "cvxpy's time over ours")):
+        axes.set_xscale("log")
+        axes.set_yticks(range(len(names)), names if axes is left else [""] * len(names))
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.minorticks_off()
+        axes.grid(axis="x", alpha=0.3, lw=0.6)
+        label(axes, x, "")
+    handles, texts = left.get_legend_handles_labels()
+    figure.legend(handles, texts, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    return figure

@@ -1,0 +1,238 @@
+"""What is said of solved classes together, as parts that add up: whatever the parts, the same whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..games.solution import Solution, Status
+from ..numerics.exact import ExactSum
+from ..objectives import Objective
+from .partition import Bucket, Partition, name_text
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MEANS = (
+    "no_answer_reference", "no_answer_equilibrium", "value", "accuracy_reference",
+    "accuracy_equilibrium", "majority_accuracy", "agreement_reference", "agreement_equilibrium",
+    "moved",
+)  # fmt: skip
+"""Columns of the table of classes whose means over feasible classes are told."""
+
+REASONS = ("single", "unanimous", "alone", "even")
+"""Why the equilibrium of a class is its reference, the first that applies."""
+
+_STILL = 1e-9
+_NAMES = 1_000_000
+"""Distinct names of contexts that are kept; with more of them none are common to the classes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """Numbers of a set of solved classes.
+
+    rows, no_answer_rows: samples, and those without an answer, of all classes; samples: of the
+    counts. sums: of `MEANS` over feasible classes of a known value. contexts_of: classes by their
+    number of contexts; context_names: the distinct names, None if there are too many. infeasible:
+    (number, name) of classes; lost: classes without any answer. conditions: by the shape of the
+    tables, in their order. still: feasible classes by `REASONS`. cells: of all padded tables.
+    """
+
+    classes: int
+    contexts: int
+    answers: int
+    samples: int
+    rows: int
+    no_answer_rows: int
+    solved: int
+    unsolved: int
+    max_gap: float | None
+    sums: dict[str, ExactSum]
+    contexts_of: Counter[int]
+    context_names: pl.DataFrame | None
+    infeasible: tuple[tuple[int, str], ...]
+    lost: tuple[tuple, ...]
+    conditions: dict[tuple[int, int], tuple[str, ...]]
+    methods: frozenset[str]
+    still: Counter[str]
+    cells: int
+    objective: str
+
+    @property
+    def feasible(self) -> int:
+        """Classes that a policy can satisfy."""
+        return self.classes - len(self.infeasible)
+
+    def mean(self, column: str) -> float | None:
+        """The mean of one of `MEANS` over feasible classes where it is known."""
+        return self.sums[column].mean()
+
+    @classmethod
+    def of(
+        cls,
+        partition: Partition,
+        buckets: Sequence[Bucket],
+        solutions: Sequence[Solution],
+        table: pl.DataFrame,
+    ) -> Facts:
+        """Of the classes of a partition; `table` has one row for each."""
+        infeasible = table["status"] == Status.INFEASIBLE.name.lower()
+        used = table.filter(~infeasible)
+        solved = int((used["status"] == Status.SOLVED.name.lower()).sum())
+        many = partition.multiplicity
+        empty = partition.row_answer < 0
+        if partition.counted.all():
+            empty = partition.row_answer == partition.no_answer_index[partition.row_class]
+        names = partition.contexts.drop("#class", "#context").unique()
+        gap: Any = used["gap"].max()
+        return cls(
+            classes=len(partition),
+            contexts=int(partition.contexts_per_class.sum()),
+            answers=int(partition.answers_per_class.sum()),
+            samples=partition.samples,
+            rows=int(len(partition.row_class) if many is None else many.sum()),
+            no_answer_rows=int(empty.sum() if many is None else many[empty].sum()),
+            solved=solved,
+            unsolved=len(used) - solved,
+            max_gap=None if gap is None else float(gap),
+            sums={name: ExactSum.of(used[name].drop_nulls().to_numpy()) for name in MEANS},
+            contexts_of=Counter(partition.contexts_per_class.tolist()),
+            context_names=names if len(names) <= _NAMES else None,
+            infeasible=tuple(
+                (k, name_text(partition.classes.drop("#class").row(k)))
+                for k in infeasible.arg_true().to_list()
+            ),
+            lost=partition.lost_classes,
+            conditions=_conditions(buckets, solutions),
+            methods=frozenset(s.method for s in solutions),
+            still=_still(buckets, table),
+            cells=sum(bucket.counts.size for bucket in buckets),
+            objective=described(solutions[0].game.objective) if solutions else "",
+        )
+
+    @classmethod
+    def merged(cls, parts: Sequence[Facts], numbers: Sequence[np.ndarray]) -> Facts:
+        """Of disjoint sets of classes; `numbers` say which number each class of a part has in all."""
+        import polars as pl
+
+        def total(of: Callable[[Facts], Any]) -> Any:
+            return sum((of(part) for part in parts[1:]), start=of(parts[0]))
+
+        frames = [part.context_names for part in parts]
+        names = None
+        if all(frame is not None for frame in frames):
+            names = pl.concat([frame for frame in frames if frame is not None]).unique()
+        gaps = [part.max_gap for part in parts if part.max_gap is not None]
+        shapes = sorted(set(chain.from_iterable(part.conditions for part in parts)))
+        return cls(
+            classes=total(lambda f: f.classes),
+            contexts=total(lambda f: f.contexts),
+            answers=total(lambda f: f.answers),
+            samples=total(lambda f: f.samples),
+            rows=total(lambda f: f.rows),
+            no_answer_rows=total(lambda f: f.no_answer_rows),
+            solved=total(lambda f: f.solved),
+            unsolved=total(lambda f: f.unsolved),
+            max_gap=max(gaps, default=None),
+            sums={name: ExactSum.merged(part.sums[name] for part in parts) for name in MEANS},
+            contexts_of=total(lambda f: f.contexts_of),
+            context_names=names,
+            infeasible=tuple(
+                sorted(
+                    (int(number[k]), name)
+                    for part, number in zip(parts, numbers, strict=True)
+                    for k, name in part.infeasible
+                )
+            ),
+            lost=tuple(sorted(chain.from_iterable(part.lost for part in parts))),
+            conditions={
+                shape: tuple(
+                    dict.fromkeys(c for part in parts for c in part.conditions.get(shape, ()))
+                )
+                for shape in shapes
+            },
+            methods=frozenset().union(*(part.methods for part in parts)),
+            still=total(lambda f: f.still),
+            cells=total(lambda f: f.cells),
+            objective=next((part.objective for part in parts if part.objective), ""),
+        )
+
+
+def summary_of(
+    facts: Facts,
+    *,
+    beta: float,
+    seconds: float,
+    skipped_lines: int,
+    timed_out: int,
+    notes: Sequence[str],
+) -> dict[str, Any]:
+    """One dictionary of all that is known of solved classes."""
+    mean = facts.mean
+    conditions = chain.from_iterable(facts.conditions.values())
+    return {
+        "classes": facts.classes,
+        "contexts": facts.contexts,
+        "samples": facts.samples,
+        "answers": facts.answers,
+        "no_answer": mean("no_answer_reference"),
+        "no_answer_reference": mean("no_answer_reference"),
+        "no_answer_equilibrium": mean("no_answer_equilibrium"),
+        "mean_value": mean("value"),
+        "max_gap": facts.max_gap,
+        "accuracy_reference": mean("accuracy_reference"),
+        "accuracy_equilibrium": mean("accuracy_equilibrium"),
+        "majority_accuracy": mean("majority_accuracy"),
+        "agreement_reference": mean("agreement_reference"),
+        "agreement_equilibrium": mean("agreement_equilibrium"),
+        "solved": facts.solved,
+        "infeasible": [name for _, name in facts.infeasible],
+        "unsolved": facts.unsolved,
+        "lost_classes": [name_text(name) for name in facts.lost],
+        "rows": facts.rows,
+        "no_answer_rows": facts.no_answer_rows,
+        "skipped_lines": skipped_lines,
+        "timed_out_rows": timed_out,
+        "notes": list(notes),
+        "objective": facts.objective,
+        "beta": beta,
+        "conditions": list(dict.fromkeys(conditions)),
+        "method": sorted(facts.methods),
+        "seconds": seconds,
+    }
+
+
+def _conditions(
+    buckets: Sequence[Bucket], solutions: Sequence[Solution]
+) -> dict[tuple[int, int], tuple[str, ...]]:
+    return {
+        bucket.counts.shape[1:]: tuple(map(str, solution.game.conditions))
+        for bucket, solution in zip(buckets, solutions, strict=True)
+    }
+
+
+def described(objective: Objective) -> str:
+    """The objective's text, tables of classes left out."""
+    parts = [(f, type(o).__name__ if o.tables else repr(o)) for f, o in objective.terms()]
+    return " + ".join(name if f == 1 else f"{f:g} * {name}" for f, name in parts)
+
+
+def _still(buckets: Sequence[Bucket], table: pl.DataFrame) -> Counter[str]:
+    """Feasible classes whose equilibrium is the reference, by the first reason that applies."""
+    moved, status = table["moved"].to_numpy(), table["status"].to_numpy()
+    counts: Counter[str] = Counter()
+    for bucket in buckets:
+        still = (moved[bucket.classes] <= _STILL) & (status[bucket.classes] != "infeasible")
+        single = (bucket.counts.sum(-1) == 1).all(-1)
+        unanimous = ((bucket.counts > 0).sum(-1) == 1).all(-1)
+        alone = np.full(len(still), bucket.counts.shape[1] == 1)
+        for kind, applies in zip(REASONS, (single, unanimous, alone, still), strict=True):
+            counts[kind] += int((still & applies).sum())
+            still = still & ~applies
+    return counts

@@ -1,0 +1,94 @@
+"""The rows of several files as one table, each column of one kind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ...errors import SamplesError
+from .nested import column_of
+from .roles import Flat, Roles
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def joined(parts: Sequence[tuple[str, Flat]]) -> Flat:
+    """The flat rows of all files, each with its name, one after the other."""
+    import polars as pl
+
+    flats = [flat for _, flat in parts]
+    if len(flats) == 1:
+        return flats[0]
+    frames = _agreeing([(name, flat.frame) for name, flat in parts], flats[0].roles)
+    gold = None if flats[0].gold is None else [g for flat in flats for g in flat.gold or ()]
+    cut = [
+        pl.repeat(False, len(f.frame), eager=True) if f.truncated is None else f.truncated
+        for f in flats
+    ]
+    return Flat(
+        pl.concat(frames, how="diagonal_relaxed"),
+        flats[0].roles,
+        gold,
+        pl.concat([c.alias("truncated") for c in cut]),
+        sum(flat.empty_rows for flat in flats),
+    )
+
+
+def agreeing_kinds(
+    files: Sequence[tuple[str, Mapping[str, pl.DataType]]], roles: Roles
+) -> dict[str, pl.DataType]:
+    """The kind of each column in all files: those of a role must be of one, others become text."""
+    import polars as pl
+
+    first: dict[str, tuple[str, pl.DataType]] = {}
+    text: set[str] = set()
+    for name, schema in files:
+        for column, kind in schema.items():
+            other, known = first.setdefault(column, (name, kind))
+            if _kind(known) == "null":
+                first[column] = name, kind
+            elif _kind(kind) not in (_kind(known), "null"):
+                if column in (*roles.text, *roles.names):
+                    raise SamplesError(
+                        f"column {column!r} holds {known} in {other} and {kind} in {name}; give it one "
+                        "type in all files."
+                    )
+                text.add(column)
+    empty = [
+        pl.DataFrame(schema={c: pl.String() if c in text else k for c, k in schema.items()})
+        for _, schema in files
+    ]
+    return dict(pl.concat(empty, how="diagonal_relaxed").schema)
+
+
+def _agreeing(frames: Sequence[tuple[str, pl.DataFrame]], roles: Roles) -> list[pl.DataFrame]:
+    """The frames, columns of several kinds in them as text."""
+    import polars as pl
+
+    kinds = agreeing_kinds([(name, frame.schema) for name, frame in frames], roles)
+    text = {column for column, kind in kinds.items() if kind == pl.String}
+    return [
+        frame.with_columns(
+            column_of(c, _texts(frame[c]))
+            for c, kind in frame.schema.items()
+            if c in text and kind not in (pl.String, pl.Null)
+        )
+        for _, frame in frames
+    ]
+
+
+def _texts(values: pl.Series) -> list[Any]:
+    return [
+        v if v is None or isinstance(v, str) else json.dumps(v, ensure_ascii=False, default=str)
+        for v in values.to_list()
+    ]
+
+
+def _kind(kind: pl.DataType) -> str:
+    import polars as pl
+
+    if kind == pl.Null:
+        return "null"
+    return "number" if kind.is_numeric() else str(kind)

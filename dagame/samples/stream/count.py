@@ -1,0 +1,172 @@
+"""A part of the rows -> their keys, and the counts of (class, context, answer) in it: the second pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ..columns import abstained, column_named, names_in, read_answers
+from ..files.formats import FORMATS
+from ..files.roles import Flat, Roles
+from ..how_read import is_blank, labelled
+from ..keys.reader import AnswerReader
+from ..labels import compared, correctness
+from ..partition import Labels
+from .load import CUT, GOLD
+
+if TYPE_CHECKING:
+    import polars as pl
+
+ANSWER, COUNT, SAME, PART = "answer", "count", "same", "part"
+_LABELS = Labels._fields
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the rows are read, alike in all parts."""
+
+    roles: Roles
+    reader: AnswerReader
+    read_truncated: bool
+    correct_range: tuple[float, float]
+    abstain: str | None
+    no_answer: str
+    parts: int
+    same: str | None = None
+
+    @property
+    def class_columns(self) -> list[str]:
+        """Of the counts."""
+        return [f"class_{k}" for k in range(len(self.roles.class_by))]
+
+    @property
+    def context_columns(self) -> list[str]:
+        """Of the counts."""
+        return [f"context_{k}" for k in range(len(self.roles.context_by or ()))]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether anything is known of correctness."""
+        return bool(self.roles.correct or self.roles.gold)
+
+
+def same_column(roles: Roles, layout: str, columns: Sequence[str]) -> str | None:
+    """The column that is to have one value in each class, if the layout has one; see `read_table`."""
+    form = FORMATS[layout if layout in FORMATS else "lm-eval"]
+    fits = form.same in columns and roles.class_by == (form.class_by,)
+    return form.same if fits else None
+
+
+class Counted(NamedTuple):
+    """What one part holds.
+
+    keys: the answer of each row as it stands there, and its key. groups: class, context, answer and
+    their counts, and to which group of classes they belong, `PART`. gold: each right answer, and
+    whether it was read within a text. lost: the places of the rows in which no answer was found;
+    lost_labels: how many of them are labelled right, and labelled. first: the end of the first text.
+    """
+
+    keys: pl.DataFrame
+    groups: pl.DataFrame
+    gold: pl.DataFrame | None
+    best: float | None
+    lost: np.ndarray
+    lost_labels: tuple[int, int]
+    timed_out: int
+    first: str
+
+
+def count(frame: pl.DataFrame, settings: Settings, before: int) -> Counted:
+    """Read one part, `before` which there are so many rows."""
+    import polars as pl
+
+    roles, reader = settings.roles, settings.reader
+    (text,) = roles.text
+    cut = None if settings.read_truncated else frame[CUT]
+    rows = frame.drop(CUT, GOLD, strict=False)
+    reading = read_answers(Flat(rows, roles), reader, cut)
+    keys, right, gold, best = reading.keys, None, None, None
+    if GOLD in frame.columns:
+        keys, right, told = compared(frame[GOLD].to_list(), keys, reader)
+        gold = pl.DataFrame(
+            {"gold": told.answers, "within": told.within},
+            schema={"gold": pl.String, "within": pl.Boolean},
+        )
+        best = told.best
+    elif roles.correct:
+        right = _labels(column_named(rows, roles.correct[0], "correctness"), settings, before)
+    keys = abstained(keys, settings.abstain)
+    empty = keys.is_null().arg_true()
+    lost = empty.filter(is_blank(reading.answers.gather(empty))).to_numpy()
+    correct = None if right is None else right.cast(pl.Float64).to_numpy()
+    known = rows[text].drop_nulls()
+    return Counted(
+        pl.DataFrame({ANSWER: reading.answers, "key": keys}),
+        _groups(rows, keys, correct, settings, before),
+        gold,
+        best,
+        lost,
+        (0, 0) if correct is None else labelled(correct[lost]),
+        reading.timed_out,
+        str(known[0])[-80:] if len(known) else "",
+    )
+
+
+def _labels(column: pl.Series, settings: Settings, before: int) -> pl.Series:
+    import polars as pl
+
+    if column.null_count() == len(column):
+        return column.cast(pl.Float64, strict=False)
+    return correctness(column, settings.correct_range, before)
+
+
+def named_rows(
+    frame: pl.DataFrame, keys: pl.Series, settings: Settings, before: int
+) -> pl.DataFrame:
+    """The class, context and answer of each row, under the names of the counts."""
+    roles = settings.roles
+    classes = names_in(frame, roles.class_by, "class", before)
+    classes.columns = settings.class_columns
+    parts = [classes]
+    if roles.context_by is not None:
+        contexts = names_in(frame, roles.context_by, "context", before)
+        contexts.columns = settings.context_columns
+        parts.append(contexts)
+    import polars as pl
+
+    return pl.concat([*parts, keys.alias(ANSWER).to_frame()], how="horizontal")
+
+
+def _groups(
+    frame: pl.DataFrame,
+    keys: pl.Series,
+    correct: np.ndarray | None,
+    settings: Settings,
+    before: int,
+) -> pl.DataFrame:
+    import polars as pl
+
+    table = named_rows(frame, keys, settings, before)
+    by = list(table.columns)
+    if settings.same is not None:
+        table = table.with_columns(frame[settings.same].alias(SAME))
+        by.append(SAME)
+    sums = []
+    if correct is not None:
+        parts = Labels.of(correct)._asdict()
+        table = table.with_columns(pl.Series(name, part) for name, part in parts.items())
+        sums = [pl.col(name).sum() for name in _LABELS]
+    found = table.group_by(by).agg(pl.len().cast(pl.Float64).alias(COUNT), *sums)
+    return found.with_columns(_hashed(found.select(settings.class_columns), settings.parts))
+
+
+def _hashed(classes: pl.DataFrame, parts: int) -> pl.Series:
+    """A group of classes for each row, of one class always the same."""
+    import polars as pl
+
+    plain = classes.with_columns(pl.col(pl.Float64, pl.Float32) + 0.0)  # -0.0 is 0.0
+    plain = plain.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
+    return (plain.hash_rows(seed=0) % parts).cast(pl.UInt32).alias(PART)

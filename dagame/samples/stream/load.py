@@ -1,0 +1,232 @@
+"""Files -> flat rows on disk, part by part, and what is decided on the way: the first pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from ...errors import SamplesError
+from ...show.progress import Progress
+from ..files.containers import shown
+from ..files.joining import agreeing_kinds
+from ..files.reading import Rows
+from ..files.roles import Flat, NoRow, Roles
+from ..files.tables import NamedFile, Wish, check_format, laid_out, roles_of
+from ..labels import gold_texts
+from .blocks import Faulty, blocks
+from .kinds import agreed
+from .shelf import Piece, Shelf
+
+if TYPE_CHECKING:
+    import polars as pl
+
+GOLD, CUT = "#gold", "#cut"
+"""Columns of a part beside the file's own: the right answers as JSON, and whether it was cut off."""
+
+
+@dataclass
+class FileRead:
+    """The rows of one file on disk, and what was found out of it."""
+
+    name: str
+    roles: Roles
+    pieces: list[Piece] = field(default_factory=list)
+    kinds: dict[str, pl.DataType] = field(default_factory=dict)
+    skipped: list[int] = field(default_factory=list)
+    said: str | None = None
+    empty_rows: int = 0
+    cut: int = 0
+    flat: Flat | None = None
+
+    def take(self, flat: Flat, put: Callable[[pl.DataFrame], Piece]) -> None:
+        """Keep one part.
+
+        Raises:
+            SamplesError: it is laid out otherwise than the part before, which the whole file decides.
+        """
+        import polars as pl
+
+        first = self.flat
+        if first is not None:
+            self._check_layout(first, flat)
+        self.kinds = agreed(self.name, self.kinds, flat.frame.schema)
+        self.empty_rows += flat.empty_rows
+        gold = None if flat.gold is None else gold_texts(flat.gold)
+        cut = pl.repeat(False, len(flat.frame), eager=True)
+        cut = cut if flat.truncated is None else flat.truncated.fill_null(False)
+        self.cut += int(cut.sum())
+        more = [cut.alias(CUT)]
+        if gold is not None:
+            more.append(pl.Series(GOLD, gold, dtype=pl.String))
+        self.pieces.append(put(flat.frame.with_columns(more)))
+        known = frozenset() if first is None else first.alongside
+        self.flat = replace(
+            flat, frame=flat.frame.clear(), gold=None, truncated=None,
+            alongside=known | flat.alongside,
+        )  # fmt: skip
+
+    def _check_layout(self, first: Flat, flat: Flat) -> None:
+        filled = {c.name for c in flat.frame if c.null_count() < len(c)}
+        same = first.nested == flat.nested and first.roles == flat.roles
+        if not same or (first.alongside ^ flat.alongside) & filled:
+            raise SamplesError(
+                f"{self.name}: rows in one part of the file hold lists or chats, or lists as long as "
+                "those of the completions, and rows in another do not; leave out --max-memory to read "
+                "the file at once, or write one completion a row."
+            )
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """All rows on disk, by file. kinds: of the columns of all files together."""
+
+    files: tuple[FileRead, ...]
+    roles: Roles
+    kinds: dict[str, pl.DataType]
+    notes: tuple[str, ...]
+    skipped: tuple[int, ...]
+
+    @property
+    def parts(self) -> list[tuple[FileRead, Piece]]:
+        """Every part with its file, in order."""
+        return [(file, piece) for file in self.files for piece in file.pieces]
+
+    @property
+    def rows(self) -> int:
+        """Samples in all."""
+        return sum(piece.rows for _, piece in self.parts)
+
+    @property
+    def cut(self) -> int:
+        """Completions that were cut off."""
+        return sum(file.cut for file in self.files)
+
+
+def load(
+    files: Sequence[NamedFile],
+    wish: Wish,
+    options: dict[str, Any],
+    shelf: Shelf,
+    size: int,
+    say: Progress,
+) -> Loaded:
+    """Read every file, `size` bytes at a time.
+
+    Raises:
+        SamplesError: as `read_table`; of several files the one is named.
+    """
+    check_format(wish.format)
+    notes: list[str] = []
+    read: list[FileRead] = []
+    roles: Roles | None = None
+    failed = 0
+    for k, file in enumerate(files):
+        say(f"reading {shown(file.path)} ({k + 1}/{len(files)})")
+        try:
+            found, told = read_file(file, wish, roles, options, shelf, size)
+        except SamplesError as error:
+            if options["on_error"] != "skip" or len(files) == 1:
+                raise
+            failed += 1
+            notes.append(f"left out: {error}")
+            continue
+        if roles is None:
+            roles = found.roles
+            notes += told
+        if found.said:
+            notes.append(f"{found.name}: {found.said}.")
+        read.append(found)
+    return together(read, notes, failed)
+
+
+def together(read: Sequence[FileRead], notes: list[str], failed: int) -> Loaded:
+    """The files that were read as one table, and sentences on what was left out."""
+    if not read:
+        raise SamplesError(f"none of the {failed} files can be read; {notes[-1]}")
+    kinds = agreeing_kinds([(file.name, file.kinds) for file in read], read[0].roles)
+    empty = sum(file.empty_rows for file in read)
+    if empty:
+        notes.append(f"rows without a completion, left out: {empty:,}.")
+    if len(read) > 1:
+        notes += [
+            f"{file.name}: lines skipped: {len(file.skipped):,}." for file in read if file.skipped
+        ]
+    flat = read[0].flat
+    assert flat is not None
+    skipped = tuple(n for file in read for n in file.skipped)
+    return Loaded(tuple(read), flat.roles, kinds, tuple(notes), skipped)
+
+
+def read_file(
+    file: NamedFile,
+    wish: Wish,
+    roles: Roles | None,
+    options: dict[str, Any],
+    shelf: Shelf,
+    size: int,
+) -> tuple[FileRead, list[str]]:
+    """The parts of one file on disk, and what was said of the roles where this file decides them."""
+    try:
+        return _read_file(file, wish, roles, shelf, blocks(file.path, size, options))
+    except Faulty:
+        return _read_file(file, wish, roles, shelf, blocks(file.path, size, options, strict=True))
+
+
+def _read_file(
+    file: NamedFile, wish: Wish, roles: Roles | None, shelf: Shelf, parts: Iterable[Rows]
+) -> tuple[FileRead, list[str]]:
+    import polars as pl
+
+    told: list[str] = []
+    found: FileRead | None = None
+    head: Rows | None = None
+    skipped: list[int] = []
+    columns: dict[str, None] = {}
+    nothing: NoRow | None = None
+    for part in parts:
+        skipped += part.skipped
+        if not len(part.frame):
+            continue
+        rows = file.named(part)
+        absent = [c for c in columns if c not in rows.frame.columns]
+        columns |= dict.fromkeys(rows.frame.columns)
+        if absent:
+            rows = replace(
+                rows, frame=rows.frame.with_columns(pl.lit(None).alias(c) for c in absent)
+            )
+        if found is None or head is None:
+            head = rows
+            decided = roles or roles_of(wish, rows, told)
+            found = FileRead(rows.name, decided, said=rows.said)
+        elif roles is None:
+            _check_roles(wish, rows, head, found.roles)
+        try:
+            flat = laid_out(rows, found.roles)
+        except NoRow as error:
+            found.empty_rows, nothing = found.empty_rows + error.empty_rows, error
+            continue
+        found.take(flat, lambda frame: shelf.put("rows", frame))
+    assert found is not None
+    if nothing is not None and not found.pieces:
+        raise nothing
+    found.skipped = skipped
+    return found, told
+
+
+def _check_roles(wish: Wish, rows: Rows, head: Rows, roles: Roles) -> None:
+    """Refuse a part by which the columns would have been chosen otherwise."""
+    seen = replace(rows)
+    seen.__dict__["first"] = head.first
+    if roles_of(wish, seen, []) != roles:
+        raise SamplesError(
+            f"{rows.name}: what the columns mean is decided otherwise by another part of the file; name "
+            "them (--completion, --gold, --where), or leave out --max-memory to read the file at once."
+        )
+
+
+def kinds_of(kinds: Mapping[str, pl.DataType], gold: bool) -> dict[str, pl.DataType]:
+    """With the columns beside."""
+    import polars as pl
+
+    return {**kinds, CUT: pl.Boolean(), **({GOLD: pl.String()} if gold else {})}

@@ -1,0 +1,221 @@
+"""The passes in this process, one part after the other, with what is between them in files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...show.progress import Progress, time_left
+from ..disagreements import Disagreements
+from ..equilibria import beside
+from ..facts import Facts
+from ..files.tables import NamedFile, Wish
+from ..partition import Bucket
+from .count import ANSWER, PART, Settings, count, named_rows
+from .kinds import conformed
+from .load import CUT, GOLD, Loaded, kinds_of, load
+from .part import Game, Solved, solve_part
+from .shelf import Piece, Shelf
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ...games.solution import Solution
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One counted part: where its keys, groups, right answers and lost rows are; see `count.Counted`."""
+
+    rows: int
+    read: int
+    lost_rows: int
+    keys: Piece
+    groups: dict[int, Piece]
+    gold: Piece | None
+    best: float | None
+    lost: Piece
+    lost_labels: tuple[int, int]
+    known_labels: int
+    timed_out: int
+    first: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """One solved group of classes; see `part.Solved`."""
+
+    names: pl.DataFrame | None
+    table: Piece | None
+    facts: Facts | None
+    disagreements: Disagreements | None
+    lost: tuple[tuple, ...]
+    lost_rows: int
+    buckets: list[Bucket]
+    solutions: list[Solution]
+
+
+class Local:
+    """This process."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        """Everything is kept on the shelf."""
+        self.shelf = shelf
+
+    def load(
+        self,
+        files: Sequence[NamedFile],
+        wish: Wish,
+        options: dict[str, Any],
+        size: int,
+        say: Progress,
+    ) -> Loaded:
+        """The first pass: files -> flat rows."""
+        return load(files, wish, options, self.shelf, size, say)
+
+    def count(self, loaded: Loaded, settings: Settings, say: Progress) -> list[Kept]:
+        """The second: rows -> keys and counts."""
+        starts = np.cumsum([0, *(piece.rows for _, piece in loaded.parts)])
+
+        def one(k: int) -> Kept:
+            frame = frame_of(loaded, self.shelf, k)
+            return count_part(frame, settings, int(starts[k]), self.shelf)
+
+        return list(counted(one, len(loaded.parts), say, "extracting answers"))
+
+    def solve(
+        self, kept: Sequence[Kept], settings: Settings, game: Game, say: Progress
+    ) -> tuple[list[Group], Worths]:
+        """The third: counts -> equilibria, and what each sample is worth."""
+        pieces: list[list[Piece]] = [[] for _ in kept]
+        self.shelf.drop("worths")
+
+        def one(p: int) -> Group | None:
+            import polars as pl
+
+            found = [(k, part.groups[p]) for k, part in enumerate(kept) if p in part.groups]
+            if not found:
+                return None
+            groups = pl.concat(
+                [self.shelf.get(piece) for _, piece in found], how="vertical_relaxed"
+            )
+            made = solve_part(groups, settings, game)
+            for k, piece in found:
+                pieces[k].append(self.shelf.put("worths", worths_of(self.shelf.get(piece), made)))
+            return kept_group(made, self.shelf)
+
+        groups = [g for g in counted(one, settings.parts, say, "solving classes") if g is not None]
+        return groups, Worths(self.shelf, pieces)
+
+    def write(
+        self, loaded: Loaded, kept: Sequence[Kept], settings: Settings, worths: Worths, path: Path,
+        say: Progress,
+    ) -> None:  # fmt: skip
+        """The last: rows with what they are worth, as one Parquet file."""
+        import polars as pl
+
+        for name in ("out", "out.arrow"):
+            self.shelf.drop(name)
+
+        def one(k: int) -> Path:
+            frame = worth_of_rows(loaded, self.shelf, kept[k], k, settings, worths.of(k))
+            part = self.shelf.folder / f"out-{k:06d}.arrow"
+            frame.write_ipc(part, compression="lz4")
+            return part
+
+        parts = list(counted(one, len(kept), say, "writing rows"))
+        pl.scan_ipc(parts).sink_parquet(path, maintain_order=True)
+        for part in parts:
+            part.unlink()
+
+
+@dataclass(frozen=True)
+class Worths:
+    """What a sample of each class, context and answer is worth, by the parts in which they occur."""
+
+    shelf: Shelf
+    pieces: list[list[Piece]]
+
+    def of(self, part: int) -> pl.DataFrame:
+        """Those of one part, each once."""
+        import polars as pl
+
+        return pl.concat([self.shelf.get(piece) for piece in self.pieces[part]])
+
+
+def counted(function: Callable[[int], Any], count: int, say: Progress, what: str) -> Iterator[Any]:
+    """The function of 0, 1, ..., each told with the time that is left."""
+    started = time.perf_counter()
+    for k in range(count):
+        say(f"{what} ({k + 1}/{count}{time_left(k, count, started) if k else ''})")
+        yield function(k)
+
+
+def frame_of(loaded: Loaded, shelf: Shelf, part: int) -> pl.DataFrame:
+    """The rows of one part under the columns of all, with the columns beside."""
+    file, piece = loaded.parts[part]
+    gold = bool(loaded.roles.gold)
+    return conformed(shelf.get(piece), kinds_of(file.kinds, gold), kinds_of(loaded.kinds, gold))
+
+
+def count_part(
+    frame: pl.DataFrame, settings: Settings, before: int, shelf: Shelf, name: str = ""
+) -> Kept:
+    """Count one part and keep what comes of it; `name` tells apart the files of several writers."""
+    import polars as pl
+
+    found = count(frame, settings, before)
+    keys = found.keys
+    groups = found.groups.partition_by(PART, as_dict=True, include_key=False)
+    known = found.groups["known"].sum() if settings.labelled else 0
+    return Kept(
+        rows=len(frame),
+        read=len(keys) - keys["key"].null_count(),
+        lost_rows=len(found.lost),
+        keys=shelf.put(f"keys{name}", keys),
+        groups={int(p): shelf.put(f"groups{name}-{p}", part) for (p,), part in groups.items()},
+        gold=None if found.gold is None else shelf.put(f"gold{name}", found.gold),
+        best=found.best,
+        lost=shelf.put(f"lost{name}", pl.DataFrame({"row": found.lost})),
+        lost_labels=found.lost_labels,
+        known_labels=int(known),
+        timed_out=found.timed_out,
+        first=found.first,
+    )
+
+
+def kept_group(made: Solved, shelf: Shelf, name: str = "") -> Group:
+    """What is kept of a solved group."""
+    table = None if made.table is None else shelf.put(f"classes{name}", made.table)
+    return Group(
+        made.names, table, made.facts, made.disagreements, made.lost, made.lost_rows, made.buckets,
+        made.solutions,
+    )  # fmt: skip
+
+
+def worths_of(groups: pl.DataFrame, made: Solved) -> pl.DataFrame:
+    """Of the rows of counts of one part, each class, context and answer once."""
+    by = made.worths.columns[:-3]
+    asked = groups.select(by).unique()
+    return asked.join(made.worths, on=by, how="left", nulls_equal=True)
+
+
+def worth_of_rows(
+    loaded: Loaded, shelf: Shelf, kept: Kept, part: int, settings: Settings, worths: pl.DataFrame
+) -> pl.DataFrame:
+    """The rows of one part with answer, reward, weight and normalised weight."""
+    import polars as pl
+
+    frame = frame_of(loaded, shelf, part).drop(CUT, GOLD, strict=False)
+    keys = shelf.get(kept.keys)["key"]
+    named = named_rows(frame, keys, settings, 0)
+    found = named.join(
+        worths, on=named.columns, how="left", nulls_equal=True, maintain_order="left"
+    )
+    table = found.select(pl.col(ANSWER), *worths.columns[-3:])
+    return beside(frame, table)

@@ -1,0 +1,63 @@
+"""Frames on disk between the passes, many to a file, each found again by its place."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ...errors import OutputError
+from ...files.output import system_reason
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class Piece(NamedTuple):
+    """Where a frame of so many rows stands."""
+
+    file: str
+    offset: int
+    length: int
+    rows: int
+
+
+class Shelf:
+    """A folder of files, to which frames are appended (Arrow IPC streams, LZ4)."""
+
+    def __init__(self, folder: Path) -> None:
+        """The folder exists."""
+        self.folder = folder
+
+    def put(self, name: str, frame: pl.DataFrame) -> Piece:
+        """Append a frame to one of the files.
+
+        Raises:
+            OutputError: the system refuses, such as on a full disk.
+        """
+        buffer = io.BytesIO()
+        frame.write_ipc_stream(buffer, compression="lz4")
+        data = buffer.getbuffer()
+        try:
+            with (self.folder / name).open("ab") as stream:
+                offset = stream.tell()
+                stream.write(data)
+        except OSError as error:
+            where = self.folder.parent
+            raise OutputError(
+                f"{where} cannot hold what is kept between the passes: {system_reason(error)}; free "
+                "some space, or name another folder by --out (folder=)."
+            ) from error
+        return Piece(name, offset, len(data), len(frame))
+
+    def get(self, piece: Piece) -> pl.DataFrame:
+        """The frame."""
+        import polars as pl
+
+        with (self.folder / piece.file).open("rb") as stream:
+            stream.seek(piece.offset)
+            return pl.read_ipc_stream(io.BytesIO(stream.read(piece.length)))
+
+    def drop(self, name: str) -> None:
+        """Remove a file whose frames are no longer needed."""
+        (self.folder / name).unlink(missing_ok=True)

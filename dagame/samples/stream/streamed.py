@@ -1,0 +1,262 @@
+"""`Samples.stream`: samples of any number, in bounded memory, with the results of `Samples.read`."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import SamplesError
+from ...files.output import scratch
+from ...show.progress import Progress, silent
+from ...show.tables import Shown
+from ..columns import check_no_answer, extract_in_words, unread
+from ..equilibria import ObjectiveOf
+from ..files.tables import Wish, is_path, named_files
+from ..keys.extract import check_pattern
+from ..keys.reader import TRIED_ROWS, AnswerReader
+from ..labels import correctness, said_of_gold
+from .count import Settings, same_column
+from .load import Loaded
+from .local import Kept, Local, frame_of
+from .part import Game
+from .shelf import Shelf
+from .solving import StreamedEquilibria, solve_streamed
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_LEAST = 64 << 20
+_OF_A_PART, _OF_A_ROW = 64, 4096
+"""Memory over what a part of a file takes, and for each row of counts that is solved at once."""
+
+
+def memory_bytes(text: str | int) -> int:
+    """Such as "2GiB", "500MB" or a number of bytes.
+
+    Raises:
+        SamplesError: no size, or less than 64 MiB.
+    """
+    match = re.fullmatch(r"(?i)\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", str(text))
+    if match is None:
+        raise SamplesError(f"max_memory is {text!r}; write a size such as 2GiB or 500MB.")
+    number, unit, binary = match.groups()
+    size = int(float(number) * (1024 if binary else 1000) ** _UNITS[unit.lower()])
+    if size < _LEAST:
+        raise SamplesError(f"max_memory is {text}; reading in parts takes at least 64 MiB.")
+    return size
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StreamedSamples(Shown):
+    """Samples in parts on disk, each read and counted; of `Samples.stream`.
+
+    `close` it, or use it in a `with`, to remove what it keeps on disk. loaded: the rows; counted: the
+    answers; settings: how they were read; notes: sentences on what was decided.
+    """
+
+    loaded: Loaded
+    settings: Settings
+    counted: list[Kept]
+    notes: tuple[str, ...]
+    source: str
+    truncated: int
+    work: Local
+    closing: ExitStack
+
+    def __enter__(self) -> StreamedSamples:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove what is kept on disk."""
+        self.closing.close()
+
+    @property
+    def rows(self) -> int:
+        """Samples in all."""
+        return self.loaded.rows
+
+    @property
+    def skipped_lines(self) -> tuple[int, ...]:
+        """Numbers of malformed lines left out, of all files one after the other."""
+        return self.loaded.skipped
+
+    @property
+    def timed_out(self) -> int:
+        """Rows whose extraction was given up."""
+        return sum(part.timed_out for part in self.counted)
+
+    @property
+    def text_column(self) -> str | None:
+        """The column of the completions, None where only their answers are known."""
+        import polars as pl
+
+        (text,) = self.loaded.roles.text
+        if not self.loaded.roles.answers:
+            return text
+        known = self.loaded.kinds.get("completion") == pl.String
+        return "completion" if known else None
+
+    @property
+    def extract_in_words(self) -> str:
+        """How answers are found."""
+        (text,) = self.loaded.roles.text
+        if self.loaded.roles.answers:
+            return f"the column {text}"
+        return extract_in_words(self.settings.reader.extract)
+
+    def texts_of(self, part: int, column: str) -> pl.Series:
+        """One column of one part, as text."""
+        return _column(self.loaded, self.work.shelf, part, column)
+
+    def _rows(self) -> list[tuple[str, str]]:
+        groups, parts = self.settings.parts, len(self.counted)
+        return [
+            ("samples", f"{self.rows:,} in {parts:,} parts; {Path(self.source).name}"),
+            ("classes", f"in {groups:,} groups, solved one after the other"),
+        ]
+
+    def solve(
+        self,
+        objective: ObjectiveOf,
+        *,
+        beta: float,
+        method: str = "auto",
+        tol: float = 1e-12,
+        progress: Progress | None = None,
+        device: str | None = None,
+    ) -> StreamedEquilibria:
+        """The equilibrium of every class, bit for bit that of `Samples.solve`."""
+        game = Game(objective, beta, method, tol, device)
+        return solve_streamed(self, game, progress or silent)
+
+
+def stream(
+    path: Any,
+    class_by: str | Sequence[str] | None = None,
+    context_by: str | Sequence[str] | None = None,
+    completion: str | Sequence[str] | None = None,
+    extract: str | Callable[[str], str | None] = "auto",
+    correct: str | Sequence[str] | None = None,
+    *,
+    answer: str | Sequence[str] | None = None,
+    gold: str | Sequence[str] | None = None,
+    correct_range: tuple[float, float] = (0.0, 1.0),
+    canonical: str = "auto",
+    thinking: str = "drop",
+    finish_reason: str | Sequence[str] | None = None,
+    truncated: str = "no-answer",
+    where: Mapping[str, str] | Sequence[str] = (),
+    format: str = "auto",
+    rows: str | None = None,
+    no_answer: str = "keep",
+    abstain: str | None = None,
+    on_error: str = "stop",
+    progress: Progress | None = None,
+    max_memory: str | int = "2GiB",
+    folder: str | Path | None = None,
+    work: Callable[[Shelf], Local] = Local,
+) -> StreamedSamples:
+    """See `Samples.stream`."""
+    if not is_path(path):
+        raise SamplesError(
+            "Samples.stream reads files; rows that are in memory are for Samples.read."
+        )
+    size = memory_bytes(max_memory)
+    if answer is not None and extract == "auto":
+        extract = "answer"
+    reader = AnswerReader(extract, canonical, thinking=thinking, settle=True)
+    if abstain is not None:
+        check_pattern(abstain, "abstain pattern")
+    if truncated not in ("no-answer", "read"):
+        raise SamplesError(f"truncated is {truncated!r}; choose 'no-answer' or 'read'.")
+    if on_error not in ("stop", "skip"):
+        raise SamplesError(f"on_error is {on_error!r}; choose 'stop' or 'skip'.")
+    check_no_answer(no_answer)
+    wish = Wish(
+        *(class_by, context_by, completion, answer, correct, gold, finish_reason),
+        *(where, format, rows),
+    )
+    say = progress or silent
+    with ExitStack() as stack:
+        place = stack.enter_context(scratch(folder or tempfile.gettempdir()))
+        engine = work(Shelf(place))
+        files, options = named_files(path, wish, on_error)
+        loaded = engine.load(files, wish, options, size // _OF_A_PART, say)
+        notes = [*loaded.notes]
+        cut = 0 if truncated == "read" else loaded.cut
+        if cut:
+            notes.append(f"completions cut off, which have no answer: {cut:,}.")
+        if not loaded.roles.answers:
+            reader = reader.settled(_spread(loaded, engine.shelf))
+            notes += reader.choice()
+        settings = Settings(
+            roles=loaded.roles,
+            reader=reader,
+            read_truncated=truncated == "read",
+            correct_range=correct_range,
+            abstain=abstain,
+            no_answer=no_answer,
+            parts=max(1, -(-loaded.rows * _OF_A_ROW // size)),
+            same=same_column(loaded.roles, format, list(loaded.kinds)),
+        )
+        kept = engine.count(loaded, settings, say)
+        source = str(path) if isinstance(path, str | Path) else "the samples"
+        notes += _checked(loaded, settings, kept, engine.shelf, source)
+        return StreamedSamples(
+            loaded, settings, kept, tuple(notes), source, cut, engine, stack.pop_all()
+        )
+    raise AssertionError
+
+
+def _checked(
+    loaded: Loaded, settings: Settings, kept: Sequence[Kept], shelf: Shelf, source: str
+) -> list[str]:
+    """What is known once all parts are counted: a note on right answers, or an error of all rows."""
+    import polars as pl
+
+    notes = []
+    if loaded.roles.gold:
+        pieces = [shelf.get(part.gold) for part in kept if part.gold is not None]
+        gold = pl.concat(pieces).unique()
+        bests = [part.best for part in kept if part.best is not None]
+        notes.append(said_of_gold(len(gold), int(gold["within"].sum()), max(bests, default=None)))
+    elif loaded.roles.correct and not any(part.known_labels for part in kept):
+        (name,) = loaded.roles.correct
+        correctness(pl.Series(name, [None], dtype=loaded.kinds[name]), settings.correct_range)
+    if not any(part.read for part in kept):
+        first = next((part.first for part in kept if part.first), "")
+        raise unread(source, pl.Series([first]), settings.reader.extract)
+    return notes
+
+
+def _spread(loaded: Loaded, shelf: Shelf) -> pl.Series:
+    """The completions that `AnswerReader.settled` chooses on, evenly spread over all."""
+    import polars as pl
+
+    (text,) = loaded.roles.text
+    step = max(1, -(-loaded.rows // TRIED_ROWS))
+    found, before = [pl.Series(text, [], dtype=pl.String)], 0
+    for k, (_, piece) in enumerate(loaded.parts):
+        first = -before % step
+        if first < piece.rows:
+            rows = np.arange(first, piece.rows, step)
+            found.append(_column(loaded, shelf, k, text).gather(rows))
+        before += piece.rows
+    return pl.concat(found)
+
+
+def _column(loaded: Loaded, shelf: Shelf, part: int, column: str) -> pl.Series:
+    import polars as pl
+
+    return frame_of(loaded, shelf, part)[column].cast(pl.String)
