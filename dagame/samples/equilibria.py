@@ -218,9 +218,11 @@ class SampleEquilibria(Shown):
         import polars as pl
 
         partition = self.samples.partition
-        frame = pl.DataFrame({"class": partition.row_class, "index": partition.row_answer})
-        keys = partition.answers.cast({"class": pl.Int64, "index": pl.Int64})
-        return frame.join(keys, on=["class", "index"], how="left", maintain_order="left")["answer"]
+        start = np.concatenate([[0], np.cumsum(partition.answers_per_class)])
+        place = pl.Series(start[partition.row_class] + partition.row_answer)
+        counted = pl.DataFrame({"place": place, "counted": partition.counted})
+        place = counted.select(pl.when(pl.col("counted")).then(pl.col("place")))["place"]
+        return partition.answers["answer"].gather(place)
 
 
 def batched_game(samples: Samples, objective: ObjectiveOf, beta: float) -> AlignmentGame:

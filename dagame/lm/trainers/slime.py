@@ -26,9 +26,9 @@ from .rules import Rule, broken, refuse
 from .whole_classes import (
     UNCLASSED,
     EngineGame,
+    EngineRow,
     EngineSection,
     Payment,
-    Row,
     class_columns,
     record,
 )
@@ -175,13 +175,13 @@ def _faults(args: Any) -> Iterator[str]:
         yield Rule("global_batch_size", (), why, fix).fault(read("global_batch_size"))
 
 
-def _row(sample: Any, measure: bool = False) -> Row:
+def _row(sample: Any, measure: bool = False) -> EngineRow:
     """A sample of slime; one that was aborted, failed or is left out of the loss plays no part."""
     metadata, status = sample.metadata or {}, sample.status.value
     where = f"the metadata of sample {sample.index}"
-    return Row(
-        completion=sample.response,
-        **(UNCLASSED if measure else class_columns(metadata, where)),
+    return EngineRow(
+        sample.response,
+        *(UNCLASSED if measure else class_columns(metadata, where)),
         truncated=status == "truncated",
         answer=sample.label,
         aliases=metadata.get("aliases"),

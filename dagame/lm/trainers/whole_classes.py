@@ -1,6 +1,6 @@
 """Completions of whole classes -> what an engine is told to pay them: the one path of all adapters.
 
-TRL and verl have adapters of their own; every other engine translates its samples into `Row`s and
+TRL and verl have adapters of their own; every other engine translates its samples into `EngineRow`s and
 carries the advantages away (docs/engines.md).
 """
 
@@ -22,12 +22,12 @@ from ..game import Completions, LMGame
 from ..schedules import CLASS, MEMBER, SIZE
 from ..spec import AnswerSection, GameSpec, ObjectiveSection
 
-UNCLASSED = {CLASS: 0, MEMBER: 0, SIZE: 1}
+UNCLASSED = 0, 0, 1
 """The place of a completion that is measured only."""
 
 
 @dataclass(frozen=True)
-class Row:
+class EngineRow:
     """One completion, as an engine shows it.
 
     completion: text or chat. class_id, member_id, class_size: as `dagame.lm.schedule` numbers them.
@@ -73,7 +73,8 @@ class EngineGame:
         gap_every, check: see `LMGame`.
 
     Raises:
-        SettingsError: another baseline, whose advantages an engine's own centring would change.
+        SettingsError: another baseline, whose advantages an engine's own centring would change; a hard
+            set, whose multipliers no engine keeps in its checkpoints.
     """
 
     def __init__(self, spec: GameSpec, *, gap_every: int | None = None, check: bool = True) -> None:
@@ -83,9 +84,16 @@ class EngineGame:
                 f"baseline is {spec.baseline!r}: set 'group_mean'; engines subtract a mean of what they "
                 "are paid, which only advantages that sum to 0 over each prompt survive."
             )
+        if spec.hard is not None:
+            raise SettingsError(
+                f"{spec.hard!r} has multipliers, which an engine would lose with each restart; use the TRL "
+                "trainer, which keeps them in its checkpoints, or a SoftConstraint."
+            )
         self.spec, self.game = spec, LMGame(spec, gap_every=gap_every, check=check)
 
-    def pay(self, rows: Sequence[Row], *, fix: str = "show the reward whole classes") -> Payment:
+    def pay(
+        self, rows: Sequence[EngineRow], *, fix: str = "show the reward whole classes"
+    ) -> Payment:
         """The payment of N completions, whole classes in any order.
 
         Args:
@@ -120,7 +128,7 @@ class EngineGame:
         payment.metrics.update(paid.metrics)
         return payment
 
-    def measure(self, rows: Sequence[Row]) -> Payment:
+    def measure(self, rows: Sequence[EngineRow]) -> Payment:
         """Any completions read and judged, for validation: paid their correctness, 0 where unknown."""
         payment = _nothing(len(rows))
         payment.keys[:], payment.correct[:] = self._judged(rows)
@@ -130,7 +138,7 @@ class EngineGame:
             payment.metrics["accuracy"] = float(np.nanmean(right))
         return payment
 
-    def _judged(self, rows: Sequence[Row]) -> tuple[list[str | None], list[float]]:
+    def _judged(self, rows: Sequence[EngineRow]) -> tuple[list[str | None], list[float]]:
         """Key and correctness of each completion."""
         return judged(
             self.spec.reader,
@@ -160,7 +168,7 @@ class EngineSection:
         return GameSpec.of_sections(self.objective, self.answers, **others)
 
 
-def class_columns(columns: Any, where: str) -> dict[str, int]:
+def class_columns(columns: Any, where: str) -> tuple[int, int, int]:
     """class_id, member_id and class_size of what an engine keeps of a prompt.
 
     Raises:
@@ -174,10 +182,10 @@ def class_columns(columns: Any, where: str) -> dict[str, int]:
                 f"{where} has {name} {value!r} instead of an integer; number the prompts with "
                 "dagame.lm.schedule and keep its columns."
             )
-    return {name: int(found[name]) for name in (CLASS, MEMBER, SIZE)}
+    return int(found[CLASS]), int(found[MEMBER]), int(found[SIZE])
 
 
-def require_whole_classes(rows: Sequence[Row], group_size: int, fix: str) -> None:
+def require_whole_classes(rows: Sequence[EngineRow], group_size: int, fix: str) -> None:
     """Raise `ScheduleError` unless every class has each of its contexts group_size times, lost ones too."""
     counts = Counter((row.class_id, row.member_id) for row in rows)
     sizes: dict[int, set[int]] = {}
@@ -224,7 +232,7 @@ def _nothing(n: int) -> Payment:
     return Payment(np.zeros(n), np.zeros(n), [None] * n, [float("nan")] * n, {})
 
 
-def _log_ratios(rows: Sequence[Row]) -> np.ndarray:
+def _log_ratios(rows: Sequence[EngineRow]) -> np.ndarray:
     if any(row.log_ratio is None for row in rows):
         raise InvalidGame(
             "kl='reward' pays log(pi/pi0), but the engine shows no log-probabilities of the reference; "

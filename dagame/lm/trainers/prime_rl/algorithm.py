@@ -13,13 +13,11 @@ algorithms from its own list only, so that a checkout has to name this one (docs
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from ...errors import InvalidGame, SettingsError
-from ..spec import GameSpec
-from .rules import Rule, broken, refuse
-from .whole_classes import EngineGame, EngineSection, Payment, Row, class_columns
+from ....errors import InvalidGame, SettingsError
+from ..whole_classes import EngineGame, EngineRow, EngineSection, Payment, class_columns
 
 try:
     from prime_rl.orchestrator.algo.base import iter_trainable_traces
@@ -32,13 +30,6 @@ except ImportError as error:
     ) from error
 
 FIX = "let each episode play every context of its class once, and group_size be that of the game"
-
-_RULES = (
-    Rule("train.sampling.temperature", (1.0,), "completions must be samples of the policy itself"),
-    Rule("train.sampling.top_p", (1.0, None), "truncated sampling is another policy"),
-)
-RULES = {rule.field: rule for rule in _RULES}
-"""Settings of the orchestrator under which the update is the game's, and what happens otherwise."""
 
 
 class GameAlgorithm(OPDAlgorithm):
@@ -85,30 +76,11 @@ def pay_episodes(game: EngineGame, episodes: Sequence[Any]) -> Payment:
     return payment
 
 
-def check_orchestrator(config: Any, spec: GameSpec) -> None:
-    """Raise `SettingsError` with every fault of an orchestrator's configuration and its fix."""
-    refuse(list(_faults(config, spec)))
-
-
-def _faults(config: Any, spec: GameSpec) -> Iterator[str]:
-    def read(path: str) -> Any:
-        found = config
-        for name in path.split("."):
-            found = getattr(found, name, None)
-        return found
-
-    yield from broken(RULES.values(), read)
-    same = Rule("train.group_size", (spec.group_size,), "the game has that value")
-    yield from broken([same], read)
-    if spec.kl != "reward":
-        yield f"kl={spec.kl!r}: set 'reward'; prime-rl's loss has no KL to a fixed model"
-
-
-def _row(trace: Any, lost: bool) -> Row:
+def _row(trace: Any, lost: bool) -> EngineRow:
     data = trace.task.data.model_dump()
-    return Row(
-        completion=trace.last_reply,
-        **class_columns(data, "the data of a trace's task"),
+    return EngineRow(
+        trace.last_reply,
+        *class_columns(data, "the data of a trace's task"),
         truncated=bool(trace.is_truncated),
         answer=data.get("answer"),
         aliases=data.get("aliases"),
@@ -132,12 +104,14 @@ def _log_ratio(trace: Any) -> float:
     return total
 
 
-def _missing(rows: Sequence[Row], episodes: Sequence[Any], group_size: int) -> list[Row]:
+def _missing(
+    rows: Sequence[EngineRow], episodes: Sequence[Any], group_size: int
+) -> list[EngineRow]:
     """Lost rows for the contexts that failed or cancelled episodes never played."""
     failed = group_size - sum(bool(episode.ok) for episode in episodes)
     counts = Counter((row.class_id, row.member_id, row.class_size) for row in rows)
     return [
-        Row("", class_id, member_id, class_size, lost=True)
+        EngineRow("", class_id, member_id, class_size, lost=True)
         for (class_id, member_id, class_size), count in counts.items()
         for _ in range(min(group_size - count, failed))
     ]

@@ -4,27 +4,17 @@ tinker-cookbook pays a group of trajectories at once and subtracts the group's m
 different prompts, so a group here is all contexts of a class, K times each. Written for
 tinker-cookbook 0.6.1. Sampling and training run in a paid service; groups, rewards, advantages and
 training data were made by the cookbook's own code with a model in this process.
-
-How its KL maps to the game's beta KL(pi || pi0):
-
-* kl="reward": `ClassGroup` has a `reference`, a sampling client of pi0; -beta log(pi/pi0) of the whole
-  completion is paid, exact; `kl_penalty_coef` is 0.
-* kl="loss": `kl_penalty_coef` is beta, with `kl_discount_factor` 0: the gradient token by token,
-  without the credit of later tokens. A discount sums the KL less its mean over the remaining tokens,
-  which pays for length.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import ScheduleError, SettingsError
-from ..schedules import SIZE, check_schedule
-from ..spec import GameSpec
-from .rules import Rule, broken, refuse
-from .whole_classes import EngineGame, Row, class_columns, record
+from ....errors import ScheduleError, SettingsError
+from ...schedules import SIZE, check_schedule
+from ..whole_classes import EngineGame, EngineRow, class_columns, record
 
 try:
     import tinker
@@ -37,32 +27,6 @@ except ImportError as error:
     ) from error
 
 FIX = "let the group be all contexts of one class, and set rollout_error_tolerance=False"
-
-_LATE = "completions must be samples of the policy that is updated"
-_PAID = "it would change what the game pays"
-
-_RULES = (
-    Rule("temperature", (1.0,), "completions must be samples of the policy itself"),
-    Rule(
-        "loss_fn",
-        ("importance_sampling", "ppo"),
-        "the others are no policy gradient of the advantages",
-    ),
-    Rule("num_substeps", (1,), _LATE),
-    Rule("async_config", (None,), _LATE),
-    Rule(
-        "remove_constant_reward_groups",
-        (False,),
-        "unanimous classes have no reward but a KL, which would be lost",
-    ),
-    Rule(
-        "rollout_error_tolerance",
-        (False,),
-        "a retry draws the first prompt of the group again instead of the one that failed",
-    ),
-)
-RULES = {rule.field: rule for rule in _RULES}
-"""Each setting's values under which the update is the game's, and what happens otherwise."""
 
 
 class ClassEnv(Env):
@@ -84,7 +48,7 @@ class ClassEnv(Env):
         return StepResult(
             reward=0.0,
             episode_done=True,
-            next_observation=tinker.ModelInput.empty(),
+            next_observation=tinker.ModelInput.empty(),  # pyright: ignore[reportAttributeAccessIssue]
             next_stop_condition=stop,
         )
 
@@ -128,12 +92,12 @@ class ClassGroup(EnvGroupBuilder):
         """One tag for all classes."""
         return ["game"]
 
-    def _row(self, trajectory: Any, row: Mapping[str, Any], ratio: float | None) -> Row:
+    def _row(self, trajectory: Any, row: Mapping[str, Any], ratio: float | None) -> EngineRow:
         drawn = trajectory.transitions[-1].ac
         message, _ = self.renderer.parse_response(drawn.tokens)
-        return Row(
-            completion=get_text_content(message),
-            **class_columns(row, "a row of the group"),
+        return EngineRow(
+            get_text_content(message),
+            *class_columns(row, "a row of the group"),
             truncated=drawn.stop_reason == "length",
             answer=row.get("answer"),
             aliases=row.get("aliases"),
@@ -201,30 +165,3 @@ class ClassDataset(RLDataset):
 
 def _span(start: int, size: int) -> range:
     return range(start, start + size)
-
-
-def check_config(config: Any, spec: GameSpec) -> None:
-    """Raise `SettingsError` with every fault of a `tinker_cookbook.rl.train.Config` and its fix."""
-    refuse(list(_faults(config, spec)))
-
-
-def _faults(config: Any, spec: GameSpec) -> Iterator[str]:
-    def read(name: str) -> Any:
-        return getattr(config, name, None)
-
-    yield from broken(RULES.values(), read)
-    policy = read("termination")
-    if policy is not None and getattr(policy, "zero_reward_on_limit", False):
-        yield Rule("termination", (None,), _PAID).fault(policy)
-    if spec.kl == "reward":
-        why = "the reward has the KL already, and two add up to another game"
-        yield from broken([Rule("kl_penalty_coef", (0.0,), why)], read)
-        return
-    why = "without a KL to the reference there is no game, and beta is the game's"
-    yield from broken(
-        [
-            Rule("kl_penalty_coef", (spec.beta,), why),
-            Rule("kl_discount_factor", (0.0,), "a discounted KL less its mean pays for length"),
-        ],
-        read,
-    )

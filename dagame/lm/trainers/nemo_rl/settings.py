@@ -1,12 +1,4 @@
-"""Games in NeMo-RL (experimental): an environment that pays whole classes.
-
-In synchronous rollouts NeMo-RL hands an environment all samples of its task at once, with what the
-data keeps of each prompt (`extra_env_info`); asynchronous rollouts hand it one sample at a time, and
-are refused. Written for NeMo-RL at commit 7ea279a. Its environments do not see which completions were
-cut, so that these are read like any other.
-
-    from nemo_rl.environments.utils import register_env
-    register_env("dagame", "dagame.lm.trainers.nemo_rl.GameActor")
+"""Settings of NeMo-RL (experimental): the game of an environment, and what would break it.
 
 The KL of NeMo-RL's loss has a factor pi/pi.detach(), so that k1 and k3 have the gradient of
 KL(pi || pi0) token by token and k2 has not; none has the credit of later tokens.
@@ -14,29 +6,14 @@ KL(pi || pi0) token by token and k2 has not; none has the credit of later tokens
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ...errors import SettingsError
-from ..spec import GameSpec, check_kl
-from .rules import Rule, broken, refuse
-from .verl.settings import setting
-from .whole_classes import UNCLASSED, EngineGame, EngineSection, Row, class_columns, record
-
-try:
-    import ray
-    import torch
-    from nemo_rl.environments.interfaces import EnvironmentInterface, EnvironmentReturn
-except ImportError as error:
-    raise SettingsError(
-        f"games in NeMo-RL need it ({error}): clone github.com/NVIDIA-NeMo/RL and run in its environment; "
-        "the package of that name on PyPI is empty."
-    ) from error
-
-FIX = (
-    "let grpo.num_prompts_per_step be classes_per_step * contexts of dagame.lm.schedule, with "
-    "data.shuffle false and synchronous rollouts"
-)
+from ....errors import SettingsError
+from ...spec import GameSpec, check_kl
+from ..rules import Rule, broken, refuse
+from ..verl.settings import setting
+from ..whole_classes import EngineSection
 
 _TEARS = "it would tear classes apart"
 _ALONE = "samples would come one at a time"
@@ -48,20 +25,16 @@ _TERM = "it adds a term to the payoff"
 _RULES = (
     Rule("grpo.adv_estimator.name", ("grpo", None), "the others change what the game pays"),
     Rule(
-        "grpo.normalize_rewards",
+        "grpo.adv_estimator.normalize_rewards",
         (False,),
         "dividing by the group's standard deviation cancels the strength of the objective",
-    ),
-    Rule("grpo.adv_estimator.normalize_rewards", (False, None), "grpo.normalize_rewards says why"),
-    Rule(
-        "grpo.use_leave_one_out_baseline",
-        (False,),
-        "advantages that sum to 0 would grow by K/(K - 1)",
+        "False (grpo.normalize_rewards)",
     ),
     Rule(
         "grpo.adv_estimator.use_leave_one_out_baseline",
-        (False, None),
-        "grpo.use_leave_one_out_baseline says why",
+        (False,),
+        "advantages that sum to 0 would grow by K/(K - 1)",
+        "False (grpo.use_leave_one_out_baseline)",
     ),
     Rule("grpo.max_rollout_turns", (1,), "a completion is one answer"),
     Rule("grpo.use_dynamic_sampling", (False, None), _TEARS),
@@ -93,56 +66,6 @@ _RULES = (
 )
 RULES = {rule.field: rule for rule in _RULES}
 """Each setting's values under which the update is the game's, and what happens otherwise."""
-
-
-class GameEnvironment(EnvironmentInterface):
-    """Pays the completions of whole classes; NeMo-RL runs it as a ray actor, `GameActor`.
-
-    Args:
-        cfg: `objective` {name, strength}, `answers` {extract, canonical, no_answer}, `estimator` of the
-            game; `beta`, that of `loss_fn.reference_policy_kl_penalty`; `group_size`, K.
-            `measure`: true in the environment of validation, which is paid correctness and may be
-            shown any samples.
-
-    Raises:
-        SettingsError, ConfigError, InvalidObjective: a setting that is unknown or out of its range.
-    """
-
-    def __init__(self, cfg: Mapping[str, Any]) -> None:
-        """See the class."""
-        self.measure = bool(cfg.get("measure", False))
-        self.game = EngineGame(game_spec(cfg))
-        self.metrics: dict[str, float] = {}
-
-    def step(
-        self, message_log_batch: Sequence[Sequence[Mapping[str, Any]]], metadata: Sequence[Any]
-    ) -> EnvironmentReturn[Any]:
-        """Rewards (N,) of the batch: advantages that sum to 0 over each prompt; answers are keys.
-
-        Raises:
-            ScheduleError: the batch does not hold whole classes.
-        """
-        pairs = zip(message_log_batch, metadata, strict=True)
-        rows = [_row(log, info or {}, self.measure) for log, info in pairs]
-        payment = self.game.measure(rows) if self.measure else self.game.pay(rows, fix=FIX)
-        self.metrics = record(payment)
-        n = len(rows)
-        return EnvironmentReturn(
-            observations=[{"role": "environment", "content": ""} for _ in rows],
-            metadata=list(metadata),
-            next_stop_strings=[None] * n,
-            rewards=torch.tensor(payment.advantages, dtype=torch.float32),
-            terminateds=torch.ones(n),
-            answers=list(payment.keys),
-        )
-
-    def global_post_process_and_metrics(self, batch: Any) -> tuple[Any, dict[str, float]]:
-        """The batch as it is, and the metrics of the last step."""
-        return batch, dict(self.metrics)
-
-
-GameActor = ray.remote(GameEnvironment)
-"""`GameEnvironment` as the ray actor that `register_env` names."""
 
 
 def game_spec(cfg: Mapping[str, Any]) -> GameSpec:
@@ -195,10 +118,3 @@ def _faults(config: Mapping[str, Any], name: str) -> Iterator[str]:
         why = "the loss's KL is right for one update per batch only"
         fix = f"{k * prompts} (num_prompts_per_step * num_generations_per_prompt)"
         yield Rule("policy.train_global_batch_size", (), why, fix).fault(size)
-
-
-def _row(log: Sequence[Mapping[str, Any]], info: Mapping[str, Any], measure: bool) -> Row:
-    """A sample: its last message, and what the data keeps of its prompt."""
-    where = UNCLASSED if measure else class_columns(info, "extra_env_info")
-    labels = {"answer": info.get("ground_truth"), "aliases": info.get("aliases")}
-    return Row(str(log[-1]["content"]), **where, **labels)

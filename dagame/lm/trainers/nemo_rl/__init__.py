@@ -1,0 +1,1 @@
+"""NeMo-RL: settings, the environment."""

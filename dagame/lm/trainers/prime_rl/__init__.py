@@ -1,0 +1,1 @@
+"""prime-rl: settings, the algorithm."""

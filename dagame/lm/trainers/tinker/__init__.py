@@ -1,0 +1,1 @@
+"""tinker-cookbook: settings, groups of environments."""
