@@ -309,6 +309,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "samples.stream": (
         "shelf",
+        "addresses",
         "blocks",
         "kinds",
         "load",
@@ -316,6 +317,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "part",
         "look",
         "local",
+        "rays",
         "solving",
         "streamed",
     ),
@@ -352,6 +354,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "auto",
         "solve",
         "path",
+        "knobs",
+        "explorer",
+        "explore",
     ),
     "theory": (
         "paid",
