@@ -31,7 +31,7 @@ Engine = Annotated[
     typer.Option(
         metavar="local|ray",
         help="What reads and solves in parts: this process, or Ray on all cores, which also reads "
-        "addresses such as s3://bucket/runs (install dagame[ray]).",
+        "addresses such as s3://bucket/runs (of the extra ray).",
     ),
 ]
 Address = Annotated[

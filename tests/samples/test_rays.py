@@ -15,7 +15,7 @@ from dagame.errors import SamplesError
 from dagame.samples import Samples
 from dagame.samples.stream import streamed
 
-pytest.importorskip("ray", reason="Ray is not installed (dagame[ray])")
+pytest.importorskip("ray", reason="Ray is not installed (the extra ray)")
 
 COLUMNS = {"class_by": "q", "context_by": "f", "correct": "ok"}
 

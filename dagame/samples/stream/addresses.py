@@ -11,6 +11,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from ...errors import SamplesError, one_line
+from ...provenance import not_installed
 from ..files.containers import KINDS, PACKED
 
 
@@ -65,7 +66,7 @@ def _system(address: str) -> tuple[Any, str]:
     try:
         from pyarrow.fs import FileSystem
     except ImportError:
-        raise SamplesError(f"{address} is read with pyarrow: install dagame[ray].") from None
+        raise SamplesError(not_installed("pyarrow", "ray", f"reading {address}")) from None
     try:
         return FileSystem.from_uri(address)
     except (OSError, ValueError) as error:

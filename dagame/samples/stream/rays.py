@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import DagameError
+from ...provenance import not_installed
 from ...show.progress import Progress
 from ..files.tables import NamedFile, Wish
 from ..keys.workers import cores
@@ -164,7 +165,8 @@ def started(address: str | None, store: int) -> tuple[Any, bool]:
         import ray
         import ray.data
     except ImportError:
-        raise DagameError("--engine ray needs Ray: install dagame[ray], or leave it out.") from None
+        told = not_installed("ray", "ray", "--engine ray")
+        raise DagameError(f"{told}; or leave --engine out") from None
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     own = not ray.is_initialized()
     if own:
