@@ -245,3 +245,15 @@ def test_the_command_in_parts(tmp_path):
         ran = dagame("solve", "--example", *wrong)
         assert ran.returncode == 2
         assert ran.stderr.count("\n") == 1
+
+
+def test_a_damaged_file_among_a_hundred_is_named_or_counted(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for k, row in enumerate(rows(100)):
+        (folder / f"{k:02d}.jsonl.gz").write_bytes(gzip.compress(lines([row])))
+    (folder / "42.jsonl.gz").write_bytes(b"\x1f\x8b damaged")
+    found = assert_same(tmp_path, folder, on_error="skip", extract="gsm8k")
+    assert any("42.jsonl.gz" in note for note in found.summary["notes"])
+    with pytest.raises(SamplesError, match=r"42\.jsonl\.gz is a .* gzip file"):
+        Samples.stream(folder, extract="gsm8k", **COLUMNS)
