@@ -354,6 +354,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "auto",
         "solve",
         "path",
+        "knobs",
+        "explorer",
+        "explore",
     ),
     "theory": (
         "paid",

@@ -24,7 +24,7 @@ from ..objectives.forms import RatioForm
 from ..objectives.pairing import weighted
 from .base import index_like, pick
 from .loop import LoopResult, replaced
-from .per_answer import Piece, Solved, Sums, slices
+from .per_answer import LAST, Piece, Solved, Sums, slices
 
 _ROUNDS, _FEW = 60, 8
 """Newton takes 1 to 6 moves; of a batch, games that need more than `_FEW` go on by themselves."""
@@ -34,9 +34,6 @@ _CONTEXTS = 64
 
 _AIM = 1e-4
 """Share of the tolerance to come to: one move more, as a gap is squared by it, and digits of the policy."""
-
-_LAST = 1e-4
-"""Last change of an answer's log y at which what another correction leaves is rounding."""
 
 
 class _Problem(NamedTuple):
@@ -259,7 +256,7 @@ def _judged(problem: _Problem, at: _Point, total: Sums) -> _Point:
     hessian = hessian + _outer(fixed) - _outer(slope)
     error = error + (at.off**2)[:, None] + 64 * xp.finfo(c.dtype).eps
     gap = weighted(error**2 * total.square / masses, w)
-    sure = (xp.max(error * total.top, axis=-1) <= 1) & (at.off <= _LAST)
+    sure = (xp.max(error * total.top, axis=-1) <= 1) & (at.off <= LAST)
     gap = xp.where(sure, gap, xp.inf)
     return at._replace(dual=dual, gradient=slope - aim, hessian=hessian, gap=gap)
 

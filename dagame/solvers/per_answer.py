@@ -21,6 +21,9 @@ _STEPS = 30
 _NEAR = 0.03
 """Change of log y after which its square is left to the next round."""
 
+LAST = 1e-4
+"""Last change of log y at which what another correction leaves is rounding; no gap is known before."""
+
 _OFF = 0.1
 """Residual of an omega above which it is solved by itself."""
 
@@ -114,7 +117,8 @@ class Piece:
         if self.coupling.geometric:
             moved = moved + dk * (1 - total)
         dt = -moved / _safe(total)
-        return Solved(at.y * _exp(p * (dk - (dc + dt) / a)), at.t + dt)
+        x = p * ((dk - dc / a) - dt / a)
+        return Solved(at.y * _exp(x, float(xp.max(xp.abs(x)))), at.t + dt)
 
     def corrected(self, at: Solved, c: Array, k: Array) -> tuple[Solved, Array, Array]:
         """The answers at c and k, log r (B, m, k), and the last change of log y (B,), off by its square."""
@@ -139,9 +143,10 @@ class Piece:
                 mean = total * xp.log(total)
             dt = a * (known - mean) / _safe(xp.sum(slopes, axis=-2, keepdims=True))
             x = p * (e - dt / a)
-            y, t = y * _exp(x), t + dt
             off = xp.max(xp.max(xp.abs(x), axis=-1), axis=-1)
-            if float(xp.max(off)) <= _NEAR:
+            most = float(xp.max(off))
+            y, t = y * _exp(x, most), t + dt
+            if most <= _NEAR:
                 break
         return Solved(y, t), base - (log_y + x), off
 
@@ -151,16 +156,18 @@ class Piece:
         r = xp.exp(self._arguments(0 * y[..., 0], k)[0]) / y
         found = coupling.masses(r, self._mean(log_r), self._shown(t), self.weights, 1 / (1 + y))
         products = [sign * (u @ xp.matrix_transpose(u)) for sign, u in found.columns]
-        paid = y if coupling.order == 1 else coupling.order * y
-        v = self._masked(found.v)
+        v, square, top = self._masked(found.v), 0 * off[:, None], 0 * off[:, None]
+        if bool(xp.any(off <= LAST)):  # else not asked for
+            paid = self._masked(y if coupling.order == 1 else coupling.order * y)
+            square, top = xp.sum(v * paid * paid, axis=-1), xp.max(paid, axis=-1)
         overlap = 0 * k if found.overlap is None else xp.sum(found.overlap, axis=-1)[:, 0]
         return Sums(
             xp.sum(v, axis=-1),
             xp.sum(found.diagonal, axis=-1),
             sum(products[1:], products[0]),
             overlap,
-            xp.sum(v * paid * paid, axis=-1),
-            xp.max(self._masked(paid), axis=-1),
+            square + 0 * self.weights[..., 0],
+            top + 0 * self.weights[..., 0],
             off,
         )
 
@@ -192,9 +199,9 @@ def _safe(total: Array) -> Array:
     return namespace(total).where(total > 0, total, 1.0)
 
 
-def _exp(x: Array) -> Array:
-    """e^x; where |x| <= 1 throughout by (2 + x)/(2 - x), to x^3/12, which a Newton step does not feel."""
+def _exp(x: Array, most: float) -> Array:
+    """e^x for |x| <= most; up to 1 by (2 + x)/(2 - x), to x^3/12, which a Newton step does not feel."""
     xp = namespace(x)
-    if float(xp.max(xp.abs(x))) <= 1:
+    if most <= 1:
         return (2 + x) / (2 - x)
     return xp.exp(xp.clip(x, -500.0, 500.0))
