@@ -1,6 +1,7 @@
 """Samples at once, in parts and on Ray: rows per second and memory over sizes, and the same results.
 
     python benchmarks/scale.py [--sizes 2e5 2e6 2e7] [--ways plain local ray] [--max-memory 2GiB]
+    python benchmarks/scale.py --sizes --passes 5e4 2e5 8e5 --max-memory 256MiB
     python benchmarks/scale.py --sizes --equal FILE --class question --context format --answer answer
 
 The completions are made here: eight to a question, in two phrasings, about 100 bytes as JSON lines in
@@ -161,6 +162,45 @@ def sizes(folder: Path, counts: list[int], ways: list[str], memory: str) -> list
     return rows
 
 
+def passes(folder: Path, counts: list[int], memory: str) -> list[dict[str, Any]]:
+    """CPU seconds of each pass in one process, and bytes between them, by the size."""
+    import dagame as dg
+
+    rows = []
+    for count in counts:
+        source = folder / f"passes-{count}"
+        length = make(source, count)
+        clock = [time.process_time()]
+        options = {"extract": "gsm8k", "canonical": "number", "max_memory": memory}
+        ends: dict[str, float] = {}
+
+        def said(stage: str, ends: dict[str, float] = ends) -> None:
+            ends.setdefault(stage.split()[0], time.process_time())
+
+        with dg.Samples.stream(
+            source, "question", "phrasing", correct="correct", progress=said, **options
+        ) as samples:
+            clock += [ends["extracting"], time.process_time()]
+            found = samples.solve(dg.Coherence(1.0), beta=1.0)
+            clock.append(time.process_time())
+            shelf = samples.work.shelf.folder
+            held = {path.name.split("-")[0]: 0 for path in shelf.iterdir()}
+            for path in shelf.iterdir():
+                held[path.name.split("-")[0]] += path.stat().st_size
+            found.write_rows(folder / "rows.parquet")
+            clock.append(time.process_time())
+            groups = sum(piece.rows for kept in samples.counted for piece in kept.groups.values())
+        spent = np.diff(clock)
+        names = ("read", "keys", "solve", "write")
+        rows.append(
+            {"rows": count, "classes": found.facts.classes, "G": groups, "bytes read": length}
+            | {f"{name}, CPU s": float(t) for name, t in zip(names, spent, strict=True)}
+            | {f"{name}, bytes": held.get(name, 0) for name in ("rows", "keys", "groups", "worths")}
+        )
+        print(rows[-1], flush=True)
+    return rows
+
+
 def main() -> None:
     """See the head of the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -168,6 +208,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--max-memory", default="2GiB")
     parser.add_argument("--equal", help="a file; the options behind it go to `dagame solve`")
+    parser.add_argument("--passes", nargs="+", type=lambda t: int(float(t)), default=[])
     parser.add_argument("--name", default="scale")
     options, more = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as name:
@@ -178,6 +219,8 @@ def main() -> None:
                 for way in options.ways
             }
             print(f"{options.equal}: {'the same' if len(set(found.values())) == 1 else found}")
+        if options.passes:
+            keep(f"{options.name}_passes", passes(folder, options.passes, options.max_memory))
         if options.sizes:
             rows = sizes(folder, options.sizes, options.ways, options.max_memory)
             keep(options.name, rows, max_memory=options.max_memory, python=environment()["python"])

@@ -71,15 +71,16 @@ def run_demo(
     result = {"seconds": time.perf_counter() - started, **result, "settings": facts}
     result["provenance"] = provenance()
     facts["seconds"] = result["seconds"]
-    rows, page, game = (folder / n for n in ("samples.parquet", "report.html", "game.html"))
+    rows_file, page, game = (folder / n for n in ("samples.parquet", "report.html", "game.html"))
     weights = folder / "model"
-    files = [rows, page, game, *([] if numbers is None else [numbers])]
+    files = [rows_file, page, game, *([] if numbers is None else [numbers])]
     with replacing_all(files, folders=[weights]) as drafts:
-        with drafts[rows].open("wb") as stream:
+        with drafts[rows_file].open("wb") as stream:
             exact.rows.write_parquet(stream)
         model.save_pretrained(drafts[weights])
         tokenizer.save_pretrained(drafts[weights])
-        put_text(drafts[game], samples_report(exact, "The exact game on the reference"))
+        told = "What samples of the model as it was say"
+        put_text(drafts[game], samples_report(exact, told, rows=rows_file))
         put_text(drafts[page], demo_page(result, first, last, new, curves))
         if numbers is not None:
             put_text(drafts[numbers], json_text(result))

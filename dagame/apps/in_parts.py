@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -84,5 +85,7 @@ def opened(
 
     if way is None:
         return Samples.read(source, *columns, **options)
+    if way.engine == "ray":  # what Ray says of workers that died is no result
+        held.enter_context(redirect_stdout(sys.stderr))
     more = {**way._asdict(), "folder": folder}
     return held.enter_context(Samples.stream(source, *columns, **more, **options))

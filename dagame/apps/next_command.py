@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..text import on_one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from ..samples.equilibria import SampleEquilibria
 
 
 def next_lines(*commands: Sequence[str | Path]) -> list[str]:
@@ -38,6 +41,99 @@ def after_solving(written: Sequence[Path]) -> list[list[str]]:
     """
     given = sys.argv[1:]
     return [] if written or "-" in given else [["dagame", *given, "--out", "solved"]]
+
+
+class Step(NamedTuple):
+    """Something to do next: why, the text of a file that it needs ("" for none), and the command."""
+
+    why: str
+    command: tuple[str, ...] = ()
+    file: str = ""
+
+
+STRONGER = 10
+"""Times the strength, of the step that is offered."""
+
+_ENOUGH = 16
+"""Samples of a context above which no more are asked for."""
+
+
+def steps_after(found: SampleEquilibria, rows: Path | None) -> list[Step]:
+    """What to do with solved samples; the commands name the files and columns of this run.
+
+    rows: where `samples.parquet` is written.
+    """
+    command = [str(word) for word in found.provenance()["command"]]
+    solving = command[:2] == ["dagame", "solve"] and "-" not in command
+    steps, partition = [], found.samples.partition
+    most = int(partition.counted.sum()) / max(1, int(partition.contexts_per_class.sum()))
+    if most < _ENOUGH:
+        steps.append(
+            Step(
+                f"Draw more samples: {most:.0f} of each phrasing are few, {_ENOUGH} say far more.",
+                ("dagame", "sample", "MODEL", "QUESTIONS", "more.jsonl", "--samples", f"{_ENOUGH}"),
+            )
+        )
+    if solving:
+        stronger = f"{STRONGER * float(_option(command, '--strength', '1')):g}"
+        again = _with(_with(command, "--strength", stronger), "--out", f"strength-{stronger}")
+        steps.append(Step(f"See the same at {STRONGER} times the strength.", tuple(again)))
+    names = [c for c in partition.classes.columns if c != "#class"]
+    if rows is None:
+        return steps
+    steps.append(
+        Step(
+            f"Use the weights: in {rows} each row has a weight ν*/ν⁰; keep a row with a probability in "
+            "proportion to it, or train on it."
+        )
+    )
+    if solving and len(names) == 1:
+        has = {"prompt", "completion"} <= set(found.samples.frame.columns)
+        needs = "" if has else " The file lacks the columns prompt and completion, which it needs."
+        steps.append(
+            Step(
+                f"Train on the weights: with this as weighted.yaml.{needs}",
+                ("dagame", "finetune", "weighted.yaml"),
+                _weighted(command, rows, names[0], found.summary["beta"]),
+            )
+        )
+    return steps
+
+
+def _weighted(command: Sequence[str], rows: Path, name: str, beta: float) -> str:
+    """The settings of a training on weighted rows, with what only its user knows in capitals."""
+    extract, strength = _option(command, "--extract", ""), _option(command, "--strength", "1")
+    lines = [
+        "method: sft",
+        "model: MODEL",
+        "output: trained",
+        f"data: {{samples: {json.dumps(str(rows))}, class_column: {json.dumps(name)}}}",
+        f"objective: {{name: {_option(command, '--objective', 'coherence')}, strength: {strength}}}",
+        f"beta: {beta:g}",
+        *([f"answers: {{extract: {json.dumps(extract)}}}"] if extract else []),
+        "batch: {epochs: 1}",
+    ]
+    return "\n".join(lines)
+
+
+def _option(command: Sequence[str], name: str, default: str) -> str:
+    """The last value of an option, given as two words or with "="."""
+    for place in range(len(command) - 1, 1, -1):
+        if command[place] == name and place + 1 < len(command):
+            return command[place + 1]
+        if command[place].startswith(f"{name}="):
+            return command[place].partition("=")[2]
+    return default
+
+
+def _with(command: Sequence[str], name: str, value: str) -> list[str]:
+    """The command with this value of an option, in place of any other."""
+    kept, skip = [], False
+    for word in command:
+        if not skip and word != name and not word.startswith(f"{name}="):
+            kept.append(word)
+        skip = word == name
+    return [*kept, name, value]
 
 
 def after_finetuning(result: dict[str, Any]) -> list[list[str]]:

@@ -9,6 +9,7 @@ import shlex
 import warnings
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,11 +18,12 @@ from ..games.game import AlignmentGame
 from ..known_errors import NO_GLYPH
 from ..numerics.arrays import to_numpy
 from ..samples.partition import name_text
-from ..samples.verdict import curve
+from ..samples.verdict import curve, held_out_curve
 from ..show import plots
 from ..show.progress import Progress, silent
 from ..solvers import Mirror, run
 from ..text import shortened, visible
+from .next_command import steps_after
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,10 +31,13 @@ if TYPE_CHECKING:
     from ..samples.equilibria import SampleEquilibria
 
 _PANELS, _TABLE, _ROWS = 6, 200, 5
+_WIDTH = 4.9
+"""Inches of a picture, whose type is then legible on a telephone too."""
 _POLICY = (
     "default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; "
     "form-action 'none'"
 )
+_MOVED = 0.005
 _WEIGHTS = ("dagame_weight_normalised", "weight_normalised")
 
 
@@ -48,13 +53,14 @@ def samples_report(
     equilibria: SampleEquilibria,
     title: str = "Equilibria of sampled answers",
     progress: Progress | None = None,
+    *,
+    rows: Path | None = None,
 ) -> str:
     """The report of `Samples.solve` as HTML.
 
-    A verdict, warnings, summary metrics and classes before and after, other strengths, distributions of
-    the most changed classes, the trajectory of a three-answer class on its simplex, how answers were
-    read, what samples of the most changed class are worth, the table of classes, their gaps, and
-    where the page comes from.
+    A verdict and warnings; how answers were read; the means before and after, on samples left out and at
+    other strengths; the questions that gained and lost most, and their answers; what samples are worth; what
+    to do next, with the commands; where the page comes from. `rows` is the file of the weighted samples.
     """
     say = progress or silent
     say("drawing the report")
@@ -65,15 +71,19 @@ def samples_report(
         verdict=equilibria.verdict,
         summary=equilibria.summary,
         intervals=equilibria.intervals,
+        held=equilibria.held_out,
         reading=equilibria.reading,
         calibration=equilibria.calibration,
         source=equilibria.samples.source,
         provenance=equilibria.provenance(),
         pictures=view.pictures(),
+        questions=view.questions(),
+        panels=view.panels(),
         gaps=view.gaps(),
         classes=view.table(),
         hidden=max(0, len(equilibria.classes) - _TABLE),
         worth=view.worth(),
+        steps=steps_after(equilibria, rows),
     )
 
 
@@ -164,48 +174,37 @@ class _View:
 
     # -- pictures ---------------------------------------------------------------------------------
 
-    def pictures(self) -> list[list[Picture]]:
-        """Groups of pictures that belong beside each other."""
-        overall = [p for p in (self._metrics(), self._strengths()) if p is not None]
-        simplex = self._simplex()
-        simplex = [] if simplex is None else [simplex]
-        return [g for g in (overall, self._classes(), self._distributions(), simplex) if g]
+    def pictures(self) -> list[Picture]:
+        """The means at other strengths, and every question before and after."""
+        strengths = self._strengths()
+        return [*([] if strengths is None else [strengths]), *self._classes()]
 
-    def _metrics(self) -> Picture | None:
-        s = self.of.summary
-        rows = [
-            (label, s[before], s[after])
-            for label, before, after in (
-                ("accuracy", "accuracy_reference", "accuracy_equilibrium"),
-                ("agreement of contexts", "agreement_reference", "agreement_equilibrium"),
-                ("share without an answer", "no_answer", "no_answer_equilibrium"),
-            )
-            if s[before] is not None and s[after] is not None
-        ]
-        if not rows:
-            return None
-        return picture(plots.before_after(rows), "Means over classes, before and at equilibrium.")
+    def panels(self) -> list[Picture]:
+        """The answers of the most changed questions, and the path of one with three answers."""
+        simplex = self._simplex()
+        return [*self._distributions(), *([] if simplex is None else [simplex])]
 
     def _strengths(self) -> Picture | None:
         points = curve(self.of)
-        lines = [
-            (label, np.array([getattr(point, name) for point in points], dtype=float))
-            for label, name in (
-                ("accuracy", "accuracy"),
-                ("agreement of contexts", "agreement"),
-                ("share without an answer", "no_answer"),
-            )
-            if len(points) > 1 and all(getattr(point, name) is not None for point in points)
-        ]
+        held = held_out_curve(self.of, points)
+        lines = []
+        for label, name in (("accuracy", "accuracy"), ("agreement", "agreement")):
+            inside = [getattr(point, name) for point in points]
+            if len(points) > 1 and None not in inside:
+                lines.append((f"{label}, these samples", np.array(inside)))
+            outside = [getattr(one, name) for one in held]
+            if held and None not in outside:
+                lines.append((f"{label}, left out", np.array([one.after for one in outside])))
         if not any(np.ptp(values) > 1e-6 for _, values in lines):
             return None
         vote = self.of.summary["majority_accuracy"]
         level = None if vote is None else ("accuracy of a majority vote", vote)
         factors = np.array([point.factor for point in points])
-        return picture(
-            plots.strengths(factors, lines, level),
-            "Means over classes at other strengths (all else as it is).",
-        )
+        figure = plots.strengths(factors, lines, level)
+        figure.set_size_inches(_WIDTH, 3.5)
+        caption = "Means over questions at other strengths (all else as it is)"
+        known = ", in these samples and on samples left out of the fit" if held else ""
+        return picture(figure, f"{caption}{known}.")
 
     def _classes(self) -> list[Picture]:
         made = []
@@ -213,7 +212,9 @@ class _View:
             pair = self.classes.select(f"{name}_reference", f"{name}_equilibrium").drop_nulls()
             if len(pair):
                 before, after = pair.to_numpy().T
-                caption = f"The {name} of every class before and at equilibrium."
+                caption = (
+                    f"The {name} of every question before and at equilibrium, in these samples."
+                )
                 made.append(picture(plots.class_scatter([(name, before, after)]), caption))
         return made
 
@@ -226,9 +227,11 @@ class _View:
             panel = (self.names[index], self.answers(index), before, after, correct)
             right = correct is not None and (correct > 0.5).any()
             note = "; the correct answer is green with a tick" if right else ""
-            what = "The most changed class" if rank == 0 else f"The most changed class but {rank}"
-            caption = f"{what}: answer distributions before and after{note}."
-            made.append(picture(plots.distributions([panel]), caption))
+            what = "The most changed question" + (f" but {rank}" if rank else "")
+            caption = f"{what}: its answers before and after{note}."
+            figure = plots.distributions([panel])
+            figure.set_size_inches(_WIDTH, 3.0)
+            made.append(picture(figure, caption))
         return made
 
     def _simplex(self) -> Picture | None:
@@ -251,20 +254,58 @@ class _View:
         path = type(rounds)(rounds.values, rounds.gaps, rounds.marginals[:, 0], dynamic="mirror")
         contexts = [name_text(name) or "all" for name in self.partition.context_names(index)]
         caption = (
-            f"“{shortened(self.names[index], 80)}”: mirror steps of every context from "
-            "the reference towards the equilibrium, on the simplex of its three answers."
+            f"“{shortened(self.names[index], 80)}”: every phrasing on its way from the samples "
+            "to the equilibrium; a corner is an answer, given always."
         )
-        return picture(plots.simplex(path, self.answers(index), contexts), caption)
+        figure = plots.simplex(path, self.answers(index), contexts)
+        figure.set_size_inches(_WIDTH, 4.2)
+        return picture(figure, caption)
 
-    def gaps(self) -> Picture | None:
-        """The gap of every class."""
+    def gaps(self) -> str:
+        """The certificate in a line; "" where no question is feasible."""
         values = self.classes["gap"].drop_nulls().to_numpy()
-        if not np.isfinite(values).any():
-            return None
-        caption = "The certificate: how much any policy could still gain in each class (log scale)."
-        return picture(plots.gaps(values), caption)
+        values = values[np.isfinite(values)]
+        if not len(values):
+            return ""
+        within = int((values <= 1e-9).sum())
+        return (
+            f"no policy can gain more than {values.max():.1e} in any question (the largest gap; "
+            f"{within:,} of {len(values):,} are at most 1e-9)"
+        )
 
     # -- tables -----------------------------------------------------------------------------------
+
+    def questions(self) -> list[tuple[str, list[dict[str, Any]]]]:
+        """The questions that gained and lost most, and those that end worst: in accuracy, else agreement."""
+        name = "agreement" if self.of.summary["accuracy_reference"] is None else "accuracy"
+        before, after = (
+            self.classes[f"{name}_{side}"].cast(float).fill_null(np.nan).to_numpy()
+            for side in ("reference", "equilibrium")
+        )
+        gain = after - before
+        known = np.flatnonzero(
+            np.isfinite(gain) & (self.classes["status"] != "infeasible").to_numpy()
+        )
+        order = known[np.argsort(-gain[known], kind="stable")]
+        worst = known[np.argsort(after[known], kind="stable")]
+        groups = (
+            (f"Best: gained most {name}", [c for c in order[:_ROWS] if gain[c] > _MOVED]),
+            (f"Worst: lost most {name}", [c for c in order[::-1][:_ROWS] if gain[c] < -_MOVED]),
+            (f"Least {name} at equilibrium", [c for c in worst[:_ROWS] if after[c] < 0.5]),
+        )
+        return [(head, [self._question(int(c)) for c in of]) for head, of in groups if of]
+
+    def _question(self, index: int) -> dict[str, Any]:
+        """A question with its commonest answer before and after, and whether that is right."""
+        before, after, correct = self.tables(index)
+        answers, row = self.answers(index), self.classes.row(index, named=True)
+        said = []
+        for table in (before, after):
+            z = int(table.mean(0).argmax())
+            known = correct is not None and not np.isnan(correct[z])
+            right = bool(correct[z] > 0.5) if known and correct is not None else None
+            said.append({"text": answers[z], "share": float(table.mean(0)[z]), "right": right})
+        return {**row, "name": self.names[index], "said": said}
 
     def table(self) -> list[dict[str, Any]]:
         """Rows of the most changed classes."""
@@ -290,6 +331,7 @@ class _View:
         listed = [
             {
                 "context": name_text(row[c] for c in self._context_columns()),
+                "right": self._right(best, row[f"{stem}answer"]),
                 "answer": "(no answer)" if row[f"{stem}answer"] is None else row[f"{stem}answer"],
                 "reward": row[f"{stem}reward"],
                 "weight": row[weight],
@@ -297,6 +339,14 @@ class _View:
             for row in ends.rows(named=True)
         ]
         return {"name": self.names[best], "rows": listed}
+
+    def _right(self, index: int, answer: str | None) -> bool | None:
+        """Whether an answer of a question is right; None where that is not known."""
+        correct = self.tables(index)[2]
+        if correct is None:
+            return None
+        value = correct[self.partition.answer_keys(index).index(answer)]
+        return None if np.isnan(value) else bool(value > 0.5)
 
     def _context_columns(self) -> list[str]:
         known = self.of.samples.frame.columns

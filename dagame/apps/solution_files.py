@@ -34,7 +34,8 @@ def write_solution(
                 from .report import samples_report
 
                 assert isinstance(found, SampleEquilibria), "samples in parts have no page"
-                put_text(drafts[target], samples_report(found, progress=say))
+                rows = next((part for part in parts if part.suffix == ".parquet"), None)
+                put_text(drafts[target], samples_report(found, progress=say, rows=rows))
             else:
                 found.write_rows(drafts[target], say)
         if numbers is not None:
@@ -64,6 +65,7 @@ def content_of(found: Found) -> dict[str, Any]:
     return {
         "verdict": found.verdict,
         "summary": found.summary | {"intervals": found.intervals},
+        "held_out": found.held_out.as_dict(),
         "reading": found.reading.as_dict() | {"notes": list(found.samples.notes)},
         **({} if sure is None else {"calibration": sure.as_dict()}),
         "classes": [],

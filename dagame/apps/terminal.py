@@ -139,20 +139,25 @@ def verification_table(report: VerificationReport) -> Table:
 
 
 def summary_table(found: Found) -> Table:
-    """Means before and at equilibrium."""
-    s = found.summary
+    """Means in the samples, at their equilibrium, and on samples left out of the fit."""
+    s, held = found.summary, found.held_out
     title = f"{s['objective']}, beta {s['beta']:g}"
-    table = table_of(title, "", "reference", "equilibrium")
-    for label, before, after in (
-        ("accuracy", "accuracy_reference", "accuracy_equilibrium"),
-        ("accuracy, majority answer", "majority_accuracy", None),
-        ("agreement of contexts", "agreement_reference", "agreement_equilibrium"),
-        ("share without an answer", "no_answer", "no_answer_equilibrium"),
-        ("mean value J", None, "mean_value"),
+    judged = [] if held.reason else ["left out", "95% interval"]
+    table = table_of(title, "", "reference", "equilibrium", *judged)
+    for label, before, after, name in (
+        ("accuracy", "accuracy_reference", "accuracy_equilibrium", "accuracy"),
+        ("accuracy, majority vote", "majority_accuracy", None, ""),
+        ("agreement of contexts", "agreement_reference", "agreement_equilibrium", "agreement"),
+        ("share without an answer", "no_answer", "no_answer_equilibrium", "no_answer"),
+        ("mean value J", None, "mean_value", ""),
     ):
         cells = ["" if k is None else _cell(s[k]) for k in (before, after)]
         if any(cells):
-            table.add_row(label, *cells)
+            measure = getattr(held, name) if name else None
+            ends = "" if measure is None else "{:.2f} to {:.2f}".format(*measure.interval)
+            out = [_cell(None if measure is None else measure.after), ends]
+            table.add_row(label, *cells, *out[: len(judged)])
+    table.caption, table.caption_justify, table.caption_style = held.how, "left", ""
     return table
 
 

@@ -40,11 +40,12 @@ def bootstrap_means(
         return None
     w = np.ones(n) if weights is None else np.asarray(weights, float)[known]
     rng, drawn = np.random.default_rng(seed), []
-    part = max(1, _CELLS // (n * (found.shape[1] + 1)))
+    part = max(1, _CELLS // (n + found.shape[1]))
     for start in range(0, resamples, part):
-        chosen = rng.integers(0, n, (min(part, resamples - start), n))
-        mass = w[chosen]
-        drawn.append((mass[..., None] * found[chosen]).sum(1) / mass.sum(1)[:, None])
+        rows = min(part, resamples - start)
+        chosen = rng.integers(0, n, (rows, n)) + n * np.arange(rows)[:, None]
+        mass = w * np.bincount(chosen.ravel(), minlength=rows * n).reshape(rows, n)
+        drawn.append(mass @ found / mass.sum(1, keepdims=True))
     tail = (1 - confidence) / 2
     low, high = np.quantile(np.concatenate(drawn), [tail, 1 - tail], axis=0)
     return low, high

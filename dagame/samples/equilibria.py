@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .calibration import Calibration
+    from .held_out import HeldOut
     from .how_read import HowRead
     from .samples import Samples
 
@@ -132,10 +133,20 @@ class SampleEquilibria(Shown):
 
     @cached_property
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """95% bootstrap intervals over classes of accuracy and agreement, and of their gains."""
+        """95% bootstrap intervals over classes of the means in these samples, and of their gains.
+
+        Of other questions; that other samples of these would agree less is in `held_out`.
+        """
         from .verdict import intervals
 
         return intervals(self)
+
+    @cached_property
+    def held_out(self) -> HeldOut:
+        """The same measures on samples that were left out of the fit, with their intervals."""
+        from .verdict import judged_held_out
+
+        return judged_held_out(self)
 
     def provenance(self) -> dict[str, Any]:
         """Command, date, versions, file, and how answers were read and compared."""

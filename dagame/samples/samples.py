@@ -191,6 +191,8 @@ class Samples(Shown):
     ) -> StreamedSamples:
         """Read files of any size in bounded memory, with the results of `read` to the last bit.
 
+        (For gini and geometric-coherence to rounding: their solvers look at all games of a batch.)
+
         Three passes over parts of the files: rows to disk; answers and keys, reduced to counts of
         (class, context, answer); groups of classes solved one after the other. Every part is read as the
         whole file would be, or refused. Memory grows with the classes only, about 100 bytes for each.

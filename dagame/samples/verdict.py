@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from ..errors import DagameError
+from ..games.game import AlignmentGame
 from ..games.solution import Status
-from ..numerics.arrays import to_numpy
 from ..numerics.exact import exact_mean
-from ..solvers import solve
+from ..solvers import path
 from .bootstrap import bootstrap_means
 from .facts import Facts
+from .held_out import FOLDS, HeldOut, held_out
 from .how_read import Caution
 from .metrics import accuracy, agreement
 
@@ -46,6 +47,8 @@ class Found(Protocol):
     def buckets(self) -> list[Bucket]: ...  # noqa: D102
     @property
     def solutions(self) -> list[Solution]: ...  # noqa: D102
+    @property
+    def held_out(self) -> HeldOut: ...  # noqa: D102
 
 
 class Point(NamedTuple):
@@ -60,54 +63,96 @@ class Point(NamedTuple):
 # -- one sentence ---------------------------------------------------------------------------------
 
 
+class _Change(NamedTuple):
+    """A measure before and after, the interval of the latter, and whether it surely changes."""
+
+    name: str
+    before: float
+    after: float
+    ends: tuple[float, float] | None = None
+    sure: bool = True
+
+
 def verdict(found: Found) -> str:
-    """What the equilibrium would change, and whether a majority vote does better."""
+    """What the equilibrium would change, and whether a majority vote does better.
+
+    Judged on samples that were left out of the fit where that can be done, with 95% intervals; else on the
+    samples themselves, with the reason.
+    """
     s = found.summary
     used = s["classes"] - len(s["infeasible"])
     if not used:
         return "No class is feasible: no answer is possible in every context."
     if sum(found.facts.still.values()) == used:
         return f"Nothing would change: {_reasons(found)}."
-    told = [
-        (name, s[f"{name}_reference"], s[f"{name}_equilibrium"])
-        for name in ("agreement", "accuracy")
-        if s[f"{name}_reference"] is not None and s[f"{name}_equilibrium"] is not None
-    ]
+    told = [change for name in ("agreement", "accuracy") if (change := _change(found, name))]
     said = " and ".join(_changes(told))
     if not told:
         said = f"{100 * (found.facts.mean('moved') or 0):.1f}% of the answers' mass would move"
-    parts = [said.capitalize()]
+    parts = [said[:1].upper() + said[1:] + _judged_on(found, told)]
     if s["accuracy_reference"] is None:
         parts.append("whether it is right is not known without labels")
     elif s["majority_accuracy"] is not None:
-        parts.append(_majority(found, s["accuracy_equilibrium"], s["majority_accuracy"]))
-    if s["no_answer_equilibrium"] > s["no_answer"] + _CLEAR:
-        none = ("the share without an answer", s["no_answer"], s["no_answer_equilibrium"])
+        parts.append(_majority(found, s["majority_accuracy"]))
+    none = _change(found, "no_answer", "the share without an answer")
+    if none is not None and none.sure and none.after > none.before + _CLEAR:
         parts.append(*_changes([none]))
     return "; ".join(parts) + "."
 
 
-def _changes(told: Sequence[tuple[str, float, float]]) -> Iterator[str]:
-    """Parts such as "agreement would rise from 0.22 to 0.38", "accuracy from 0.57 to 0.69"."""
+def _change(found: Found, measure: str, name: str = "") -> _Change | None:
+    """The change of a measure on samples left out if they tell it, else on the samples themselves."""
+    held, s = getattr(found.held_out, measure), found.summary
+    if held is not None:
+        return _Change(name or measure, held.before, held.after, held.interval, held.clear)
+    before, after = s[f"{measure}_reference"], s[f"{measure}_equilibrium"]
+    return None if before is None or after is None else _Change(name or measure, before, after)
+
+
+def _changes(told: Sequence[_Change]) -> Iterator[str]:
+    """Parts such as "agreement would rise from 0.22 to 0.38 (0.35 to 0.41)", "accuracy might fall ..."."""
     last = ""
-    for name, before, after in told:
+    for name, before, after, ends, sure in told:
         if f"{before:.2f}" == f"{after:.2f}":
             verb, values = "would stay at", f"{after:.2f}"
         else:
-            verb = f"would {'rise' if after > before else 'fall'} from"
+            would = "would" if sure else "might"
+            verb = f"{would} {'rise' if after > before else 'fall'} from"
             values = f"{before:.2f} to {after:.2f}"
-        yield f"{name} {verb.split()[-1] if verb == last else verb} {values}"
+        interval = "" if ends is None else f" ({ends[0]:.2f} to {ends[1]:.2f})"
+        yield f"{name} {verb.split()[-1] if verb == last else verb} {values}{interval}"
         last = verb
 
 
-def _majority(found: Found, now: float, vote: float) -> str:
-    """With the advice of a higher strength where that closes half of the distance to the vote."""
+def _judged_on(found: Found, told: Sequence[_Change]) -> str:
+    """Which samples the changes are about; of those left out also what the others say of themselves."""
+    if not told:
+        return ""
+    if found.held_out.reason:
+        return f" in these very samples ({found.held_out.reason})"
+    own = [found.summary[f"{change.name}_equilibrium"] for change in told if change.ends]
+    said = " and ".join(f"{value:.2f}" for value in own)
+    return f" on samples left out of the fit, to {said} on those fitted" if own else ""
+
+
+def _majority(found: Found, vote: float) -> str:
+    """With the advice of a higher strength where that closes half of the distance to the vote.
+
+    Or, where the samples are too few to bear out most of the gain, of more of them.
+    """
     said = f"a majority vote over all samples is right in {vote:.2f}"
+    now, held = found.summary["accuracy_equilibrium"], found.held_out.accuracy
+    if held is not None and held.gain < (now - held.before) / 2 and now > held.before + 0.02:
+        said += ": draw more samples of each context, these bear out less than half of the gain"
     if vote <= now + _CLEAR:
         return said
     stronger = at_strength(found, 10.0)
     if stronger is None or stronger.accuracy is None or stronger.accuracy < (now + vote) / 2:
         return said
+    if held is not None:
+        more = held_out(found.buckets, found.solutions, factor=10.0).accuracy
+        if more is None or more.after < held.after:
+            return said
     return f"{said}: raise the strength (10 times gives {stronger.accuracy:.2f})"
 
 
@@ -115,40 +160,74 @@ def _majority(found: Found, now: float, vote: float) -> str:
 
 
 def at_strength(found: Found, factor: float) -> Point | None:
-    """The means at `factor` times the strength: the game at beta / factor has the same equilibrium.
+    """The means at `factor` times the strength; None where it is not solved, or the file is too large."""
+    points = curve(found, (factor,))
+    return points[0] if points else None
 
-    None where the file is too large for it, or that game is not solved.
+
+def curve(found: Found, factors: Sequence[float] = FACTORS) -> list[Point]:
+    """The means at each of these times the strength (`dagame.path`), those left out that cannot be had.
+
+    Above `CELLS` classes x contexts x answers only the strength that was solved is shown.
     """
-    if factor == 1:
-        s = found.summary
-        names = ("agreement_equilibrium", "accuracy_equilibrium", "no_answer_equilibrium")
-        return Point(factor, *(s[name] for name in names))
+    s = found.summary
+    names = ("agreement_equilibrium", "accuracy_equilibrium", "no_answer_equilibrium")
+    points = {1.0: Point(1.0, *(s[name] for name in names))}
+    others = [f for f in factors if f != 1.0]
+    if found.facts.cells <= CELLS:
+        others = [f for f in others if all(_provable(sol.game, f) for sol in found.solutions)]
+        points |= {point.factor: point for point in _points(found, others)}
+    return [points[f] for f in factors if f in points]
+
+
+def _provable(game: AlignmentGame, factor: float) -> bool:
+    return game.with_objective(game.objective, game.beta / factor).provable
+
+
+def _points(found: Found, factors: Sequence[float]) -> list[Point]:
+    """Those of the factors at which every feasible class is solved."""
+    if not factors:
+        return []
+    try:
+        paths = [path(s.game, factors, tol=1e-8, throw=False) for s in found.solutions]
+    except DagameError:
+        return [p for f in factors if len(factors) > 1 for p in _points(found, [f])]
+    points = []
+    for k, factor in enumerate(factors):
+        columns: list[list[np.ndarray]] = [[], [], []]
+        statuses = [status for each in paths for status in each[k].statuses]
+        if any(status not in (Status.SOLVED, Status.INFEASIBLE) for status in statuses):
+            continue
+        for bucket, each in zip(found.buckets, paths, strict=True):
+            feasible = np.array([status is not Status.INFEASIBLE for status in each[k].statuses])
+            nu = each.marginals[k][feasible]
+            right = None if bucket.correct is None else bucket.correct[feasible]
+            empty = bucket.no_answer[feasible][:, None, :]
+            columns[0].append(agreement(nu))
+            columns[1].append(accuracy(nu, right))
+            columns[2].append((nu * empty).sum(-1).mean(-1))
+        points.append(Point(factor, *(_mean(np.concatenate(parts)) for parts in columns)))
+    return points
+
+
+def judged_held_out(found: Found) -> HeldOut:
+    """The measures on samples left out; with the reason where there are too many cells."""
     if found.facts.cells > CELLS:
-        return None
-    columns: list[list[np.ndarray]] = [[], [], []]
-    for bucket, solution in zip(found.buckets, found.solutions, strict=True):
-        game = solution.game
-        try:
-            changed = game.with_objective(game.objective, game.beta / factor)
-            other = solve(changed, "auto", tol=1e-8, throw=False)
-        except DagameError:
-            return None
-        feasible = np.array([status is not Status.INFEASIBLE for status in other.statuses])
-        if any(s not in (Status.SOLVED, Status.INFEASIBLE) for s in other.statuses):
-            return None
-        nu = to_numpy(other.marginals)[feasible]
-        right = None if bucket.correct is None else bucket.correct[feasible]
-        empty = bucket.no_answer[feasible][:, None, :]
-        columns[0].append(agreement(nu))
-        columns[1].append(accuracy(nu, right))
-        columns[2].append((nu * empty).sum(-1).mean(-1))
-    return Point(factor, *(_mean(np.concatenate(parts)) for parts in columns))
+        large = f"more than {CELLS:,} classes x contexts x answers"
+        return HeldOut(0, found.facts.feasible, FOLDS, 0, reason=large)
+    return held_out(found.buckets, found.solutions)
 
 
-def curve(found: Found) -> list[Point]:
-    """The means at each of `FACTORS`, those left out that cannot be had."""
-    points = [at_strength(found, factor) for factor in FACTORS]
-    return [point for point in points if point is not None]
+def held_out_curve(found: Found, points: Sequence[Point]) -> list[HeldOut]:
+    """The measures on samples left out at the factors of these points; [] where they are not known."""
+    if found.held_out.reason or len(points) < 2:
+        return []
+    return [
+        found.held_out
+        if point.factor == 1
+        else held_out(found.buckets, found.solutions, factor=point.factor)
+        for point in points
+    ]
 
 
 def _mean(values: np.ndarray) -> float | None:

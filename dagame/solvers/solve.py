@@ -58,7 +58,8 @@ def solve(
         throw: raise `NotConverged` if a game misses the tolerance for another reason than being
             infeasible; with False look at `Solution.status`.
         max_bytes: memory of the solver; larger batches are solved in pieces, on the CPU in one thread
-            per core. Default: pieces that stay in cache, on CUDA half of the free memory.
+            per core. Default: pieces that stay in cache, all at once in a compiled kernel, on CUDA half
+            of the free memory.
         check_every: rounds between tests of convergence; each is one transfer from a device.
         compile: torch only: compile the evaluation of Anderson, Mirror and the like for this shape (on
             CUDA as a captured graph). Worth it for many solves of one shape.

@@ -98,6 +98,30 @@ def test_the_page_says_how_answers_were_read(tmp_path):
         assert fact in page.split("Where this comes from")[1]
 
 
+def test_the_page_begins_with_the_verdict_and_ends_with_what_to_do_next(tmp_path, monkeypatch):
+    command = ["dagame", "solve", "a file.jsonl", "--class", "q", "--strength=2", "--out", "old"]
+    monkeypatch.setattr("sys.argv", command)
+    found = solved(dg.Coherence(2.0))
+    page = html.unescape(samples_report(found, rows=tmp_path / "samples.parquet"))
+    order = [
+        found.verdict,
+        "How answers were read",
+        "Before and after",
+        "Worst and best questions",
+        "What to do next",
+        "Where this comes from",
+    ]
+    places = [page.index(text) for text in order]
+    assert places == sorted(places)
+    steps = page[places[4] : places[5]]
+    assert "dagame solve 'a file.jsonl' --class q --strength 20 --out strength-20" in steps
+    assert f'data: {{samples: "{tmp_path / "samples.parquet"}", class_column: "q"}}' in steps
+    assert "objective: {name: coherence, strength: 2}" in steps
+    assert "lacks the columns prompt and completion" in steps
+    assert '<span class="right">✓</span>' in page
+    assert "no policy can gain more than" in page
+
+
 def test_history_plot_has_a_line_per_run(rng):
     game = dg.AlignmentGame(rng.dirichlet(np.ones(4), 2), dg.Coherence(), beta=1.0)
     figure = plots.history([dg.run(game, d, 5) for d in ("mirror", "best_response")])

@@ -43,7 +43,7 @@ def engine():
     from dagame.samples.stream.rays import started
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streamed, "_OF_A_PART", (2 << 30) // 4000 // 4)
+        patch.setattr(streamed, "_OF_A_PART", (2 << 30) // 1500 // 4)
         patch.setattr(streamed, "_OF_A_ROW", (2 << 30) // 60 // 4)
         ray, _ = started(None, 96 << 20)
         yield ray
@@ -60,7 +60,7 @@ def workers():
             above = (Path("/proc") / parent / "stat").read_text().rpartition(")")[2].split()[1]
         except OSError:
             continue
-        if words.startswith(b"ray::") and int(above) == os.getpid():
+        if words.startswith(b"ray::MapBatches") and int(above) == os.getpid():
             found.append(int(place.parent.name))
     return found
 

@@ -6,7 +6,7 @@ import pytest
 
 import dagame as dg
 from dagame.samples import Samples
-from dagame.samples.verdict import FACTORS, at_strength, curve
+from dagame.samples.verdict import FACTORS, _Change, _changes, at_strength, curve
 
 
 def solved(counts, objective=None, beta=1.0, correct=None):
@@ -163,3 +163,38 @@ def test_the_example_is_what_the_readme_says():
     assert found.reading.warnings == ()
     frame = found.samples.frame
     assert ((frame["answer"] == frame["gold"]).fill_null(False) == frame["correct"]).all()
+
+
+def test_the_verdict_is_judged_on_samples_left_out_where_there_are_enough(rng):
+    def some(questions, samples, correct=True):
+        p = rng.dirichlet(np.full(4, 0.6), (questions, 3))
+        drawn = rng.multinomial(samples, p)
+        counts = {
+            f"q{q}": {
+                f"f{x}": {str(z): int(c) for z, c in enumerate(row)} for x, row in enumerate(t)
+            }
+            for q, t in enumerate(drawn)
+        }
+        return solved(counts, correct=dict.fromkeys(counts, "0") if correct else None)
+
+    found = some(40, 8)
+    held = found.held_out.agreement
+    low, high = held.interval
+    assert f"{held.after:.2f} ({low:.2f} to {high:.2f})" in found.verdict
+    own = found.summary["agreement_equilibrium"]
+    assert f"on samples left out of the fit, to {own:.2f} and " in found.verdict
+    assert held.after < own
+    few = some(5, 8)
+    assert few.held_out.agreement is None
+    assert "in these very samples (fewer than 10 questions)" in few.verdict
+    assert "4 samples in every context" in some(12, 3).verdict
+
+
+def test_a_change_whose_interval_holds_zero_only_might_be():
+    said = list(_changes([_Change("accuracy", 0.6, 0.62, (0.55, 0.7), sure=False)]))
+    assert said == ["accuracy might rise from 0.60 to 0.62 (0.55 to 0.70)"]
+    both = [_Change("agreement", 0.5, 0.6), _Change("accuracy", 0.5, 0.4, (0.3, 0.45))]
+    assert list(_changes(both)) == [
+        "agreement would rise from 0.50 to 0.60",
+        "accuracy would fall from 0.50 to 0.40 (0.30 to 0.45)",
+    ]

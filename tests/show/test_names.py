@@ -1,5 +1,7 @@
 """Names of answers and contexts: given or taken from a frame, kept by what is made of a game, shown."""
 
+import pickle
+
 import numpy as np
 import polars as pl
 import pytest
@@ -117,6 +119,15 @@ def test_columns_of_traces_are_no_answers():
     made = game(frame, answers=[0, 1, 1])
     assert (made.answer_names, made.context_names) == (None, CONTEXTS)
     assert game(frame, answers=["u", "v", "v"]).answer_names == ("u", "v")
+
+
+def test_a_solution_is_kept_in_a_file_with_its_names():
+    solution = dg.solve(game(**NAMED))
+    kept = pickle.loads(pickle.dumps(solution))
+    np.testing.assert_array_equal(kept.marginals, solution.marginals)
+    assert kept.game.answer_names == ANSWERS
+    assert float(kept.gap) == float(solution.gap)
+    assert kept.to_polars().equals(solution.to_polars())
 
 
 def test_a_path_has_the_names_of_its_game():

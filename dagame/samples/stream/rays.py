@@ -11,6 +11,7 @@ import logging
 import os
 import pickle
 import secrets
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,7 +185,9 @@ def started(address: str | None, store: int) -> tuple[Any, bool]:
         except (ConnectionError, RuntimeError, ValueError) as error:
             what = f"Ray at {address}" if address else "a Ray engine"
             raise DagameError(f"{what} cannot be reached: {str(error).splitlines()[0]}.") from None
-    context = ray.data.DataContext.get_current()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of its own settings
+        context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.execution_options.preserve_order = True

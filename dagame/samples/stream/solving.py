@@ -19,9 +19,10 @@ from ...show.tables import Shown
 from ..columns import nothing_left
 from ..disagreements import Disagreements
 from ..facts import Facts, summary_of
+from ..held_out import HeldOut
 from ..how_read import HowRead, looked_at
 from ..partition import Bucket
-from ..verdict import CELLS, game_cautions, intervals, verdict
+from ..verdict import CELLS, game_cautions, intervals, judged_held_out, verdict
 from .local import Group
 from .look import OnDisk
 from .part import Game, in_order
@@ -69,6 +70,11 @@ class StreamedEquilibria(Shown):
     def verdict(self) -> str:
         """What it amounts to, in one sentence."""
         return verdict(self)
+
+    @cached_property
+    def held_out(self) -> HeldOut:
+        """See `SampleEquilibria.held_out`; none where there are many cells."""
+        return judged_held_out(self)
 
     @cached_property
     def intervals(self) -> dict[str, tuple[float, float]]:
