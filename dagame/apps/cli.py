@@ -318,9 +318,7 @@ def finetune(
     from ..files.output import write_json
 
     require_lm()
-    from ..lm.finetune.cautions import before
-    from ..lm.finetune.config import read_config
-    from ..lm.finetune.run import paths_of, run_finetune
+    from ..lm.finetune.run import before, paths_of, read_config, run_finetune
 
     numbers_file(json_file, paths_of(config))
     known = before(read_config(config))
@@ -329,9 +327,9 @@ def finetune(
         result = run_finetune(config, resume=resume, progress=say)
     if not result["main"]:
         return
-    written = [Path(result["output"]) / n for n in ("README.md", "metrics.jsonl", "curves.png")]
-    shown = console(stderr=json_file == "-")
-    show(metrics_table(result), [*written, Path(result["model"])], stderr=json_file == "-")
+    names, shown = ("README.md", "metrics.jsonl", "curves.png", "model"), console(json_file == "-")
+    written = [Path(result["output"]) / name for name in names]
+    show(metrics_table(result), written, stderr=json_file == "-")
     show_warnings([told for told in result["warnings"] if told not in known], shown)
     if json_file is not None:
         write_json(json_file, result)

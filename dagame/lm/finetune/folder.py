@@ -22,8 +22,9 @@ from typing import Any
 from transformers.trainer_callback import TrainerCallback
 
 from ...errors import OutputError
+from ...files.drafts import sync
 from ...files.fields import section
-from ...files.output import sync, write_json, write_text
+from ...files.output import write_json, write_text
 from ...provenance import provenance
 from ...show.progress import Progress
 from .sections import FinetuneConfig
