@@ -36,7 +36,7 @@ def test_the_page_is_self_contained_and_escaped(objective):
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     images = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
-    assert len(images) >= 4
+    assert len(images) >= 3  # the gaps are a line of text, the means a row of cards
     for image in images:
         assert ET.fromstring(base64.b64decode(image)).tag.endswith("svg")
     assert page == samples_report(solved(objective)) or "solved in" in page
