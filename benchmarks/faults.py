@@ -64,6 +64,13 @@ class Case:
         self.old = state(self.root)
         return count
 
+    def prepare_states(self) -> None:
+        """States of both runs."""
+        self.run(self.second)
+        self.new = state(self.root)
+        self.run(self.first)
+        self.old = state(self.root)
+
     def mixed(self) -> bool:
         """Whether what is there is of both runs, or of neither."""
         found = state(self.root)
@@ -119,14 +126,19 @@ def tally(
     return row | {"seconds": round(time.perf_counter() - started, 1)}
 
 
-def solve_rows(home: Path, most: int) -> Iterator[Row]:
+def solve_rows(home: Path, most: int, *more: str) -> Iterator[Row]:
     samples = sample_file(home / "s.jsonl", 1, questions=3, samples=4)
-    out = home / "solve"
+    out = home / f"solve{''.join(more)}"
     out.mkdir()
-    argv = solving(samples, out)
-    with Forks(SOLVING) as forks:
-        case = Case("dagame solve", forks, out, argv, [*argv, "--beta", "2"])
-        yield from fault_rows(case, most, (0, 1, 100, 1_000, 3_000, 10_000))
+    argv = solving(samples, out, *more)
+    name = " ".join(["dagame solve", *more])
+    case = Case(name, Started(), out, argv, [*argv, "--beta", "2"])  # type: ignore[arg-type]
+    if "ray" not in more:
+        with Forks(SOLVING) as forks:
+            case.forks = forks
+            yield from fault_rows(case, most, (0, 1, 100, 1_000, 3_000, 10_000))
+    else:
+        case.prepare_states()
     case.forks = Started()
     began = time.perf_counter()
     case.run(argv)
@@ -134,7 +146,15 @@ def solve_rows(home: Path, most: int) -> Iterator[Row]:
     rng = random.Random(SEED)
     delays = [rng.uniform(0, whole) for _ in range(most // 2)]
     run = lambda delay: case.run(case.second, delay=delay)  # noqa: E731
-    yield tally("dagame solve", f"SIGKILL after 0 to {whole:.1f} s", delays, run, case)
+    yield tally(name, f"SIGKILL after 0 to {whole:.1f} s", delays, run, case)
+
+
+def parts_rows(home: Path, most: int) -> Iterator[Row]:
+    return solve_rows(home, most, "--max-memory", "64MiB")
+
+
+def ray_rows(home: Path, most: int) -> Iterator[Row]:
+    return solve_rows(home, most // 4, "--engine", "ray")
 
 
 class Started:
@@ -317,6 +337,8 @@ PARTS = {
     "set": set_rows,
     "cache": cache_rows,
     "solve": solve_rows,
+    "parts": parts_rows,
+    "ray": ray_rows,
     "finetune": finetune_rows,
     "bench": bench_rows,
     "demo": demo_rows,

@@ -1,88 +1,191 @@
-"""`dagame solve` on up to 2 million rows: seconds, rows per second, peak memory, each in a fresh process.
+"""`dagame solve` on up to 2 million rows beside an earlier commit: seconds, peak memory, fresh processes.
 
-    python benchmarks/samples_throughput.py [SAMPLES.jsonl]
+    python benchmarks/samples_throughput.py [SAMPLES.jsonl] [--before COMMIT] [--rows N] [--presets N]
 
-The rows of SAMPLES (default: the generated file of `dagame demo`; for the numbers in the README the
-GPT-4 Game of 24 samples) are repeated under new class names until there are enough of them.
+The rows of SAMPLES (default: the generated file of `dagame demo`; for the numbers in the documentation
+the GPT-4 Game of 24 samples) are repeated under new class names until there are enough of them, as they
+are and with the row's number in each completion, so that none is read twice. One case for each preset
+reads the demo's completions with their answers written as the preset expects. COMMIT, by default this
+one without its changes, is measured in turn with the working tree, and the numbers (--json) and
+samples.parquet of both are compared.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import resource
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
+import polars as pl
 from common import keep
 
 from dagame.apps.sample_file import sample_file
 
-SIZES = (20_000, 200_000, 2_000_000)
+ROOT = Path(__file__).resolve().parents[1]
+WRITTEN: dict[str, Callable[[str], str]] = {
+    "boxed": lambda answer: rf"so it is $\boxed{{{answer}}}$.",
+    "gsm8k": lambda answer: f"\n#### {answer}",
+    "choice": lambda answer: f"The answer is ({'ABCDEFGHIJ'[int(answer) % 10]}).",
+    "answer": lambda answer: f"The answer is {answer}.",
+    "last-number": lambda answer: f"So there are {answer} of them.",
+    "auto": lambda answer: f"The answer is {answer}.",
+}
+"""How an answer stands in a completion that the preset reads."""
+
+Change = Callable[[dict[str, Any], int], dict[str, Any]]
 
 
-def repeated(source: Path, column: str, rows: int, path: Path) -> None:
+class Case(NamedTuple):
+    """A file and the command that reads it."""
+
+    name: str
+    rows: int
+    path: Path
+    options: list[str]
+
+
+def repeated(
+    source: Path, column: str, rows: int, path: Path, change: Change = lambda row, _: row
+) -> None:
     """Write `rows` rows, the class column with the number of the repetition appended."""
     known = [json.loads(line) for line in source.read_text().splitlines()]
     with path.open("w") as stream:
         for k in range(rows):
             row = known[k % len(known)]
             copy = dict(row) | {column: f"{row[column]}-{k // len(known)}"}
-            stream.write(json.dumps(copy) + "\n")
+            stream.write(json.dumps(change(copy, k)) + "\n")
 
 
-def measured(arguments: list[str]) -> tuple[float, float]:
-    """Wall seconds and peak resident GiB of one process."""
-    before = time.perf_counter()
+def cases(source: Path | None, rows: int, of_presets: int, folder: Path) -> Iterator[Case]:
+    """The files, each gone when the next one is asked for."""
+    demo = sample_file(folder / "demo.jsonl", questions=100, samples=60)
+    path = folder / "big.jsonl"
+    if source is None:
+        source, column = demo, "question"
+        options = ["--context", "format", "--extract", r"Answer: (\S+)"]
+    else:
+        column = "problem"
+        options = ["--context", "prompt_format", "--extract", r"Answer:\s*([^=\n]*)"]
+    options += ["--class", column, "--correct", "correct", "--canonical", "nospace"]
+    for size in (rows // 100, rows // 10, rows):
+        repeated(source, column, size, path)
+        yield Case("pattern", size, path, options)
+    repeated(source, column, rows, path, _told_apart)
+    yield Case("pattern, no completion twice", rows, path, options)
+    for preset, written in WRITTEN.items():
+        repeated(demo, "question", of_presets, path, _with_answers(written))
+        columns = ["--class", "question", "--context", "format", "--correct", "correct"]
+        yield Case(preset, of_presets, path, [*columns, "--extract", preset])
+
+
+def _told_apart(row: dict[str, Any], number: int) -> dict[str, Any]:
+    return row | {"completion": f"({number}) {row['completion']}"}
+
+
+def _with_answers(written: Callable[[str], str]) -> Change:
+    def change(row: dict[str, Any], number: int) -> dict[str, Any]:
+        text, found, answer = row["completion"].partition("Answer: ")
+        return _told_apart(row | {"completion": text + written(answer) if found else text}, number)
+
+    return change
+
+
+class Run(NamedTuple):
+    """One process: wall and processor seconds, peak resident GiB."""
+
+    seconds: float
+    processor: float
+    peak: float
+
+
+def measured(arguments: list[str], root: Path = ROOT) -> Run:
+    """`dagame` of the package at `root` with these arguments."""
     child = (
         "import resource, subprocess, sys;"
         "code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode;"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(code)"
+        "used = resource.getrusage(resource.RUSAGE_CHILDREN);"
+        "print(used.ru_utime + used.ru_stime, used.ru_maxrss); sys.exit(code)"
     )
+    before = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", child, sys.executable, "-m", "dagame", *arguments],
         capture_output=True,
         text=True,
         check=True,
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root)},
     )
-    return time.perf_counter() - before, int(done.stdout) / 2**20
+    processor, peak = done.stdout.split()
+    return Run(time.perf_counter() - before, float(processor), int(peak) / 2**20)
+
+
+def compared(case: Case, roots: dict[str, Path], folder: Path) -> dict[str, Any]:
+    """One case, both commits in turn; each with its rows written once, then without."""
+    outputs = {name: folder / f"rows-{name}" for name in roots}
+    command = ["solve", str(case.path), *case.options]
+    for name, root in roots.items():
+        measured([*command, "--out", str(outputs[name]), "--no-report"], root)
+    runs = {name: measured(command, root) for name, root in roots.items()}
+    now, before = runs["now"], runs["before"]
+    return {
+        "completions read by": case.name,
+        "rows": case.rows,
+        "input MB": case.path.stat().st_size / 1e6,
+        "seconds": now.seconds,
+        "before": before.seconds,
+        "times": before.seconds / now.seconds,
+        "processor seconds": now.processor,
+        "processor before": before.processor,
+        "peak GiB": now.peak,
+        "peak before": before.peak,
+        "rows/s": case.rows / now.seconds,
+        "same output": _same(outputs["now"], outputs["before"]),
+    }
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether all columns of both samples.parquet are equal, rewards and weights to 1e-9."""
+    found, known = (pl.read_parquet(folder / "samples.parquet") for folder in (one, other))
+    return found.schema == known.schema and all(_alike(column, known) for column in found)
+
+
+def _alike(column: pl.Series, known: pl.DataFrame) -> bool:
+    if not column.dtype.is_float():
+        return column.equals(known[column.name])
+    return np.allclose(column, known[column.name], rtol=1e-9, atol=1e-12, equal_nan=True)
 
 
 def main() -> None:
-    """Grow the file tenfold twice."""
-    assert resource.getpagesize() > 0
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        if len(sys.argv) > 1:
-            source, column = Path(sys.argv[1]), "problem"
-            options = ["--context", "prompt_format", "--extract", r"Answer:\s*([^=\n]*)"]
-        else:
-            source, column = (
-                sample_file(Path(folder) / "s.jsonl", questions=100, samples=60),
-                "question",
-            )
-            options = ["--context", "format", "--extract", r"Answer: (\S+)"]
-        options += ["--class", column, "--correct", "correct", "--canonical", "nospace"]
-        for size in SIZES:
-            path = Path(folder) / "big.jsonl"
-            repeated(source, column, size, path)
-            megabytes = path.stat().st_size / 1e6
-            for output in ("summary", "summary + samples.parquet"):
-                more = [] if output == "summary" else ["--out", folder, "--no-report"]
-                seconds, peak = measured(["solve", str(path), *options, *more])
-                rows.append(
-                    {
-                        "rows": size,
-                        "input MB": megabytes,
-                        "output": output,
-                        "seconds": seconds,
-                        "rows/s": size / seconds,
-                        "peak GiB": peak,
-                    }
-                )
-    keep("samples_throughput", rows, source=source.name)
+    """All cases on both commits."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("samples", nargs="?", type=Path)
+    parser.add_argument("--before", default="HEAD", help="the commit to compare with")
+    parser.add_argument("--rows", type=int, default=2_000_000, help="of the largest file")
+    parser.add_argument("--presets", type=int, default=200_000, help="rows for each preset")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        old = folder / "old"
+        archive = subprocess.run(
+            ["git", "archive", options.before, "dagame"], cwd=ROOT, check=True, capture_output=True
+        )
+        old.mkdir()
+        subprocess.run(["tar", "-x"], cwd=old, check=True, input=archive.stdout)
+        roots = {"before": old, "now": ROOT}
+        found = [
+            compared(case, roots, folder)
+            for case in cases(options.samples, options.rows, options.presets, folder)
+        ]
+    source = "dagame demo" if options.samples is None else options.samples.name
+    keep("samples_throughput", found, source=source, before=options.before)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from .objectives import sets as _sets
 from .objectives.catalogue import *
 from .objectives.sets import *
 from .samples import Samples
-from .solvers import Path, path, run, solve
+from .solvers import Path, explore, path, run, solve
 from .theory.atlas import methods
 from .theory.classify import Classification, classify
 from .theory.verify import VerificationReport, verify
@@ -48,6 +48,7 @@ __all__ = [
     "conformal",
     "domains",
     "estimators",
+    "explore",
     "library",
     "lm",
     "methods",
@@ -67,3 +68,18 @@ _sys.meta_path.insert(0, _moved.Finder())
 def __dir__() -> list[str]:
     """The public names."""
     return sorted(__all__)
+
+
+def __getattr__(name: str) -> object:
+    """A room of the package, such as `dagame.show`, loaded when it is asked for."""
+    from importlib import import_module, util
+
+    moved = _moved.new_path(f"{__name__}.{name}")
+    if not name.startswith("_") and moved is None and util.find_spec(f"{__name__}.{name}"):
+        return import_module(f"{__name__}.{name}")
+    from .errors import nearest
+
+    hint = "" if name.startswith("_") else nearest(name, __all__)
+    if moved is not None:
+        hint = f"it is {moved} now."
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; {hint}".rstrip("; "))

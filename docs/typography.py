@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 
 GREEK = {
-    "nu": "ν", "pi": "π", "mu": "μ", "beta": "β", "Phi": "Φ", "lambda": "λ", "rho": "ρ", "sigma": "σ", "eps": "ε",
-    "Delta": "Δ", "sum": "Σ", "max": "max", "min": "min", "sup": "sup",
+    "nu": "ν", "pi": "π", "mu": "μ", "beta": "β", "Phi": "Φ", "lambda": "λ", "rho": "ρ", "sigma": "σ",
+    "eps": "ε", "Delta": "Δ", "sum": "Σ", "max": "max", "min": "min", "sup": "sup",
 }  # fmt: skip
 _WITH_INDEX = ("sum", "max", "min", "sup")
 RULE = re.compile(r"^ *=+(?: +=+)+ *$")
 _CODE = re.compile(r"(`[^`]*`|https?://\S+|\$[^$]*\$)")
 _NAME = rf"(?:{'|'.join(GREEK)}|[A-Za-z])"
 _LETTER = re.compile(
-    rf"(?<![\w.'’])(?<!\w-)({_NAME})(0|\*)?(?:_(?:([a-z0-9]{{1,2}}'?)(?!\w)|\{{([^{{}}]+)\}}))?(?![\w.'’=-])"
+    rf"(?<![\w.'’])(?<!\w-)({_NAME})(0|\*)?(?:_(?:([a-z0-9]{{1,2}}'?)(?!\w)|\{{([^{{}}]+)\}}))?(?![\w'’=-]|\.\w)"
 )
 _POWER = re.compile(r"(?<=[\wΑ-ω)>])\^(?:\{([^{}]+)\}|(-?[A-Za-z0-9]+)(?!\w))")
 _SIGNS = {"<=": "≤", ">=": "≥", "->": "→", "!=": "≠"}

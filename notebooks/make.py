@@ -4,11 +4,12 @@
     python notebooks/make.py 03 05    # those whose name begins so
 
 The sources are Python files with cells after `# %%` and text after `# %% [markdown]`; change them, not
-the notebooks. With DAGAME_SMALL set, the long notebooks use fewer samples and steps.
+the notebooks. The tests run them with the numbers of `SMALL`: fewer samples and steps.
 """
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import sys
@@ -24,6 +25,15 @@ HERE = Path(__file__).parent
 SOURCES = sorted((HERE / "src").glob("*.py"))
 WIDGET = "application/vnd.jupyter.widget-view+json"
 _ENVIRONMENT = {"PYTHONWARNINGS": "ignore::FutureWarning", "OMP_NUM_THREADS": "1"}
+SMALL = {
+    "games=100": "games=20",
+    "steps, replicas = 6000, 24": "steps, replicas = 300, 4",
+    "steps, problems, samples = 60, 40, 16": "steps, problems, samples = 2, 4, 4",
+    "classes_per_step=4": "classes_per_step=2",
+    'tiny.rows("test", 40)': 'tiny.rows("test", 4)',
+}
+"""What a lesson says and what a short run of it says instead."""
+
 _METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -40,16 +50,24 @@ def built(source: Path) -> nbformat.NotebookNode:
             text = "\n".join(line.removeprefix("#").removeprefix(" ") for line in body.split("\n"))
             cells.append(new_markdown_cell(text.strip(), id=f"cell-{k}"))
         else:
-            code = body.replace("  # fmt: skip", "").strip()
-            cells.append(new_code_cell(code, id=f"cell-{k}"))
+            cells.append(new_code_cell(body.strip(), id=f"cell-{k}"))
     return new_notebook(cells=cells, metadata=_METADATA)
 
 
-def run(notebook: nbformat.NotebookNode, small: bool = False, timeout: int = 600) -> None:
+def shortened(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook with the numbers of a short run."""
+    short = copy.deepcopy(notebook)
+    for cell in short.cells:
+        if cell.cell_type == "code":
+            for long, small in SMALL.items():
+                cell.source = cell.source.replace(long, small)
+    return short
+
+
+def run(notebook: nbformat.NotebookNode, timeout: int = 600) -> None:
     """Execute a notebook in place in a fresh kernel, in an empty folder and without a profile."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         environment = {**os.environ, **_ENVIRONMENT, "IPYTHONDIR": folder}
-        environment |= {"DAGAME_SMALL": "1"} if small else {}
         sockets = {"transport": "ipc", "connection_file": f"{folder}/kernel.json"}
         client = NotebookClient(
             notebook,
@@ -71,7 +89,8 @@ def _strip(notebook: nbformat.NotebookNode) -> None:
         for output in cell.get("outputs", []):
             output.pop("transient", None)
             if WIDGET in output.get("data", {}):
-                output["data"] = {"text/plain": "Sliders: run this cell to move them."}
+                shown = {k: v for k, v in output["data"].items() if k == "image/png"}
+                output["data"] = {"text/plain": "Sliders: run this cell to move them.", **shown}
 
 
 def target(source: Path) -> Path:

@@ -123,6 +123,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "domains/test_asp_keys.py::test_what_is_not_read_whole_has_no_key_and_says_why",
         "domains/test_asp_keys.py::test_the_process_opens_no_file_and_starts_nothing",
     ),
+    "ray": ("samples/test_rays.py",),
     "numba": (
         "solvers/test_fast.py::test_games_with_zeros_are_solved_alike",
         "solvers/test_fast.py::test_edges_of_the_floats_are_solved_alike",

@@ -310,6 +310,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "samples.stream": (
         "shelf",
+        "addresses",
         "blocks",
         "kinds",
         "load",
@@ -317,6 +318,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "part",
         "look",
         "local",
+        "rays",
         "solving",
         "streamed",
     ),
@@ -353,6 +355,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "auto",
         "solve",
         "path",
+        "knobs",
+        "explorer",
+        "explore",
     ),
     "theory": (
         "paid",

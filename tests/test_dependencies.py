@@ -18,7 +18,10 @@ NEEDED = [
     Requirement(line)
     for part in (
         PROJECT["dependencies"],
-        *(PROJECT["optional-dependencies"][k] for k in ("torch", "lm", "endpoint", "asp", "fast")),
+        *(
+            PROJECT["optional-dependencies"][k]
+            for k in ("torch", "lm", "endpoint", "asp", "fast", "ray")
+        ),
     )
     for line in part
     if not line.startswith("dagame")

@@ -86,8 +86,8 @@ def test_links_between_notebooks_lead_somewhere(source):
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_notebook_runs_at_small_size(source):
-    notebook = make.built(source)
-    make.run(notebook, small=True, timeout=120)
+    notebook = make.shortened(make.built(source))
+    make.run(notebook, timeout=120)
     assert pictures(notebook) == pictures(committed(source))
     assert not [o for o in outputs_of(notebook) if o.get("name") == "stderr"]
 
@@ -96,18 +96,29 @@ def test_a_failing_cell_fails_the_run(tmp_path):
     source = tmp_path / "broken.py"
     source.write_text("# %%\nx = 1\n\n# %%\nx / 0\n")
     with pytest.raises(Exception, match="ZeroDivisionError"):
-        make.run(make.built(source), small=True, timeout=60)
+        make.run(make.built(source), timeout=60)
+
+
+def test_every_shorter_number_belongs_to_one_lesson():
+    texts = [path.read_text(encoding="utf-8") for path in make.SOURCES]
+    assert all(sum(text.count(long) for text in texts) == 1 for long in make.SMALL)
+    assert not any("DAGAME_SMALL" in text or "fmt: skip" in text for text in texts)
 
 
 def test_the_sliders_draw_at_both_ends():
     notebook = make.built(next(path for path in make.SOURCES if path.stem.startswith("01")))
     code = (
-        "for name in OBJECTIVES:\n"
+        "kinds = dg.Coherence(), dg.Coherence(1.0, 'geometric'), dg.ShannonDiversity(), dg.GiniDiversity()\n"
+        "for kind in kinds:\n"
+        "    view = dg.explore(game.with_objective(kind))\n"
+        "    beta, strength = view.sliders['beta'], view.sliders['strength']\n"
         "    for ends in ((beta.min, strength.max), (beta.max, strength.min)):\n"
-        "        show(name, *(10.0**end for end in ends))"
+        "        beta.value, strength.value = (10.0**end for end in ends)\n"
+        "        print('gap', float(view.solution.gap))\n"
+        "        display(view)"
     )
     notebook.cells.append(nbformat.v4.new_code_cell(code))
-    make.run(notebook, small=True, timeout=60)
+    make.run(notebook, timeout=60)
     outputs = notebook.cells[-1].outputs
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 8
     gaps = re.findall(r"gap (\S+)", "".join(output.get("text", "") for output in outputs))

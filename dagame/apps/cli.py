@@ -18,7 +18,7 @@ from ..objectives.names import NAMES
 from ..solvers import METHODS
 from ..text import visible
 from .command import application, console, numbers_file, require_lm, run
-from .in_parts import MaxMemory, check_in_parts, opened
+from .in_parts import Address, Engine, MaxMemory, in_parts, opened
 from .model_commands import register as register_model_commands
 from .next_command import after_finetuning, after_solving, show_next
 from .options import check_device, check_level, correct_limits, right_answers
@@ -170,6 +170,8 @@ def solve(
     ] = None,
     report: Annotated[bool, typer.Option(help="Write report.html into --out.")] = True,
     max_memory: MaxMemory = None,
+    engine: Engine = None,
+    address: Address = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 3 where there is a warning.")
     ] = False,
@@ -181,7 +183,6 @@ def solve(
     from ..files.output import check_file, check_folder, locked, write_out
     from ..lm.spec import named_objective
     from ..objectives.names import LABELLED, by_name
-    from ..samples.equilibria import SampleEquilibria
     from ..samples.example import ANSWER, CLASS, CONTEXT, CORRECT, PATH
     from ..samples.files.containers import STDIN
 
@@ -194,7 +195,7 @@ def solve(
     elif not samples:
         raise typer.BadParameter("missing argument 'SAMPLES', unless there is --example.", call)
     check_level(calibrate, alpha, seed)
-    check_in_parts(max_memory, calibrate)
+    way = in_parts(max_memory, engine, address, calibrate)
     gold = right_answers(calibrate, correct, gold)
     made = named_objective(objective, strength)
     if device is not None:
@@ -203,9 +204,7 @@ def solve(
         by_name(objective, strength)
     folder = None if out is None else check_folder(out)
     names = (
-        ()
-        if folder is None
-        else ("samples.parquet", "report.html")[: 1 + (report and not max_memory)]
+        () if folder is None else ("samples.parquet", "report.html")[: 1 + (report and way is None)]
     )
     taken = [name for name in samples if name != STDIN]
     parts = [check_file(Path(out or "") / name, taken) for name in names]
@@ -215,7 +214,7 @@ def solve(
         if folder is not None:
             held.enter_context(locked(folder))
         read = opened(
-            *(held, max_memory, folder, samples[0] if len(samples) == 1 else samples),
+            *(held, way, folder, samples[0] if len(samples) == 1 else samples),
             class_by or None,
             context_by or None,
             completion or None,
@@ -237,7 +236,7 @@ def solve(
             progress=say,
         )
         found = read.solve(made, beta=beta, method=method, progress=say, device=device)
-        if calibrate is not None and isinstance(found, SampleEquilibria):
+        if calibrate is not None:
             found = found.calibrate(0.1 if alpha is None else alpha, seed=seed or 0)
         content = content_of(found)
         written = write_solution(found, content, parts, numbers, say)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -26,20 +27,54 @@ MaxMemory = Annotated[
 ]
 
 
-def check_in_parts(max_memory: str | None, calibrate: str | None) -> None:
-    """Refuse what needs all samples in memory."""
-    if max_memory is None:
-        return
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        metavar="local|ray",
+        help="What reads and solves in parts: this process, or Ray on all cores, which also reads "
+        "addresses such as s3://bucket/runs (of the extra ray).",
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a Ray cluster to join for --engine ray; --out is on a disk that it shares."
+    ),
+]
+
+
+class InParts(NamedTuple):
+    """How much memory, which engine, and where it is."""
+
+    max_memory: str
+    engine: str
+    address: str | None
+
+
+def in_parts(
+    max_memory: str | None, engine: str | None, address: str | None, calibrate: str | None
+) -> InParts | None:
+    """The way of reading in parts that is asked for, None for all at once; refused where it cannot be."""
+    if address is not None and engine != "ray":
+        raise DagameError("--address is that of a Ray cluster; give --engine ray with it.")
+    if max_memory is None and engine is None:
+        return None
+    if engine not in (None, "local", "ray"):
+        raise DagameError(f"--engine is {engine!r}; choose local or ray.")
     from ..samples.stream.streamed import memory_bytes
 
-    memory_bytes(max_memory)
+    way = InParts(max_memory or "2GiB", engine or "local", address)
+    memory_bytes(way.max_memory)
     if calibrate is not None:
-        raise DagameError("--calibrate needs all samples at once; leave out --max-memory.")
+        raise DagameError(
+            "--calibrate needs all samples at once; leave out --max-memory and --engine."
+        )
+    return way
 
 
 def opened(
     held: ExitStack,
-    max_memory: str | None,
+    way: InParts | None,
     folder: Path | None,
     source: str | Sequence[str],
     *columns: Any,
@@ -48,7 +83,9 @@ def opened(
     """The samples, in memory or in parts that are removed when `held` ends."""
     from ..samples import Samples
 
-    if max_memory is None:
+    if way is None:
         return Samples.read(source, *columns, **options)
-    more = {"max_memory": max_memory, "folder": folder}
+    if way.engine == "ray":  # what Ray says of workers that died is no result
+        held.enter_context(redirect_stdout(sys.stderr))
+    more = {**way._asdict(), "folder": folder}
     return held.enter_context(Samples.stream(source, *columns, **more, **options))

@@ -101,13 +101,14 @@ def counted(what: str) -> Iterator[Callable[[int, int], object]]:
 
 
 def table_of(title: str, *columns: str) -> Table:
-    """An empty table whose first column is words."""
+    """An empty table whose first column is words, which are never cut; other columns wrap."""
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=escape(title), title_justify="left")
     for k, name in enumerate(columns):
-        table.add_column(name, justify="left" if k == 0 or name == "statement" else "right")
+        left = k == 0 or name == "statement"
+        table.add_column(name, justify="left" if left else "right", no_wrap=k == 0, overflow="fold")
     return table
 
 

@@ -84,7 +84,10 @@ def solvers(
 
 @app.command()
 def roof(quick: Quick = False, seed: Seed = 0, json_file: Json = None, plot: Plot = None) -> None:
-    """Solves of every objective in copies of their reference, with gaps, and cvxpy beside."""
+    """Solves of every objective in copies of their reference, with gaps, and cvxpy beside.
+
+    In full about 4 minutes on one core; sizes that would take a solve over 2 seconds are left out.
+    """
     from . import roof as bench
 
     _measure(bench, json_file, plot, quick=quick, seed=seed)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .tables import RewardTable, reward_table
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from ..objectives import Objective
 
@@ -38,18 +38,20 @@ class Frontier:
         """(F,)."""
         return np.array([t.worst_rmse for t in self.tables])
 
-    def plot(self, axes: Axes | None = None) -> Axes:
-        """Sup-bias against worst rmse, the plug-in marked."""
-        if axes is None:
-            from matplotlib.figure import Figure
+    def plot(self, ax: Any = None, *, title: str = "", legend: bool = True) -> Figure:
+        """Sup-bias against worst rmse, the plug-in a square; `ax` are axes to draw on."""
+        from ..show.figure import entitle, explain, panels, root
 
-            axes = Figure(figsize=(4.6, 3.6), layout="constrained").subplots()
+        (axes,) = panels(ax, 1, (4.6, 3.6))
         k = len(self.plug_in)
         (line,) = axes.loglog(self.worst_rmse, self.sup_bias, "o-", ms=3, label=f"K = {k}")
         axes.plot(self.plug_in.worst_rmse, self.plug_in.sup_bias, "s", color=line.get_color())
         axes.set_xlabel("worst p rmse(p)")
         axes.set_ylabel("sup-bias")
-        return axes
+        if legend:
+            explain(axes)
+        entitle(axes, title)
+        return root(axes)
 
 
 def frontier(

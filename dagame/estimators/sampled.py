@@ -24,7 +24,7 @@ from .counts import CountRewards, count_rewards
 from .kl import KL_KINDS, kl_weight, less_the_others
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,18 +178,20 @@ class SampledRun:
         padded = np.append(self.samples.astype(float), np.inf)
         return padded[last]
 
-    def plot(self, axes: Axes | None = None) -> Axes:
-        """Median gap against samples, with the band of the middle 80% of the replicas."""
-        if axes is None:
-            from matplotlib.figure import Figure
+    def plot(self, ax: Any = None, *, title: str = "", legend: bool = True) -> Figure:
+        """Median gap against samples, with the band of the middle 80% of the replicas, on `ax`."""
+        from ..show.figure import entitle, explain, panels, root
 
-            axes = Figure(figsize=(4.6, 3.6), layout="constrained").subplots()
+        (axes,) = panels(ax, 1, (4.6, 3.6))
         low, middle, high = np.quantile(self.gaps, [0.1, 0.5, 0.9], axis=1)
         (line,) = axes.loglog(self.samples, middle, label=self.label)
         axes.fill_between(self.samples, low, high, color=line.get_color(), alpha=0.15, lw=0)
         axes.set_xlabel("samples drawn")
         axes.set_ylabel("exact gap")
-        return axes
+        if legend:
+            explain(axes)
+        entitle(axes, title)
+        return root(axes)
 
 
 def train(

@@ -77,7 +77,7 @@ class AnswerMap:
     @classmethod
     def channel(cls, probabilities: Any) -> AnswerMap:
         """Row-stochastic A(z|y): (traces, n)."""
-        table = as_floating(probabilities)
+        table = as_floating(probabilities, "answers")
         xp = namespace(table)
         if table.ndim != 2:
             raise InvalidGame(f"a channel has shape (traces, n), not {tuple(table.shape)}.")
@@ -94,7 +94,10 @@ class AnswerMap:
         if isinstance(answers, AnswerMap):
             found = answers
         else:
-            table: Any = answers if is_array(answers) else np.asarray(answers)
+            try:
+                table: Any = answers if is_array(answers) else np.asarray(answers)
+            except ValueError:  # rows of several lengths
+                table = as_floating(answers, "answers")
             integral = namespace(table).isdtype(table.dtype, "integral")
             found = cls.index(table) if integral else cls.channel(table)
         if found.traces != traces:

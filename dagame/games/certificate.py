@@ -24,7 +24,7 @@ from ..objectives.own.conditions import Condition
 from ..objectives.pairing import pairing, weighted
 from ..show.tables import Exported, Shown, indexed, number, shortest
 from .attainable import Target, confront, refute, targets
-from .game import AlignmentGame
+from .game import AlignmentGame, require_game
 
 LOCAL = Condition(
     "local solution: the policy's regret is that in the concave game with the convex terms' tangents at it; "
@@ -148,8 +148,8 @@ def certify(
             difference the policy's regret is that of the concave game with the tangents of the convex terms
             at the policy, and the bound that of the game with their chords.
     """
-    log_pi = log(float64(game.check_policy(policy)))
-    log_q = None if target is None else log(float64(as_floating(target)))
+    log_pi = log(float64(require_game(game).check_policy(policy)))
+    log_q = None if target is None else log(float64(as_floating(target, "target")))
     return certify_log(game, log_pi, log_q, multipliers)
 
 

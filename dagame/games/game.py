@@ -89,7 +89,7 @@ class AlignmentGame(NamedGame):
     ) -> None:
         """See the class."""
         given = taken_apart(reference, answers, answer_names, context_names)
-        p = as_floating(given.reference)
+        p = as_floating(given.reference, "reference")
         if p.ndim < 2:
             raise InvalidGame(
                 f"reference has shape {tuple(p.shape)}; give (*batch, contexts, traces), for one "
@@ -259,7 +259,7 @@ class AlignmentGame(NamedGame):
 
         Reads the target only; `marginals` is there for games whose rewards are estimated.
         """
-        log_q = log(as_floating(target))
+        log_q = log(as_floating(target, "target"))
         return self.rewards_at(log_q, self.multipliers(log_q))
 
     def policy_step(self, policy: Array, rewards: Array, step: float | None = None) -> Array:
@@ -285,7 +285,7 @@ class AlignmentGame(NamedGame):
 
     def payoff(self, policy: Array, target: Array) -> Array:
         """V(pi, q) (*batch,), from policy and target probabilities."""
-        log_pi, log_q = log(self.check_policy(policy)), log(as_floating(target))
+        log_pi, log_q = log(self.check_policy(policy)), log(as_floating(target, "target"))
         constant, u = self.unit.linearise(log_q, self.multipliers(log_q))
         log_nu = self.answer_map.log_push_forward(log_pi)
         paid = pairing(u, log_nu, self.weights)
@@ -375,3 +375,13 @@ class AlignmentGame(NamedGame):
         residual = xp.where(self.answer_support, log_q - self.log_reference_answers, 0.0)
         phi = self.unit.objective
         return phi.multipliers(log_q, self.weights, residual, self.answer_support)
+
+
+def require_game(game: Any) -> AlignmentGame:
+    """The game, or `InvalidGame` for something that is none."""
+    if isinstance(game, AlignmentGame):
+        return game
+    raise InvalidGame(
+        f"a {type(game).__name__} is given where a game is needed; make one: "
+        "dagame.AlignmentGame(reference, objective, beta=...)."
+    )

@@ -332,7 +332,7 @@ def matrix_game(payoffs: Any, *, beta: float = 1e-3) -> AlignmentGame:
         beta: strength of the KL to the uniform strategy, the price of being predictable.
     """
     found = unlabelled(payoffs)
-    table = as_floating(found.table)
+    table = as_floating(found.table, "payoffs")
     if table.ndim < 2:
         raise InvalidGame(
             f"payoffs have shape {tuple(table.shape)}; give (*batch, rows, columns) of a matrix game."

@@ -22,6 +22,39 @@ from .forms import GameForms
 
 _OBJECTIVE = 200
 
+_MACHINERY = frozenset(
+    [
+        "answer_support",
+        "check_policy",
+        "cost",
+        "detached",
+        "evaluate",
+        "flat",
+        "forbidden",
+        "free_beta",
+        "in_float64",
+        "linearise",
+        "log_best_response",
+        "log_reference",
+        "log_reference_answers",
+        "masked",
+        "mirror_step",
+        "multipliers",
+        "open_traces",
+        "provable",
+        "replaced",
+        "rewards_at",
+        "rows",
+        "smoothness",
+        "support",
+        "transfer",
+        "unit",
+        "value_log",
+        "without",
+    ]
+)
+"""What solvers and certificates call of a game, which `dir` leaves out."""
+
 
 class Arguments(NamedTuple):
     """A game's reference and answer map as numbers, and the names that came with them or were given."""
@@ -94,6 +127,10 @@ class NamedGame(GameForms):
 
     context_names: tuple[str, ...] | None = None
     """Names of the m contexts, or None."""
+
+    def __dir__(self) -> list[str]:
+        """What a user of the game needs; solvers call more."""
+        return sorted(set(super().__dir__()) - _MACHINERY)
 
     def __repr__(self) -> str:
         batch = f"{'x'.join(map(str, self.batch_shape))} games of " if self.batch_shape else ""

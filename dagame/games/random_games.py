@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InvalidGame
+from ..errors import InvalidGame, InvalidObjective, nearest
 from ..objectives import Coherence, Objective, Reward, ShannonDiversity, WorstCase
 from ..objectives.catalogue import CATALOGUE, Kind, log_uniform
 from .answer_map import AnswerMap
@@ -123,8 +123,15 @@ KINKED: dict[str, ObjectiveMaker] = {
 def random_game_of(
     kind: str, rng: np.random.Generator, m: int, n: int, **options: Any
 ) -> AlignmentGame:
-    """`random_game` with a random objective of the `kind`, without zeros where it needs that."""
-    objective = (OBJECTIVES | KINKED)[kind](rng, m, n)
+    """`random_game` with a random objective of the `kind`, without zeros where it needs that.
+
+    Raises:
+        InvalidObjective: the kind is neither in `OBJECTIVES` nor in `KINKED`.
+    """
+    makers = OBJECTIVES | KINKED
+    if kind not in makers:
+        raise InvalidObjective(f"kind {kind!r} is unknown; {nearest(kind, makers, 'kinds')}")
+    objective = makers[kind](rng, m, n)
     if kind in COMMON_SUPPORT:
         options["zeros"] = 0.0
     return random_game(rng, contexts=m, answers=n, objective=objective, **options)

@@ -153,7 +153,8 @@ class Solution(Shown, Exported):
 
     `policy` (*batch, m, traces), `marginals` and `rewards` (*batch, m, n), `target` the
     point q (*batch, m, n), `value` J and `gap` (*batch,). `statuses` holds one `Status` per game; `method`
-    the solver; `steps` its iterations per game; `multipliers` those of kinks and hard sets.
+    the solver; `steps` its iterations per game; `multipliers` those of kinks and hard sets. It pickles, game
+    and names with it.
     """
 
     game: AlignmentGame

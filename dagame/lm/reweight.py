@@ -19,13 +19,14 @@ from ..files.output import check_file, replacing
 from ..numerics.arrays import to_numpy
 from ..samples import Samples
 from ..samples.equilibria import ObjectiveOf
+from ..show.tables import Rows, Shown
 
 if TYPE_CHECKING:
     import polars as pl
 
 
-@dataclass(frozen=True, eq=False)
-class EquilibriumWeights:
+@dataclass(frozen=True, eq=False, repr=False)
+class EquilibriumWeights(Shown):
     """What the equilibrium makes of each of N reference samples, in the order of the rows.
 
     weight (N,): nu*(z)/nu0(z) of the sample's answer z, mean 1 over the samples of each context;
@@ -39,13 +40,31 @@ class EquilibriumWeights:
     context: np.ndarray
     answered: np.ndarray
 
+    def _rows(self) -> Rows:
+        counted = self.context >= 0
+        weight = self.weight[counted]
+        ends = f"{weight.min():.3g} to {weight.max():.3g}" if len(weight) else "none"
+        return [
+            ("rows", f"{len(self.weight):,}, {int(counted.sum()):,} counted"),
+            ("contexts", f"{len(np.unique(self.context[counted])):,}"),
+            ("weight", f"{ends}, mean 1 in each context; 0 for {int((weight == 0).sum()):,} rows"),
+            ("answered", f"{int(self.answered.sum()):,}"),
+        ]
 
-@dataclass(frozen=True, eq=False)
-class Accepted:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Accepted(Shown):
     """Rows kept by rejection: `index` (kept,), `rate` their share per context (contexts,)."""
 
     index: np.ndarray
     rate: np.ndarray
+
+    def _rows(self) -> Rows:
+        mean = f"{self.rate.mean():.3g}" if len(self.rate) else "none"
+        return [
+            ("kept", f"{len(self.index):,} rows"),
+            ("rate", f"{mean} on average over {len(self.rate):,} contexts"),
+        ]
 
 
 def equilibrium_weights(

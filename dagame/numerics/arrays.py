@@ -8,6 +8,7 @@ import array_api_compat
 import numpy as np
 
 from ..errors import InvalidGame
+from ..text import on_one_line
 
 Array = Any
 """A numpy array, torch tensor or array-API array; shapes are stated in each docstring."""
@@ -35,9 +36,10 @@ def is_array(values: Any) -> bool:
     return array_api_compat.is_array_api_obj(values)
 
 
-def as_floating(values: Any) -> Array:
+def as_floating(values: Any, name: str = "an array") -> Array:
     """`values` as an array of native single or double precision; tensors stay tensors.
 
+    Errors call it `name`.
     Lists, integers and every other real dtype (half, long double, big-endian, objects that are
     numbers) become float64.
 
@@ -45,16 +47,16 @@ def as_floating(values: Any) -> Array:
         InvalidGame: they are no real numbers, or rows differ in length.
     """
     if isinstance(values, np.ndarray) or not is_array(values):
-        return _as_floating_numpy(values)
+        return _as_floating_numpy(values, name)
     xp = namespace(values)
     if values.dtype in (xp.float64, xp.float32):
         return values
     if not xp.isdtype(values.dtype, ("real floating", "integral", "bool")):
-        raise InvalidGame(f"an array of dtype {values.dtype} holds no real numbers.")
+        raise InvalidGame(f"{name} of dtype {values.dtype} holds no real numbers.")
     return xp.astype(values, xp.float64)
 
 
-def _as_floating_numpy(values: Any) -> np.ndarray:
+def _as_floating_numpy(values: Any, name: str) -> np.ndarray:
     try:
         table = np.asarray(values)
         if table.dtype.kind not in "biufO":
@@ -62,7 +64,9 @@ def _as_floating_numpy(values: Any) -> np.ndarray:
         single = table.dtype.kind == "f" and table.dtype.itemsize == 4
         return table.astype(np.float32 if single else np.float64, copy=False)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidGame(f"these are no real numbers in rows of one length: {error}.") from error
+        raise InvalidGame(
+            f"{name} holds no real numbers in rows of one length: {on_one_line(str(error), 120)}."
+        ) from error
 
 
 def like(values: Any, reference: Array) -> Array:

@@ -27,7 +27,7 @@ def check_distribution(p: Array, name: str) -> Array:
 
     A row must be finite, non-negative and sum to 1 within 1e-8 (1e-4 in single precision).
     """
-    p = as_floating(p)
+    p = as_floating(p, name)
     if p.ndim == 0 or p.shape[-1] == 0:
         raise InvalidDistribution(f"{name} has no entries; give at least one answer per row.")
     xp = namespace(p)
@@ -58,7 +58,7 @@ def check_weights(weights: Array | None, shape: tuple[int, ...], like_: Array) -
     m = shape[-2]
     if weights is None:
         return xp.zeros((m,), dtype=like_.dtype, device=like_.device) + 1.0 / m
-    w = like(as_floating(weights), like_)
+    w = like(as_floating(weights, "weights"), like_)
     if w.shape != (m,) and w.shape != shape[:-1]:
         raise InvalidGame(
             f"weights have shape {tuple(w.shape)}, but the reference has {m} contexts and batch "

@@ -32,7 +32,7 @@ def with_weights(function: Any) -> Any:
 
 def prepared(marginals: Array, weights: Array | None) -> tuple[Array, Array]:
     """Marginals as an array, weights uniform where there are none."""
-    nu = as_floating(marginals)
+    nu = as_floating(marginals, "marginals")
     if nu.ndim < 2:
         raise InvalidGame(
             f"marginals have shape {tuple(nu.shape)}; give (*batch, contexts, answers), for one "

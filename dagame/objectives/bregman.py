@@ -208,7 +208,7 @@ class TraceCoherence(Scaled):
     with an answer map refuses it.
 
     Args:
-        strength: lambda > 0, by which value and reward are multiplied.
+        strength: lambda >= 0, by which value and reward are multiplied.
     """
 
     strength: float = 1.0

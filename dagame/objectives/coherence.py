@@ -190,7 +190,7 @@ class Coherence(Scaled):
     inequality. mu = 0 (docs/theory/objectives.md#coherence).
 
     Args:
-        strength: lambda > 0, by which value and reward are multiplied.
+        strength: lambda >= 0, by which value and reward are multiplied.
         consensus: "arithmetic", "geometric" or "euclidean".
     """
 

@@ -57,7 +57,7 @@ class ShannonDiversity(Scaled):
     L = mu = strength, as B(p, q) is strength * KL exactly; nu* ∝ nu0^{beta/(beta+strength)}.
 
     Args:
-        strength: lambda > 0, by which value and reward are multiplied.
+        strength: lambda >= 0, by which value and reward are multiplied.
     """
 
     strength: float = 1.0
@@ -111,7 +111,7 @@ class GiniDiversity(Scaled):
     Wright's omega: nu = omega(t + log(a nu0)) / a with a = 2 strength / beta and t the normalising root.
 
     Args:
-        strength: lambda > 0, by which value and reward are multiplied.
+        strength: lambda >= 0, by which value and reward are multiplied.
     """
 
     strength: float = 1.0
@@ -176,7 +176,7 @@ class TsallisDiversity(Scaled):
     mu = strength t (docs/theory/objectives.md). t -> 1 is Shannon's entropy, t = 2 the Gini index.
 
     Args:
-        strength: lambda > 0, by which value and reward are multiplied.
+        strength: lambda >= 0, by which value and reward are multiplied.
         order: t > 0, not 1; 2 is the Gini index.
     """
 
@@ -250,7 +250,7 @@ class RenyiDiversity(Scaled):
     same way.
 
     Args:
-        strength: lambda > 0, by which value and reward are multiplied.
+        strength: lambda >= 0, by which value and reward are multiplied.
         order: t in (0, 1]; 1 is Shannon's entropy.
     """
 

@@ -134,7 +134,7 @@ class TargetMatching(Scaled):
 
     Args:
         target: rho, (n,), (m, n) or (*batch, m, n), rows of sum 1.
-        strength: lambda > 0, by which value and reward are multiplied.
+        strength: lambda >= 0, by which value and reward are multiplied.
         direction: "reverse" avoids answers that rho lacks, "forward" covers all that it has.
     """
 

@@ -58,7 +58,7 @@ class Sharpening(Scaled):
     mode of each reference, J* = beta * sum_x w_x log max_z nu0_x.
 
     Args:
-        strength: lambda > 0, by which value and reward are multiplied.
+        strength: lambda >= 0, by which value and reward are multiplied.
     """
 
     strength: float = 1.0
@@ -94,7 +94,7 @@ class SelfConsistency(Scaled):
     L = 0, mu = -strength: solved and certified for strength < beta (T6), refused from beta on.
 
     Args:
-        strength: lambda > 0, by which value and reward are multiplied.
+        strength: lambda >= 0, by which value and reward are multiplied.
     """
 
     strength: float = 1.0
@@ -146,7 +146,7 @@ class Agreement(Scaled):
     mu = -strength eigmax(sqrt(w) sqrt(w)' - diag w), for uniform weights -strength (1 - 1/m).
 
     Args:
-        strength: lambda > 0, by which value and reward are multiplied.
+        strength: lambda >= 0, by which value and reward are multiplied.
     """
 
     strength: float = 1.0
@@ -189,7 +189,7 @@ class MajorityVote(Scaled):
     J* = sum_x w_x max_z beta log(1 + nu0_x(z) (e^{strength/beta} - 1)). Ties: the first answer.
 
     Args:
-        strength: lambda > 0, by which value and reward are multiplied.
+        strength: lambda >= 0, by which value and reward are multiplied.
     """
 
     strength: float = 1.0

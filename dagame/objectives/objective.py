@@ -55,6 +55,12 @@ class Objective(Structure):
     def __repr__(self) -> str:
         return type(self).__name__
 
+    def __dir__(self) -> list[str]:
+        """Value, reward, facts and parameters, and what a class from outside defines; solvers call more."""
+        own = [kind for kind in type(self).__mro__ if kind.__module__.split(".")[0] != "dagame"]
+        mine = {name for kind in own for name in vars(kind)} | set(vars(self)) - {"parts"}
+        return sorted(_USED | mine)
+
     # -- on probabilities -------------------------------------------------------------------------
 
     def value(self, marginals: Array, weights: Array | None = None) -> Array:
@@ -107,18 +113,22 @@ class Objective(Structure):
 
     def __add__(self, other: Objective) -> Objective:
         if not isinstance(other, Objective):
-            raise InvalidObjective(f"{self!r} is added to {instead(other)}")
+            return self._no_sum(other)
         return Combination(self.terms() + other.terms())
 
-    def __radd__(self, other: object) -> Objective:
-        if isinstance(other, int) and other == 0:  # where `sum` begins
-            return self
-        raise InvalidObjective(f"{self!r} is added to {instead(other)}")
+    def __radd__(self, other: Any) -> Objective:
+        return (
+            self if isinstance(other, int) and other == 0 else self._no_sum(other)
+        )  # sum() begins at 0
 
     def __sub__(self, other: Objective) -> Objective:
-        if not isinstance(other, Objective):
-            raise InvalidObjective(f"{self!r} is less {instead(other)}")
-        return self + (-1.0) * other
+        return self + (-1.0) * other if isinstance(other, Objective) else self._no_sum(other)
+
+    def _no_sum(self, other: object) -> Any:
+        """Say what a set or a class lacks to be a term; Python refuses everything else."""
+        if isinstance(other, type | ConstraintSet):
+            raise InvalidObjective(f"a term of the sum is {instead(other)}")
+        return NotImplemented
 
     def __mul__(self, factor: float) -> Objective:
         try:
@@ -133,6 +143,12 @@ class Objective(Structure):
 
     def __neg__(self) -> Objective:
         return self * -1.0
+
+
+_USED = frozenset(
+    {"concave", "curvature", "magnitude", "reward", "smoothness", "strength", "terms", "value"}
+)
+"""What `dir` names of every objective."""
 
 
 def _visible(log_nu: Array) -> Array:

@@ -209,7 +209,7 @@ class PairwiseCoherence(Scaled):
     "jeffreys" an answer that some context lacks is avoided by all (docs/theory/objectives.md#coherence).
 
     Args:
-        strength: lambda > 0, by which value and reward are multiplied.
+        strength: lambda >= 0, by which value and reward are multiplied.
         divergence: "kl", "jeffreys", "hellinger", "jensen_shannon" or "euclidean".
     """
 

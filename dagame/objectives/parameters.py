@@ -139,7 +139,7 @@ def check_strength(name: str, strength: float) -> None:
 
 def as_table(values: Any, name: str) -> Array:
     """A parameter table (n,), (m, n) or (*batch, m, n) of finite floating numbers."""
-    table = as_floating(values)
+    table = as_floating(values, name)
     xp = namespace(table)
     if table.ndim == 0 or math.prod(table.shape) == 0 or not bool(xp.all(xp.isfinite(table))):
         raise InvalidObjective(

@@ -34,7 +34,7 @@ class SoftConstraint(OnSet):
 
     Args:
         set: of marginals, see `Cap` and its siblings; joined by `&`.
-        strength: lambda > 0, by which value and reward are multiplied.
+        strength: lambda >= 0, by which value and reward are multiplied.
     """
 
     strength: float = 1.0

@@ -184,7 +184,7 @@ class LogSuccess(_OfSuccess):
 
     Args:
         success: chance that an answer is right, in [0, 1]: (n,), (m, n) or (*batch, m, n).
-        strength: lambda > 0, by which value and reward are multiplied.
+        strength: lambda >= 0, by which value and reward are multiplied.
     """
 
     success: Any
@@ -202,7 +202,7 @@ class PassAtK(_OfSuccess):
     Args:
         success: chance that an answer is right, in [0, 1]: (n,), (m, n) or (*batch, m, n).
         k: samples of which the best counts, an integer >= 1.
-        strength: lambda > 0, by which value and reward are multiplied.
+        strength: lambda >= 0, by which value and reward are multiplied.
     """
 
     success: Any

@@ -104,7 +104,7 @@ class WorstCase(Scaled):
 
     Args:
         rewards: (k, n) or (*batch, k, n), an array or a data frame whose rows are graders.
-        strength: lambda > 0, by which value and reward are multiplied.
+        strength: lambda >= 0, by which value and reward are multiplied.
         names: of the k graders; None for the frame's labels.
 
     Raises:

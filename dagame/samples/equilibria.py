@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import SamplesError
+from ..errors import SamplesError, nearest
 from ..games.game import AlignmentGame
 from ..games.solution import Solution
 from ..numerics.arrays import to_numpy
@@ -21,10 +21,11 @@ from ..show.tables import Shown
 from ..solvers import solve
 from .facts import Facts, summary_of
 from .metrics import accuracy, agreement, majority_accuracy
-from .partition import Bucket, Partition
+from .partition import Bucket, Partition, name_text
 
 if TYPE_CHECKING:
     import polars as pl
+    from matplotlib.figure import Figure
 
     from .calibration import Calibration
     from .held_out import HeldOut
@@ -159,6 +160,43 @@ class SampleEquilibria(Shown):
         }
         return provenance() | files
 
+    def plot(
+        self,
+        question: int | str | None = None,
+        *,
+        ax: Any = None,
+        title: str | None = None,
+        legend: bool = True,
+    ) -> Figure:
+        """Answer marginals of one class before and after: see `dagame.show.plots.equilibrium`.
+
+        Args:
+            question: a row of `classes` or the class's name; default the class that moved most.
+            ax, title, legend: as in `Solution.plot`; the title is by default the class's name.
+
+        Raises:
+            SamplesError: there is no such class.
+        """
+        from ..show.plots import equilibrium
+
+        partition = self.samples.partition
+        names = [name_text(name) for name in partition.class_names]
+        index = int(self.classes["moved"].arg_max() or 0) if question is None else question
+        if isinstance(index, str):
+            if index not in names:
+                raise SamplesError(f"class {index!r} is not in the file; {nearest(index, names)}")
+            index = names.index(index)
+        if not 0 <= index < len(names):
+            raise SamplesError(f"class {index} is not among the {len(names)}; count from 0.")
+        b = next(b for b, bucket in enumerate(self.buckets) if index in bucket.classes)
+        k = int(np.flatnonzero(self.buckets[b].classes == index)[0])
+        answers = ["no answer" if key is None else key for key in partition.answer_keys(index)]
+        tables = self.buckets[b].reference[k], to_numpy(self.solutions[b].marginals)[k]
+        before, after = (table[:, : len(answers)] for table in tables)
+        contexts = [name_text(name) or "all" for name in partition.context_names(index)]
+        shown = names[index] if title is None else title
+        return equilibrium(before, after, answers, contexts, shown, ax=ax, legend=legend)
+
     def _rows(self) -> list[tuple[str, str]]:
         s = self.summary
         rows = [
@@ -191,9 +229,11 @@ class SampleEquilibria(Shown):
         import polars as pl
 
         partition = self.samples.partition
-        frame = pl.DataFrame({"class": partition.row_class, "index": partition.row_answer})
-        keys = partition.answers.cast({"class": pl.Int64, "index": pl.Int64})
-        return frame.join(keys, on=["class", "index"], how="left", maintain_order="left")["answer"]
+        start = np.concatenate([[0], np.cumsum(partition.answers_per_class)])
+        place = pl.Series(start[partition.row_class] + partition.row_answer)
+        counted = pl.DataFrame({"place": place, "counted": partition.counted})
+        place = counted.select(pl.when(pl.col("counted")).then(pl.col("place")))["place"]
+        return partition.answers["answer"].gather(place)
 
 
 def batched_game(samples: Samples, objective: ObjectiveOf, beta: float) -> AlignmentGame:

@@ -185,9 +185,13 @@ class Samples(Shown):
         *columns: Any,
         max_memory: str | int = "2GiB",
         folder: str | Path | None = None,
+        engine: str = "local",
+        address: str | None = None,
         **options: Any,
     ) -> StreamedSamples:
         """Read files of any size in bounded memory, with the results of `read` to the last bit.
+
+        (For gini and geometric-coherence to rounding: their solvers look at all games of a batch.)
 
         Three passes over parts of the files: rows to disk; answers and keys, reduced to counts of
         (class, context, answer); groups of classes solved one after the other. Every part is read as the
@@ -198,11 +202,14 @@ class Samples(Shown):
                 found.write_rows("samples.parquet")
 
         Args:
-            path: files, folders or globs; no frames, and no standard input.
+            path: files, folders, globs, or addresses such as s3://bucket/runs (with pyarrow); no
+                frames, and no standard input.
             columns, options: as of `read`.
             max_memory: what the process is to stay within, such as "2GiB" or 500_000_000.
             folder: where a temporary folder is made that holds what is between the passes, about twice
                 what is read; None: the system's. It is removed by `close`, or at the end of a `with`.
+            engine: "local", this process; "ray", all cores of an engine that is started, or joined at
+                `address`, whose machines all see `folder`.
 
         Raises:
             SamplesError: as `read`; a part that only the whole file can be read with.
@@ -210,7 +217,8 @@ class Samples(Shown):
         """
         from .stream.streamed import stream
 
-        return stream(path, *columns, max_memory=max_memory, folder=folder, **options)
+        way = {"max_memory": max_memory, "folder": folder, "engine": engine, "address": address}
+        return stream(path, *columns, **way, **options)
 
     @classmethod
     def from_answers(

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from ..errors import InvalidGame
-from ..text import shortened
-from .plots import CYCLE, QUIET, figure
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from .figure import CYCLE, QUIET, clean, entitle, explain, label, panels, root
+from .names import numbered
 
 _LINES = 7
 
@@ -22,7 +18,10 @@ def along(
     strengths: np.ndarray,
     marginals: np.ndarray,
     answers: Sequence[str] | None = None,
-    ax: Axes | None = None,
+    *,
+    ax: Any = None,
+    title: str = "",
+    legend: bool = True,
 ) -> Figure:
     """The answers' probabilities, means over contexts, of marginals (S, m, n) against strengths (S,).
 
@@ -30,18 +29,13 @@ def along(
     is logarithmic, but for a strength of 0.
     """
     n = marginals.shape[-1]
-    names = [f"answer {z}" for z in range(n)] if answers is None else list(map(str, answers))
-    if len(names) != n:
-        raise InvalidGame(f"{len(names)} names for {n} answers; give one for each.")
-    axes = figure(6.4, 3.6).subplots() if ax is None else ax
-    shown = axes.get_figure(root=True)
-    assert shown is not None
+    names = numbered(answers, n, "answer ", "answers")
+    (axes,) = panels(ax, 1, (6.4, 3.6))
     order = np.argsort(strengths, kind="stable")
     x, mean = strengths[order], marginals.mean(-2)[order]
     kept = np.argsort(-mean.max(0), kind="stable")[:_LINES]
     for colour, z in zip(CYCLE, kept, strict=False):
-        label = "\N{HAIR SPACE}" + shortened(names[z], 28).replace("$", r"\$")
-        axes.plot(x, mean[:, z], "o-", ms=3, lw=1.6, color=colour, label=label)
+        axes.plot(x, mean[:, z], "o-", ms=3, lw=1.6, color=colour, label=label(names[z], 28))
     m = marginals.shape[-2]
     if m > 1:
         pairs = (marginals.sum(-2) ** 2).sum(-1) - (marginals**2).sum((-1, -2))
@@ -53,6 +47,8 @@ def along(
     axes.set_xlabel("strength (times the game's objective)", fontsize=9)
     more = f", {len(kept)} of {n} answers" if len(kept) < n else ""
     axes.set_ylabel(f"probability at equilibrium{more}", fontsize=9)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False)
-    return shown
+    if legend:
+        explain(axes)
+    entitle(axes, title)
+    clean(axes)
+    return root(axes)

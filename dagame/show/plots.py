@@ -202,7 +202,8 @@ def equilibrium(
     Three answers: the contexts move on a triangle. Else two heat maps of contexts x answers, or bars
     for a single context, of at most 24 answers, those of largest mass.
     """
-    (m, n), (answers, contexts) = before.shape, _names(before.shape, answers, contexts)
+    (m, n), named = before.shape, contexts is not None
+    answers, contexts = _names((m, n), answers, contexts)
     if n == 3:
         (axes,) = panels(ax, 1, (5.4, 4.4))
         triangle(axes, answers)
@@ -229,6 +230,8 @@ def equilibrium(
         axes.set_title(when, fontsize=10)
         axes.set_xlabel(f"answer{more}", fontsize=9)
     grid[1].tick_params(labelleft=False)
+    if named:
+        grid[0].set_ylabel("context", fontsize=9)
     if title:
         grid[0].set_title(f"{plain(title)}\nreference", fontsize=10)
     if legend:

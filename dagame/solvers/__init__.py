@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from . import registry
 from .base import Solver
+from .explore import explore
 from .path import Path, path
 from .registry import *
 from .run import run
 from .solve import solve
 
-__all__ = ["Path", "Solver", "path", "run", "solve"]
+__all__ = ["Path", "Solver", "explore", "path", "run", "solve"]
 __all__ += registry.__all__

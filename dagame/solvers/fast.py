@@ -33,6 +33,10 @@ _MAX_CONTEXTS = 32
 """With more contexts the products of matrices in numpy are faster."""
 
 
+_ONE_ANSWER = False, (1.0, 1.0, 2.0, 1.0, 1e-10), (60, 5.0, 0.05, 1e-4)
+"""The kernel's numbers for a game of one answer, by which it is compiled or read from its cache."""
+
+
 class _Process:
     """What this process has solved on arrays that the kernel could have."""
 
@@ -73,10 +77,9 @@ def consensus_kernel() -> Callable[..., None] | None:
         return None
     try:
         from .consensus_kernel import solve_games
-    except (
-        ImportError,
-        RuntimeError,
-    ) as error:  # another numpy than it was made for, no place for its cache
+
+        _run(solve_games, np.zeros((1, 1, 1)), None, np.ones((1, 1)), *_ONE_ANSWER)
+    except (ImportError, RuntimeError, OSError) as error:  # its numpy, or no place for its cache
         warnings.warn(
             f"numba is installed but does not load ({error}); games are solved without it, more slowly.",
             stacklevel=2,
@@ -92,8 +95,19 @@ def solve_in_kernel(
     *numbers: Any,
 ) -> KernelResult:
     """A flat batch (B, m, n), consecutive games to each core; numbers are the kernel's other arguments."""
-    kernel, (games, m, n) = consensus_kernel(), log_reference.shape
+    kernel = consensus_kernel()
     assert kernel is not None
+    return _run(kernel, log_reference, reward, weights, *numbers)
+
+
+def _run(
+    kernel: Callable[..., None],
+    log_reference: np.ndarray,
+    reward: np.ndarray | None,
+    weights: np.ndarray,
+    *numbers: Any,
+) -> KernelResult:
+    games, m, n = log_reference.shape
     paid = None if reward is None else _table(reward, (games, m, n))
     table, w = _table(log_reference, (games, m, n)), _table(weights, (games, m))
     found = KernelResult(

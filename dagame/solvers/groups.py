@@ -70,24 +70,8 @@ def grouped_solve(game: AlignmentGame) -> LoopResult | None:
     masses = _masses(logits, top, table)
     total = xp.sum(masses, axis=-1, keepdims=True)
     p = masses / total
-    bounds = (np.append(parts.groups.low, 0.0), np.append(parts.groups.high, 1.0))
-    low, high = (like(b, p) for b in bounds)
-    some = xp.any(table > 0, axis=-1) & (high > 0)
-    multipliers, hard = None, isinstance(parts.term, HardConstraint)
-    if hard:
-        t, level, met = _bounded(p, low, high)
-    else:  # the target may have mass where the policy has none
-        t, level, met = _bounded(xp.where((p > 0) | ~some, p, _NONE), low, high)
-    change = xp.where(p > 0, log(t) - log(p), 0.0)
-    if hard:
-        met = met & xp.all((p > _LEAST) | (low == 0), axis=-1)
-        multipliers = _multipliers(game, parts, change, level)
-    else:
-        strength = parts.factor * parts.term.strength
-        change = strength / (strength + parts.beta) * change
-        left = xp.sum(p * xp.exp(change), axis=-1, keepdims=True)
-        change = change - log(left)
-        met = met & xp.all((p > _LEAST) | (p == 0), axis=-1) & (left[..., 0] > _LEAST)
+    with np.errstate(all="ignore"):  # groups of masses near 0; what is not finite is not solved
+        change, multipliers, met = _changes(game, parts, p, xp.any(table > 0, axis=-1))
     met = xp.all(met, axis=-1)
     change = change - log(total)
     if top is not None:
@@ -103,6 +87,29 @@ def grouped_solve(game: AlignmentGame) -> LoopResult | None:
     statuses = np.full(len(solved), Status.STALLED, dtype=object)
     statuses[solved] = Status.SOLVED
     return LoopResult(log_nu, np.zeros(len(solved), dtype=int), statuses, [], [], multipliers)
+
+
+def _changes(
+    game: AlignmentGame, parts: _Parts, p: Array, some: Array
+) -> tuple[Array, Array | None, Array]:
+    """log nu(S)/p (B, m, k) by the module's formulas, a hard set's multipliers, and where they hold (B, m).
+
+    p holds the reference's masses, `some` (k,) whether a group has answers.
+    """
+    xp, groups = namespace(p), parts.groups
+    low, high = like(np.append(groups.low, 0.0), p), like(np.append(groups.high, 1.0), p)
+    if isinstance(parts.term, HardConstraint):
+        t, level, met = _bounded(p, low, high)
+        change = xp.where(p > 0, log(t) - log(p), 0.0)
+        met = met & xp.all((p > _LEAST) | (low == 0), axis=-1)
+        return change, _multipliers(game, parts, xp.where(p > 0, change, level), level), met
+    # the target may have mass where the policy has none
+    t, _, met = _bounded(xp.where((p > 0) | ~(some & (high > 0)), p, _NONE), low, high)
+    strength = parts.factor * parts.term.strength
+    change = strength / (strength + parts.beta) * xp.where(p > 0, log(t) - log(p), 0.0)
+    left = xp.sum(p * xp.exp(change), axis=-1, keepdims=True)
+    met = met & xp.all((p > _LEAST) | (p == 0), axis=-1) & (left[..., 0] > _LEAST)
+    return change - log(left), None, met
 
 
 def _split(game: AlignmentGame) -> _Parts | None:

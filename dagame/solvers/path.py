@@ -22,7 +22,6 @@ from .newton import Newton, takes_newton
 from .solve import solve
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _NEAR = 60
@@ -88,11 +87,14 @@ class Path(Shown, Exported):
         contexts: Sequence[str] | None = None,
         game: int = 0,
         *,
-        ax: Axes | None = None,
+        ax: Any = None,
+        title: str = "",
+        legend: bool = True,
     ) -> Figure:
         """The answers' probabilities, means over contexts, and the agreement of contexts, by strength.
 
-        `answers` are names; `game` counts along a flattened batch; `ax` are axes to draw on.
+        `answers` are names, by default those of the game; `game` counts along a flattened batch; `ax` are
+        axes to draw on; returns the figure drawn on.
         """
         from ..show.path import along
 
@@ -100,7 +102,8 @@ class Path(Shown, Exported):
         if not 0 <= game < count:
             raise InvalidGame(f"game {game} is not among the {count} of the batch; count from 0.")
         tables = self.marginals.reshape(len(self), count, *self.marginals.shape[-2:])[:, game]
-        return along(self.strengths, tables, answers, ax)
+        names = self.game.answer_names if answers is None else answers
+        return along(self.strengths, tables, names, ax=ax, title=title, legend=legend)
 
     def _rows(self) -> list[tuple[str, str]]:
         low, high = self.strengths.min(), self.strengths.max()
@@ -122,7 +125,8 @@ class Path(Shown, Exported):
         """A row per strength, game, context and answer."""
         game, shape = self.game, self.marginals.shape
         nu0 = to_numpy(float64(namespace(game.log_reference).exp(game.log_reference_answers)))
-        index = indexed(shape[1:], ["context", "answer"])
+        names = {"context": game.context_names, "answer": game.answer_names}
+        index = indexed(shape[1:], ["context", "answer"], names)
         per_game = {
             "strength": np.reshape(self.strengths, (-1,) + (1,) * len(game.batch_shape)),
             "value": self.values,

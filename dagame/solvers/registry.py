@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import InvalidObjective, nearest
 from ..games.game import AlignmentGame
@@ -164,6 +164,20 @@ def require_played(game: AlignmentGame, dynamic: Solver) -> None:
     raise InvalidObjective(
         f"{phi!r} has no gradient to follow, which {dynamic.name} needs; dagame.solve(game) finds the "
         f"equilibrium{by}."
+    )
+
+
+def require_solver(method: Any) -> Solver:
+    """The solver object, or `InvalidObjective` for something that is none."""
+    if isinstance(method, Solver):
+        return method
+    if isinstance(method, type) and issubclass(method, Solver):
+        raise InvalidObjective(
+            f"the method is the class {method.__name__}; call it: {method.__name__}()."
+        )
+    raise InvalidObjective(
+        f"the method is a {type(method).__name__}; give a name, one of {', '.join(METHODS)}, or an object "
+        "such as Mirror(0.1)."
     )
 
 

@@ -6,12 +6,13 @@ from itertools import islice
 
 import numpy as np
 
-from ..games.game import AlignmentGame
+from ..errors import InvalidGame
+from ..games.game import AlignmentGame, require_game
 from ..games.solution import History
 from ..numerics.arrays import to_numpy
 from .base import Solver
 from .loop import rounds
-from .registry import dynamic_named, require_played
+from .registry import dynamic_named, require_played, require_solver
 
 
 def run(game: AlignmentGame, dynamic: str | Solver = "mirror", steps: int = 100) -> History:
@@ -33,12 +34,18 @@ def run(game: AlignmentGame, dynamic: str | Solver = "mirror", steps: int = 100)
     fictitious play, the no-regret dynamics and the best response play it (docs/howto/game-theorists.md).
 
     Raises:
+        InvalidGame: `game` is none, or `steps` is negative.
         InvalidObjective: an unknown dynamic, or one that has nothing to follow here.
 
     Returns:
         History with values and gaps (steps + 1, *batch) and marginals (steps + 1, *batch, m, n).
     """
-    dynamic = dynamic_named(dynamic) if isinstance(dynamic, str) else dynamic
+    require_game(game)
+    dynamic = dynamic_named(dynamic) if isinstance(dynamic, str) else require_solver(dynamic)
+    if steps < 0:
+        raise InvalidGame(
+            f"steps is {steps}; give the number of rounds after the reference, 0 or more."
+        )
     require_played(game, dynamic)
     flat, batch = game.flat(), game.batch_shape
     played = islice(rounds(flat, dynamic), steps + 1)

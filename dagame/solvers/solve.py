@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import InvalidGame, NotConcave, NotConverged
 from ..games.certificate import not_provable
-from ..games.game import AlignmentGame
+from ..games.game import AlignmentGame, require_game
 from ..games.solution import History, Solution, Status
 from ..numerics.arrays import LOG_ZERO, Array, like, logsumexp, namespace, to_numpy
 from ..objectives.pairing import weighted
@@ -21,6 +21,7 @@ from .chunks import in_pieces
 from .consensus import solved_in_kernel
 from .direct import impossible
 from .loop import Limits, LoopResult
+from .registry import require_solver
 
 
 def solve(
@@ -57,7 +58,8 @@ def solve(
         throw: raise `NotConverged` if a game misses the tolerance for another reason than being
             infeasible; with False look at `Solution.status`.
         max_bytes: memory of the solver; larger batches are solved in pieces, on the CPU in one thread
-            per core. Default: pieces that stay in cache, on CUDA half of the free memory.
+            per core. Default: pieces that stay in cache, all at once in a compiled kernel, on CUDA half
+            of the free memory.
         check_every: rounds between tests of convergence; each is one transfer from a device.
         compile: torch only: compile the evaluation of Anderson, Mirror and the like for this shape (on
             CUDA as a captured graph). Worth it for many solves of one shape.
@@ -69,6 +71,7 @@ def solve(
             of its conditions.
         InvalidObjective: an unknown method, or one that does not apply to the objective.
     """
+    require_game(game)
     if compile and not array_api_compat.is_torch_array(game.log_reference):
         raise InvalidGame("compile=True needs torch tensors; numpy games are solved as they are.")
     fixed = game
@@ -91,7 +94,7 @@ def _solution(
     game: AlignmentGame, method: str | Solver, limits: Limits, max_bytes: int | None
 ) -> Solution:
     started, inner = time.perf_counter(), _inner(game)
-    method = method if isinstance(method, str) else method.in_units(game.beta)
+    method = method if isinstance(method, str) else require_solver(method).in_units(game.beta)
     try:
         name, result = in_pieces(
             inner,

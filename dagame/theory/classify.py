@@ -65,15 +65,15 @@ class Classification:
 
     def __str__(self) -> str:
         sums = {"answer": "sum_z F(nu(z))", "success": "F(p)"}[self.of]
-        first = f"paid g(p) = {self.reward}, p the probability of the {self.of}: Phi = {sums}"
+        first = f"paid g(p) = {self.reward}, p the probability of the {self.of}\n  Phi = {sums}"
         if self.objective is not None:
             first += f", F(p) = {self.objective}"
         if self.concave and self.known == "proved":
-            return f"{first}. g does not increase, so Phi is concave and every theorem applies."
+            return f"{first}\n  g does not increase, so Phi is concave and every theorem applies."
         if self.concave:
             return (
-                f"{first}. g does not increase on the points tried, which proves nothing: certificates hold "
-                "if Phi is concave."
+                f"{first}\n  g does not increase on the points tried, which proves nothing: certificates "
+                "hold if Phi is concave."
             )
         spans = [f"on {_interval(a, b)}" for a, b in self.increasing]
         spans += [f"by a jump at {x:.3g}" for x in self.jumps_up]
@@ -83,7 +83,7 @@ class Classification:
             way = f"certified (T6) while strength < beta / {about}{-self.curvature:.4g}."
         else:
             way = "mu = -infinity: no strength is certified."
-        return f"{first}. g increases {shown}, so Phi is not concave; {way}"
+        return f"{first}\n  g increases {shown}, so Phi is not concave; {way}"
 
     @property
     def jumps_up(self) -> tuple[float, ...]:

@@ -5,12 +5,18 @@
 # agrees with itself more and still stays close to the model? How do we know that none is better?
 
 # %%
-import numpy as np
 import polars as pl
 
 import dagame as dg
 
-reference = np.array([[0.7, 0.2, 0.1], [0.2, 0.7, 0.1]])  # contexts (phrasings) x answers
+reference = pl.DataFrame(
+    {
+        "phrasing": ["plain question", "polite question"],
+        "yes": [0.7, 0.2],
+        "no": [0.2, 0.7],
+        "no answer": [0.1, 0.1],
+    }
+)
 game = dg.AlignmentGame(reference, dg.Coherence(strength=2.0), beta=1.0)
 game
 
@@ -24,8 +30,7 @@ solution = dg.solve(game)
 solution
 
 # %%
-answers, contexts = ["yes", "no", "no answer"], ["plain question", "polite question"]
-solution.plot(answers, contexts)
+solution.plot()
 
 # %% [markdown]
 # **The proof.** Each target *q* gives an upper bound *D(q)* of what *any* policy can reach. The
@@ -38,10 +43,11 @@ solution.certificate
 # The model as it is gets a certificate too: no policy can gain more than this `gap`.
 
 # %%
-dg.certify(game, reference)
+dg.certify(game, game.reference)
 
 # %% [markdown]
-# **What to do with it.** `reward` is what a completion with that answer is paid in training;
+# **What to do with it.** `reward` is what a completion with that answer would be paid at the equilibrium: as a fixed
+# reward its KL-regularised optimum is the equilibrium. (Training pays the reward at the policy as it then is.)
 # `weight` is what a sample of the reference is worth in weighted fine-tuning or rejection sampling.
 
 # %%
@@ -51,13 +57,14 @@ solution.to_polars().with_columns(weight=pl.col("equilibrium") / pl.col("referen
 # **How it gets there.** Rounds of mirror ascent, each one certified.
 
 # %%
-dg.run(game, "mirror", 30).plot(answers, contexts)
+dg.run(game, "mirror", 30).plot()
 
 # %% [markdown]
 # **Try next**
 #
 # - `strength=20`, then `dg.HardCoherence()`: where do the contexts meet?
 # - `dg.ShannonDiversity(0.9)` and `dg.ShannonDiversity(1.1)` with `dg.run(game, "best_response", 30)`.
-# - Sliders: [01 equilibria by hand](01_equilibria_by_hand.ipynb). A file of your model's answers:
+# - `dg.path(game, [0.1, 1, 10, 100]).plot()`: what strength buys. `dg.explore(game)`: the same with sliders.
+# - By hand: [01 equilibria by hand](01_equilibria_by_hand.ipynb). A file of your model's answers:
 #   [08 your own samples](08_your_own_samples.ipynb). Training a model:
 #   [06 fine-tuning](06_fine_tuning.ipynb).

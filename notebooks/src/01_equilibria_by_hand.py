@@ -7,7 +7,6 @@
 # $-\lambda\log\nu - \beta\log(\nu/\nu^0)$ to a constant gives $\nu^* \propto (\nu^0)^{\beta/(\beta+\lambda)}$.
 
 # %%
-import ipywidgets as widgets
 import numpy as np
 
 import dagame as dg
@@ -26,7 +25,7 @@ print("by hand", by_hand.round(6), "  solver", solution.marginals.round(6))
 
 # %%
 three = np.array([[0.80, 0.15, 0.05], [0.15, 0.70, 0.15], [0.15, 0.10, 0.75]])
-game = dg.AlignmentGame(three, dg.Coherence(strength), beta=beta)
+game = dg.AlignmentGame(three, dg.Coherence(strength), beta=beta, answer_names="ABC")
 share, nu = strength / (strength + beta), three
 for step in range(41):
     if step % 10 == 0:
@@ -41,12 +40,10 @@ print("distance to dg.solve:", f"{np.abs(nu - dg.solve(game).marginals).max():.0
 
 # %%
 picture = plots.figure(11, 3.2)
-for axes, strength in zip(picture.subplots(1, 4), (0.3, 1, 3, 100), strict=True):
-    solution = dg.solve(dg.AlignmentGame(three, dg.Coherence(strength), beta=1.0))
-    plots.triangle(axes, "ABC")
-    plots.paths(axes, np.stack([three, solution.marginals]), ["1", "2", "3"])
-    axes.get_legend().remove()
-    axes.set_title(f"strength {strength}   value {float(solution.value):.3f}", fontsize=10)
+for ax, strength in zip(picture.subplots(1, 4), (0.3, 1, 3, 100), strict=True):
+    solution = dg.solve(game.with_objective(dg.Coherence(strength)))
+    title = f"strength {strength}, value {float(solution.value):.3f}"
+    solution.plot(ax=ax, title=title, legend=False)
 picture
 
 # %% [markdown]
@@ -54,28 +51,12 @@ picture
 # the value moves with both.
 
 # %%
-OBJECTIVES = {
-    "coherence": dg.Coherence,
-    "geometric coherence": lambda s: dg.Coherence(s, "geometric"),
-    "Shannon diversity": dg.ShannonDiversity,
-    "Gini diversity": dg.GiniDiversity,
-}
-
-
-def show(objective, beta, strength):
-    solution = dg.solve(dg.AlignmentGame(three, OBJECTIVES[objective](strength), beta=beta))
-    print(f"value {float(solution.value):.6f}   gap {float(solution.gap):.1e}")
-    display(solution.plot("ABC"))
-
-
-slider = {"base": 10, "min": -2, "max": 2, "continuous_update": False}
-beta = widgets.FloatLogSlider(1, description="beta", **slider)
-strength = widgets.FloatLogSlider(2, description="strength", **slider)
-widgets.interactive(show, objective=list(OBJECTIVES), beta=beta, strength=strength)
+dg.explore(game)
 
 # %% [markdown]
 # **Try next**
 #
-# - Add `dg.Reward([0, 0, 1]) + ` in front of an objective: where does the meeting point go?
+# - `dg.explore(game.with_objective(dg.Reward([0, 0, 1]) + dg.Coherence(2.0)))`: where does the meeting point go?
+# - `dg.Coherence(2.0, "geometric")`, `dg.GiniDiversity(1.0)`: which sliders do they have?
 # - Let a reference have a zero. Which answers can the equilibrium never give?
 # - Why the certificate is a proof: [02 the theorems](02_the_theorems.ipynb).

@@ -10,7 +10,6 @@ import dagame as dg
 from dagame.show import plots
 
 reference = np.array([[0.90, 0.07, 0.03], [0.15, 0.80, 0.05], [0.30, 0.10, 0.60]])
-strengths = [0.0, *np.geomspace(0.01, 1000, 50)]
 hard = dg.solve(dg.AlignmentGame(reference, dg.HardCoherence(), beta=1.0)).marginals[0]
 print("arithmetic mean of the references", reference.mean(0).round(3))
 print("hard coherence                   ", hard.round(3))
@@ -23,12 +22,12 @@ print("hard coherence                   ", hard.round(3))
 picture = plots.figure(11, 3.7)
 kinds = ("arithmetic", "geometric", "euclidean")
 for axes, kind in zip(picture.subplots(1, 3), kinds, strict=True):
-    games = [dg.AlignmentGame(reference, dg.Coherence(s, kind), beta=1.0) for s in strengths]
+    game = dg.AlignmentGame(reference, dg.Coherence(1.0, kind), beta=1.0)
+    path = dg.path(game, [0.0, *np.geomspace(0.01, 1000, 50)])
     plots.triangle(axes, "ABC")
-    plots.paths(axes, np.stack([dg.solve(g).marginals for g in games]), ["1", "2", "3"])
+    plots.paths(axes, path.marginals, ["1", "2", "3"], legend=False)
     axes.plot(*(hard @ plots.CORNERS), "*", color="black", ms=13)
     axes.plot(*(reference.mean(0) @ plots.CORNERS), "x", color="grey", ms=8, mew=2)
-    axes.get_legend().remove()
     axes.set_title(f"{kind} consensus", fontsize=10)
 picture
 

@@ -9,15 +9,19 @@ import numpy as np
 import dagame as dg
 from dagame.show import plots
 
-answers, prompts = ["helpful", "evasive", "unsafe"], ["prompt 1", "prompt 2"]
-reference = np.array([[0.5, 0.3, 0.2], [0.3, 0.6, 0.1]])
 reward = dg.Reward([1.0, 0.0, 1.5])
-capped = reward + dg.HardConstraint(dg.Cap([2], 0.1))
-dg.solve(dg.AlignmentGame(reference, reward, beta=1.0)).marginals.round(3)
+free = dg.AlignmentGame(
+    [[0.5, 0.3, 0.2], [0.3, 0.6, 0.1]],
+    reward,
+    beta=1.0,
+    answer_names=["helpful", "evasive", "unsafe"],
+    context_names=["prompt 1", "prompt 2"],
+)
+dg.solve(free)
 
 # %%
-solution = dg.solve(dg.AlignmentGame(reference, capped, beta=1.0))
-solution.plot(answers, prompts)
+capped = free.with_objective(reward + dg.HardConstraint(dg.Cap([2], 0.1)))
+dg.solve(capped).plot()
 
 # %% [markdown]
 # Without the cap the unsafe answer grows, with it each prompt stays at 0.1. The multipliers are the
@@ -27,7 +31,7 @@ solution.plot(answers, prompts)
 # %%
 caps = np.linspace(0.01, 0.5, 50)
 objectives = [reward + dg.HardConstraint(dg.Cap([2], float(cap))) for cap in caps]
-solved = [dg.solve(dg.AlignmentGame(reference, o, beta=1.0)) for o in objectives]
+solved = [dg.solve(free.with_objective(o)) for o in objectives]
 value = np.array([float(s.value) for s in solved])
 price = np.array([s.multipliers.sum() for s in solved])
 picture = plots.figure(9, 3.2)
@@ -66,7 +70,7 @@ picture
 
 # %%
 clash = dg.HardConstraint(dg.Cap([2], 0.05) & dg.Floor([2], 0.2) & dg.Cap([0], 0.9))
-impossible = dg.solve(dg.AlignmentGame(reference, reward + clash, beta=1.0))
+impossible = dg.solve(free.with_objective(reward + clash))
 print(impossible.status)
 print(*impossible.notes, sep="\n")
 

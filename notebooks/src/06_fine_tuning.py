@@ -7,8 +7,6 @@
 # in eight phrasings and misread in a different way in each. No download, no GPU; a minute on one core.
 
 # %%
-import os
-
 import torch
 
 import dagame as dg
@@ -16,9 +14,8 @@ from dagame.show import plots
 from dagame.lm.tiny.experiment import Recipe, fine_tune
 from dagame.lm import tiny
 
-small = "DAGAME_SMALL" in os.environ
 torch.set_num_threads(1)  # fastest for a model this small
-steps, problems, samples = (2, 4, 4) if small else (60, 40, 16)
+steps, problems, samples = 60, 40, 16
 model, tokenizer = tiny.load()
 reference, _ = tiny.load()
 new = tiny.rows("test", problems)
@@ -33,7 +30,7 @@ def measure(model):
     return dg.lm.evaluate(
         model, tokenizer, new, samples=samples, max_new_tokens=16, extract=tiny.extract, seed=0,
         reference=reference,
-    )  # fmt: skip
+    )
 
 
 before = measure(model)
@@ -55,7 +52,7 @@ predicted = drawn.solve(objective, beta=beta)
 # your own code this is `dg.lm.coherence_grpo(model, dataset, objective, beta=...)` and `.train()`.
 
 # %%
-recipe = Recipe(steps=steps, beta=beta, classes_per_step=2 if small else 4)
+recipe = Recipe(steps=steps, beta=beta, classes_per_step=4)
 log = fine_tune(model, tokenizer, tiny.rows("finetune"), objective, recipe, seed=0)
 after = measure(model)
 picture = plots.figure(6.2, 2.8)
@@ -77,17 +74,19 @@ print("predicted agreement", round(predicted.summary["agreement_equilibrium"], 3
 plots.before_after([accuracy, majority, agreement], later="after training")
 
 # %% [markdown]
-# The majority of the phrasings was right before; coherence brings every phrasing to it. Where the
-# majority is wrong, it brings them there too.
+# **Does it get there?** Most of the way: the game says where coherence ends if it is played to the end, sixty steps
+# stop short of that, and the certificate below says by how much. The majority of the phrasings was right before;
+# coherence brings every phrasing to it. Where the majority is wrong, it brings them there too.
 #
-# **How much is left?** The certificate, estimated from fresh samples of both models: an estimate with
-# an interval, not a proof.
+# **How much is left?** The certificate, estimated from fresh samples of both models: no proof. Few samples bias the
+# estimate of the gap upwards, which its standard error does not show; the interval allows for it. Trust the interval,
+# each end of which holds with 95% alone.
 
 # %%
 dg.lm.certificate(
     model, reference, new, objective, beta, samples, tokenizer=tokenizer, extract=tiny.extract,
     max_new_tokens=16, seed=1,
-)  # fmt: skip
+)
 
 # %% [markdown]
 # **Try next**

@@ -103,7 +103,7 @@ import sympy
 p = sympy.Symbol("p")
 rewards = {"novelty": 1 - p, "inverse root": 1 / sympy.sqrt(p), "popular if rare": p * (1 - p)}
 for name, paid in rewards.items():
-    print(f"{name}: {dg.classify(paid)}\n".replace(". ", ".\n  ").replace(": Phi", ":\n  Phi"))
+    print(f"{name}: {dg.classify(paid)}\n")
 
 # %%
 from dagame.show import plots
@@ -112,10 +112,7 @@ start = np.array([[0.6, 0.3, 0.1]])
 picture = plots.figure(8.6, 3.2)
 for axes, (name, paid) in zip(picture.subplots(1, 3), rewards.items(), strict=True):
     found = dg.classify(paid).equilibrium(start, beta=1.0, strength=5.0)
-    plots.triangle(axes, "ABC")
-    plots.paths(axes, np.stack([start, found.marginals]), ["policy"])
-    axes.get_legend().remove()
-    axes.set_title(name, fontsize=10)
+    found.plot("ABC", ax=axes, title=name, legend=False)
 picture
 
 # %% [markdown]

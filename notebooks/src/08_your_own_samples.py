@@ -8,7 +8,6 @@
 # needs the same: one row per completion, a column that names the question, one that names the phrasing.
 
 # %%
-import os
 import tempfile
 from pathlib import Path
 
@@ -16,9 +15,8 @@ import dagame as dg
 from dagame.show import plots
 from dagame.lm import tiny
 
-small = "DAGAME_SMALL" in os.environ
 model, tokenizer = tiny.load()
-rows = tiny.rows("test", 4 if small else 40)
+rows = tiny.rows("test", 40)
 answered = dg.lm.evaluate(
     model, tokenizer, rows, samples=8, max_new_tokens=16, extract=tiny.extract, seed=0
 )
@@ -54,26 +52,18 @@ plots.class_scatter(panels)
 
 # %% [markdown]
 # Every dot is a question: above the diagonal, the equilibrium is better. **The labels were not
-# used.** One question closely:
+# used.** The question that moved most:
 
 # %%
-k = classes["moved"].arg_max()
-question = samples.game(dg.Coherence(1.0), beta=0.1).rows([k])
-shown = (samples.partition.answer_keys(k), samples.partition.context_names(k))
-answers = ["none" if a is None else a for a in shown[0]]
-solution = dg.solve(question)
-kept = slice(0, len(answers))
-plots.equilibrium(
-    question.reference[0][:, kept], solution.marginals[0][:, kept], answers,
-    [f"phrasing {name[0]}" for name in shown[1]], f"question {classes['class_id'][k]}",
-)  # fmt: skip
+found.plot()
 
 # %% [markdown]
 # **What each completion is worth.** `weight` makes the file a sample of the equilibrium: use it in
 # weighted fine-tuning, or keep a completion with probability proportional to it.
 
 # %%
-worth = found.rows.filter(found.rows["class_id"] == classes["class_id"][k])
+most = classes["class_id"][classes["moved"].arg_max()]
+worth = found.rows.filter(found.rows["class_id"] == most)
 worth.select("member_id", "completion", "correct", "reward", "weight").sort("weight").tail(6)
 
 # %% [markdown]

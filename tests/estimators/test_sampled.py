@@ -93,7 +93,7 @@ def test_seeds_repeat_and_replicas_differ():
     assert first.samples[-1] == 20 * 4 * 3
     assert first.samples_to(np.inf).tolist() == [0, 0]
     assert np.isinf(first.samples_to(0.0)).all()
-    assert first.plot().get_ylabel() == "exact gap"
+    assert first.plot().axes[0].get_ylabel() == "exact gap"
 
 
 @pytest.mark.parametrize(

@@ -226,7 +226,7 @@ def test_the_frontier_trades_bias_for_noise():
     assert (np.diff(edge.worst_rmse) > 0).all()
     assert edge.sup_bias[0] < edge.plug_in.sup_bias
     assert edge.sup_bias[-1] >= least_sup_bias(lambda p: -np.log(p), 16) * (1 - 1e-6)
-    assert edge.plot().get_xlabel()
+    assert edge.plot().axes[0].get_xlabel()
 
 
 INVERSE = dg.classify(1 / sympy.Symbol("p"))

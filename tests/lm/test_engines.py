@@ -50,7 +50,7 @@ def game(kl="loss", group=4, **options):
 # -- one path for all -----------------------------------------------------------------------------
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(
     answers=st.lists(st.sampled_from(KINDS), min_size=16, max_size=16),
     ratios=st.lists(st.floats(-3, 3), min_size=16, max_size=16),
@@ -128,6 +128,12 @@ def test_what_no_payment_can_be_made_of():
         game(baseline="leave_two_out")
     with pytest.raises(InvalidGame, match="no log-probabilities of the reference"):
         game("reward").pay(rows_of(["1"] * 8))
+    hard = dg.HardConstraint(dg.Parity(0.1))
+    with pytest.raises(SettingsError, match="multipliers, which an engine would lose"):
+        EngineGame(GameSpec(hard, beta=0.1, group_size=4, vocabulary=["1", "2"]))
+    alone = slime_arguments(n_samples_per_prompt=1, global_batch_size=6)
+    with pytest.raises(SettingsError, match="group_size is 1; give an integer >= 3"):
+        slime.rewards(alone, [])
 
 
 # -- slime ----------------------------------------------------------------------------------------

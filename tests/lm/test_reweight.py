@@ -147,3 +147,12 @@ def test_a_file_or_a_frame_is_refused_with_the_way_to_weights(function, wrong):
         function(wrong)
     assert function.__name__ in str(error.value)
     assert type(wrong).__name__ in str(error.value)
+
+
+def test_weights_and_accepted_rows_show_themselves_in_a_few_lines(rng):
+    found = equilibrium_weights(samples_of(rng), dg.Coherence(), beta=1.0)
+    for shown in (found, rejection_sample(found)):
+        assert len(repr(shown).splitlines()) <= 5
+        assert len(repr(shown)) < 400
+        assert "array" not in repr(shown)
+        assert "<table>" in shown._repr_html_()

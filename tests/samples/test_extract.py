@@ -1,10 +1,11 @@
 """Extraction and canonical keys, pattern by pattern."""
 
+import re
 import time
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dagame.errors import ExtractionError
@@ -44,6 +45,24 @@ def keys(name, *texts):
 )
 def test_patterns_take_group_1_of_the_last_match(spec, text, answer):
     assert extracted(spec, text) == [answer]
+
+
+PATTERNS = (
+    r"(\w)(\w)?", r"(a)|b", r"A:\s*([^=\n]*)", r"(?:A|B)+?(1)?", r"\$(1)?", r"([$^])", r"[^^](A)",
+    r"\b(\w)", r"^(\w+)", r"(?m)^(.+)$", r"(1+)\b", r"(?:A|B)(1)?\B", r"\A(.)", r"(A)?B\b",
+)  # fmt: skip
+"""In the syntax that both engines share, without and with signs that look beyond the match."""
+
+
+@settings(max_examples=15)
+@given(st.lists(st.text("aAB1 =$^\n:\ufdd0", max_size=12) | st.none(), min_size=1, max_size=6))
+@pytest.mark.parametrize("copies", [1, 5])
+def test_a_pattern_reads_what_pythons_engine_reads(copies, texts):
+    for pattern in PATTERNS:
+        plain = [None if t is None else t.replace("\ufdd0", "") for t in texts]
+        found = [[] if t is None else list(re.finditer(pattern, t)) for t in plain]
+        expected = [(matches[-1][1] or "") if matches else None for matches in found]
+        assert extracted(pattern, *texts * copies) == expected * copies, pattern
 
 
 def test_rows_are_independent_and_null_stays_null():

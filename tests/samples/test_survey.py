@@ -27,7 +27,7 @@ def typed(rows, monkeypatch, first):
     return frame.schema, frame.to_dict(as_series=False), kept, faults
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(rows=st.lists(ROW, min_size=1, max_size=5), style=STYLE, ascii_only=st.booleans())
 def test_the_first_lines_give_the_types_of_all(rows, style, ascii_only):
     lines = [json.dumps(r, separators=style, ensure_ascii=ascii_only) for r in rows]
@@ -90,7 +90,7 @@ def doubtful(line):
     return deep or _HALF_PAIR.search(line) is not None
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(
     rows=st.lists(st.dictionaries(TEXT, VALUE, max_size=4), max_size=6),
     blank=st.sampled_from(["", " \t", "\r", "\x0b"]),

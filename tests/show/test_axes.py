@@ -29,7 +29,7 @@ PICTURES = {
     "triangle": (1, TRIANGLE.plot),
     "bars": (1, BARS.plot),
     "maps": (2, MAPS.plot),
-    "path": (2, RUN.plot),
+    "run": (2, RUN.plot),
     "rounds": (2, RUNS.plot),
     "gaps of a run": (1, dg.solve(MAPS.game, "mirror").history.plot),
     "simplex": (1, lambda **o: plots.simplex(RUN, **o)),
@@ -38,6 +38,7 @@ PICTURES = {
     "before and after": (1, lambda **o: plots.before_after(ROWS, **o)),
     "scatter": (2, lambda **o: plots.class_scatter(DOTS, **o)),
     "gaps": (1, lambda **o: plots.gaps(RNG.random(9), 1e-3, **o)),
+    "path": (1, dg.path(MAPS.game, [0.5, 1.0]).plot),
     "strengths": (1, lambda **o: plots.strengths(np.arange(1, 4), LINES, None, **o)),
 }
 KINDS = pytest.mark.parametrize("name", PICTURES)

@@ -1,5 +1,7 @@
 """Names of answers and contexts: given or taken from a frame, kept by what is made of a game, shown."""
 
+import pickle
+
 import numpy as np
 import polars as pl
 import pytest
@@ -117,3 +119,45 @@ def test_columns_of_traces_are_no_answers():
     made = game(frame, answers=[0, 1, 1])
     assert (made.answer_names, made.context_names) == (None, CONTEXTS)
     assert game(frame, answers=["u", "v", "v"]).answer_names == ("u", "v")
+
+
+def test_a_solution_is_kept_in_a_file_with_its_names():
+    solution = dg.solve(game(**NAMED))
+    kept = pickle.loads(pickle.dumps(solution))
+    np.testing.assert_array_equal(kept.marginals, solution.marginals)
+    assert kept.game.answer_names == ANSWERS
+    assert float(kept.gap) == float(solution.gap)
+    assert kept.to_polars().equals(solution.to_polars())
+
+
+def test_a_path_has_the_names_of_its_game():
+    path = dg.path(game(**NAMED), [0.5, 2.0])
+    frame = path.to_polars()
+    assert frame["answer"].to_list() == [*ANSWERS] * 4
+    assert frame["context"].unique(maintain_order=True).to_list() == list(CONTEXTS)
+    texts = [t.get_text() for t in path.plot(title="A title").axes[0].get_legend().get_texts()]
+    assert texts[:3] == sorted(ANSWERS, key=texts.index)
+    assert not path.plot(legend=False).axes[0].get_legend()
+
+
+def test_one_question_of_a_file_is_drawn_with_its_names():
+    rows = {
+        "question": [*"aaaa", *"bbbb", *"bb"],
+        "phrasing": [*"xxyy", *"xxyy", *"zz"],
+        "answer": ["4", "5", "4", "4", "7", "8", None, "7", "7", "9"],
+    }
+    samples = dg.Samples.from_answers(pl.DataFrame(rows), "question", "phrasing")
+    found = samples.solve(dg.Coherence(2.0), beta=1.0)
+    axes = found.plot("b").axes[0]
+    shown = axes.get_images()[0].get_array()
+    labels = [t.get_text() for t in axes.get_xticklabels()]
+    assert sorted(labels) == ["7", "8", "9", "no answer"]
+    assert [t.get_text() for t in axes.get_yticklabels()] == list("xyz")
+    np.testing.assert_allclose(shown[:, labels.index("7")], [0.5, 0.5, 0.5])
+    np.testing.assert_allclose(shown.sum(-1), 1)
+    assert found.plot(0).axes[0].get_title() in ("a\nreference", "b\nreference")
+    assert found.plot().axes
+    with pytest.raises(dg.DagameError, match="class 'c' is not in the file"):
+        found.plot("c")
+    with pytest.raises(dg.DagameError, match="class 2 is not among the 2"):
+        found.plot(2)

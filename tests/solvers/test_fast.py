@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -149,10 +150,15 @@ def test_no_numba_and_no_kernel_for_single_precision(monkeypatch):
         fast.consensus_kernel.cache_clear()
 
 
-def test_a_numba_that_does_not_load_is_said_once(monkeypatch):
+def full_disk(*args):
+    raise OSError("No space left on device")
+
+
+@pytest.mark.parametrize("module", [None, SimpleNamespace(solve_games=full_disk)])
+def test_a_numba_that_does_not_load_is_said_once(monkeypatch, module):
     monkeypatch.setattr(fast, "LOADING", 0.0)
     monkeypatch.setattr(fast, "find_spec", lambda name: name)
-    monkeypatch.setitem(sys.modules, "dagame.solvers.consensus_kernel", None)
+    monkeypatch.setitem(sys.modules, "dagame.solvers.consensus_kernel", module)
     fast.consensus_kernel.cache_clear()
     game = dg.AlignmentGame([[0.5, 0.5], [0.2, 0.8]], dg.Coherence(2.0), beta=1.0)
     try:

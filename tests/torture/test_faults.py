@@ -77,13 +77,18 @@ def test_a_set_in_the_middle_of_a_write(forks, tmp_path, fault):
     assert forks.run([tmp_path, "old"], **call, full=300).code == 0
 
 
-def test_solve_killed_at_changes(forks, samples, tmp_path):
-    argv, other = solving(samples, tmp_path), solving(samples, tmp_path, "--beta", "2")
+IN_PARTS = pytest.mark.parametrize("more", [[], ["--max-memory", "64MiB"]], ids=["", "parts"])
+
+
+@IN_PARTS
+def test_solve_killed_at_changes(forks, samples, tmp_path, more):
+    argv = solving(samples, tmp_path, *more)
+    other = [*argv, "--beta", "2"]
     assert forks.run(other).code == 0
     new = state(tmp_path)
     count = forks.changes(argv, root=tmp_path)
     old = state(tmp_path)
-    assert set(old) == {"samples.parquet", "report.html", "numbers.json"}
+    assert set(old) == {"samples.parquet", "numbers.json", *([] if more else ["report.html"])}
     assert all(old[name] != new[name] for name in old)
     for k in chosen(count, 3):
         assert forks.run(other, kill=k, root=tmp_path).killed
@@ -95,9 +100,10 @@ def test_solve_killed_at_changes(forks, samples, tmp_path):
     assert not left(tmp_path)
 
 
+@IN_PARTS
 @pytest.mark.parametrize("fault", ["torn", "full"])
-def test_solve_in_the_middle_of_a_write(forks, samples, tmp_path, fault):
-    argv = solving(samples, tmp_path)
+def test_solve_in_the_middle_of_a_write(forks, samples, tmp_path, fault, more):
+    argv = solving(samples, tmp_path, *more)
     assert forks.run(argv).code == 0
     old = state(tmp_path)
     for size in SIZES if FACTOR > 1 else SIZES[1::2]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _ends(low: float, high: float) -> str:
-    upper = f"{high:.4g}, each end for itself" if np.isfinite(high) else "(no upper end)"
+    upper = f"{high:.4g}, one-sided at either end" if np.isfinite(high) else "(no upper end)"
     return f"{low:.4g} to {upper}"
 
 

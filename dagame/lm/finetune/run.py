@@ -117,7 +117,7 @@ def _save(
         trainer.save_model(str(drafts[weights]))
         if state.is_main_process:
             (drafts[weights] / "training_args.bin").unlink(missing_ok=True)  # a pickle nobody needs
-            found = {"first": metrics[0], "last": metrics[-1]} if metrics else {}
+            found |= {"first": metrics[0], "last": metrics[-1]} if metrics else {}
             found["warnings"] = [*before(config), *after(config, found.get("first", {}))]
             text = card(folder, config, metrics, result | found)
             for place in (drafts[readme], drafts[weights] / readme.name):

@@ -73,7 +73,8 @@ class EngineGame:
         gap_every, check: see `LMGame`.
 
     Raises:
-        SettingsError: another baseline, whose advantages an engine's own centring would change.
+        SettingsError: another baseline, whose advantages an engine's own centring would change; a hard
+            set, whose multipliers no engine keeps in its checkpoints.
     """
 
     def __init__(self, spec: GameSpec, *, gap_every: int | None = None, check: bool = True) -> None:
@@ -82,6 +83,11 @@ class EngineGame:
             raise SettingsError(
                 f"baseline is {spec.baseline!r}: set 'group_mean'; engines subtract a mean of what they "
                 "are paid, which only advantages that sum to 0 over each prompt survive."
+            )
+        if spec.hard is not None:
+            raise SettingsError(
+                f"{spec.hard!r} has multipliers, which an engine would lose with each restart; use the TRL "
+                "trainer, which keeps them in its checkpoints, or a SoftConstraint."
             )
         self.spec, self.game = spec, LMGame(spec, gap_every=gap_every, check=check)
 

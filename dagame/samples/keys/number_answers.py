@@ -10,6 +10,7 @@ is the sentence's, not the number's.
 from __future__ import annotations
 
 import re
+from functools import cache, partial
 
 from .markup import bare
 from .numbers import MINUS
@@ -104,7 +105,7 @@ def _after_delimiters(text: str) -> str:
 
 # -- a number in front of a sentence --------------------------------------------------------------
 
-_CANDIDATE = re.compile(CANDIDATE)
+_candidate = cache(partial(re.compile, CANDIDATE))  # it is long: compiled when it is first used
 _EQUALS = re.compile(r"(?<![<>!=~])=(?![=>])")
 _LABEL = re.compile(
     r"(?i)^[\s*_`\"'#:=]*(?:(?:the\s+)?(?:final\s+)?answer\s*(?:is\b|[:=])?)?[\s*_`\"':=]*"
@@ -126,7 +127,7 @@ def first_number(line: str) -> str | None:
     if not parts:
         return None
     text = re.sub(rf"^([{MINUS}])\s+", r"\1", _LABEL.sub("", parts[-1]))
-    match = _CANDIDATE.search(text)
+    match = _candidate().search(text)
     if match is None:
         return None
     found = whole_number(match[0])

@@ -44,7 +44,7 @@ def map_in_workers(
     Raises:
         ExtractionError: no worker starts.
     """
-    return _Pool(task, rows, row_seconds, workers or _cores()).run()
+    return _Pool(task, rows, row_seconds, workers or cores()).run()
 
 
 def check_row_seconds(row_seconds: float) -> None:
@@ -55,7 +55,8 @@ def check_row_seconds(row_seconds: float) -> None:
         )
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Processors that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 

@@ -14,6 +14,7 @@ from ..files.reading import Rows
 from ..files.roles import Flat, NoRow, Roles
 from ..files.tables import NamedFile, Wish, check_format, laid_out, roles_of
 from ..labels import gold_texts
+from .addresses import fetched
 from .blocks import Faulty, blocks
 from .kinds import agreed
 from .shelf import Piece, Shelf
@@ -165,16 +166,35 @@ def read_file(
     options: dict[str, Any],
     shelf: Shelf,
     size: int,
+    own: str = "rows",
 ) -> tuple[FileRead, list[str]]:
-    """The parts of one file on disk, and what was said of the roles where this file decides them."""
-    try:
-        return _read_file(file, wish, roles, shelf, blocks(file.path, size, options))
-    except Faulty:
-        return _read_file(file, wish, roles, shelf, blocks(file.path, size, options, strict=True))
+    """The parts of one file on the shelf under `own`, and what was said where this file decides the roles."""
+
+    def put(frame: pl.DataFrame) -> Piece:
+        return shelf.put(own, frame)
+
+    with fetched(file.path, shelf.folder) as path:
+        here = file._replace(path=path)
+        try:
+            try:
+                found, told = _read_file(here, wish, roles, put, blocks(path, size, options))
+            except Faulty:
+                again = blocks(path, size, options, strict=True)
+                found, told = _read_file(here, wish, roles, put, again)
+        except SamplesError as error:
+            if path == file.path:
+                raise
+            raise SamplesError(str(error).replace(path, file.path)) from None
+        found.name = found.name.replace(path, file.path)
+    return found, told
 
 
 def _read_file(
-    file: NamedFile, wish: Wish, roles: Roles | None, shelf: Shelf, parts: Iterable[Rows]
+    file: NamedFile,
+    wish: Wish,
+    roles: Roles | None,
+    put: Callable[[pl.DataFrame], Piece],
+    parts: Iterable[Rows],
 ) -> tuple[FileRead, list[str]]:
     import polars as pl
 
@@ -206,7 +226,7 @@ def _read_file(
         except NoRow as error:
             found.empty_rows, nothing = found.empty_rows + error.empty_rows, error
             continue
-        found.take(flat, lambda frame: shelf.put("rows", frame))
+        found.take(flat, put)
     assert found is not None
     if nothing is not None and not found.pieces:
         raise nothing

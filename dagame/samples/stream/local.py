@@ -67,6 +67,9 @@ class Local:
         """Everything is kept on the shelf."""
         self.shelf = shelf
 
+    def close(self) -> None:
+        """Nothing is to be ended."""
+
     def load(
         self,
         files: Sequence[NamedFile],

@@ -77,7 +77,7 @@ def solve_part(groups: pl.DataFrame, settings: Settings, game: Game) -> Solved:
     )
     by = [*settings.class_columns, *settings.context_columns, ANSWER]
     if not len(partition):
-        nothing = [pl.lit(None, dtype=pl.Float64).alias(name) for name in _WORTHS]
+        nothing = [pl.lit(None, dtype=pl.Float64).alias(name) for name in WORTHS]
         worths = groups.select(*by, *nothing)
         lost_rows = int(many.sum())
         return Solved(worths, None, None, None, None, partition.lost_classes, lost_rows, [], [])
@@ -103,7 +103,7 @@ def solve_part(groups: pl.DataFrame, settings: Settings, game: Game) -> Solved:
     )
 
 
-_WORTHS = ("reward", "weight", "weight_normalised")
+WORTHS = ("reward", "weight", "weight_normalised")
 
 
 def _added_up(groups: pl.DataFrame, settings: Settings) -> pl.DataFrame:

@@ -43,10 +43,9 @@ class Shelf:
                 offset = stream.tell()
                 stream.write(data)
         except OSError as error:
-            where = self.folder.parent
             raise OutputError(
-                f"{where} cannot hold what is kept between the passes: {system_reason(error)}; free "
-                "some space, or name another folder by --out (folder=)."
+                f"{self.folder.parent} cannot be written: {system_reason(error)}; it holds what is kept "
+                "between the passes, so free some space, or name another folder by --out (folder=)."
             ) from error
         return Piece(name, offset, len(data), len(frame))
 

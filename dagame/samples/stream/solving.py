@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from ...errors import CalibrationError
 from ...files.output import replacing
 from ...games.solution import Solution
 from ...show.progress import Progress, silent
@@ -53,6 +54,12 @@ class StreamedEquilibria(Shown):
     buckets: list[Bucket]
     solutions: list[Solution]
     calibration: None = None
+
+    def calibrate(self, *_: Any, **__: Any) -> NoReturn:
+        """Prediction sets need all samples at once: `Samples.read`."""
+        raise CalibrationError(
+            "samples in parts are not calibrated; read them at once, by Samples.read."
+        )
 
     @cached_property
     def reading(self) -> HowRead:

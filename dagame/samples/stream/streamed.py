@@ -21,11 +21,14 @@ from ..equilibria import ObjectiveOf
 from ..files.tables import Wish, is_path, named_files
 from ..keys.extract import check_pattern
 from ..keys.reader import TRIED_ROWS, AnswerReader
+from ..keys.workers import cores
 from ..labels import correctness, said_of_gold
+from .addresses import expanded
 from .count import Settings, same_column
 from .load import Loaded
 from .local import Kept, Local, frame_of
 from .part import Game
+from .rays import OnRay
 from .shelf import Shelf
 from .solving import StreamedEquilibria, solve_streamed
 
@@ -165,7 +168,8 @@ def stream(
     progress: Progress | None = None,
     max_memory: str | int = "2GiB",
     folder: str | Path | None = None,
-    work: Callable[[Shelf], Local] = Local,
+    engine: str = "local",
+    address: str | None = None,
 ) -> StreamedSamples:
     """See `Samples.stream`."""
     if not is_path(path):
@@ -190,15 +194,16 @@ def stream(
     say = progress or silent
     with ExitStack() as stack:
         place = stack.enter_context(scratch(folder or tempfile.gettempdir()))
-        engine = work(Shelf(place))
-        files, options = named_files(path, wish, on_error)
-        loaded = engine.load(files, wish, options, size // _OF_A_PART, say)
+        work, size = _engine(engine, address, Shelf(place), size)
+        stack.callback(work.close)
+        files, options = named_files(expanded(path), wish, on_error)
+        loaded = work.load(files, wish, options, size // _OF_A_PART, say)
         notes = [*loaded.notes]
         cut = 0 if truncated == "read" else loaded.cut
         if cut:
             notes.append(f"completions cut off, which have no answer: {cut:,}.")
         if not loaded.roles.answers:
-            reader = reader.settled(_spread(loaded, engine.shelf))
+            reader = reader.settled(_spread(loaded, work.shelf))
             notes += reader.choice()
         settings = Settings(
             roles=loaded.roles,
@@ -210,13 +215,24 @@ def stream(
             parts=max(1, -(-loaded.rows * _OF_A_ROW // size)),
             same=same_column(loaded.roles, format, list(loaded.kinds)),
         )
-        kept = engine.count(loaded, settings, say)
+        kept = work.count(loaded, settings, say)
         source = str(path) if isinstance(path, str | Path) else "the samples"
-        notes += _checked(loaded, settings, kept, engine.shelf, source)
+        notes += _checked(loaded, settings, kept, work.shelf, source)
         return StreamedSamples(
-            loaded, settings, kept, tuple(notes), source, cut, engine, stack.pop_all()
+            loaded, settings, kept, tuple(notes), source, cut, work, stack.pop_all()
         )
     raise AssertionError
+
+
+def _engine(engine: str, address: str | None, shelf: Shelf, size: int) -> tuple[Local, int]:
+    """What runs the passes, and the memory of each of its processes."""
+    if engine == "ray":
+        return OnRay(shelf, address, size // 4), size // (2 * cores())
+    if engine != "local":
+        raise SamplesError(f"engine is {engine!r}; choose 'local' or 'ray'.")
+    if address is not None:
+        raise SamplesError("an address is that of a Ray engine; choose engine='ray' with it.")
+    return Local(shelf), size
 
 
 def _checked(

@@ -4,7 +4,6 @@ tinker-cookbook pays a group of trajectories at once and subtracts the group's m
 different prompts, so a group here is all contexts of a class, K times each. Written for
 tinker-cookbook 0.6.1. Sampling and training run in a paid service; groups, rewards, advantages and
 training data were made by the cookbook's own code with a model in this process.
-
 """
 
 from __future__ import annotations

@@ -1,0 +1,230 @@
+"""Samples at once, in parts and on Ray: rows per second and memory over sizes, and the same results.
+
+    python benchmarks/scale.py [--sizes 2e5 2e6 2e7] [--ways plain local ray] [--max-memory 2GiB]
+    python benchmarks/scale.py --sizes --passes 5e4 2e5 8e5 --max-memory 256MiB
+    python benchmarks/scale.py --sizes --equal FILE --class question --context format --answer answer
+
+The completions are made here: eight to a question, in two phrasings, about 100 bytes as JSON lines in
+files of a million. `memory` is the most that all processes of a run held together, each shared page
+once (PSS, looked at twice a second). Every way solves the same files by `dagame solve`; `same`
+compares what it prints and every row of samples.parquet with those of the first way that ran, the
+plain one up to 5e6 rows. `--equal` does so for a file, with all numbers of the JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from common import environment, keep
+
+WAYS = {
+    "plain": [],
+    "local": ["--engine", "local"],
+    "ray": ["--engine", "ray"],
+}
+_IN_A_FILE = 1_000_000
+
+
+def make(folder: Path, rows: int, seed: int = 0) -> int:
+    """JSON lines of so many completions; their bytes."""
+    folder.mkdir()
+    for k, start in enumerate(range(0, rows, _IN_A_FILE)):
+        count = min(_IN_A_FILE, rows - start)
+        rng = np.random.default_rng([seed, k])
+        number = np.arange(start, start + count)
+        question = number % max(rows // 8, 1)
+        answer = (question * 7 + rng.geometric(0.45, count)) % 97
+        frame = pl.DataFrame(
+            {"question": question, "phrasing": rng.integers(0, 2, count), "a": answer}
+        )
+        text = pl.format("So the sum of it all comes to {}.\n#### {}", pl.col("a"), pl.col("a"))
+        lines = frame.select(
+            pl.format("q{}", pl.col("question")).alias("question"),
+            "phrasing",
+            text.alias("completion"),
+            (pl.col("a") == (pl.col("question") * 7 + 1) % 97).alias("correct"),
+        )
+        lines.write_ndjson(folder / f"part-{k:04d}.jsonl")
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+class Memory(threading.Thread):
+    """The most that a process and all below it hold, in bytes, each shared page once."""
+
+    def __init__(self, root: int) -> None:
+        """`root` is the number of the process."""
+        super().__init__(daemon=True)
+        self.root, self.most, self.over = root, 0, threading.Event()
+
+    def run(self) -> None:
+        """Look twice a second."""
+        while not self.over.wait(0.5):
+            self.most = max(self.most, sum(map(_held, _below(self.root))))
+
+
+def _below(root: int) -> list[int]:
+    parents = {}
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = place.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(place.parent.name)] = int(fields[1])
+    found = [root]
+    for process in found:
+        found += [child for child, parent in parents.items() if parent == process]
+    return found
+
+
+def _held(process: int) -> int:
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
+
+
+def run(
+    way: str, source: list[str], out: Path, memory: str, *, numbers: bool = False
+) -> dict[str, Any]:
+    """One `dagame solve`, its time and memory, and what it found; with all `numbers` as JSON too."""
+    in_parts = [] if way == "plain" else [*WAYS[way], "--max-memory", memory]
+    command = [sys.executable, "-m", "dagame", "solve", *source, *in_parts, "--no-report"]
+    command += ["--out", str(out)]
+    if numbers:
+        command += ["--json", str(out.with_suffix(".json"))]
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    watch = Memory(process.pid)
+    watch.start()
+    printed, errors = process.communicate()
+    watch.over.set()
+    if process.returncode != 0:
+        raise SystemExit(f"{way}: exit code {process.returncode}: {errors[-2000:]}")
+    return {
+        "seconds": time.perf_counter() - began,
+        "memory": watch.most,
+        "found": found_in(out, printed),
+    }
+
+
+def found_in(out: Path, printed: str) -> str:
+    """A hash of what was printed, of all numbers but times, and of every row."""
+    told = hashlib.sha256(printed.partition("\nwrote ")[0].encode())
+    if out.with_suffix(".json").exists():
+        content = json.loads(out.with_suffix(".json").read_text())
+        content["summary"].pop("seconds")
+        told.update(json.dumps({**content, "provenance": None}).encode())
+    rows = pl.scan_parquet(out / "samples.parquet")
+    count = rows.select(pl.len()).collect().item()
+    for start in range(0, count, _IN_A_FILE):
+        told.update(rows.slice(start, _IN_A_FILE).collect().write_csv().encode())
+    return told.hexdigest()
+
+
+def sizes(folder: Path, counts: list[int], ways: list[str], memory: str) -> list[dict[str, Any]]:
+    """A row for each size and way."""
+    rows = []
+    for count in counts:
+        source = folder / f"rows-{count}"
+        length = make(source, count)
+        first = None
+        for way in ways:
+            if way == "plain" and count > 5_000_000:
+                continue
+            asked = [str(source), "--class", "question", "--context", "phrasing"]
+            asked += ["--correct", "correct", "--extract", "gsm8k", "--canonical", "number"]
+            made = run(way, asked, folder / f"{way}-{count}", memory)
+            first = first or made["found"]
+            rows.append(
+                {
+                    "rows": count,
+                    "way": way,
+                    "GB read": length / 1e9,
+                    "seconds": made["seconds"],
+                    "rows/s": round(count / made["seconds"]),
+                    "memory GiB": made["memory"] / 2**30,
+                    "same": made["found"] == first,
+                }
+            )
+            print(rows[-1], flush=True)
+    return rows
+
+
+def passes(folder: Path, counts: list[int], memory: str) -> list[dict[str, Any]]:
+    """CPU seconds of each pass in one process, and bytes between them, by the size."""
+    import dagame as dg
+
+    rows = []
+    for count in counts:
+        source = folder / f"passes-{count}"
+        length = make(source, count)
+        clock = [time.process_time()]
+        options = {"extract": "gsm8k", "canonical": "number", "max_memory": memory}
+        ends: dict[str, float] = {}
+
+        def said(stage: str, ends: dict[str, float] = ends) -> None:
+            ends.setdefault(stage.split()[0], time.process_time())
+
+        with dg.Samples.stream(
+            source, "question", "phrasing", correct="correct", progress=said, **options
+        ) as samples:
+            clock += [ends["extracting"], time.process_time()]
+            found = samples.solve(dg.Coherence(1.0), beta=1.0)
+            clock.append(time.process_time())
+            shelf = samples.work.shelf.folder
+            held = {path.name.split("-")[0]: 0 for path in shelf.iterdir()}
+            for path in shelf.iterdir():
+                held[path.name.split("-")[0]] += path.stat().st_size
+            found.write_rows(folder / "rows.parquet")
+            clock.append(time.process_time())
+            groups = sum(piece.rows for kept in samples.counted for piece in kept.groups.values())
+        spent = np.diff(clock)
+        names = ("read", "keys", "solve", "write")
+        rows.append(
+            {"rows": count, "classes": found.facts.classes, "G": groups, "bytes read": length}
+            | {f"{name}, CPU s": float(t) for name, t in zip(names, spent, strict=True)}
+            | {f"{name}, bytes": held.get(name, 0) for name in ("rows", "keys", "groups", "worths")}
+        )
+        print(rows[-1], flush=True)
+    return rows
+
+
+def main() -> None:
+    """See the head of the file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", nargs="*", type=lambda t: int(float(t)), default=[200_000])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--max-memory", default="2GiB")
+    parser.add_argument("--equal", help="a file; the options behind it go to `dagame solve`")
+    parser.add_argument("--passes", nargs="+", type=lambda t: int(float(t)), default=[])
+    parser.add_argument("--name", default="scale")
+    options, more = parser.parse_known_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if options.equal:
+            found = {
+                way: run(way, [options.equal, *more], folder / way, "64MiB", numbers=True)["found"]
+                for way in options.ways
+            }
+            print(f"{options.equal}: {'the same' if len(set(found.values())) == 1 else found}")
+        if options.passes:
+            keep(f"{options.name}_passes", passes(folder, options.passes, options.max_memory))
+        if options.sizes:
+            rows = sizes(folder, options.sizes, options.ways, options.max_memory)
+            keep(options.name, rows, max_memory=options.max_memory, python=environment()["python"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,355 @@
+"""The passes on Ray: parts in parallel, counts shuffled by groups of classes, the same to the last bit.
+
+Ray Data runs the tasks, shuffles whole groups of classes into blocks, spills what memory does not hold,
+and repeats a task whose worker died. Every task calls the functions of the local way on one part or one
+group, and everything that it keeps has a name of its own, so that a repeated task changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import secrets
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import DagameError
+from ...provenance import not_installed
+from ...show.progress import Progress
+from ..files.tables import NamedFile, Wish
+from ..keys.workers import cores
+from .count import ANSWER, Settings
+from .load import FileRead, Loaded, read_file, together
+from .local import Group, Kept, Local, count_part, frame_of, kept_group, worth_of_rows, worths_of
+from .part import WORTHS, Game, solve_part
+from .shelf import Shelf
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_CHUNK, _GROUP = "#chunk", "#group"
+_LEAST_STORE = 96 << 20
+
+
+class OnRay(Local):
+    """A Ray engine: one of its own, or that at an address."""
+
+    def __init__(self, shelf: Shelf, address: str | None = None, store: int = 512 << 20) -> None:
+        """Start or join it; the shelf's folder must be seen by all of its machines.
+
+        Raises:
+            DagameError: Ray is not installed, or the address does not answer.
+        """
+        super().__init__(shelf)
+        self.ray, self.own = started(address, max(store, _LEAST_STORE))
+
+    def close(self) -> None:
+        """End the engine, or leave that at an address; one that the process had before stays."""
+        if self.own:
+            self.ray.shutdown()
+
+    def load(
+        self,
+        files: Sequence[NamedFile],
+        wish: Wish,
+        options: dict[str, Any],
+        size: int,
+        say: Progress,
+    ) -> Loaded:
+        """The first pass; the first file that can be read decides what the columns mean."""
+        say(f"reading {len(files)} files on Ray")
+        notes: list[str] = []
+        read: list[FileRead] = []
+        failed, first, at = 0, None, 0
+        several = len(files) > 1 and options["on_error"] == "skip"
+        while at < len(files):
+            few = [at] if first is None else range(at, len(files))
+            reading = _ReadFile(self.shelf, list(files), wish, first, options, size)
+            for found in self._mapped(reading, few):
+                at += 1
+                if isinstance(found, DagameError):
+                    if not several:
+                        raise found
+                    failed += 1
+                    notes.append(f"left out: {found}")
+                    continue
+                made, told = found
+                if first is None:
+                    first = made.roles
+                    notes += told
+                if made.said:
+                    notes.append(f"{made.name}: {made.said}.")
+                read.append(made)
+        return together(read, notes, failed)
+
+    def count(self, loaded: Loaded, settings: Settings, say: Progress) -> list[Kept]:
+        """The second pass."""
+        say(f"extracting answers of {len(loaded.parts)} parts on Ray")
+        counting = _CountPart(self.shelf, loaded, settings)
+        found = list(self._mapped(counting, range(len(loaded.parts))))
+        for error in found:
+            if isinstance(error, DagameError):
+                raise error
+        return found
+
+    def solve(
+        self, kept: Sequence[Kept], settings: Settings, game: Game, say: Progress
+    ) -> tuple[list[Group], Any]:
+        """The third pass: whole groups of classes in each block of a shuffled data set."""
+        say(f"solving {settings.parts} groups of classes on Ray")
+        run = secrets.token_hex(4)
+        parts = self._items(range(len(kept))).map_batches(
+            _Groups(self.shelf, list(kept)), batch_size=1, batch_format="numpy"
+        )
+        solving = _SolveGroups(self.shelf, settings, game, run)
+        blocks = parts.repartition(settings.parts, keys=[_GROUP])
+        worths = blocks.map_batches(solving, batch_size=None, batch_format="pyarrow").materialize()
+        found = [self._result(f"group-{run}", p) for p in range(settings.parts)]
+        for error in found:
+            if isinstance(error, DagameError):
+                raise error
+        return [group for group in found if group is not None], worths
+
+    def write(
+        self, loaded: Loaded, kept: Sequence[Kept], settings: Settings, worths: Any, path: Path,
+        say: Progress,
+    ) -> None:  # fmt: skip
+        """The last: worths shuffled back to the parts of the rows, and one file made of these."""
+        import polars as pl
+
+        say(f"writing {len(kept)} parts on Ray")
+        run = secrets.token_hex(4)
+        writing = _WriteParts(self.shelf, loaded, list(kept), settings, run)
+        blocks = worths.repartition(min(len(kept), max(4 * cores(), 16)), keys=[_CHUNK])
+        blocks.map_batches(writing, batch_size=None, batch_format="pyarrow").materialize()
+        parts = [self.shelf.folder / f"out-{run}-{k}.arrow" for k in range(len(kept))]
+        for k, part in enumerate(parts):
+            error = self._result(f"written-{run}", k)
+            if isinstance(error, DagameError):
+                raise error
+            assert part.exists(), "every part has rows, so it has worths"
+        pl.scan_ipc(parts).sink_parquet(path, maintain_order=True)
+        for part in parts:
+            part.unlink()
+
+    def _items(self, numbers: Sequence[int]) -> Any:
+        items = [{"item": int(k)} for k in numbers]
+        return self.ray.data.from_items(items, override_num_blocks=len(items))
+
+    def _mapped(self, function: Callable[[int], Any], numbers: Sequence[int]) -> Iterator[Any]:
+        """The function of each number, or the `DagameError` that it raised, in order."""
+        run = secrets.token_hex(4)
+        task = _Task(self.shelf, function, run)
+        self._items(numbers).map_batches(task, batch_size=1, batch_format="numpy").materialize()
+        return (self._result(run, k) for k in numbers)
+
+    def _result(self, run: str, number: int) -> Any:
+        place = self.shelf.folder / f"{run}-{number}.pickle"
+        if not place.exists():
+            return None
+        found = pickle.loads(place.read_bytes())  # noqa: S301 -- of this run's own tasks
+        place.unlink()
+        return found
+
+
+def started(address: str | None, store: int) -> tuple[Any, bool]:
+    """Ray with an engine, quiet, and without its reports to its makers; whether it was begun here."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+        import ray.data
+    except ImportError:
+        told = not_installed("ray", "ray", "--engine ray")
+        raise DagameError(f"{told}; or leave --engine out") from None
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    own = not ray.is_initialized()
+    if own:
+        try:
+            if address is None:
+                ray.init(
+                    "local",
+                    num_cpus=cores(),
+                    object_store_memory=store,
+                    include_dashboard=False,
+                    **quiet,
+                )
+            else:
+                ray.init(address, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            what = f"Ray at {address}" if address else "a Ray engine"
+            raise DagameError(f"{what} cannot be reached: {str(error).splitlines()[0]}.") from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of its own settings
+        context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_options.preserve_order = True
+    context.max_hash_shuffle_aggregators = max(2, cores())  # each is a process of its own
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    return ray, own
+
+
+def keep(shelf: Shelf, run: str, number: int, found: Any) -> None:
+    """Put what a task found where the driver looks for it, whole or not at all."""
+    from ray.cloudpickle import dumps  # type: ignore[attr-defined]
+
+    place = shelf.folder / f"{run}-{number}.pickle"
+    draft = place.with_suffix(f".{secrets.token_hex(4)}")
+    draft.write_bytes(dumps(found))
+    os.replace(draft, place)
+
+
+# -- tasks ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One call for each item, whose result or error is kept."""
+
+    shelf: Shelf
+    function: Callable[[int], Any]
+    run: str
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        for number in batch["item"]:
+            try:
+                found = self.function(int(number))
+            except DagameError as error:
+                found = error
+            keep(self.shelf, self.run, int(number), found)
+        return batch
+
+
+@dataclass(frozen=True)
+class _ReadFile:
+    shelf: Shelf
+    files: list[NamedFile]
+    wish: Wish
+    roles: Any
+    options: dict[str, Any]
+    size: int
+
+    def __call__(self, number: int) -> tuple[FileRead, list[str]]:
+        own = f"rows-{number}-{secrets.token_hex(4)}"
+        file, w, o = self.files[number], self.wish, self.options
+        return read_file(file, w, self.roles, o, self.shelf, self.size, own)
+
+
+@dataclass(frozen=True)
+class _CountPart:
+    shelf: Shelf
+    loaded: Loaded
+    settings: Settings
+
+    def __call__(self, number: int) -> Kept:
+        parts = self.loaded.parts
+        before = sum(piece.rows for _, piece in parts[:number])
+        frame = frame_of(self.loaded, self.shelf, number)
+        return count_part(
+            frame, self.settings, before, self.shelf, f"-{number}-{secrets.token_hex(4)}"
+        )
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """The counts of each part, with its number and those of the groups of classes."""
+
+    shelf: Shelf
+    kept: list[Kept]
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> Any:
+        import polars as pl
+
+        found = []
+        for number in batch["item"]:
+            for group, piece in self.kept[int(number)].groups.items():
+                marks = (pl.lit(int(number)).alias(_CHUNK), pl.lit(group).alias(_GROUP))
+                found.append(self.shelf.get(piece).with_columns(*marks))
+        return _arrow(pl.concat(found))
+
+
+@dataclass(frozen=True)
+class _SolveGroups:
+    shelf: Shelf
+    settings: Settings
+    game: Game
+    run: str
+
+    def __call__(self, table: Any) -> Any:
+        import polars as pl
+
+        frame = _frame(table)
+        made = [self._solved(int(p), part) for (p,), part in frame.group_by(_GROUP)]
+        return _arrow(pl.concat(made) if made else self._nothing(frame))
+
+    def _nothing(self, part: pl.DataFrame) -> pl.DataFrame:
+        import polars as pl
+
+        s = self.settings
+        none = [pl.lit(None, dtype=pl.Float64).alias(name) for name in WORTHS]
+        names = [*s.class_columns, *s.context_columns, ANSWER]
+        return part.clear().select(*names, *none, pl.col(_CHUNK).cast(pl.Int64))
+
+    def _solved(self, p: int, part: pl.DataFrame) -> pl.DataFrame:
+        import polars as pl
+
+        found: Any
+        try:
+            made = solve_part(part.drop(_CHUNK, _GROUP), self.settings, self.game)
+            found = kept_group(made, self.shelf, f"-{p}-{secrets.token_hex(4)}")
+        except DagameError as error:
+            found = error
+        keep(self.shelf, f"group-{self.run}", p, found)
+        if isinstance(found, DagameError):
+            return self._nothing(part)
+        chunks = part.partition_by(_CHUNK, as_dict=True)
+        return pl.concat(
+            worths_of(rows, made).with_columns(pl.lit(k).cast(pl.Int64).alias(_CHUNK))
+            for (k,), rows in chunks.items()
+        )
+
+
+@dataclass(frozen=True)
+class _WriteParts:
+    shelf: Shelf
+    loaded: Loaded
+    kept: list[Kept]
+    settings: Settings
+    run: str
+
+    def __call__(self, table: Any) -> dict[str, np.ndarray]:
+        frame = _frame(table)
+        done = []
+        for (k,), worths in frame.partition_by(_CHUNK, as_dict=True, include_key=False).items():
+            number = int(k)
+            rows = worth_of_rows(
+                self.loaded, self.shelf, self.kept[number], number, self.settings, worths
+            )
+            place = self.shelf.folder / f"out-{self.run}-{number}.arrow"
+            draft = place.with_suffix(f".{secrets.token_hex(4)}")
+            rows.write_ipc(draft, compression="lz4")
+            os.replace(draft, place)
+            done.append(number)
+        return {"part": np.array(done, dtype=np.int64)}
+
+
+def _arrow(frame: pl.DataFrame) -> Any:
+    import polars as pl
+
+    return frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def _frame(table: Any) -> pl.DataFrame:
+    import polars as pl
+
+    found = pl.from_arrow(table)
+    assert isinstance(found, pl.DataFrame)
+    return found

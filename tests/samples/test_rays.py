@@ -1,0 +1,103 @@
+"""Samples in parts on Ray: the results of `Samples.read` to the last bit, also when a worker is killed."""
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import dagame as dg
+from dagame.errors import SamplesError
+from dagame.samples import Samples
+from dagame.samples.stream import streamed
+
+pytest.importorskip("ray", reason="Ray is not installed (the extra ray)")
+
+COLUMNS = {"class_by": "q", "context_by": "f", "correct": "ok"}
+
+
+def write(folder, files=3):
+    folder.mkdir()
+    for k in range(files):
+        rows = (
+            {
+                "q": f"q{i % 13}",
+                "f": i % 2,
+                "completion": f"#### {i * i % 5}",
+                "ok": i % 3 / 2,
+                "n": i,
+            }
+            for i in range(60 * k, 60 * (k + 1))
+        )
+        (folder / f"{k}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def engine():
+    """One engine of two cores for all tests, joined by the runs in its process."""
+    from dagame.samples.stream.rays import started
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streamed, "_OF_A_PART", (2 << 30) // 1500 // 4)
+        patch.setattr(streamed, "_OF_A_ROW", (2 << 30) // 60 // 4)
+        ray, _ = started(None, 96 << 20)
+        yield ray
+        ray.shutdown()
+
+
+def workers():
+    """Processes of this engine that run tasks."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = place.read_bytes()
+            parent = (place.parent / "stat").read_text().rpartition(")")[2].split()[1]
+            above = (Path("/proc") / parent / "stat").read_text().rpartition(")")[2].split()[1]
+        except OSError:
+            continue
+        if words.startswith(b"ray::MapBatches") and int(above) == os.getpid():
+            found.append(int(place.parent.name))
+    return found
+
+
+def test_the_same_as_at_once_and_after_a_worker_is_killed(engine, tmp_path):
+    folder = write(tmp_path / "in")
+    plain = Samples.read(folder, **COLUMNS).solve(dg.Coherence(1.0), beta=1.0)
+    killed = []
+
+    def kill():
+        while not killed:
+            for number in workers()[:1]:
+                os.kill(number, signal.SIGKILL)
+                killed.append(number)
+            time.sleep(0.05)
+
+    killing = threading.Thread(target=kill, daemon=True)
+    killing.start()
+    with Samples.stream(f"file://{folder}", engine="ray", **COLUMNS) as samples:
+        assert len(samples.counted) > 3
+        assert samples.settings.parts > 1
+        found = samples.solve(dg.Coherence(1.0), beta=1.0)
+        found.write_rows(tmp_path / "rows.parquet")
+        assert {k: v for k, v in found.summary.items() if k != "seconds"} == {
+            k: v for k, v in plain.summary.items() if k != "seconds"
+        }
+        assert found.verdict == plain.verdict
+        assert found.reading.as_dict() == plain.reading.as_dict()
+        assert found.classes.equals(plain.classes)
+    assert killed
+    written = pl.read_parquet(tmp_path / "rows.parquet").with_columns(plain.rows["file"])
+    assert written.equals(plain.rows)
+
+
+def test_a_damaged_file_is_named_or_counted(engine, tmp_path):
+    folder = write(tmp_path / "in", files=2)
+    (folder / "bad.jsonl").write_text('{"q": "a", "f": 1, "completion": "#### 1"}\n{"q": "b",\n')
+    with pytest.raises(SamplesError, match=r"bad.jsonl, line 2: not valid JSON"):
+        Samples.stream(folder, engine="ray", **COLUMNS)
+    assert not list(tmp_path.glob(".dagame*"))
