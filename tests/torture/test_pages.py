@@ -35,6 +35,7 @@ from dagame.show.tables import Column, Shown, facts_html, table_html
 from dagame.text import markdown, visible
 
 TAGS = {"html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "p", "div", "b", "em"}
+TAGS |= {"h3", "ol", "li", "pre"}
 TAGS |= {
     "span",
     "figure",
