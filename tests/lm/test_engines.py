@@ -304,7 +304,7 @@ TINKER = {
         {"temperature": 0.5},
         {"loss_fn": "cispo"},
         {"num_substeps": 2},
-        {"async_config": object()},
+        {"async_config": "any"},
         {"remove_constant_reward_groups": True},
         {"rollout_error_tolerance": None},
         {"rollout_error_tolerance": True},

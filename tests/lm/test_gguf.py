@@ -15,7 +15,7 @@ transformers = pytest.importorskip("transformers")
 
 from dagame.apps import cli  # noqa: E402
 from dagame.apps.command import run  # noqa: E402
-from dagame.files import output  # noqa: E402
+from dagame.files import drafts  # noqa: E402
 from dagame.lm.models import gguf as converter  # noqa: E402
 from dagame.lm.models.loading import pretrained  # noqa: E402
 
@@ -143,7 +143,7 @@ def test_a_conversion_killed_half_way_leaves_no_model(made, empty, other, monkey
     ).read_bytes()
 
 
-@pytest.mark.skipif(output.fcntl is None, reason="the system has no locks of this kind")
+@pytest.mark.skipif(drafts.fcntl is None, reason="the system has no locks of this kind")
 def test_the_second_of_two_processes_waits_and_takes_what_the_first_made(
     made, empty, other, monkeypatch
 ):
