@@ -10,6 +10,7 @@ context are drawn. Per question: accuracy and agreement
     truth (i)   at the equilibrium of the true marginals
     truth (ii)  of the true marginals reweighed by what all K samples say (`held_out.fitted`), which is
                 what the interval is for
+    of the parts' fits  the same of what three quarters of the samples say, the mean of the four
     held out    cross-fitted, as `dagame solve` says it (`held_out.judged`)
     plug-in     at the equilibrium of the samples themselves
 
@@ -29,7 +30,7 @@ from common import keep
 
 import dagame as dg
 from dagame.samples.bootstrap import bootstrap_means
-from dagame.samples.held_out import fitted, judged
+from dagame.samples.held_out import fitted, judged, parts
 from dagame.samples.metrics import accuracy, agreement
 from dagame.samples.partition import Bucket
 
@@ -64,7 +65,7 @@ def drawn(rng: np.random.Generator, p: np.ndarray, samples: int) -> np.ndarray:
 def columns(
     rng: np.random.Generator, p: np.ndarray, samples: int, strength: float
 ) -> dict[str, np.ndarray]:
-    """Per question (questions, measures): both truths, the estimates, a rehearsal's error, what is before."""
+    """Per question (questions, measures): truths, estimates, the error of a rehearsal, what is before."""
     counts, n = drawn(rng, p, samples), p.shape[-1]
     right = np.broadcast_to(np.arange(n) == 0, (len(p), n)).astype(float)
     seen = counts.sum(1) > 0
@@ -72,18 +73,21 @@ def columns(
     objective = dg.Coherence(strength)
     fit = dg.solve(dg.AlignmentGame(bucket.reference, objective, beta=BETA), tol=1e-7, throw=False)
     true = dg.solve(dg.AlignmentGame(p, objective, beta=BETA), tol=1e-7, throw=False)
-    weight, _ = fitted(counts, seen, fit.game, BETA)
-    trained = p * weight
-    trained /= trained.sum(-1, keepdims=True)
+    dealt = parts(counts, np.arange(len(p)), 0)
     held = judged(bucket, fit, np.arange(len(p)), 1.0, 0)[:, :2]
 
     def both(nu: np.ndarray) -> np.ndarray:
         return np.stack([accuracy(nu, right), agreement(nu)], axis=-1)
 
+    def trained(seen_by_fit: np.ndarray) -> np.ndarray:
+        nu = p * fitted(seen_by_fit, seen, fit.game, BETA)[0]
+        return both(nu / nu.sum(-1, keepdims=True))
+
     return {
         "reference": both(p),
         "truth (i)": both(true.marginals),
-        "truth (ii)": both(trained),
+        "truth (ii)": trained(counts),
+        "of the parts' fits": np.mean([trained(counts - part) for part in dealt], axis=0),
         "held out": held[..., 1],
         "error": held[..., 2],
         "plug-in": both(fit.marginals),

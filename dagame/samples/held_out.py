@@ -34,7 +34,7 @@ PRIOR = 1.0
 """Samples that are added to each context of a fit, for answers that it has not seen there."""
 
 FEW = 8
-"""Samples of a context below which the intervals hold the truth far less often than they say."""
+"""Samples of a context below which the intervals of hundreds of questions are too narrow all the same."""
 
 FEWEST = 10
 """Questions below which there is no interval: it would be far too narrow."""
@@ -107,7 +107,7 @@ class HeldOut:
             f"judged on samples left out: the samples of each context were cut into {self.folds} parts, each "
             f"weighed by the equilibrium of the others; {CONFIDENCE:.0%} intervals of {ends} "
             f"({self.questions:,}{some}), on each side wider by the bias of a rehearsal on a known model"
-            f"{f', too narrow and optimistic of {self.samples:.3g} samples' * (self.samples < FEW)}"
+            f"{f', but too narrow and optimistic of {self.samples:.3g} samples' * (self.samples < FEW)}"
         )
 
 
