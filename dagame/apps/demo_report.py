@@ -127,7 +127,7 @@ def _charts(curves: Sequence[Mapping[str, Any]]) -> list[Picture]:
         axes.plot(*zip(*points, strict=True), color=plots.AFTER, lw=1.4)
         axes.set_title(title, size=11, loc="left")
         axes.set_xlabel("step", size=9)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
         axes.spines[["top", "right"]].set_visible(False)
         made.append(picture(figure, f"{title[:1].upper()}{title[1:]}: {says}."))
     return made

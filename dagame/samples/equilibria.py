@@ -141,9 +141,13 @@ class SampleEquilibria(Shown):
 
         return intervals(self)
 
-    @cached_property
+    @property
     def held_out(self) -> HeldOut:
         """The same measures on samples that were left out of the fit, with their intervals."""
+        return self._held_out
+
+    @cached_property
+    def _held_out(self) -> HeldOut:
         from .verdict import judged_held_out
 
         return judged_held_out(self)

@@ -71,9 +71,13 @@ class StreamedEquilibria(Shown):
         """What it amounts to, in one sentence."""
         return verdict(self)
 
-    @cached_property
+    @property
     def held_out(self) -> HeldOut:
         """See `SampleEquilibria.held_out`; none where there are many cells."""
+        return self._held_out
+
+    @cached_property
+    def _held_out(self) -> HeldOut:
         return judged_held_out(self)
 
     @cached_property
