@@ -34,7 +34,7 @@ PRIOR = 1.0
 """Samples that are added to each context of a fit, for answers that it has not seen there."""
 
 FEW = 8
-"""Samples of a context below which the intervals hold the truth far less often than they say."""
+"""Samples of a context below which the intervals of hundreds of questions are too narrow all the same."""
 
 FEWEST = 10
 """Questions below which there is no interval: it would be far too narrow."""
@@ -51,7 +51,8 @@ _TOL = 1e-6
 class Measure(NamedTuple):
     """A mean over questions: in the samples, at the equilibrium on samples left out, and the difference.
 
-    interval, gain_interval: of the last two; 95% of the bootstrap's resamples of the questions.
+    interval, gain_interval: of the last two; 95% of the bootstrap's resamples of the questions, on each side
+    wider by |bias|. bias: how far a rehearsal on a known model is off (`judged`); more is too optimistic.
     """
 
     before: float
@@ -59,6 +60,7 @@ class Measure(NamedTuple):
     gain: float
     interval: tuple[float, float]
     gain_interval: tuple[float, float]
+    bias: float
 
     @property
     def clear(self) -> bool:
@@ -104,8 +106,8 @@ class HeldOut:
         return (
             f"judged on samples left out: the samples of each context were cut into {self.folds} parts, each "
             f"weighed by the equilibrium of the others; {CONFIDENCE:.0%} intervals of {ends} "
-            f"({self.questions:,}{some})"
-            f"{f', too narrow and optimistic of {self.samples:.3g} samples' * (self.samples < FEW)}"
+            f"({self.questions:,}{some}), on each side wider by the bias of a rehearsal on a known model"
+            f"{f', but too narrow and optimistic of {self.samples:.3g} samples' * (self.samples < FEW)}"
         )
 
 
@@ -139,10 +141,10 @@ def held_out(
                 for bucket, solution, use in zip(buckets, solutions, usable, strict=True)
                 if use.any()
             ]
-        )[order]  # questions x measures x (before, after)
+        )[order]  # questions x measures x (before, after, error)
     except DagameError as error:
         return none(f"a part of the samples has no solution ({error})")
-    lost = np.isnan(table[:, MEASURES.index("no_answer")]).any(-1)
+    lost = np.isnan(table[:, MEASURES.index("no_answer"), :2]).any(-1)
     if lost.mean() > 0.05:
         return none(
             f"of {lost.sum():,} questions a part has no solution, or one without its samples"
@@ -154,17 +156,20 @@ def held_out(
     return HeldOut(kept, of, FOLDS, seed, right, agree, empty, samples=each)
 
 
-def _measure(pair: np.ndarray, seed: int) -> Measure | None:
-    """From (questions, 2), before and after; None where fewer than `FEWEST` are known."""
-    known = pair[~np.isnan(pair).any(-1)]
-    if len(known) < FEWEST:
+def _measure(told: np.ndarray, seed: int) -> Measure | None:
+    """From (questions, 3), before, after and error; None where fewer than `FEWEST` are known."""
+    known, errors = told[~np.isnan(told[:, :2]).any(-1), :2], told[~np.isnan(told[:, 2]), 2]
+    if min(len(known), len(errors)) < FEWEST:
         return None
     columns = np.column_stack([known, known[:, 1] - known[:, 0]])
     ends = _normal(columns) if len(known) > MOST else bootstrap_means(columns, seed=seed)
     assert ends is not None
-    (_, *low), (_, *high) = ends[0].tolist(), ends[1].tolist()
+    bias = float(errors.mean())
+    (_, *low), (_, *high) = (ends[0] - abs(bias)).tolist(), (ends[1] + abs(bias)).tolist()
     before, after, gain = columns.mean(0).tolist()
-    return Measure(before, after, gain, (low[0], high[0]), (low[1], high[1]))
+    return Measure(
+        before, after, gain, (max(low[0], 0.0), min(high[0], 1.0)), (low[1], high[1]), bias
+    )
 
 
 def _normal(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -178,31 +183,45 @@ def _normal(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def judged(
     bucket: Bucket, solution: Solution, use: np.ndarray, factor: float, seed: int
 ) -> np.ndarray:
-    """(questions, measures, 2) of the questions `use` of a bucket; NaN where a part is not solved."""
-    counts, mask = bucket.counts[use], bucket.answer_mask[use]
+    """(questions, measures, 3) of the questions `use` of a bucket: before, after, error of a rehearsal.
+
+    The rehearsal judges as many samples from a known model, these samples smoothed: its error is what it
+    finds less what its fits give under that model, the mean of the parts. NaN where a part is not solved.
+    """
+    counts, mask, classes = bucket.counts[use], bucket.answer_mask[use], bucket.classes[use]
     game = solution.game.rows(index_like(solution.game.log_reference, use))
-    mass, total, solved = np.zeros_like(counts), np.zeros(counts.shape[:2]), True
-    shared = both = np.zeros(len(counts))
-    for part in parts(counts, bucket.classes[use], seed):
-        weight, known = fitted(counts - part, mask, game, game.beta / factor)
-        solved = solved & known
-        weighed = part * weight
-        sums = weighed.sum(-1)
-        mass, total = mass + weighed, total + sums
-        shared = shared + _over_pairs(weighed)
-        both = both + _over_pairs(sums[..., None])
-    after = _over(mass, total[..., None])
     right = None if bucket.correct is None else bucket.correct[use]
     empty = bucket.no_answer[use][:, None, :]
-    before = bucket.reference[use]
-    columns = [
-        (accuracy(before, right), accuracy(after, right)),
-        (agreement(before), _over(shared, both)),
-        ((before * empty).sum(-1).mean(-1), (after * empty).sum(-1).mean(-1)),
-    ]
-    table = np.stack([np.stack(pair, axis=-1) for pair in columns], axis=1)
+
+    def fits(counts: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
+        dealt = list(parts(counts, classes, seed))
+        found = [fitted(counts - part, mask, game, game.beta / factor) for part in dealt]
+        return dealt, [weight for weight, _ in found], np.all([known for _, known in found], axis=0)
+
+    def measured(nu: np.ndarray, agreed: np.ndarray) -> np.ndarray:
+        return np.stack([accuracy(nu, right), agreed, (nu * empty).sum(-1).mean(-1)], axis=-1)
+
+    dealt, weights, solved = fits(counts)
+    before, after = bucket.reference[use], measured(*_left_out(dealt, weights))
+    model = smoothed(counts)
+    dealt, weights, rehearsed = fits(redrawn(model, counts.sum(-1), classes, seed))
+    trained = [_over(model * w, (model * w).sum(-1, keepdims=True)) for w in weights]
+    given = np.mean([measured(nu, agreement(nu)) for nu in trained], axis=0)
+    error = measured(*_left_out(dealt, weights)) - given
+    table = np.stack([measured(before, agreement(before)), after, error], axis=-1)
     table[~solved] = np.nan
+    table[~rehearsed, :, 2] = np.nan
     return table
+
+
+def _left_out(
+    dealt: Sequence[np.ndarray], weights: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Marginals (B, m, n) and agreement (B,) of the samples of all parts, weighed by the fit without it."""
+    weighed = [part * weight for part, weight in zip(dealt, weights, strict=True)]
+    sums = [each.sum(-1, keepdims=True) for each in weighed]
+    agreed = _over(*(np.sum([_over_pairs(t) for t in each], axis=0) for each in (weighed, sums)))
+    return _over(np.sum(weighed, axis=0), np.sum(sums, axis=0)), agreed
 
 
 def _over_pairs(table: np.ndarray) -> np.ndarray:
@@ -226,16 +245,45 @@ def parts(
     part where no context has any sample nothing is to be judged, and it is left out.
     """
     cells = np.repeat(np.arange(counts.size), counts.astype(np.int64).ravel())
-    context = cells // counts.shape[-1]
-    sizes = counts.sum(-1).astype(np.int64).ravel()
-    rank = np.arange(len(cells)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    key = np.full(len(cells), seed, dtype=np.uint64)
-    for number in (classes[context // counts.shape[1]], context % counts.shape[1], rank):
-        key = _scrambled(key + number.astype(np.uint64))
+    sizes = counts.sum(-1)
+    context, rank, key = _keys(sizes, classes, seed)
     cells = cells[np.lexsort((key, context))]
     for k in range(min(folds, int(sizes.max(initial=0)))):
         chosen = np.bincount(cells[rank % folds == k], minlength=counts.size)
         yield chosen.reshape(counts.shape).astype(float)
+
+
+def smoothed(counts: np.ndarray) -> np.ndarray:
+    """(N_x + a)/(K_x + 1), a the answers of all contexts pooled: a model that these samples may be of."""
+    pooled = counts.sum(-2, keepdims=True)
+    model = counts + PRIOR * pooled / pooled.sum(-1, keepdims=True)
+    return model / model.sum(-1, keepdims=True)
+
+
+def redrawn(model: np.ndarray, sizes: np.ndarray, classes: np.ndarray, seed: int) -> np.ndarray:
+    """Counts (B, m, n) of so many samples (B, m) of each context's model, by the same rule as `parts`."""
+    context, _, key = _keys(sizes, classes, ~seed)
+    share = np.cumsum(model, axis=-1).reshape(-1, model.shape[-1])
+    share = share / share[:, -1:] + np.arange(len(share))[:, None]
+    uniform = (
+        key >> np.uint64(40)
+    ) * 2.0**-24  # so few bits that it stays below 1 beside `context`
+    cells = np.searchsorted(share.ravel(), context + uniform, side="right")
+    return np.bincount(cells, minlength=model.size).reshape(model.shape).astype(float)
+
+
+def _keys(
+    sizes: np.ndarray, classes: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of every sample, sizes (B, m) of them: its row of B m contexts, its rank there, 64 random bits."""
+    each = sizes.astype(np.int64).ravel()
+    context = np.repeat(np.arange(each.size), each)
+    rank = np.arange(len(context)) - np.repeat(np.cumsum(each) - each, each)
+    key = np.full(len(context), seed & (2**64 - 1), dtype=np.uint64)
+    m = sizes.shape[1]
+    for number in (classes[context // m], context % m, rank):
+        key = _scrambled(key + number.astype(np.uint64))
+    return context, rank, key
 
 
 def _scrambled(x: np.ndarray) -> np.ndarray:

@@ -52,14 +52,14 @@ def test_the_example_is_solved_in_a_fresh_place(tmp_path):
     done = dagame("solve", "--example", "--strength", "10", "--json", "s.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(
-        "Agreement would rise from 0.56 to 0.68 (0.65 to 0.71) and accuracy"
+        "Agreement would rise from 0.56 to 0.68 (0.64 to 0.72) and accuracy"
     )
     assert "to 0.90 and 0.86 on those fitted" in " ".join(done.stdout.split())
     found = json.loads((tmp_path / "s.json").read_text())
     assert found["summary"]["accuracy_equilibrium"] == pytest.approx(0.8551, abs=1e-4)
     assert found["summary"]["intervals"]["accuracy_gain"][0] > 0.15
     held = found["held_out"]["accuracy"]
-    assert 0.67 < held["interval"][0] < held["after"] < held["interval"][1] < 0.8
+    assert 0.7 < held["interval"][0] < held["after"] < held["interval"][1] < 0.82
     assert found["held_out"]["seed"] == 0
     assert found["reading"]["rows"] == 10770
     assert len(found["reading"]["examples"]) == 10

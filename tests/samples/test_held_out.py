@@ -7,7 +7,17 @@ import pytest
 import dagame as dg
 from dagame.samples import Samples
 from dagame.samples.bootstrap import bootstrap_means
-from dagame.samples.held_out import FOLDS, PRIOR, fitted, held_out, judged, parts
+from dagame.samples.held_out import (
+    FOLDS,
+    PRIOR,
+    _measure,
+    fitted,
+    held_out,
+    judged,
+    parts,
+    redrawn,
+    smoothed,
+)
 from dagame.samples.metrics import accuracy, agreement
 from dagame.samples.partition import Bucket
 
@@ -50,6 +60,27 @@ def test_parts_are_the_samples_dealt_evenly_and_at_random(rng):
     first = [next(parts(np.array([[[4.0, 4.0]]]), np.array([k]), 0)) for k in range(400)]
     chosen = np.mean([part[0, 0, 0] for part in first])  # of two samples in a part, one on average
     assert chosen == pytest.approx(1, abs=0.12)
+
+
+def test_redrawn_samples_are_of_the_model(rng):
+    model = np.array([[[0.5, 0.0, 0.3, 0.2, 0.0], [0.0, 0.0, 1.0, 0.0, 0.0]]])
+    many = np.repeat(model, 1000, axis=0)
+    sizes = np.tile([7, 4], (1000, 1))
+    drawn = redrawn(many, sizes, np.arange(1000), 3)
+    assert (drawn.sum(-1) == sizes).all()
+    assert drawn.mean(0) / [[7], [4]] == pytest.approx(model[0], abs=0.025)
+    assert (drawn[:, model[0] == 0] == 0).all()
+    spread = drawn[:, 0, 0].var()  # independent: binomial
+    assert spread == pytest.approx(7 / 4, rel=0.15)
+    order = rng.permutation(1000)[:50]
+    assert (redrawn(many[order], sizes[order], order, 3) == drawn[order]).all()
+    assert (redrawn(many, sizes, np.arange(1000), 4) != drawn).any()
+
+
+def test_the_samples_are_smoothed_by_one_sample_of_all_contexts():
+    counts = np.array([[[3.0, 1.0, 0.0], [0.0, 0.0, 1.0]]])
+    expected = [[3.6, 1.2, 0.2], [0.6, 0.2, 1.2]] / np.array([[5.0], [2.0]])
+    assert smoothed(counts)[0] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("strength", [0.5, 10.0])
@@ -117,6 +148,40 @@ def test_every_sample_is_judged_by_a_fit_without_it(rng):
     assert found[:, 1, 0] == pytest.approx(agreement(bucket.reference))
 
 
+def test_the_rehearsal_is_the_same_estimate_where_the_model_is_known(rng):
+    counts = counts_of(rng, questions=4)
+    bucket, objective, classes = bucket_of(counts), dg.Coherence(3.0), np.arange(4)
+    fit = solved(bucket, objective)
+    error = judged(bucket, fit, classes, 2.0, 5)[:, :2, 2]
+    model = smoothed(counts)
+    drawn = redrawn(model, counts.sum(-1), classes, 5)
+    again = judged(bucket_of(drawn), solved(bucket_of(drawn), objective), classes, 2.0, 5)
+    given = np.zeros((4, 2))
+    for part in parts(drawn, classes, 5):
+        trained = model * fitted(drawn - part, bucket.answer_mask, fit.game, 0.5)[0]
+        trained /= trained.sum(-1, keepdims=True)
+        given[:, 0] += accuracy(trained, bucket.correct) / FOLDS
+        given[:, 1] += agreement(trained) / FOLDS
+    assert error == pytest.approx(again[:, :2, 1] - given, abs=1e-5)
+
+
+def test_the_interval_is_wider_by_the_bias_on_both_sides_and_within_the_unit_interval(rng):
+    told = rng.uniform(0.4, 0.6, (40, 3))
+    told[:, 2] = rng.normal(-0.05, 0.01, 40)
+    told[0, 2] = np.nan  # a rehearsal without a solution
+    ends = bootstrap_means(np.column_stack([told[:, :2], told[:, 1] - told[:, 0]]))
+    found = _measure(told, 0)
+    bias = np.nanmean(told[:, 2])
+    assert found.bias == pytest.approx(bias)
+    assert found.interval == pytest.approx((ends[0][1] + bias, ends[1][1] - bias))
+    assert found.gain_interval == pytest.approx((ends[0][2] + bias, ends[1][2] - bias))
+    told[:, 2] = 0.7
+    assert _measure(told, 0).interval == (0, 1)
+    assert not _measure(told, 0).clear
+    told[:31, 2] = np.nan
+    assert _measure(told, 0) is None
+
+
 def test_the_order_of_the_rows_changes_nothing(rng):
     counts = counts_of(rng, questions=12)
     found = [
@@ -177,3 +242,24 @@ def test_its_intervals_hold_what_training_gives_and_those_of_the_plug_in_do_not(
     covered = ((low <= np.tile(truth, 2)) & (np.tile(truth, 2) <= high)).mean(0)
     assert (covered[:2] >= 0.7).all()
     assert covered[3] < 0.2
+
+
+def test_where_the_estimate_is_biased_its_interval_is_wide_enough(rng):
+    """8 samples of 2 contexts that hardly differ: sampling noise alone is far too narrow."""
+    centre = rng.dirichlet(np.full(6, 0.5), 400)[:, None, :]
+    p = rng.gamma(np.broadcast_to(30 * centre + 1e-3, (400, 2, 6))) + 1e-12
+    p /= p.sum(-1, keepdims=True)
+    counts = rng.multinomial(8, p).astype(float)
+    bucket = bucket_of(counts)
+    fit = solved(bucket, dg.Coherence(10.0))
+    trained = p * fitted(counts, bucket.answer_mask, fit.game, 1.0)[0]
+    truth = agreement(trained / trained.sum(-1, keepdims=True)).mean()
+    told = judged(bucket, fit, np.arange(400), 1.0, 0)[:, 1]
+    covered = np.zeros(2)
+    for chosen in rng.integers(0, 400, (40, 60)):
+        found = _measure(told[chosen], 0)
+        low, high = found.interval
+        covered += [low <= truth <= high, low + abs(found.bias) <= truth <= high - abs(found.bias)]
+    wide, noise = covered / 40
+    assert noise < 0.6
+    assert wide > 0.75
