@@ -55,7 +55,7 @@ audit: .venv/.installed
 	$(BIN)/python .ci/audit.py
 
 bench: .venv/.installed
-	for name in equivalence scaling solvers estimators lm; do OMP_NUM_THREADS=1 $(BIN)/dagame-bench $$name || exit 1; done
+	for name in equivalence scaling solvers roof estimators lm; do OMP_NUM_THREADS=1 $(BIN)/dagame-bench $$name || exit 1; done
 
 # A real pretrained model of 135 million parameters, into the user's cache; tests and benchmarks use it.
 smollm2: .venv/.installed

@@ -21,11 +21,8 @@ if TYPE_CHECKING:
     from .common import Result
 
 FORMATS = (".png", ".pdf", ".svg")
-BENCHMARKS = ("equivalence", "scaling", "solvers", "estimators", "lm")
-"""Those whose full run is kept in benchmarks/results."""
-
-DRAWN = (*BENCHMARKS, "roof")
-"""Those whose files `draw` takes."""
+BENCHMARKS = ("equivalence", "scaling", "solvers", "roof", "estimators", "lm")
+"""Those whose full run is kept in benchmarks/results, and whose files `draw` takes."""
 
 app = application(
     "Benchmarks of dagame; each ends with tables, what their columns mean, and machine, versions and seed."
@@ -90,7 +87,7 @@ def solvers(
 def roof(quick: Quick = False, seed: Seed = 0, json_file: Json = None, plot: Plot = None) -> None:
     """Solves of every objective in copies of their reference, with gaps, and cvxpy beside.
 
-    In full about 4 minutes on one core; sizes that would take a solve over 2 seconds are left out.
+    In full about 2 minutes on one core; sizes that would take a solve over 2 seconds are left out.
     """
     from . import roof as bench
 
@@ -182,7 +179,7 @@ def _stored(path: Path) -> Result:
 
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["benchmark"] not in DRAWN:
+        if content["benchmark"] not in BENCHMARKS:
             raise KeyError(content["benchmark"])
         return Result.stored(content)
     except OSError as error:

@@ -103,11 +103,12 @@ class HeldOut:
             if self.questions <= MOST
             else "the normal approximation over questions"
         )
+        few = f"; with {self.samples:.3g} samples a context they are too narrow all the same"
         return (
             f"judged on samples left out: the samples of each context were cut into {self.folds} parts, each "
             f"weighed by the equilibrium of the others; {CONFIDENCE:.0%} intervals of {ends} "
             f"({self.questions:,}{some}), on each side wider by the bias of a rehearsal on a known model"
-            f"{f', but too narrow and optimistic of {self.samples:.3g} samples' * (self.samples < FEW)}"
+            f"{few if self.samples < FEW else ''}"
         )
 
 
