@@ -61,15 +61,19 @@ def installed(name: str) -> str | None:
         return None
 
 
+def _path_of(url: str) -> str:
+    """The path of a file: address."""
+    path = url.removeprefix("file://").encode()
+    path = re.sub(rb"%([0-9A-Fa-f]{2})", lambda found: bytes([int(found[1], 16)]), path)
+    return os.fsdecode(re.sub(rb"^/(?=[A-Za-z]:)", b"", path))
+
+
 def install(extra: str) -> str:
     """The command that brings an extra to this installation, from a checkout or from the index.
 
     >>> install("lm").endswith("[lm]'")
     True
     """
-    from urllib.parse import urlsplit
-    from urllib.request import url2pathname
-
     try:
         told = distribution(DISTRIBUTION).read_text("direct_url.json")
     except PackageNotFoundError:
@@ -80,7 +84,7 @@ def install(extra: str) -> str:
         source = {"url": root.as_uri(), "dir_info": {"editable": True}}
     if not source.get("url", "").startswith("file:"):
         return f"pip install '{DISTRIBUTION}[{extra}]'"
-    place = url2pathname(urlsplit(source["url"]).path)
+    place = _path_of(source["url"])
     place = "." if Path(place) == Path.cwd() else place
     option = "-e " if source.get("dir_info", {}).get("editable") else ""
     return f"pip install {option}{shlex.quote(f'{place}[{extra}]')}"

@@ -38,6 +38,9 @@ _LEAST = 1e-290
 _NONE = 1e-300
 """What a mass of zero counts as for the target of a soft set."""
 
+_MARGIN = 1e-14
+"""By what share of themselves hard bounds are kept more strictly."""
+
 _ROUNDING = 1e-12
 """By how much sums of masses may miss 1."""
 
@@ -99,7 +102,13 @@ def _changes(
     xp, groups = namespace(p), parts.groups
     low, high = like(np.append(groups.low, 0.0), p), like(np.append(groups.high, 1.0), p)
     if isinstance(parts.term, HardConstraint):
-        t, level, met = _bounded(p, low, high)
+        t, level, met = _bounded(p, *_narrowed(low, high))
+        if not bool(xp.all(met)):  # no room for the margin
+            again = _bounded(p, low, high)
+            t, level = (
+                xp.where(met[..., None], a, b) for a, b in zip((t, level), again, strict=False)
+            )
+            met = met | again[2]
         change = xp.where(p > 0, log(t) - log(p), 0.0)
         met = met & xp.all((p > _LEAST) | (low == 0), axis=-1)
         return change, _multipliers(game, parts, xp.where(p > 0, change, level), level), met
@@ -110,6 +119,16 @@ def _changes(
     left = xp.sum(p * xp.exp(change), axis=-1, keepdims=True)
     met = met & xp.all((p > _LEAST) | (p == 0), axis=-1) & (left[..., 0] > _LEAST)
     return change - log(left), None, met
+
+
+def _narrowed(low: Array, high: Array) -> tuple[Array, Array]:
+    """The bounds, where there is room moved in by `_MARGIN`: no rounding of a policy passes them."""
+    xp = namespace(low)
+    room = low < high * (1 - 1e-9)
+    return (
+        xp.where(room, low * (1 + _MARGIN), low),
+        xp.where(room & (high < 1), high * (1 - _MARGIN), high),
+    )
 
 
 def _split(game: AlignmentGame) -> _Parts | None:

@@ -50,6 +50,21 @@ def engine():
         ray.shutdown()
 
 
+def test_a_file_that_the_tasks_did_not_sign_is_not_unpickled(tmp_path):
+    from dagame.samples.stream.rays import OnRay, Run, keep
+    from dagame.samples.stream.shelf import Shelf
+
+    shelf, run = Shelf(tmp_path), Run()
+    driver = OnRay.__new__(OnRay)
+    driver.shelf = shelf
+    keep(shelf, run, 0, {"a": 1})
+    assert driver._result(run, 0) == {"a": 1}
+    keep(shelf, Run(run.name), 1, {"a": 1})
+    with pytest.raises(SamplesError, match="changed by something else"):
+        driver._result(run, 1)
+    assert str(run.key) not in repr(run)
+
+
 def workers():
     """Processes of this engine that run tasks."""
     found = []

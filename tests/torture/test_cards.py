@@ -28,7 +28,9 @@ TAGS = {"h1", "p", "table", "thead", "tbody", "tr", "th", "td", "code", "hr"}
 def require_text(folder, model, data):
     (folder / "run.json").write_text(json.dumps({"versions": {"dagame": "1"}}))
     config = FinetuneConfig(model, "out", DataSection(path=data))
-    made = card(folder, config, [], {"steps": 1, "processes": 1, "provenance": provenance()})
+    made = card(
+        folder, config, [], {"steps": 1, "processes": 1, "provenance": provenance(), "warnings": []}
+    )
     empty, front, body = re.split("^---$", made, maxsplit=2, flags=re.MULTILINE)
     assert empty == ""
     assert set(yaml.safe_load(front)) == {"base_model", "library_name", "tags"}

@@ -112,7 +112,7 @@ valid = st.fixed_dictionaries(
         "answers": st.fixed_dictionaries(
             {}, optional={"canonical": st.sampled_from(["exact", "number", "casefold"])}
         ),
-        "batch": st.fixed_dictionaries({}, optional={"group_size": positive, "steps": positive}),
+        "batch": st.fixed_dictionaries({}, optional={"group_size": st.integers(3, 10**6), "steps": positive}),
         "beta": st.floats(1e-6, 1e6),
         "kl": st.sampled_from(["loss", "reward"]),
         "seed": st.integers(0, SEEDS - 1),

@@ -174,7 +174,7 @@ def test_pages_hold_any_text(name, answer, context):
         summary=found.summary | {"infeasible": [name, answer], "lost_classes": [context]},
         source=context,
         verdict=name,
-        intervals=found.intervals,
+        held=found.held_out,
         reading=told,
         provenance=found.provenance() | {"command": [name], "source": answer, "extract": context},
         pictures=[],

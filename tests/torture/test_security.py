@@ -139,6 +139,7 @@ def test_the_search_finds_each_forbidden_line(line):
 def test_the_package_holds_none_of_them():
     found = {p.name: list(faults(p.read_text(encoding="utf-8"))) for p in PACKAGE.rglob("*.py")}
     assert len(found) > 80
+    assert found.pop("rays.py") == ["imports pickle"]  # of its own tasks' files, which they sign
     assert {name: said for name, said in found.items() if said} == {}
 
 

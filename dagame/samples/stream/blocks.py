@@ -6,7 +6,6 @@ its first part is given; what cannot be decided by parts is refused.
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 from collections.abc import Iterator
@@ -278,6 +277,5 @@ def _cut(name: str, parts: Iterator[bytes], size: int, quoted: bool) -> Iterator
 
 
 def _line_of(header: list[str], separator: str) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, delimiter=separator, lineterminator="\n").writerow(header)
-    return text.getvalue().encode()
+    quoted = ('"' + name.replace('"', '""') + '"' for name in header)
+    return (separator.join(quoted) + "\n").encode()

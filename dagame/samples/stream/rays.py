@@ -7,19 +7,20 @@ group, and everything that it keeps has a name of its own, so that a repeated ta
 
 from __future__ import annotations
 
+import hmac
 import logging
 import os
 import pickle
 import secrets
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import DagameError
+from ...errors import DagameError, SamplesError
 from ...provenance import not_installed
 from ...show.progress import Progress
 from ..files.tables import NamedFile, Wish
@@ -35,6 +36,22 @@ if TYPE_CHECKING:
 
 _CHUNK, _GROUP = "#chunk", "#group"
 _LEAST_STORE = 96 << 20
+_SIGN = 32
+
+
+@dataclass(frozen=True)
+class Run:
+    """One pass: the name of its files, and the key that signs them, which goes to its tasks by Ray alone.
+
+    What tasks keep is pickled; of a shared disk nothing is unpickled that they have not signed.
+    """
+
+    name: str = field(default_factory=lambda: secrets.token_hex(4))
+    key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+
+    def sign(self, data: bytes) -> bytes:
+        """HMAC-SHA256."""
+        return hmac.digest(self.key, data, "sha256")
 
 
 class OnRay(Local):
@@ -103,14 +120,14 @@ class OnRay(Local):
     ) -> tuple[list[Group], Any]:
         """The third pass: whole groups of classes in each block of a shuffled data set."""
         say(f"solving {settings.parts} groups of classes on Ray")
-        run = secrets.token_hex(4)
+        run = Run()
         parts = self._items(range(len(kept))).map_batches(
             _Groups(self.shelf, list(kept)), batch_size=1, batch_format="numpy"
         )
         solving = _SolveGroups(self.shelf, settings, game, run)
         blocks = parts.repartition(settings.parts, keys=[_GROUP])
         worths = blocks.map_batches(solving, batch_size=None, batch_format="pyarrow").materialize()
-        found = [self._result(f"group-{run}", p) for p in range(settings.parts)]
+        found = [self._result(run, p) for p in range(settings.parts)]
         for error in found:
             if isinstance(error, DagameError):
                 raise error
@@ -124,15 +141,12 @@ class OnRay(Local):
         import polars as pl
 
         say(f"writing {len(kept)} parts on Ray")
-        run = secrets.token_hex(4)
+        run = Run()
         writing = _WriteParts(self.shelf, loaded, list(kept), settings, run)
         blocks = worths.repartition(min(len(kept), max(4 * cores(), 16)), keys=[_CHUNK])
         blocks.map_batches(writing, batch_size=None, batch_format="pyarrow").materialize()
-        parts = [self.shelf.folder / f"out-{run}-{k}.arrow" for k in range(len(kept))]
-        for k, part in enumerate(parts):
-            error = self._result(f"written-{run}", k)
-            if isinstance(error, DagameError):
-                raise error
+        parts = [self.shelf.folder / f"out-{run.name}-{k}.arrow" for k in range(len(kept))]
+        for part in parts:
             assert part.exists(), "every part has rows, so it has worths"
         pl.scan_ipc(parts).sink_parquet(path, maintain_order=True)
         for part in parts:
@@ -144,18 +158,20 @@ class OnRay(Local):
 
     def _mapped(self, function: Callable[[int], Any], numbers: Sequence[int]) -> Iterator[Any]:
         """The function of each number, or the `DagameError` that it raised, in order."""
-        run = secrets.token_hex(4)
+        run = Run()
         task = _Task(self.shelf, function, run)
         self._items(numbers).map_batches(task, batch_size=1, batch_format="numpy").materialize()
         return (self._result(run, k) for k in numbers)
 
-    def _result(self, run: str, number: int) -> Any:
-        place = self.shelf.folder / f"{run}-{number}.pickle"
+    def _result(self, run: Run, number: int) -> Any:
+        place = self.shelf.folder / f"{run.name}-{number}.pickle"
         if not place.exists():
             return None
-        found = pickle.loads(place.read_bytes())  # noqa: S301 -- of this run's own tasks
+        signed = place.read_bytes()
         place.unlink()
-        return found
+        if not hmac.compare_digest(signed[:_SIGN], run.sign(signed[_SIGN:])):
+            raise SamplesError(f"{place} was changed by something else; nothing of it is read.")
+        return pickle.loads(signed[_SIGN:])  # noqa: S301 -- signed by this run's own tasks
 
 
 def started(address: str | None, store: int) -> tuple[Any, bool]:
@@ -197,13 +213,14 @@ def started(address: str | None, store: int) -> tuple[Any, bool]:
     return ray, own
 
 
-def keep(shelf: Shelf, run: str, number: int, found: Any) -> None:
-    """Put what a task found where the driver looks for it, whole or not at all."""
+def keep(shelf: Shelf, run: Run, number: int, found: Any) -> None:
+    """Put what a task found where the driver looks for it, signed, whole or not at all."""
     from ray.cloudpickle import dumps  # type: ignore[attr-defined]
 
-    place = shelf.folder / f"{run}-{number}.pickle"
+    place = shelf.folder / f"{run.name}-{number}.pickle"
     draft = place.with_suffix(f".{secrets.token_hex(4)}")
-    draft.write_bytes(dumps(found))
+    data = dumps(found)
+    draft.write_bytes(run.sign(data) + data)
     os.replace(draft, place)
 
 
@@ -216,7 +233,7 @@ class _Task:
 
     shelf: Shelf
     function: Callable[[int], Any]
-    run: str
+    run: Run
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         for number in batch["item"]:
@@ -281,7 +298,7 @@ class _SolveGroups:
     shelf: Shelf
     settings: Settings
     game: Game
-    run: str
+    run: Run
 
     def __call__(self, table: Any) -> Any:
         import polars as pl
@@ -307,7 +324,7 @@ class _SolveGroups:
             found = kept_group(made, self.shelf, f"-{p}-{secrets.token_hex(4)}")
         except DagameError as error:
             found = error
-        keep(self.shelf, f"group-{self.run}", p, found)
+        keep(self.shelf, self.run, p, found)
         if isinstance(found, DagameError):
             return self._nothing(part)
         chunks = part.partition_by(_CHUNK, as_dict=True)
@@ -323,7 +340,7 @@ class _WriteParts:
     loaded: Loaded
     kept: list[Kept]
     settings: Settings
-    run: str
+    run: Run
 
     def __call__(self, table: Any) -> dict[str, np.ndarray]:
         frame = _frame(table)
@@ -333,7 +350,7 @@ class _WriteParts:
             rows = worth_of_rows(
                 self.loaded, self.shelf, self.kept[number], number, self.settings, worths
             )
-            place = self.shelf.folder / f"out-{self.run}-{number}.arrow"
+            place = self.shelf.folder / f"out-{self.run.name}-{number}.arrow"
             draft = place.with_suffix(f".{secrets.token_hex(4)}")
             rows.write_ipc(draft, compression="lz4")
             os.replace(draft, place)
