@@ -89,7 +89,7 @@ def _table(partition: Partition, chosen: np.ndarray, **columns: np.ndarray) -> p
     import polars as pl
 
     table = pl.concat([partition.answers, pl.DataFrame(columns)], how="horizontal")
-    return table.filter(pl.Series(chosen) & pl.col("answer").is_not_null())
+    return table.filter(pl.Series(chosen)).filter(pl.col("answer").is_not_null())
 
 
 def _name(partition: Partition, index: int) -> str:
