@@ -29,6 +29,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "polars": (
         "samples/test_samples.py",
+        "samples/test_gold.py::test_right_answers",
+        "samples/test_stream.py::test_every_format_in_parts",
         "samples/test_reader.py::test_any_text_is_read",
         "samples/test_extract.py::test_patterns_take_group_1_of_the_last_match",
         "samples/test_extract.py::test_rows_are_independent_and_null_stays_null",
