@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SamplesError
 from .files.roles import Flat, missing
+from .keys.extract import check_pattern
 from .keys.reader import AnswerReader, Reading
 from .partition import Partition
 
@@ -33,6 +34,34 @@ def partition_of(
     if not len(partition):
         raise nothing_left()
     return partition
+
+
+def reader_of(
+    extract: str | Callable[[str], str | None],
+    canonical: str,
+    *,
+    thinking: str,
+    of_answers: bool,
+    abstain: str | None,
+    truncated: str,
+    no_answer: str,
+) -> AnswerReader:
+    """The reader that these options of `Samples.read` ask for, all of them checked before a file is read.
+
+    of_answers: there is a column of answers, of which "auto" only takes the canonical form.
+    """
+    reader = AnswerReader(
+        "answer" if of_answers and extract == "auto" else extract,
+        canonical,
+        thinking=thinking,
+        settle=True,
+    )
+    if abstain is not None:
+        check_pattern(abstain, "abstain pattern")
+    if truncated not in ("no-answer", "read"):
+        raise SamplesError(f"truncated is {truncated!r}; choose 'no-answer' or 'read'.")
+    check_no_answer(no_answer)
+    return reader
 
 
 def check_no_answer(no_answer: str) -> None:

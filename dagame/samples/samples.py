@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import SamplesError
 from ..show.progress import Progress, silent
 from ..show.tables import Shown
 from .columns import (
@@ -17,11 +16,11 @@ from .columns import (
     extract_in_words,
     partition_of,
     read_answers,
+    reader_of,
     unread,
 )
 from .files.tables import Wish, read_table
 from .how_read import HowRead, how_read
-from .keys.extract import check_pattern
 from .keys.reader import AnswerReader
 from .labels import compared, correctness, gold_texts
 from .partition import Partition
@@ -117,13 +116,14 @@ class Samples(Shown):
         """
         import polars as pl
 
-        if answer is not None and extract == "auto":
-            extract = "answer"  # the canonical form of plain answers; nothing else is looked for
-        reader = AnswerReader(extract, canonical, thinking=thinking, settle=True)
-        if abstain is not None:
-            check_pattern(abstain, "abstain pattern")
-        if truncated not in ("no-answer", "read"):
-            raise SamplesError(f"truncated is {truncated!r}; choose 'no-answer' or 'read'.")
+        reader = reader_of(
+            *(extract, canonical),
+            thinking=thinking,
+            of_answers=answer is not None,
+            abstain=abstain,
+            truncated=truncated,
+            no_answer=no_answer,
+        )
         say = progress or silent
         say("reading")
         wish = Wish(

@@ -65,6 +65,19 @@ def test_a_file_that_the_tasks_did_not_sign_is_not_unpickled(tmp_path):
     assert str(run.key) not in repr(run)
 
 
+def test_a_full_disk_is_no_file_that_cannot_be_read():
+    from dagame.errors import OutputError
+    from dagame.samples.stream.load import Gathered
+
+    found = Gathered(skip=True)
+    found.fail(SamplesError("b.jsonl: line 2: no JSON."))
+    assert (found.failed, found.notes) == (1, ["left out: b.jsonl: line 2: no JSON."])
+    with pytest.raises(OutputError, match="no space"):
+        found.fail(OutputError("no space is left."))
+    with pytest.raises(SamplesError, match="no JSON"):
+        Gathered(skip=False).fail(SamplesError("no JSON"))
+
+
 def workers():
     """Processes of this engine that run tasks."""
     found = []

@@ -118,27 +118,47 @@ def load(
         SamplesError: as `read_table`; of several files the one is named.
     """
     check_format(wish.format)
-    notes: list[str] = []
-    read: list[FileRead] = []
-    roles: Roles | None = None
-    failed = 0
+    found = Gathered(len(files) > 1 and options["on_error"] == "skip")
     for k, file in enumerate(files):
         say(f"reading {shown(file.path)} ({k + 1}/{len(files)})")
         try:
-            found, told = read_file(file, wish, roles, options, shelf, size)
+            found.add(read_file(file, wish, found.roles, options, shelf, size))
         except SamplesError as error:
-            if options["on_error"] != "skip" or len(files) == 1:
-                raise
-            failed += 1
-            notes.append(f"left out: {error}")
-            continue
-        if roles is None:
-            roles = found.roles
-            notes += told
-        if found.said:
-            notes.append(f"{found.name}: {found.said}.")
-        read.append(found)
-    return together(read, notes, failed)
+            found.fail(error)
+    return together(found.read, found.notes, found.failed)
+
+
+@dataclass
+class Gathered:
+    """The files that were read so far; the first of them decides what the columns mean.
+
+    skip: a file that cannot be read is left out and said.
+    """
+
+    skip: bool
+    read: list[FileRead] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    failed: int = 0
+
+    @property
+    def roles(self) -> Roles | None:
+        """What the columns mean, once a file was read."""
+        return self.read[0].roles if self.read else None
+
+    def add(self, found: tuple[FileRead, list[str]]) -> None:
+        """One more file, with what is said where it is the first."""
+        file, told = found
+        self.notes += told if self.roles is None else []
+        if file.said:
+            self.notes.append(f"{file.name}: {file.said}.")
+        self.read.append(file)
+
+    def fail(self, error: Exception) -> None:
+        """A file that cannot be read; anything but its own fault, such as a full disk, is raised."""
+        if not (self.skip and isinstance(error, SamplesError)):
+            raise error
+        self.failed += 1
+        self.notes.append(f"left out: {error}")
 
 
 def together(read: Sequence[FileRead], notes: list[str], failed: int) -> Loaded:

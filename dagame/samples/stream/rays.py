@@ -26,7 +26,7 @@ from ...show.progress import Progress
 from ..files.tables import NamedFile, Wish
 from ..keys.workers import cores
 from .count import ANSWER, Settings
-from .load import FileRead, Loaded, read_file, together
+from .load import FileRead, Gathered, Loaded, read_file, together
 from .local import Group, Kept, Local, count_part, frame_of, kept_group, worth_of_rows, worths_of
 from .part import WORTHS, Game, solve_part
 from .shelf import Shelf
@@ -81,29 +81,18 @@ class OnRay(Local):
     ) -> Loaded:
         """The first pass; the first file that can be read decides what the columns mean."""
         say(f"reading {len(files)} files on Ray")
-        notes: list[str] = []
-        read: list[FileRead] = []
-        failed, first, at = 0, None, 0
-        several = len(files) > 1 and options["on_error"] == "skip"
+        found, at = Gathered(len(files) > 1 and options["on_error"] == "skip"), 0
         while at < len(files):
-            few = [at] if first is None else range(at, len(files))
-            reading = _ReadFile(self.shelf, list(files), wish, first, options, size)
-            for found in self._mapped(reading, few):
+            roles = found.roles
+            few = [at] if roles is None else range(at, len(files))
+            reading = _ReadFile(self.shelf, list(files), wish, roles, options, size)
+            for made in self._mapped(reading, few):
                 at += 1
-                if isinstance(found, DagameError):
-                    if not several:
-                        raise found
-                    failed += 1
-                    notes.append(f"left out: {found}")
-                    continue
-                made, told = found
-                if first is None:
-                    first = made.roles
-                    notes += told
-                if made.said:
-                    notes.append(f"{made.name}: {made.said}.")
-                read.append(made)
-        return together(read, notes, failed)
+                if isinstance(made, DagameError):
+                    found.fail(made)
+                else:
+                    found.add(made)
+        return together(found.read, found.notes, found.failed)
 
     def count(self, loaded: Loaded, settings: Settings, say: Progress) -> list[Kept]:
         """The second pass."""

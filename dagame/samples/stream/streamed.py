@@ -16,11 +16,10 @@ from ...errors import SamplesError
 from ...files.output import scratch
 from ...show.progress import Progress, silent
 from ...show.tables import Shown
-from ..columns import check_no_answer, extract_in_words, unread
+from ..columns import extract_in_words, reader_of, unread
 from ..equilibria import ObjectiveOf
 from ..files.tables import Wish, is_path, named_files
-from ..keys.extract import check_pattern
-from ..keys.reader import TRIED_ROWS, AnswerReader
+from ..keys.reader import TRIED_ROWS
 from ..keys.workers import cores
 from ..labels import correctness, said_of_gold
 from .addresses import expanded
@@ -177,16 +176,16 @@ def stream(
             "Samples.stream reads files; rows that are in memory are for Samples.read."
         )
     size = memory_bytes(max_memory)
-    if answer is not None and extract == "auto":
-        extract = "answer"
-    reader = AnswerReader(extract, canonical, thinking=thinking, settle=True)
-    if abstain is not None:
-        check_pattern(abstain, "abstain pattern")
-    if truncated not in ("no-answer", "read"):
-        raise SamplesError(f"truncated is {truncated!r}; choose 'no-answer' or 'read'.")
+    reader = reader_of(
+        *(extract, canonical),
+        thinking=thinking,
+        of_answers=answer is not None,
+        abstain=abstain,
+        truncated=truncated,
+        no_answer=no_answer,
+    )
     if on_error not in ("stop", "skip"):
         raise SamplesError(f"on_error is {on_error!r}; choose 'stop' or 'skip'.")
-    check_no_answer(no_answer)
     wish = Wish(
         *(class_by, context_by, completion, answer, correct, gold, finish_reason),
         *(where, format, rows),
