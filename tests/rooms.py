@@ -336,6 +336,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "anderson",
         "convex",
         "loop",
+        "folded",
         "soft",
         "closed_form",
         "chunks",

@@ -20,7 +20,7 @@ from ..games.game import AlignmentGame
 from ..games.solution import Status
 from ..numerics.arrays import LOG_ZERO, Array, like, logsumexp, namespace, solve, to_numpy
 from ..objectives.couplings import COUPLINGS, Coupling
-from ..objectives.forms import RatioForm
+from ..objectives.forms import ExponentialForm
 from ..objectives.pairing import weighted
 from .base import index_like, pick
 from .loop import LoopResult, replaced
@@ -72,13 +72,13 @@ class _Point(NamedTuple):
 
 
 def normalisers_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
-    """Newton on the dual over the contexts' normalisers, or None where the objective has no `RatioForm`.
+    """Newton on the dual over the contexts' normalisers, or None where the objective has none of `COUPLINGS`.
 
     Converges quadratically, from strengths 1e-4 to 1e4 beta in 1 to 6 moves of O(m n) functions and O(m^2 n)
     products; solved is what its own bound of the gap (T4) says. Fails where rewards a hundred times beta
     oppose each other: such games keep the reference and are left as stalled, for rounds on policies.
     """
-    form = game.objective.ratio_form()
+    form = game.objective.exponential_form()
     if form is None or form.coupling not in COUPLINGS or not game.provable:
         return None
     if game.answer_map.kind != "identity" or game.contexts > _CONTEXTS:
@@ -91,12 +91,12 @@ def normalisers_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
     if size == 1 or not missed.size:
         return found
     rest = game.rows(index_like(game.log_reference, missed))
-    again = rest.objective.ratio_form()
+    again = rest.objective.exponential_form()
     assert again is not None
     return replaced(found, _attempt(rest, again, tol, _ROUNDS), missed)
 
 
-def _attempt(game: AlignmentGame, form: RatioForm, tol: float, rounds: int) -> LoopResult:
+def _attempt(game: AlignmentGame, form: ExponentialForm, tol: float, rounds: int) -> LoopResult:
     """The result of so many rounds."""
     xp, support = namespace(game.log_reference), game.support
     if game.forbidden is not None:
@@ -135,7 +135,7 @@ def _attempt(game: AlignmentGame, form: RatioForm, tol: float, rounds: int) -> L
 
 
 def _folded(
-    game: AlignmentGame, form: RatioForm, support: Array, beta: float
+    game: AlignmentGame, form: ExponentialForm, support: Array, beta: float
 ) -> tuple[Array, Array]:
     """log nu0 with rewards and entropies in it, in units of beta, and what that adds to J (B,)."""
     xp, logits = namespace(game.log_reference), game.log_reference
