@@ -72,7 +72,7 @@ def test_cvxpy_on_traces_and_channels(rng):
 
 
 @pytest.mark.parametrize("kind", sorted(OBJECTIVES | KINKED))
-@settings(max_examples=10)
+@settings(max_examples=4)
 @given(SEEDS)
 def test_a_batch_is_the_loop_of_its_games(kind, seed):
     rng = np.random.default_rng(seed)
