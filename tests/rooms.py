@@ -347,6 +347,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "anderson",
         "convex",
         "loop",
+        "folded",
         "soft",
         "closed_form",
         "chunks",
