@@ -56,7 +56,7 @@ class Disagreements:
         labels = partition.labels
         if labels is None:
             return cls(len(partition))
-        rows = partition.counted
+        rows = partition.counted_rows
         start = np.concatenate([[0], np.cumsum(partition.answers_per_class)])
         cell = start[partition.row_class[rows]] + partition.row_answer[rows]
         right, wrong = (

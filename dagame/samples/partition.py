@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from .keys.distinct import Distinct
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,6 +39,19 @@ class Bucket:
     def reference(self) -> np.ndarray:
         """Empirical answer distributions (B, m, n), each context's counts over their sum."""
         return self.counts / self.counts.sum(axis=-1, keepdims=True)
+
+    def parts(self, cells: int) -> Iterator[Bucket]:
+        """Consecutive classes of it, of so many cells together or one class."""
+        size = max(1, cells // self.counts[0].size)
+        for k in range(0, len(self.classes), size):
+            some = slice(k, k + size)
+            yield Bucket(
+                self.classes[some],
+                self.counts[some],
+                self.answer_mask[some],
+                self.no_answer[some],
+                None if self.correct is None else self.correct[some],
+            )
 
 
 _HALF, _GRID = 2.0**26, 2.0**27
@@ -123,8 +138,9 @@ class Partition:
         class_names, of = _numbered(classes, live)
         context_names, context = _numbered(contexts, live)
         answer_names, answer = _numbered(keys.alias("answer").to_frame(), live)
-        context_of, row_context = _within(of, context, len(context_names), live)
-        answer_of, row_answer = _within(of, answer, len(answer_names), live)
+        size = len(class_names)
+        context_of, row_context = _within(of, size, context, len(context_names), live)
+        answer_of, row_answer = _within(of, size, answer, len(answer_names), live)
         numbers = pl.Series("#class", np.arange(len(class_names)))
         local = pl.DataFrame({"#class": context_of.group, "#context": context_of.number})
         answers = {"class": answer_of.group, "answer": answer_names["answer"][answer_of.value]}
@@ -193,6 +209,12 @@ class Partition:
         return self.row_answer >= 0
 
     @cached_property
+    def counted_rows(self) -> np.ndarray | slice:
+        """What picks them from a column, without a copy where it is all of it."""
+        rows = self.counted
+        return slice(None) if rows.all() else rows
+
+    @cached_property
     def samples(self) -> int:
         """Samples in the counts."""
         rows = self.counted
@@ -232,7 +254,7 @@ class Partition:
     @cached_property
     def _flat(self) -> np.ndarray:
         """Position of each counted row in that concatenation."""
-        rows = self.counted
+        rows = self.counted_rows
         of = self.row_class[rows]
         return self._offset[of] + self.row_context[rows] * self._width[of] + self.row_answer[rows]
 
@@ -242,7 +264,7 @@ class Partition:
 
     def buckets(self) -> list[Bucket]:
         """All classes as padded tables, one per (contexts, padded answers)."""
-        many = None if self.multiplicity is None else self.multiplicity[self.counted]
+        many = None if self.multiplicity is None else self.multiplicity[self.counted_rows]
         counts = np.bincount(self._flat, many, self._cells).astype(np.float64)
         return [self._bucket(group, counts) for group in self._groups]
 
@@ -265,7 +287,7 @@ class Partition:
     def _label_sums(self) -> list[np.ndarray]:
         """By cell, of the parts high, low and known."""
         assert self.labels is not None
-        rows = self.counted
+        rows = self.counted_rows
         return [np.bincount(self._flat, part[rows], self._cells) for part in self.labels[:3]]
 
     def _correct(self, group: np.ndarray, m: int, n: int) -> np.ndarray:
@@ -275,7 +297,7 @@ class Partition:
         """One value per row (N,) from tables (B, m, n) in bucket order; NaN for rows not counted."""
         out = np.full(len(self.row_class), np.nan)
         if tables:
-            out[self.counted] = np.concatenate([np.ravel(t) for t in tables])[self._flat]
+            out[self.counted_rows] = np.concatenate([np.ravel(t) for t in tables])[self._flat]
         return out
 
 
@@ -291,29 +313,78 @@ def _numbered(frame: pl.DataFrame, live: np.ndarray) -> tuple[pl.DataFrame, np.n
     """The distinct live rows, sorted, null last, and the place of each row among them, -1 for none."""
     import polars as pl
 
-    table = frame if live.all() else frame.filter(pl.Series(live))
-    table = table.unique().sort(frame.columns, nulls_last=True)
-    inner = {name: f"column_{k}" for k, name in enumerate(frame.columns)}
-    places = table.rename(inner).with_columns(place=pl.int_range(pl.len(), dtype=pl.Int64))
-    on = list(inner.values())  # no name of the file clashes with "place"
-    found = frame.rename(inner).join(
-        places, on=on, how="left", nulls_equal=True, maintain_order="left"
+    columns = [_ranked(column) for column in frame]
+    values, numbers = columns[0]
+    rows = [np.arange(len(values))]
+    for values, number in columns[1:]:
+        bound = len(rows[0]) * len(values)
+        found, numbers = _places(numbers * len(values) + number, bound)
+        before, last = np.divmod(found, max(len(values), 1))
+        rows = [*(each[before] for each in rows), last]
+    if not live.all():
+        found, numbers = _places(numbers, len(rows[0]), live)
+        rows = [each[found] for each in rows]
+    table = [values.gather(each) for (values, _), each in zip(columns, rows, strict=True)]
+    return pl.DataFrame(table), numbers
+
+
+def _ranked(column: pl.Series) -> tuple[pl.Series, np.ndarray]:
+    """The distinct values of a column, sorted, null last, and the place of each row's among them."""
+    import polars as pl
+
+    if column.dtype == pl.String:
+        texts, places = Distinct.of(column)
+        order = texts.arg_sort().to_numpy()
+        rank = np.full(len(texts) + 1, len(texts))  # the last for null
+        rank[order] = np.arange(len(texts))
+        values = texts.gather(order)
+        if column.null_count():
+            values = values.extend_constant(None, 1)
+        return values, rank[places.fill_null(len(texts)).to_numpy()]
+    values = column.unique().sort(nulls_last=True)
+    table = pl.DataFrame({"value": values, "place": np.arange(len(values))})
+    found = column.to_frame("value").join(
+        table, on="value", how="left", nulls_equal=True, maintain_order="left"
     )
-    return table, found["place"].fill_null(-1).to_numpy(writable=True)
+    return values, found["place"].to_numpy(writable=True)
+
+
+_SPARSE = 64
+"""Numbers for each row up to which all of them are marked; else the rows' are sorted."""
+
+
+def _places(
+    numbers: np.ndarray, bound: int, live: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct live ones of numbers below `bound`, sorted, and the place of each number among them.
+
+    It is -1 where there is none; negative numbers are in rows that are not live.
+    """
+    every = None
+    if bound > _SPARSE * len(numbers):
+        every, numbers = np.unique(numbers, return_inverse=True)
+        bound = len(every)
+    occurs = np.zeros((bound // 64 + 1) * 64, dtype=bool)
+    occurs[numbers if live is None else numbers[live]] = True
+    found = np.flatnonzero(occurs)
+    words = np.packbits(occurs, bitorder="little").view("<u8")
+    within = np.bitwise_count(words)
+    word, bit = numbers >> 6, (numbers & 63).astype(np.uint64)
+    before = np.cumsum(within, dtype=np.int64) - within
+    place = before[word] + np.bitwise_count(words[word] & ((np.uint64(1) << bit) - np.uint64(1)))
+    if live is not None:
+        place[(numbers < 0) | ~occurs[numbers]] = -1
+    return found if every is None else every[found], place
 
 
 def _within(
-    group: np.ndarray, value: np.ndarray, values: int, live: np.ndarray
+    group: np.ndarray, groups: int, value: np.ndarray, values: int, live: np.ndarray
 ) -> tuple[_Pairs, np.ndarray]:
     """The pairs of live rows, and which of their group's each row has, -1 where none of them."""
-    pair = group * values + value
-    found, place = np.unique(pair[live], return_inverse=True)
+    pair, some = group * values + value, None if live.all() else live
+    if some is not None:
+        pair[(group < 0) | (value < 0)] = -1
+    found, place = _places(pair, groups * values, some)
     of, which = np.divmod(found, max(values, 1))
     number = np.arange(len(found)) - np.searchsorted(of, of)
-    local = np.full(len(pair), -1)
-    local[live] = number[place]
-    others = np.flatnonzero(~live & (group >= 0) & (value >= 0))
-    if len(others) and len(found):
-        place = np.searchsorted(found, pair[others]).clip(max=len(found) - 1)
-        local[others] = np.where(found[place] == pair[others], number[place], -1)
-    return _Pairs(of, which, number), local
+    return _Pairs(of, which, number), np.append(number, -1)[place]
