@@ -237,6 +237,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "objectives.own": ("differences", "asked", "conditions", "causes", "facts", "checked"),
     "samples": (
+        "cores",
         "excerpts",
         "chats",
         "keys",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,7 @@ from ..games.solution import Solution
 from ..objectives import Objective
 from ..show.progress import Progress, silent
 from ..solvers import solve
-from .keys.workers import cores
+from .cores import side_by_side
 from .partition import Bucket, Partition
 
 ObjectiveOf = Objective | Callable[[Bucket], Objective]
@@ -65,20 +63,17 @@ def solve_partition(
         objective if isinstance(objective, Objective) else objective(bucket) for bucket in buckets
     ]
 
-    def solved(bucket: Bucket, made: Objective) -> Solution:
-        game = AlignmentGame(_placed(bucket.reference, device), made, beta=beta)
+    def solved(k: int) -> Solution:
+        game = AlignmentGame(_placed(buckets[k].reference, device), objectives[k], beta=beta)
         found = solve(game, method, tol=tol, throw=False)
         _ = found.certificate
         return found
 
     many = sum(bucket.counts.size for bucket in buckets) > 2 * cells
-    solutions = []
-    with ExitStack() as held:
-        each = held.enter_context(ThreadPoolExecutor(cores())).map if many else map
-        found = each(solved, buckets, objectives)
-        for k, bucket in enumerate(buckets, 1):
-            say(f"solving {len(bucket.classes)} classes ({k}/{len(buckets)})")
-            solutions.append(next(found))
+    found, solutions = side_by_side(solved, range(len(buckets)), many), []
+    for k, bucket in enumerate(buckets, 1):
+        say(f"solving {len(bucket.classes)} classes ({k}/{len(buckets)})")
+        solutions.append(next(found))
     return buckets, solutions
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from .cores import side_by_side
 from .keys.distinct import Distinct
 
 if TYPE_CHECKING:
@@ -135,12 +136,14 @@ class Partition:
         live = np.full(len(keys), True)
         if no_answer != "keep":
             live = keys.is_not_null().to_numpy()
-        class_names, of = _numbered(classes, live)
-        context_names, context = _numbered(contexts, live)
-        answer_names, answer = _numbered(keys.alias("answer").to_frame(), live)
-        size = len(class_names)
-        context_of, row_context = _within(of, size, context, len(context_names), live)
-        answer_of, row_answer = _within(of, size, answer, len(answer_names), live)
+        tables, many = (classes, contexts, keys.alias("answer").to_frame()), len(keys) > _MANY
+        numbered = side_by_side(lambda table: _numbered(table, live), tables, many)
+        (class_names, of), *others = numbered
+        pairs = side_by_side(
+            lambda other: _within(of, len(class_names), other[1], len(other[0]), live), others, many
+        )
+        (context_names, _), (answer_names, _) = others
+        (context_of, row_context), (answer_of, row_answer) = pairs
         numbers = pl.Series("#class", np.arange(len(class_names)))
         local = pl.DataFrame({"#class": context_of.group, "#context": context_of.number})
         answers = {"class": answer_of.group, "answer": answer_names["answer"][answer_of.value]}
@@ -348,6 +351,9 @@ def _ranked(column: pl.Series) -> tuple[pl.Series, np.ndarray]:
     )
     return values, found["place"].to_numpy(writable=True)
 
+
+_MANY = 100_000
+"""Rows from which on columns are numbered side by side."""
 
 _SPARSE = 64
 """Numbers for each row up to which all of them are marked; else the rows' are sorted."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
+
+from ..cores import side_by_side
 
 DEEPEST = 64
 """Levels of nesting in a row of JSON; the time of typing it grows with their square and more."""
@@ -36,14 +37,9 @@ class Survey(NamedTuple):
 
 
 def survey(data: bytes) -> Survey:
-    """The survey of lines, in one pass over the bytes, by as many threads as polars has."""
+    """The survey of lines, in one pass over the bytes, on all cores."""
     spans = list(_cut(data, 0, len(data), _SPAN))
-    if len(spans) < 2:
-        return _joined(_of_lines(data, *span) for span in spans)
-    import polars as pl
-
-    with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
-        return _joined(pool.map(lambda span: _of_lines(data, *span), spans))
+    return _joined(side_by_side(lambda span: _of_lines(data, *span), spans, len(spans) > 1))
 
 
 class _Part(NamedTuple):

@@ -26,28 +26,39 @@ class Distinct(NamedTuple):
 
         own = pl.Categorical(pl.Categories.random())  # numbered from 0, whatever else is in use
         places = column.cast(pl.String).cast(own).to_physical()
-        rows, known = np.arange(len(column)), places.is_not_null()
-        if not known.all():
-            rows = rows[known.to_numpy()]
-        first = np.empty(int(places.max() or 0) + 1 if len(rows) else 0, dtype=np.int64)
-        first[places.drop_nulls().to_numpy()[::-1]] = rows[
-            ::-1
-        ]  # of equal ones the first is written last
+        rows, known = np.arange(len(column)), places.drop_nulls().to_numpy()
+        if len(known) < len(rows):
+            rows = rows[places.is_not_null().to_numpy()]
+        first = np.empty(int(known.max()) + 1 if len(known) else 0, dtype=np.int64)
+        first[known[::-1]] = rows[::-1]  # of rows with one text the first is written last
         return cls(column.gather(first), places)
+
+    @classmethod
+    def if_repeated(cls, column: pl.Series) -> Distinct | None:
+        """The same where most texts stand in several rows, else None."""
+        import polars as pl
+
+        count = column.to_frame("text").select(pl.col("text").approx_n_unique()).item()
+        return cls.of(column) if 2 * count <= len(column) else None
+
+    @property
+    def column(self) -> pl.Series:
+        """The text of each row."""
+        return self.texts.gather(self.places)
 
 
 def each_once(column: pl.Series, function: Callable[[pl.Series], pl.Series]) -> pl.Series:
     """The function of a column of texts, called with its distinct ones; null stays null."""
     texts, places = Distinct.of(column)
-    return function(texts).gather(places)
+    return Distinct(function(texts), places).column
 
 
 def once_if_repeated(column: pl.Series, function: Callable[[pl.Series], pl.Series]) -> pl.Series:
     """The same where most texts stand in several rows, else the function of the whole column."""
-    import polars as pl
-
-    count = column.to_frame("text").select(pl.col("text").approx_n_unique()).item()
-    return each_once(column, function) if 2 * count <= len(column) else function(column)
+    distinct = Distinct.if_repeated(column)
+    if distinct is None:
+        return function(column)
+    return Distinct(function(distinct.texts), distinct.places).column
 
 
 def on_all_cores(texts: pl.Series, made: Callable[[pl.Expr], pl.Expr]) -> pl.Series:

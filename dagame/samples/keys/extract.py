@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ExtractionError, nearest
-from .distinct import each_once, on_all_cores, once_if_repeated
+from .distinct import Distinct, each_once, on_all_cores, once_if_repeated
 from .presets import PRESETS
 from .workers import check_row_seconds, map_in_workers
 
@@ -28,10 +28,14 @@ LONGEST_PATTERN, MOST_GROUPS = 1000, 50
 
 @dataclass(frozen=True)
 class Extraction:
-    """Answers (null: none found) and how many rows ran into the time limit."""
+    """Answers (null: none found) and how many rows ran into the time limit.
+
+    distinct: the same answers once for each distinct completion, where it was read once.
+    """
 
     answers: pl.Series
     timed_out: int = 0
+    distinct: Distinct | None = None
 
 
 Extractor = Callable[["pl.Series"], Extraction]
@@ -95,7 +99,15 @@ def check_pattern(pattern: str, what: str) -> int:
 
 def _by_columns(find: Callable[[pl.Series], pl.Series]) -> Extractor:
     """By a function of whole columns that tells nothing apart but texts."""
-    return lambda completions: Extraction(once_if_repeated(completions, find))
+
+    def run(completions: pl.Series) -> Extraction:
+        distinct = Distinct.if_repeated(completions)
+        if distinct is None:
+            return Extraction(find(completions))
+        found = Distinct(find(distinct.texts), distinct.places)
+        return Extraction(found.column, distinct=found)
+
+    return run
 
 
 def _by_pattern(pattern: str) -> Callable[[pl.Series], pl.Series]:
