@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+_MANY = 100_000
+"""Texts from which on parts of a column are worked on side by side."""
+
+
 class Distinct(NamedTuple):
     """The distinct texts of a column, as they first occur, and the place of each row's among them, null for
     null.
@@ -66,4 +70,5 @@ def on_all_cores(texts: pl.Series, made: Callable[[pl.Expr], pl.Expr]) -> pl.Ser
     import polars as pl
 
     lazy = texts.to_frame("text").lazy().select(made(pl.col("text")).alias(texts.name))
-    return lazy.collect(engine="streaming").to_series()
+    engine = "streaming" if len(texts) >= _MANY else "in-memory"
+    return lazy.collect(engine=engine).to_series()
