@@ -241,6 +241,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "excerpts",
         "chats",
         "keys",
+        "numbering",
         "partition",
         "example",
         "metrics",

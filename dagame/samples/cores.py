@@ -1,4 +1,4 @@
-"""The processors of this process, and work side by side on them."""
+"""The processors of this process, work side by side on them, and blocks of rows for their caches."""
 
 from __future__ import annotations
 
@@ -27,3 +27,8 @@ def side_by_side(function: Callable[[T], U], items: Iterable[T], many: bool = Tr
         return
     with ThreadPoolExecutor(cores()) as pool:
         yield from pool.map(function, items)
+
+
+def blocks(rows: int, size: int = 1 << 16) -> Iterator[slice]:
+    """Consecutive rows, few enough that numbers made of each stay in cache and take no new memory."""
+    return (slice(k, min(k + size, rows)) for k in range(0, rows, size))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .cores import side_by_side
-from .keys.distinct import Distinct
+from .cores import blocks, side_by_side
+from .numbering import numbered, within
 
 if TYPE_CHECKING:
     import polars as pl
@@ -54,6 +54,9 @@ class Bucket:
                 None if self.correct is None else self.correct[some],
             )
 
+
+_MANY = 100_000
+"""Rows from which on columns are numbered side by side."""
 
 _HALF, _GRID = 2.0**26, 2.0**27
 
@@ -137,12 +140,9 @@ class Partition:
         if no_answer != "keep":
             live = keys.is_not_null().to_numpy()
         tables, many = (classes, contexts, keys.alias("answer").to_frame()), len(keys) > _MANY
-        numbered = side_by_side(lambda table: _numbered(table, live), tables, many)
-        (class_names, of), *others = numbered
-        pairs = side_by_side(
-            lambda other: _within(of, len(class_names), other[1], len(other[0]), live), others, many
-        )
-        (context_names, _), (answer_names, _) = others
+        (class_names, of), *others = side_by_side(lambda t: numbered(t, live), tables, many)
+        context_names, answer_names = (names for names, _ in others)
+        pairs = side_by_side(lambda other: within(of, len(class_names), *other, live), others, many)
         (context_of, row_context), (answer_of, row_answer) = pairs
         numbers = pl.Series("#class", np.arange(len(class_names)))
         local = pl.DataFrame({"#class": context_of.group, "#context": context_of.number})
@@ -212,12 +212,6 @@ class Partition:
         return self.row_answer >= 0
 
     @cached_property
-    def counted_rows(self) -> np.ndarray | slice:
-        """What picks them from a column, without a copy where it is all of it."""
-        rows = self.counted
-        return slice(None) if rows.all() else rows
-
-    @cached_property
     def samples(self) -> int:
         """Samples in the counts."""
         rows = self.counted
@@ -225,8 +219,27 @@ class Partition:
 
     @cached_property
     def labels(self) -> Labels | None:
-        """What is known of the correctness of each row, None if nothing is."""
-        return self.grouped if self.correct is None else Labels.of(self.correct)
+        """What is known of correctness, summed over the samples of each of `answers`; None if nothing is."""
+        if self.correct is None and self.grouped is None:
+            return None
+        sums = Labels(*(np.zeros(len(self.answers)) for _ in Labels._fields))
+        for some in blocks(len(self.row_class)):
+            rows = self.row_answer[some] >= 0
+            cell = self._start[self.row_class[some][rows]] + self.row_answer[some][rows]
+            for total, part in zip(sums, self._labels_in(some), strict=True):
+                np.add.at(total, cell, part[rows])
+        return sums
+
+    def _labels_in(self, rows: slice) -> Labels:
+        if self.grouped is not None:
+            return Labels(*(part[rows] for part in self.grouped))
+        assert self.correct is not None
+        return Labels.of(self.correct[rows])
+
+    @cached_property
+    def _start(self) -> np.ndarray:
+        """Where the answers of each class begin in `answers`."""
+        return np.cumsum(self.answers_per_class) - self.answers_per_class
 
     # -- tables -----------------------------------------------------------------------------------
 
@@ -256,10 +269,14 @@ class Partition:
 
     @cached_property
     def _flat(self) -> np.ndarray:
-        """Position of each counted row in that concatenation."""
-        rows = self.counted_rows
-        of = self.row_class[rows]
-        return self._offset[of] + self.row_context[rows] * self._width[of] + self.row_answer[rows]
+        """Position of each row in that concatenation, -1 where it left the counts."""
+        flat = np.full(len(self.row_class), -1)
+        for some in blocks(len(flat)):
+            rows = self.row_answer[some] >= 0
+            of, context = self.row_class[some][rows], self.row_context[some][rows]
+            place = self._offset[of] + context * self._width[of] + self.row_answer[some][rows]
+            flat[some][rows] = place
+        return flat
 
     @cached_property
     def _cells(self) -> int:
@@ -267,8 +284,8 @@ class Partition:
 
     def buckets(self) -> list[Bucket]:
         """All classes as padded tables, one per (contexts, padded answers)."""
-        many = None if self.multiplicity is None else self.multiplicity[self.counted_rows]
-        counts = np.bincount(self._flat, many, self._cells).astype(np.float64)
+        counts = np.zeros(self._cells + 1)  # the last of rows that left the counts
+        np.add.at(counts, self._flat, 1 if self.multiplicity is None else self.multiplicity)
         return [self._bucket(group, counts) for group in self._groups]
 
     def _bucket(self, group: np.ndarray, counts: np.ndarray) -> Bucket:
@@ -279,118 +296,22 @@ class Partition:
             counts=self._slice(counts, group, m, n),
             answer_mask=column < self.answers_per_class[group][:, None],
             no_answer=column == self.no_answer_index[group][:, None],
-            correct=None if self.labels is None else self._correct(group, m, n),
+            correct=None if self.labels is None else self._correct(group, n),
         )
 
     def _slice(self, flat: np.ndarray, group: np.ndarray, m: int, n: int) -> np.ndarray:
         start = int(self._offset[group[0]])
         return flat[start : start + len(group) * m * n].reshape(len(group), m, n)
 
-    @cached_property
-    def _label_sums(self) -> list[np.ndarray]:
-        """By cell, of the parts high, low and known."""
+    def _correct(self, group: np.ndarray, n: int) -> np.ndarray:
+        """The mean label of each answer (B, n), NaN where none is known and on padding."""
         assert self.labels is not None
-        rows = self.counted_rows
-        return [np.bincount(self._flat, part[rows], self._cells) for part in self.labels[:3]]
-
-    def _correct(self, group: np.ndarray, m: int, n: int) -> np.ndarray:
-        return mean_label(*(self._slice(t, group, m, n).sum(axis=1) for t in self._label_sums))
+        column, mean = np.arange(n), mean_label(*self.labels[:3])
+        answer = np.minimum(column, self.answers_per_class[group][:, None] - 1)
+        padding = column > answer
+        return np.where(padding, np.nan, mean[self._start[group][:, None] + answer])
 
     def lookup(self, tables: Sequence[np.ndarray]) -> np.ndarray:
         """One value per row (N,) from tables (B, m, n) in bucket order; NaN for rows not counted."""
-        out = np.full(len(self.row_class), np.nan)
-        if tables:
-            out[self.counted_rows] = np.concatenate([np.ravel(t) for t in tables])[self._flat]
-        return out
-
-
-class _Pairs(NamedTuple):
-    """The pairs (group, value) that occur, sorted, and the number of each within its group."""
-
-    group: np.ndarray
-    value: np.ndarray
-    number: np.ndarray
-
-
-def _numbered(frame: pl.DataFrame, live: np.ndarray) -> tuple[pl.DataFrame, np.ndarray]:
-    """The distinct live rows, sorted, null last, and the place of each row among them, -1 for none."""
-    import polars as pl
-
-    columns = [_ranked(column) for column in frame]
-    values, numbers = columns[0]
-    rows = [np.arange(len(values))]
-    for values, number in columns[1:]:
-        bound = len(rows[0]) * len(values)
-        found, numbers = _places(numbers * len(values) + number, bound)
-        before, last = np.divmod(found, max(len(values), 1))
-        rows = [*(each[before] for each in rows), last]
-    if not live.all():
-        found, numbers = _places(numbers, len(rows[0]), live)
-        rows = [each[found] for each in rows]
-    table = [values.gather(each) for (values, _), each in zip(columns, rows, strict=True)]
-    return pl.DataFrame(table), numbers
-
-
-def _ranked(column: pl.Series) -> tuple[pl.Series, np.ndarray]:
-    """The distinct values of a column, sorted, null last, and the place of each row's among them."""
-    import polars as pl
-
-    if column.dtype == pl.String:
-        texts, places = Distinct.of(column)
-        order = texts.arg_sort().to_numpy()
-        rank = np.full(len(texts) + 1, len(texts))  # the last for null
-        rank[order] = np.arange(len(texts))
-        values = texts.gather(order)
-        if column.null_count():
-            values = values.extend_constant(None, 1)
-        return values, rank[places.fill_null(len(texts)).to_numpy()]
-    values = column.unique().sort(nulls_last=True)
-    table = pl.DataFrame({"value": values, "place": np.arange(len(values))})
-    found = column.to_frame("value").join(
-        table, on="value", how="left", nulls_equal=True, maintain_order="left"
-    )
-    return values, found["place"].to_numpy(writable=True)
-
-
-_MANY = 100_000
-"""Rows from which on columns are numbered side by side."""
-
-_SPARSE = 64
-"""Numbers for each row up to which all of them are marked; else the rows' are sorted."""
-
-
-def _places(
-    numbers: np.ndarray, bound: int, live: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct live ones of numbers below `bound`, sorted, and the place of each number among them.
-
-    It is -1 where there is none; negative numbers are in rows that are not live.
-    """
-    every = None
-    if bound > _SPARSE * len(numbers):
-        every, numbers = np.unique(numbers, return_inverse=True)
-        bound = len(every)
-    occurs = np.zeros((bound // 64 + 1) * 64, dtype=bool)
-    occurs[numbers if live is None else numbers[live]] = True
-    found = np.flatnonzero(occurs)
-    words = np.packbits(occurs, bitorder="little").view("<u8")
-    within = np.bitwise_count(words)
-    word, bit = numbers >> 6, (numbers & 63).astype(np.uint64)
-    before = np.cumsum(within, dtype=np.int64) - within
-    place = before[word] + np.bitwise_count(words[word] & ((np.uint64(1) << bit) - np.uint64(1)))
-    if live is not None:
-        place[(numbers < 0) | ~occurs[numbers]] = -1
-    return found if every is None else every[found], place
-
-
-def _within(
-    group: np.ndarray, groups: int, value: np.ndarray, values: int, live: np.ndarray
-) -> tuple[_Pairs, np.ndarray]:
-    """The pairs of live rows, and which of their group's each row has, -1 where none of them."""
-    pair, some = group * values + value, None if live.all() else live
-    if some is not None:
-        pair[(group < 0) | (value < 0)] = -1
-    found, place = _places(pair, groups * values, some)
-    of, which = np.divmod(found, max(values, 1))
-    number = np.arange(len(found)) - np.searchsorted(of, of)
-    return _Pairs(of, which, number), np.append(number, -1)[place]
+        values = np.concatenate([*map(np.ravel, tables), [np.nan]])
+        return values[self._flat]

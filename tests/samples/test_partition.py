@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dagame.samples import Partition, partition
+from dagame.samples import Partition, numbering
 from dagame.samples.keys.distinct import each_once, once_if_repeated
 
 NAMES = st.sampled_from(["", "a", "b", "ab", "é", "\U0001f600"])
@@ -23,7 +23,7 @@ def test_places_against_sorted_lists(rows, keep, sparse):
     table = pl.DataFrame(rows, schema=["c", "d", "x", "y", "key"], orient="row")
     table = table.with_columns(pl.col("key").cast(pl.String))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(partition, "_SPARSE", sparse)
+        patched.setattr(numbering, "_SPARSE", sparse)
         found = Partition.build(
             table.select("c", "d"),
             table.select("x", "y"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
+
+from ..cores import blocks
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,11 +32,14 @@ class Distinct(NamedTuple):
 
         own = pl.Categorical(pl.Categories.random())  # numbered from 0, whatever else is in use
         places = column.cast(pl.String).cast(own).to_physical()
-        rows, known = np.arange(len(column)), places.drop_nulls().to_numpy()
-        if len(known) < len(rows):
-            rows = rows[places.is_not_null().to_numpy()]
-        first = np.empty(int(known.max()) + 1 if len(known) else 0, dtype=np.int64)
-        first[known[::-1]] = rows[::-1]  # of rows with one text the first is written last
+        size = places.max()
+        first = np.empty(0 if size is None else int(cast(int, size)) + 1, dtype=np.int64)
+        for some in reversed(
+            [*blocks(len(column))]
+        ):  # of rows with one text the first is written last
+            part = places[some]
+            rows = np.arange(some.start, some.stop)[part.is_not_null().to_numpy()]
+            first[part.drop_nulls().to_numpy()[::-1]] = rows[::-1]
         return cls(column.gather(first), places)
 
     @classmethod
