@@ -224,13 +224,13 @@ class Partition:
             return None
         sums = Labels(*(np.zeros(len(self.answers)) for _ in Labels._fields))
         for some in blocks(len(self.row_class)):
-            rows = self.row_answer[some] >= 0
-            cell = self._start[self.row_class[some][rows]] + self.row_answer[some][rows]
-            for total, part in zip(sums, self._labels_in(some), strict=True):
-                np.add.at(total, cell, part[rows])
+            rows = np.flatnonzero(self.row_answer[some] >= 0) + some.start
+            cell = self._start[self.row_class[rows]] + self.row_answer[rows]
+            for total, part in zip(sums, self._labels_in(rows), strict=True):
+                np.add.at(total, cell, part)
         return sums
 
-    def _labels_in(self, rows: slice) -> Labels:
+    def _labels_in(self, rows: np.ndarray) -> Labels:
         if self.grouped is not None:
             return Labels(*(part[rows] for part in self.grouped))
         assert self.correct is not None
@@ -285,7 +285,7 @@ class Partition:
     def buckets(self) -> list[Bucket]:
         """All classes as padded tables, one per (contexts, padded answers)."""
         counts = np.zeros(self._cells + 1)  # the last of rows that left the counts
-        np.add.at(counts, self._flat, 1 if self.multiplicity is None else self.multiplicity)
+        np.add.at(counts, self._flat, 1.0 if self.multiplicity is None else self.multiplicity)
         return [self._bucket(group, counts) for group in self._groups]
 
     def _bucket(self, group: np.ndarray, counts: np.ndarray) -> Bucket:

@@ -38,8 +38,10 @@ class Distinct(NamedTuple):
             [*blocks(len(column))]
         ):  # of rows with one text the first is written last
             part = places[some]
-            rows = np.arange(some.start, some.stop)[part.is_not_null().to_numpy()]
-            first[part.drop_nulls().to_numpy()[::-1]] = rows[::-1]
+            rows = np.arange(some.start, some.stop)
+            if part.null_count():
+                rows, part = rows[part.is_not_null().to_numpy()], part.drop_nulls()
+            first[part.to_numpy()[::-1]] = rows[::-1]
         return cls(column.gather(first), places)
 
     @classmethod
