@@ -29,6 +29,7 @@ from common import keep
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "torture"))
 
+import fault_engines
 from forks import COMMAND, SOLVING, TRAINING, Forks, Outcome
 from outputs import left, solving, state
 
@@ -150,11 +151,13 @@ def solve_rows(home: Path, most: int, *more: str) -> Iterator[Row]:
 
 
 def parts_rows(home: Path, most: int) -> Iterator[Row]:
-    return solve_rows(home, most, "--max-memory", "64MiB")
+    yield from solve_rows(home, most, "--max-memory", "64MiB")
+    yield from fault_engines.rows("local", most)
 
 
 def ray_rows(home: Path, most: int) -> Iterator[Row]:
-    return solve_rows(home, most // 4, "--engine", "ray")
+    yield from solve_rows(home, most // 4, "--engine", "ray")
+    yield from fault_engines.rows("ray", most // 4)
 
 
 class Started:
