@@ -6,7 +6,7 @@
 
 The completions are made here: eight to a question, in two phrasings, about 100 bytes as JSON lines in
 files of a million. `memory` is the most that all processes of a run held together (each shared page once,
-PSS, and the whole of Ray's object store; looked at four times a second), `CPU s` what they took. Every
+PSS, and the whole of Ray's object store; looked at twice a second), `CPU s` what they took. Every
 way solves the same files by `dagame solve`; `same` compares what it prints and every row of
 samples.parquet with those of the first way that ran, the plain one up to 5e6 rows. `--equal` does so for
 a file, with all numbers of the JSON. The way `cluster` starts a Ray cluster of its own, which the run joins
@@ -76,8 +76,8 @@ class Watch(threading.Thread):
         self.spent: dict[int, float] = {}
 
     def run(self) -> None:
-        """Look four times a second."""
-        while not self.over.wait(0.25):
+        """Look twice a second."""
+        while not self.over.wait(0.5):
             now = below(*self.roots)
             self.spent |= now
             self.most = max(self.most, _held(list(now)))
@@ -112,9 +112,10 @@ def _held(processes: list[int]) -> int:
         place = Path(f"/proc/{process}")
         try:
             lines = (place / "smaps_rollup").read_text().splitlines()
-            for fd in (place / "fd").iterdir():
-                if os.readlink(fd).startswith("/dev/shm/"):  # noqa: S108 -- Ray's object store
-                    shared[fd.stat().st_ino] = fd.stat().st_blocks * 512
+            if (place / "comm").read_text() == "raylet\n":  # which holds the object store
+                for fd in (place / "fd").iterdir():
+                    if os.readlink(fd).startswith("/dev/shm/"):  # noqa: S108 -- looked for, not written
+                        shared[fd.stat().st_ino] = fd.stat().st_blocks * 512
         except OSError:
             continue
         sizes = {name: int(size) << 10 for name, size, _ in (x.split() for x in lines[1:])}
@@ -266,7 +267,7 @@ def passes(folder: Path, counts: list[int], memory: str) -> list[dict[str, Any]]
 
 def main() -> None:
     """See the head of the file."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--sizes", nargs="*", type=lambda t: int(float(t)), default=[200_000])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=["plain", "local", "ray"])
     parser.add_argument("--max-memory", default="2GiB")
@@ -275,8 +276,8 @@ def main() -> None:
     parser.add_argument("--passes", nargs="+", type=lambda t: int(float(t)), default=[])
     parser.add_argument("--name", default="scale")
     options, more = parser.parse_known_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
         if options.equal:
             found = {}
             for way in options.ways:
