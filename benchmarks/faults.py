@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import shutil
 import signal
@@ -30,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "torture"))
 
 import fault_engines
-from forks import COMMAND, SOLVING, TRAINING, Forks, Outcome
+from forks import COMMAND, SOLVING, STEADY, TRAINING, Forks, Outcome
 from outputs import left, solving, state
 
 from dagame.apps.sample_file import sample_file
@@ -166,7 +167,8 @@ class Started:
     def run(self, argv: Sequence[str | Path], delay: float = 180, **_: Any) -> Outcome:
         """One run, killed after `delay` seconds."""
         command = [sys.executable, "-m", "dagame", *map(str, argv)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        pipe, env = subprocess.PIPE, os.environ | STEADY
+        process = subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, env=env)
         try:
             said, _ = process.communicate(timeout=delay)
         except subprocess.TimeoutExpired:

@@ -17,7 +17,7 @@ from ..equilibria import beside
 from ..facts import Facts
 from ..files.tables import NamedFile, Wish
 from ..partition import Bucket
-from .count import ANSWER, GROUP, Settings, count, named_rows
+from .count import ANSWER, GROUP, SAME, Settings, count, named_rows
 from .kinds import conformed
 from .load import CUT, GOLD, Loaded, kinds_of, load
 from .part import Game, Solved, solve_part
@@ -204,7 +204,8 @@ def counts_of(shelf: Shelf, kept: Sequence[Kept], part: int) -> pl.DataFrame:
 def worths_of(counts: pl.DataFrame, made: Solved) -> pl.DataFrame:
     """What a sample of each class, context and answer in each part is worth."""
     *by, _, _, _ = made.worths.columns
-    asked = counts.select(PART, *by).unique()
+    asked = counts.select(PART, *by)
+    asked = asked.unique() if SAME in counts.columns else asked
     return asked.join(made.worths, on=by, how="left", nulls_equal=True)
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import DagameError, SamplesError
+from ...errors import DagameError, SamplesError, one_line
 from ...provenance import not_installed
 from ...show.progress import Progress
 from ..files.tables import NamedFile, Wish
@@ -198,9 +198,9 @@ def started(address: str | None, store: int) -> tuple[Any, bool]:
                 )
             else:
                 ray.init(address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            what = f"Ray at {address}" if address else "a Ray engine"
-            raise DagameError(f"{what} cannot be reached: {str(error).splitlines()[0]}.") from None
+        except Exception as error:  # Ray raises bare ones
+            what = f"Ray at {address} cannot be reached" if address else "Ray does not start"
+            raise DagameError(f"{what}: {one_line(error, 200)}.") from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of its own settings
         context = ray.data.DataContext.get_current()
