@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ...games.solution import Solution
 
 
+_DEALT_AT_ONCE = 4
+"""Groups of classes whose rows are held while they are dealt out."""
 PART = "part"
 """The column of counts that says of which part of the rows they are."""
 
@@ -63,6 +65,32 @@ class Group:
     lost_rows: int
     buckets: list[Bucket]
     solutions: list[Solution]
+
+
+class _Deal:
+    """Rows put into a file for each number in one of their columns, many at a time."""
+
+    def __init__(self, shelf: Shelf, name: str, by: str, at_once: int) -> None:
+        """The files are called by the name and the number."""
+        self.shelf, self.name, self.by, self.at_once = shelf, name, by, at_once
+        self.held: list[pl.DataFrame] = []
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """These rows too."""
+        self.held.append(frame)
+        if sum(map(len, self.held)) > self.at_once:
+            self.end()
+
+    def end(self) -> None:
+        """Put what is held."""
+        import polars as pl
+
+        if not self.held:
+            return
+        rows = pl.concat(self.held, how="vertical_relaxed")
+        self.held = []
+        for (number,), some in rows.partition_by(self.by, as_dict=True, include_key=False).items():
+            self.shelf.put(f"{self.name}-{number}", some)
 
 
 class Local:
@@ -101,9 +129,13 @@ class Local:
     ) -> tuple[list[Group], Any]:
         """The third: counts -> equilibria, and under which name is kept what each sample is worth."""
         run = secrets.token_hex(4)
+        at_once = _DEALT_AT_ONCE * sum(part.groups.rows for part in kept) // settings.groups
         say("dealing the classes out to groups")
+        deal = _Deal(self.shelf, f"dealt-{run}", GROUP, at_once)
         for k in range(len(kept)):
-            self._dealt(f"dealt-{run}", counts_of(self.shelf, kept, k), GROUP)
+            deal.add(counts_of(self.shelf, kept, k))
+        deal.end()
+        deal = _Deal(self.shelf, f"worths-{run}", PART, at_once)
 
         def one(p: int) -> Group | None:
             import polars as pl
@@ -114,16 +146,12 @@ class Local:
             self.shelf.drop(f"dealt-{run}-{p}")
             counts = pl.concat(found, how="vertical_relaxed")
             made = solve_part(counts, settings, game)
-            self._dealt(f"worths-{run}", worths_of(counts, made), PART)
+            deal.add(worths_of(counts, made))
             return kept_group(made, self.shelf)
 
-        solved = counted(one, settings.groups, say, "solving classes")
+        solved = list(counted(one, settings.groups, say, "solving classes"))
+        deal.end()
         return [group for group in solved if group is not None], f"worths-{run}"
-
-    def _dealt(self, name: str, frame: pl.DataFrame, by: str) -> None:
-        """Put rows of each number in a column into a file of that number."""
-        for (number,), rows in frame.partition_by(by, as_dict=True, include_key=False).items():
-            self.shelf.put(f"{name}-{number}", rows)
 
     def write(
         self, loaded: Loaded, kept: Sequence[Kept], settings: Settings, worths: Any, path: Path,

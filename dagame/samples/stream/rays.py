@@ -199,8 +199,14 @@ def started(address: str | None, store: int) -> tuple[Any, bool]:
             else:
                 ray.init(address, **quiet)
         except Exception as error:  # Ray raises bare ones
-            what = f"Ray at {address} cannot be reached" if address else "Ray does not start"
-            raise DagameError(f"{what}: {one_line(error, 200)}.") from None
+            ray.shutdown()
+            said = one_line(error, 200)
+            if address is None:
+                raise DagameError(f"Ray does not start: {said}.") from None
+            raise DagameError(
+                f"Ray at {address} cannot be reached: {said}; one that asks for a token is joined with "
+                "RAY_AUTH_MODE=token, as `ray get-auth-token` tells it."
+            ) from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of its own settings
         context = ray.data.DataContext.get_current()
