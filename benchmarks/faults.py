@@ -167,7 +167,7 @@ def ray_rows(home: Path, most: int) -> Iterator[Row]:
 class Started:
     """Runs as processes of their own, killed after a delay."""
 
-    def run(self, argv: Sequence[str | Path], delay: float | None = None, **_: Any) -> Outcome:
+    def run(self, argv: Sequence[str | Path], delay: float | None = None, **_more: Any) -> Outcome:
         """One run, killed after `delay` seconds."""
         command = [sys.executable, "-m", "dagame", *map(str, argv)]
         pipe, env = subprocess.PIPE, os.environ | STEADY
