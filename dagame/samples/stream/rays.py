@@ -23,8 +23,8 @@ import numpy as np
 from ...errors import DagameError, SamplesError
 from ...provenance import not_installed
 from ...show.progress import Progress
+from ..cores import cores
 from ..files.tables import NamedFile, Wish
-from ..keys.workers import cores
 from .count import ANSWER, Settings
 from .load import FileRead, Gathered, Loaded, read_file, together
 from .local import Group, Kept, Local, count_part, frame_of, kept_group, worth_of_rows, worths_of
