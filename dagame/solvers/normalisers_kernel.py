@@ -131,7 +131,11 @@ def _newton(coupling, table, w, shift, scales, limits, y, columns, rows, squares
     outer, hessian = squares[0], squares[1, :size, :size]
     _start(coupling, kappa, table, w, common, t, rest, at)
     dual, gap, change, length = math.inf, math.inf, 0.0, 1.0
-    steps, fresh, over = 0, m > 0, m < 0  # constants would be types of their own, and compile all twice
+    steps, fresh, over = (
+        0,
+        m > 0,
+        m < 0,
+    )  # constants would be types of their own, and compile all twice
     while True:
         overlap, last = point(
             coupling, scales, limits, table, w, common, at, moved, fresh, over,

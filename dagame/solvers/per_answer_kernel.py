@@ -280,8 +280,8 @@ def _written(coupling, lead, scale, w, c, start, size, table, share, log_y, sums
     for j in range(size):
         factor[j] = exp(level[j])
     for x in range(len(y)):
-        row, part, given, logs = y[x, start : start + size], share[x], table[x, start : start + size], log_y[x]
-        mass = 0.0
+        row, given = y[x, start : start + size], table[x, start : start + size]
+        part, logs, mass = share[x], log_y[x], 0.0
         for j in range(size):
             r = scale / row[j]
             mass += part[j] * factor[j] * (r * r if coupling == HELLINGER else r)
