@@ -30,7 +30,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    if config.option.shapes:
+    if config.getoption("--shapes", default=False):
         import shape_checks
 
         shape_checks.install()
