@@ -86,6 +86,8 @@ def collected(root: Path, files: dict[str, tuple[str, ...]]) -> TestsOfLines:
         "-m",
         "pytest",
         "--collect-only",
+        "-o",
+        "addopts=",
         "-q",
         "-p",
         "no:cacheprovider",
