@@ -75,7 +75,7 @@ GROUPS = {
     ),
     "keys": Group(
         ("dagame/samples/keys/*.py", "dagame/samples/keys/formulas/*.py"),
-        _tests("samples", "number_meanings", "presets", "reader", "mathematics", "extract"),
+        _tests("samples/keys", "number_meanings", "presets", "reader", "mathematics", "extract"),
     ),
 }
 
