@@ -1,4 +1,4 @@
-"""Mutation testing of the certificate, the objectives, the estimators and the group rewards.
+"""Mutation testing of the mathematics and of the reading of answers, by groups of modules.
 
     pip install -r benchmarks/mutation/requirements.txt
     python benchmarks/mutation/run.py --sample 100 --seed 0 --json benchmarks/results/mutation.json
@@ -21,33 +21,61 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import server
 from mutants import OPERATORS, Mutant, mutants
 from tests_of_lines import TestsOfLines, measure
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+class Group(NamedTuple):
+    """Modules that are changed, and the test files that are to notice: glob patterns."""
+
+    modules: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+OBJECTIVES = ("tests/objectives/test_*.py", "tests/theory/test_sympy.py")
+ESTIMATORS = ("tests/estimators/test_*.py",)
 GROUPS = {
-    "certificate": ["dagame/games/certificate.py"],
-    "objectives": ["dagame/objectives/*.py"],
-    "estimators": ["dagame/estimators/*.py"],
-    "group rewards": ["dagame/lm/rewards.py", "dagame/lm/rows.py"],
-    "sampled game": ["dagame/estimators/sampled.py"],
+    "certificate": Group(
+        ("dagame/games/certificate.py", "dagame/games/attainable.py"),
+        (
+            "tests/games/test_*.py",
+            "tests/theory/test_theorems.py",
+            "tests/objectives/test_constraints.py",
+        ),
+    ),
+    "objectives": Group(
+        ("dagame/objectives/*.py",),
+        (*OBJECTIVES, "tests/theory/test_theorems.py"),
+    ),
+    "estimators": Group(("dagame/estimators/*.py",), ESTIMATORS),
+    "group rewards": Group(
+        ("dagame/lm/rewards.py", "dagame/lm/rows.py"), ("tests/lm/test_rewards*.py",)
+    ),
+    "sampled game": Group(("dagame/estimators/sampled.py",), ESTIMATORS),
+    "consensus": Group(
+        ("dagame/solvers/consensus.py", "dagame/solvers/per_answer.py"),
+        ("tests/solvers/test_consensus.py",),
+    ),
+    "normalisers": Group(
+        ("dagame/solvers/normalisers.py", "dagame/objectives/couplings.py"),
+        ("tests/solvers/test_normalisers.py",),
+    ),
+    "keys": Group(
+        ("dagame/samples/keys/*.py", "dagame/samples/keys/formulas/*.py"),
+        (
+            "tests/samples/test_extract.py",
+            "tests/samples/test_mathematics.py",
+            "tests/samples/test_number_meanings.py",
+            "tests/samples/test_presets.py",
+            "tests/samples/test_reader.py",
+        ),
+    ),
 }
-CORE = (
-    "answer_map",
-    "backends",
-    "certificate_fields",
-    "classify",
-    "constraints",
-    "dynamics",
-    "errors",
-)
-CORE += ("facts", "identities", "objectives", "sampled", "simplex", "solvers", "sympy", "theorems")
-CORE += ("verify", "worst_case")
-TESTS = [*(f"tests/**/test_{name}.py" for name in CORE), "tests/estimators/test_*.py"]
-TESTS += ["tests/lm/test_rewards*.py"]
 
 
 def main() -> None:
@@ -59,13 +87,13 @@ def main() -> None:
         for part in ("dagame", "tests"):
             shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", copy)
-        groups = {g: _modules(copy, GROUPS[g]) for g in chosen}
+        groups = {g: _files(copy, GROUPS[g].modules) for g in chosen}
         population = {
             g: [m for f in files for m in mutants(copy, f)] for g, files in groups.items()
         }
         picked = {g: _pick(population[g], copy, options) for g in chosen}
-        tests = sorted({str(p.relative_to(copy)) for t in TESTS for p in copy.glob(t)})
-        modules = [m for patterns in GROUPS.values() for m in _modules(copy, patterns)]
+        tests = sorted({t for g in chosen for t in _files(copy, GROUPS[g].tests)})
+        modules = sorted({m for files in groups.values() for m in files})
         covered = measure(copy, ROOT / ".bench/mutation", modules, tests, options.jobs)
         _say(f"{len(covered.seconds)} tests, {sum(covered.seconds.values()):.0f} s of CPU")
         outcomes = _test(picked, covered, copy, scratch, options.jobs, options.patience)
@@ -98,7 +126,7 @@ def _groups(options: argparse.Namespace) -> dict[str, Any]:
     return json.loads(options.json.read_text())["runs"][options.survivors]["groups"]
 
 
-def _modules(root: Path, patterns: list[str]) -> list[str]:
+def _files(root: Path, patterns: tuple[str, ...]) -> list[str]:
     return sorted(str(p.relative_to(root)) for pattern in patterns for p in root.glob(pattern))
 
 

@@ -23,6 +23,7 @@ from ..objectives.objective import Objective
 from ..objectives.own.checked import checked_terms, conditions_of
 from ..objectives.own.conditions import Condition
 from ..objectives.pairing import pairing, weighted
+from ..objectives.parameters import bound_to
 from .answer_map import AnswerMap
 from .named import NamedGame, distinct, taken_apart
 
@@ -105,7 +106,7 @@ class AlignmentGame(NamedGame):
             log_reference=namespace(p).where(p > 0, log_normalise(log(p)), LOG_ZERO),
             answer_map=AnswerMap.of(given.answers, p.shape[-1]).bind(p),
             weights=check_weights(weights, tuple(p.shape), p),
-            objective=objective.bind(p),
+            objective=bound_to(objective, p),
             _check=check,
         )
         vars(self).update(
@@ -138,7 +139,7 @@ class AlignmentGame(NamedGame):
         """The same reference and weights with another objective (and beta)."""
         beta = self.beta if beta is None else beta
         changed = self.replaced(
-            objective=objective.bind(self.log_reference),
+            objective=bound_to(objective, self.log_reference),
             beta=check_scale(beta, objective.magnitude, self.log_reference),
         )
         changed._check_objective(objective)

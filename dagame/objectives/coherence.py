@@ -11,7 +11,7 @@ from ..errors import InvalidObjective
 from ..numerics.arrays import LOG_ZERO, Array, exp_capped, log_normalise, logsumexp, namespace
 from ..numerics.simplex import log_entropy, log_kl
 from .diversity import ShannonDiversity
-from .forms import ConsensusForm, Hessian, RatioForm
+from .forms import ExponentialForm, Hessian
 from .objective import Objective, Scaled
 from .pairing import geometric_mean_log, mean_log, minus_infinity_where, pairing, weighted
 
@@ -37,9 +37,9 @@ class ArithmeticCoherence(Objective):
         u = self.reward_log(log_nu, weights)
         return pairing(u, log_nu, weights), u
 
-    def consensus_form(self) -> ConsensusForm:
-        """Strength 1."""
-        return ConsensusForm(1.0)
+    def exponential_form(self) -> ExponentialForm:
+        """The coupling alone."""
+        return ExponentialForm(0.0, 0.0, "arithmetic", 1.0)
 
     def separated(self) -> tuple[Objective, Objective]:
         """-KL to the mean = entropy of the contexts - entropy of the mean."""
@@ -105,9 +105,9 @@ class GeometricCoherence(Objective):
         """q / nu."""
         return exp_capped(self._log_ratio(log_nu, weights))
 
-    def ratio_form(self) -> RatioForm:
-        """Strength 1."""
-        return RatioForm("geometric", 1.0)
+    def exponential_form(self) -> ExponentialForm:
+        """The coupling alone."""
+        return ExponentialForm(0.0, 0.0, "geometric", 1.0)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
         """Scaled blocks (w delta - w w') sqrt(q/nu) sqrt(q/nu'), rank one w q / sqrt(nu)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,10 +19,10 @@ from .pairing import weighted
 from .program import Program, compiled_on
 from .set_rows import Rows
 from .sets import ConstraintSet, Parity, Polytope, Restricted, compiled_rows
+from .structure import Structure
 
 _TOLERANCE, _TOLERANCE_SINGLE = 1e-8, 1e-6
 _REACH = 1e9
-_FAINTEST = -1000.0
 
 
 def _tolerance(log_nu: Array) -> float:
@@ -30,10 +30,11 @@ def _tolerance(log_nu: Array) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class OnSet(Objective):
-    """An objective of a set of marginals."""
+class OnSet(Structure):
+    """What objectives of a set of marginals share."""
 
     set: ConstraintSet
+    concave = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.set, ConstraintSet):
@@ -42,12 +43,7 @@ class OnSet(Objective):
                 "Parity or Polytope, joined by &."
             )
 
-    @property
-    def concave(self) -> bool | None:
-        """The set is convex."""
-        return True
-
-    def columns(self, keep: np.ndarray) -> Objective:
+    def columns(self, keep: np.ndarray) -> Self:
         """On a set whose rows are those of the answers `keep`."""
         return dataclasses.replace(self, set=Restricted(self.set, keep))
 
@@ -66,6 +62,25 @@ class OnSet(Objective):
                 f"{rows.names[i]} has entries up to {size[i]:g} and bound {rows.bound[i]:g}; give finite "
                 f"numbers up to {_REACH:g}, the largest of a row at least {1 / _REACH:g}: rescale it."
             )
+
+
+@dataclass(frozen=True, eq=False)
+class HardConstraint(OnSet, Objective):
+    """Phi = 0 on the set C = {G nu <= h}, -infinity off it (docs/theory/objectives.md#closed-forms).
+
+    The target's move is the multipliers y >= 0 (free for equalities): reward u_x(z) =
+    -(G_x' y)(z) / w_x and nu* ∝ nu0 e^{u/beta}. `Solution.multipliers` reports them in the order of
+    `set.rows(...)`. Answers that a cap of 0 forbids leave the reference. An empty intersection with
+    the reference's support is a status that names the rows that clash.
+
+    Args:
+        set: of marginals, see `Cap` and its siblings; joined by `&`.
+    """
+
+    has_multipliers = True
+
+    def __repr__(self) -> str:
+        return f"HardConstraint({' & '.join(type(s).__name__ for s in self.set.parts())})"
 
     def _rows(self, log_nu: Array) -> Rows:
         """The rows of the set; those across contexts still without the weights w_x."""
@@ -92,25 +107,6 @@ class OnSet(Objective):
             return None
         xp = namespace(log_nu)
         return xp.broadcast_to(xp.asarray(mask, device=log_nu.device), log_nu.shape)
-
-
-@dataclass(frozen=True, eq=False)
-class HardConstraint(OnSet):
-    """Phi = 0 on the set C = {G nu <= h}, -infinity off it (docs/theory/objectives.md#closed-forms).
-
-    The target's move is the multipliers y >= 0 (free for equalities): reward u_x(z) =
-    -(G_x' y)(z) / w_x and nu* ∝ nu0 e^{u/beta}. `Solution.multipliers` reports them in the order of
-    `set.rows(...)`. Answers that a cap of 0 forbids leave the reference. An empty intersection with
-    the reference's support is a status that names the rows that clash.
-
-    Args:
-        set: of marginals, see `Cap` and its siblings; joined by `&`.
-    """
-
-    has_multipliers = True
-
-    def __repr__(self) -> str:
-        return f"HardConstraint({' & '.join(type(s).__name__ for s in self.set.parts())})"
 
     def slack(self, log_nu: Array, weights: Array) -> Array:
         """G nu - h (*batch, r), positive where a row is exceeded."""

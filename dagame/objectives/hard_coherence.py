@@ -80,7 +80,7 @@ class HardCoherence(Objective):
 
     def exponential_form(self) -> ExponentialForm:
         """Reward 0, entropy 0, one marginal shared by the contexts."""
-        return ExponentialForm(0.0, 0.0, tied=True)
+        return ExponentialForm(0.0, 0.0, "equal")
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """0; the rows are equal."""

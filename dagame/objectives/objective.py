@@ -231,8 +231,13 @@ class Combination(Weighted, Objective):
         """The weighted parts."""
         return tuple(self.parts)
 
-    def _each(self, change: Callable[[Objective], Objective]) -> Combination:
-        return Combination(tuple((f, change(o)) for f, o in self.parts))
+    def columns(self, keep: np.ndarray) -> Combination:
+        """Every part on the answers where `keep` (n,), bool."""
+        return Combination(tuple((f, o.columns(keep)) for f, o in self.parts))
+
+    def map_tables(self, change: Callable[[Array, list[str]], Array]) -> Combination:
+        """A copy with `change(table, axes)` for every table of every part."""
+        return Combination(tuple((f, o.map_tables(change)) for f, o in self.parts))
 
 
 class Scaled(Weighted, Objective):
@@ -288,9 +293,6 @@ class Scaled(Weighted, Objective):
     def check(self, shape: tuple[int, ...]) -> None:
         """Check the tables, by the name that they were given under."""
         Structure.check(self, shape)
-
-    bind, rows, single, flat = Structure.bind, Structure.rows, Structure.single, Structure.flat
-    columns, take = Structure.columns, Structure.take
 
     def map_tables(self, change: Callable[[Array, list[str]], Array]) -> Self:
         """A copy with `change(table, axes)` for its own tables and the row's."""

@@ -11,7 +11,7 @@ from ..errors import InvalidObjective
 from ..numerics.arrays import LOG_ZERO, Array, exp_capped, namespace
 from ..numerics.simplex import log_kl
 from .coherence import EuclideanCoherence
-from .forms import Hessian, RatioForm
+from .forms import ExponentialForm, Hessian
 from .objective import Objective, Scaled
 from .pairing import mean_log, minus_infinity_where, outside_common_support, weighted
 
@@ -66,9 +66,9 @@ class PairwiseKL(_Pairwise):
         off, ratio = self._logs(log_nu, weights)
         return exp_capped(ratio) - off
 
-    def ratio_form(self) -> RatioForm:
-        """Strength 1."""
-        return RatioForm("kl", 1.0)
+    def exponential_form(self) -> ExponentialForm:
+        """The coupling alone."""
+        return ExponentialForm(0.0, 0.0, "kl", 1.0)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
         """diag(w (1 + q/nu)) - w w' (sqrt(nu/nu') + sqrt(nu'/nu)) per answer, scaled."""
@@ -110,9 +110,9 @@ class PairwiseHellinger(_Pairwise):
         """s / sqrt(nu)."""
         return exp_capped(self._log_share(log_nu, weights))
 
-    def ratio_form(self) -> RatioForm:
-        """Strength 1."""
-        return RatioForm("hellinger", 1.0)
+    def exponential_form(self) -> ExponentialForm:
+        """The coupling alone."""
+        return ExponentialForm(0.0, 0.0, "hellinger", 1.0)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
         """diag(w s / (2 sqrt(nu))) - w w'/2 per answer, scaled."""

@@ -12,8 +12,8 @@ from ..numerics.arrays import LOG_ZERO, Array, like, log, logsumexp, namespace, 
 from ..numerics.scalar import increasing_root
 from ..numerics.simplex import log_kl
 from .constraints import OnSet, rows_cvxpy
+from .objective import Objective, Scaled
 from .pairing import minus_infinity_where, pairing, weighted
-from .parameters import check_strength
 from .program import compiled
 from .projection import project
 from .set_rows import Groups, clashing
@@ -23,25 +23,10 @@ _FAINTEST = -1000.0
 
 
 @dataclass(frozen=True, eq=False)
-class SoftConstraint(OnSet):
-    """Phi = -strength * min_{q in C} sum_x w_x KL(nu_x || q_x), reward -strength log(nu / q).
+class _Soft(OnSet, Objective):
+    """The distance to a set at strength 1."""
 
-    L = strength (docs/theory/objectives.md). The target q ranges over all of C: it may have mass on
-    answers that nu never gives. Bounds on disjoint groups of answers (caps, floors, quotas) are
-    projected on by a scalar root per context: q = nu * mass_k / nu(S_k); other sets by
-    `projection.project`, to a duality gap at rounding error. Answers that no point of C gives any mass
-    leave the reference; Phi is -infinity where nu has mass on them.
-
-    Args:
-        set: of marginals, see `Cap` and its siblings; joined by `&`.
-        strength: lambda >= 0, by which value and reward are multiplied.
-    """
-
-    strength: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_strength("SoftConstraint", self.strength)
+    smoothness = 1.0
 
     def check_domain(self, shape: tuple[int, ...], weights: Array) -> None:
         """Raise `Infeasible` for an empty set, to which there is no distance.
@@ -67,16 +52,7 @@ class SoftConstraint(OnSet):
                 f"SoftConstraint: no marginals meet {', '.join(names)}; loosen a bound."
             )
 
-    def __repr__(self) -> str:
-        names = " & ".join(type(s).__name__ for s in self.set.parts())
-        return f"SoftConstraint({names}, {self.strength:g})"
-
-    @property
-    def smoothness(self) -> float | None:
-        """L = strength."""
-        return self.strength
-
-    def _projected(self, log_nu: Array, weights: Array) -> tuple[Array, Array, Array]:
+    def projected(self, log_nu: Array, weights: Array) -> tuple[Array, Array, Array]:
         """log q, log(q / nu) by the dual's prices, and the constant of the bound that these give.
 
         Kept for the next call with the same arrays: value, rewards and their gap are asked for in turn.
@@ -105,15 +81,9 @@ class SoftConstraint(OnSet):
         constant = xp.reshape(like(found.constant, log_nu), log_nu.shape[:-2])
         return xp.reshape(log_q, log_nu.shape), xp.reshape(ratio, log_nu.shape), constant
 
-    def projection_log(self, log_nu: Array, weights: Array) -> Array:
-        """log q, the point of C that nu is charged against (*batch, m, n): see `projection`."""
-        return self._projected(log_nu, weights)[0]
-
     def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
-        """Answers that no point of the set gives any mass, unless the strength is 0."""
+        """Answers that no point of the set gives any mass."""
         m, n = log_nu0.shape[-2:]
-        if self.strength == 0:
-            return None
         groups = self.set.groups(n)
         if groups is not None:
             closed = np.broadcast_to(groups.closed(), (m, n))
@@ -127,44 +97,41 @@ class SoftConstraint(OnSet):
 
     def consensus_log(self, log_nu: Array, weights: Array) -> Array:
         """The mean of the projections."""
-        return super().consensus_log(self.projection_log(log_nu, weights), weights)
+        return super().consensus_log(self.projected(log_nu, weights)[0], weights)
 
     def _line(self, log_nu: Array, weights: Array) -> tuple[Array, Array, Array]:
         """Phi(nu), and the constant and rewards of the affine bound of Phi that the dual gives at nu."""
         xp = namespace(log_nu)
-        log_q, ratio, constant = self._projected(log_nu, weights)
+        log_q, ratio, constant = self.projected(log_nu, weights)
         off = xp.any(xp.any((log_nu > LOG_ZERO / 2) & (log_q < LOG_ZERO / 2), axis=-1), axis=-1)
-        value = -self.strength * weighted(log_kl(log_nu, log_q), weights)
-        u = xp.where(
-            ratio > LOG_ZERO / 2, self.strength * ratio, LOG_ZERO if self.strength else 0.0
-        )
-        return minus_infinity_where(value, off & (self.strength > 0)), -self.strength * constant, u
+        value = minus_infinity_where(-weighted(log_kl(log_nu, log_q), weights), off)
+        return value, -constant, xp.where(ratio > LOG_ZERO / 2, ratio, LOG_ZERO)
 
     def value_and_reward_log(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
-        """-strength * sum_x w_x KL(nu_x || q_x), and -strength log(nu / q), its limit where nu is 0."""
+        """-sum_x w_x KL(nu_x || q_x), and -log(nu / q), its limit where nu is 0."""
         value, _, u = self._line(log_nu, weights)
         return value, u
 
     def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """-strength * sum_x w_x KL(nu_x || q_x)."""
+        """-sum_x w_x KL(nu_x || q_x)."""
         return self._line(log_nu, weights)[0]
 
     def reward_log(self, log_nu: Array, weights: Array) -> Array:
-        """-strength * log(nu / q)."""
+        """-log(nu / q)."""
         return self._line(log_nu, weights)[2]
 
     def linearise(
         self, log_target: Array, weights: Array, multipliers: Array | None = None
     ) -> tuple[Array, Array]:
-        """The dual's bound: c = -strength (1 - <v, s>), 0 at the optimum, u = -strength log d."""
+        """The dual's bound: c = -(1 - <v, s>), 0 at the optimum, u = -log d."""
         return self._line(log_target, weights)[1:]
 
     def reply_gap(self, log_nu: Array, weights: Array) -> Array:
-        """strength times the modulus of the projection's duality gap; below 1e-14 it is rounding error."""
+        """The modulus of the projection's duality gap; below 1e-14 it is rounding error."""
         value, constant, u = self._line(log_nu, weights)
         xp = namespace(value)
         gap = xp.abs(constant + pairing(u, log_nu, weights) - value)
-        return xp.where(gap <= 1e-14 * self.strength, 0 * gap, gap)
+        return xp.where(gap <= 1e-14, 0 * gap, gap)
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """Relative entropies to a point of the set that is a variable of its own."""
@@ -173,9 +140,39 @@ class SoftConstraint(OnSet):
         q = cp.Variable(nu.shape, nonneg=True)
         constraints.append(cp.sum(q, axis=1) == 1)
         rows_cvxpy(self.set, q, weights, constraints)
-        return -self.strength * sum(
-            w * cp.sum(cp.rel_entr(nu[x], q[x])) for x, w in enumerate(weights)
-        )
+        return -sum(w * cp.sum(cp.rel_entr(nu[x], q[x])) for x, w in enumerate(weights))
+
+
+@dataclass(frozen=True, eq=False)
+class SoftConstraint(OnSet, Scaled):
+    """Phi = -strength * min_{q in C} sum_x w_x KL(nu_x || q_x), reward -strength log(nu / q).
+
+    L = strength (docs/theory/objectives.md). The target q ranges over all of C: it may have mass on
+    answers that nu never gives. Bounds on disjoint groups of answers (caps, floors, quotas) are
+    projected on by a scalar root per context: q = nu * mass_k / nu(S_k); other sets by
+    `projection.project`, to a duality gap at rounding error. Answers that no point of C gives any mass
+    leave the reference; Phi is -infinity where nu has mass on them.
+
+    Args:
+        set: of marginals, see `Cap` and its siblings; joined by `&`.
+        strength: lambda >= 0, by which value and reward are multiplied.
+    """
+
+    strength: float = 1.0
+    unit = _Soft
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        Scaled.__post_init__(self)
+
+    def __repr__(self) -> str:
+        names = " & ".join(type(s).__name__ for s in self.set.parts())
+        return f"SoftConstraint({names}, {self.strength:g})"
+
+    def projection_log(self, log_nu: Array, weights: Array) -> Array:
+        """log q, the point of C that nu is charged against (*batch, m, n): see `projection`."""
+        row: Any = self.parts[0][1]
+        return row.projected(log_nu, weights)[0]
 
 
 def _grouped(log_nu: Array, groups: Groups) -> tuple[Array, Array]:

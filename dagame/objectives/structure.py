@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import InvalidObjective, NotSeparable
 from ..numerics.arrays import Array
-from .forms import ConsensusForm, DualForm, ExponentialForm, Hessian, RatioForm
+from .forms import DualForm, ExponentialForm, Hessian
 from .pairing import mean_log, pairing
 from .parameters import Parametric
 
@@ -192,20 +192,6 @@ class Structure(Parametric):
     def exponential_form(self) -> ExponentialForm | None:
         """The form of `ExponentialForm`, if Phi has it."""
         return None
-
-    def consensus_form(self) -> ConsensusForm | None:
-        """The form of `ConsensusForm`, if Phi has it: by default the exponential form, unless tied."""
-        form = self.exponential_form()
-        if form is None or form.tied:
-            return None
-        return ConsensusForm(0.0, form.entropy, form.reward)
-
-    def ratio_form(self) -> RatioForm | None:
-        """The form of `RatioForm`, if Phi has it: by default the exponential form, unless tied."""
-        form = self.exponential_form()
-        if form is None or form.tied:
-            return None
-        return RatioForm(None, 0.0, form.entropy, form.reward)
 
     def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
         """log nu* (*batch, m, n), if it has an explicit formula or a scalar root."""

@@ -6,12 +6,12 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..numerics.arrays import LOG_ZERO, Array
-from .forms import ConsensusForm, DualForm, ExponentialForm, Hessian, RatioForm
+from .forms import DualForm, ExponentialForm, Hessian
 from .pairing import mean_log, minus_infinity_where
 from .structure import Structure, stated_curvature
 
@@ -58,16 +58,6 @@ def _some(fact: str) -> Any:
 def _every(fact: str) -> Any:
     """A fact of a sum that holds if it holds of all parts."""
     return property(lambda self: all(getattr(o, fact) for _, o in self.parts))
-
-
-def _of_each(name: str) -> Any:
-    """A method of `Parametric` that moves the tables of every part."""
-
-    def method(self: Any, *args: Any) -> Any:
-        return self._each(lambda o: getattr(o, name)(*args))
-
-    method.__name__, method.__doc__ = name, getattr(Structure, name).__doc__
-    return method
 
 
 class Weighted(Structure):
@@ -242,24 +232,10 @@ class Weighted(Structure):
 
     def exponential_form(self) -> ExponentialForm | None:
         """Sum of the parts' forms, if all have one."""
-        return self._form(lambda o: o.exponential_form())
-
-    def consensus_form(self) -> ConsensusForm | None:
-        """Sum of the parts' forms, if all have one."""
-        return self._form(lambda o: o.consensus_form())
-
-    def ratio_form(self) -> RatioForm | None:
-        """Sum of the parts' forms, if all have one."""
-        return self._form(lambda o: o.ratio_form())
-
-    def _form(self, of: Callable[[Objective], Any]) -> Any:
-        """sum_k factor_k of(Phi_k), None if one of these is."""
-        forms = [(f, of(o)) for f, o in self.parts]
-        return (
-            None
-            if any(form is None for _, form in forms)
-            else _total(form * f for f, form in forms)
-        )
+        forms: list[tuple[float, Any]] = [(f, o.exponential_form()) for f, o in self.parts]
+        if any(form is None for _, form in forms):
+            return None
+        return _total(f * form for f, form in forms)
 
     def dual_form(self, log_nu0: Array, weights: Array) -> DualForm | None:
         """That of a single part."""
@@ -291,9 +267,3 @@ class Weighted(Structure):
         """Check every part."""
         for _, o in self.parts:
             o.check(shape)
-
-    def _each(self, change: Callable[[Objective], Objective]) -> Self:
-        raise NotImplementedError
-
-    bind, rows, single, flat = map(_of_each, ("bind", "rows", "single", "flat"))
-    columns, take, map_tables = map(_of_each, ("columns", "take", "map_tables"))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from ..games.game import AlignmentGame
 from ..numerics.arrays import LOG_ZERO, Array, like, log_normalise, namespace
-from .loop import NO_VALUE
 
 
-def closed_form(game: AlignmentGame) -> tuple[Array, Array] | None:
-    """log nu* (B, m, n) and feasible (B,) of a flat game on answers, or None.
+def closed_form(game: AlignmentGame) -> tuple[Array, Array | None] | None:
+    """log nu* (B, m, n) of a flat game on answers and which are feasible (B,), None if its value says so.
 
     Exponential form (docs/theory/objectives.md#closed-forms): nu* ∝ exp((beta log nu0 + r) / (beta +
     entropy)), tied over contexts by averaging the exponent; exact, one pass. Needs beta +
@@ -19,16 +18,15 @@ def closed_form(game: AlignmentGame) -> tuple[Array, Array] | None:
     xp = namespace(log_nu0)
     form = objective.exponential_form()
     total = game.beta + (0.0 if form is None else form.entropy)
-    if form is None or total <= 0:
+    if form is None or form.coupling not in (None, "equal") or total <= 0:
         log_nu = objective.closed_form(log_nu0, game.weights, game.beta)
         if log_nu is None:
             return None
-        log_nu = game.masked(log_normalise(game.masked(log_nu)))
-        return log_nu, objective.value_log(log_nu, game.weights) > NO_VALUE
+        return game.masked(log_normalise(game.masked(log_nu))), None
     reward = form.reward if isinstance(form.reward, float) else like(form.reward, log_nu0)
     possible = game.support if game.forbidden is None else game.support & ~game.forbidden
     logits = xp.where(possible, (game.beta * log_nu0 + reward) / total, 0.0)
-    if form.tied:
+    if form.coupling == "equal":
         possible = xp.broadcast_to(xp.all(possible, axis=-2, keepdims=True), log_nu0.shape)
         logits = xp.sum(logits * game.weights[..., None], axis=-2, keepdims=True)
     feasible = xp.all(xp.any(possible, axis=-1), axis=-1)

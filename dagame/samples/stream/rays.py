@@ -23,8 +23,8 @@ import numpy as np
 from ...errors import DagameError, SamplesError, one_line
 from ...provenance import not_installed
 from ...show.progress import Progress
+from ..cores import cores
 from ..files.tables import NamedFile, Wish
-from ..keys.workers import cores
 from .count import ANSWER, GROUP, Settings
 from .load import FileRead, Gathered, Loaded, read_file, together
 from .local import (

@@ -17,11 +17,11 @@ from ...files.output import scratch
 from ...show.progress import Progress, silent
 from ...show.tables import Shown
 from ..columns import extract_in_words, reader_of, unread
+from ..cores import cores
 from ..equilibria import ObjectiveOf
 from ..files.formats import FORMATS
 from ..files.tables import Wish, is_path, named_files
 from ..keys.reader import TRIED_ROWS
-from ..keys.workers import cores
 from ..labels import correctness, said_of_gold
 from .addresses import expanded
 from .count import Settings, same_column
