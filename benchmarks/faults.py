@@ -137,13 +137,12 @@ def solve_rows(home: Path, most: int, *more: str) -> Iterator[Row]:
     argv = solving(samples, out, *more)
     name = " ".join(["dagame solve", *more])
     case = Case(name, Started(), out, argv, [*argv, "--beta", "2"])  # type: ignore[arg-type]
-    if "ray" not in more:
+    if "ray" not in more:  # whose processes do not start in a fork
         with Forks(SOLVING) as forks:
             case.forks = forks
             yield from fault_rows(case, most, (0, 1, 100, 1_000, 3_000, 10_000))
-    else:
-        case.prepare_states()
     case.forks = Started()
+    case.prepare_states()
     began = time.perf_counter()
     case.run(argv)
     whole = time.perf_counter() - began

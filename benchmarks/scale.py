@@ -130,13 +130,14 @@ def cluster() -> Iterator[tuple[str, int]]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         free.close()
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
-        command += [f"--port={port}", "--node-ip-address=127.0.0.1", f"--temp-dir={folder}"]
+        os.environ["RAY_AUTH_MODE"] = "token"
+        ray = [sys.executable, "-m", "ray.scripts.scripts"]
+        subprocess.run([*ray, "get-auth-token", "--generate"], capture_output=True, check=True)
+        command = [*ray, "start", "--head", "--block", f"--port={port}", f"--temp-dir={folder}"]
         command += ["--include-dashboard=false", "--disable-usage-stats", "--num-cpus=2"]
         command += [f"--object-store-memory={512 << 20}"]
-        head = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        pipe = subprocess.PIPE
+        head = subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, text=True)
         try:
             assert head.stdout is not None
             said = ""
