@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import polars as pl
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+MANY = 100_000
+"""Rows from which on work on them is done side by side."""
 
 
 def cores() -> int:
@@ -32,3 +38,13 @@ def side_by_side(function: Callable[[T], U], items: Iterable[T], many: bool = Tr
 def blocks(rows: int, size: int = 1 << 16) -> Iterator[slice]:
     """Consecutive rows, few enough that numbers made of each stay in cache and take no new memory."""
     return (slice(k, min(k + size, rows)) for k in range(0, rows, size))
+
+
+def on_all_cores(texts: pl.Series, made: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
+    """What an expression makes of each text of a column, parts of it side by side."""
+    import polars as pl
+
+    frame, expression = texts.to_frame("text"), made(pl.col("text")).alias(texts.name)
+    if len(texts) < MANY:
+        return frame.select_seq(expression).to_series()
+    return frame.lazy().select(expression).collect(engine="streaming").to_series()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .cores import blocks, side_by_side
+from .cores import MANY, blocks, side_by_side
 from .numbering import numbered, within
 
 if TYPE_CHECKING:
@@ -54,9 +54,6 @@ class Bucket:
                 None if self.correct is None else self.correct[some],
             )
 
-
-_MANY = 100_000
-"""Rows from which on columns are numbered side by side."""
 
 _HALF, _GRID = 2.0**26, 2.0**27
 
@@ -139,7 +136,7 @@ class Partition:
         live = np.full(len(keys), True)
         if no_answer != "keep":
             live = keys.is_not_null().to_numpy()
-        tables, many = (classes, contexts, keys.alias("answer").to_frame()), len(keys) > _MANY
+        tables, many = (classes, contexts, keys.alias("answer").to_frame()), len(keys) >= MANY
         (class_names, of), *others = side_by_side(lambda t: numbered(t, live), tables, many)
         context_names, answer_names = (names for names, _ in others)
         pairs = side_by_side(lambda other: within(of, len(class_names), *other, live), others, many)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import SamplesError, one_line
+from ..cores import on_all_cores
 from .containers import contents, shown
 from .delimited import Faults, read_table, typed
 from .formats import open_document
@@ -66,8 +67,7 @@ class Rows:
         values = self.frame[column]
         if values.dtype != pl.String or self.lines is None:
             return values.dtype == pl.String
-        nested = pl.col(column).str.contains(r"^\s*[\[{]").any()
-        if not self.frame.lazy().select(nested).collect(engine="streaming").item():
+        if not on_all_cores(values, lambda each: each.str.contains(r"^\s*[\[{]").any()).item():
             return True
         return all(isinstance(row.get(column), str | None) for row in self.records)
 

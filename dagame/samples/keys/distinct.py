@@ -12,9 +12,6 @@ from ..cores import blocks
 if TYPE_CHECKING:
     import polars as pl
 
-_MANY = 100_000
-"""Texts from which on parts of a column are worked on side by side."""
-
 
 class Distinct(NamedTuple):
     """The distinct texts of a column, as they first occur, and the place of each row's among them, null for
@@ -67,12 +64,3 @@ def once_if_repeated(column: pl.Series, function: Callable[[pl.Series], pl.Serie
     if distinct is None:
         return function(column)
     return Distinct(function(distinct.texts), distinct.places).column
-
-
-def on_all_cores(texts: pl.Series, made: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
-    """What an expression makes of each text of a column, parts of it side by side."""
-    import polars as pl
-
-    lazy = texts.to_frame("text").lazy().select(made(pl.col("text")).alias(texts.name))
-    engine = "streaming" if len(texts) >= _MANY else "in-memory"
-    return lazy.collect(engine=engine).to_series()

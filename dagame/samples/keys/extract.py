@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ExtractionError, nearest
-from .distinct import Distinct, each_once, on_all_cores, once_if_repeated
+from ..cores import on_all_cores
+from .distinct import Distinct, each_once, once_if_repeated
 from .presets import PRESETS
 from .workers import check_row_seconds, map_in_workers
 

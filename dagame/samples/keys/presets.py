@@ -13,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..cores import on_all_cores
 from . import choices, statements
-from .distinct import each_once, on_all_cores
+from .distinct import each_once
 from .markup import bare
 from .number_answers import CANDIDATE, first_number, whole_number
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .distinct import on_all_cores
+from ..cores import on_all_cores
 
 if TYPE_CHECKING:
     import polars as pl
