@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import SamplesError, nearest
-from ..games.solution import Solution
+from ..games.solution import Solution, Status
 from ..numerics.arrays import to_numpy
 from ..show.progress import Progress
 from ..show.tables import Shown
@@ -273,6 +273,7 @@ def class_table(
     import polars as pl
 
     parts: dict[str, list[np.ndarray]] = {}
+    names = {status: status.name.lower() for status in Status}
 
     def put(name: str, values: Any) -> None:
         parts.setdefault(name, []).append(np.asarray(values))
@@ -286,7 +287,7 @@ def class_table(
         put("answers", bucket.answer_mask.sum(-1))
         put("value", to_numpy(solution.value))
         put("gap", to_numpy(solution.gap))
-        put("status", [s.name.lower() for s in solution.statuses])
+        put("status", [names[status] for status in solution.statuses])
         for name, nu in (("reference", before), ("equilibrium", after)):
             put(f"no_answer_{name}", (nu * empty).sum(-1).mean(-1))
             put(f"agreement_{name}", agreement(nu))
@@ -299,10 +300,10 @@ def class_table(
         pl.when(pl.col(pl.Float64).is_nan()).then(None).otherwise(pl.col(pl.Float64)).name.keep()
     )
     table = table.drop("class")
-    names = partition.classes.drop("#class")
-    clash = [c for c in names.columns if c in table.columns]
-    names = names.rename({c: f"{c} (class)" for c in clash})
-    return pl.concat([names, table], how="horizontal")
+    classes = partition.classes.drop("#class")
+    clash = [c for c in classes.columns if c in table.columns]
+    classes = classes.rename({c: f"{c} (class)" for c in clash})
+    return pl.concat([classes, table], how="horizontal")
 
 
 def worth(
