@@ -200,7 +200,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "lm.trainers.trl": ("settings", "reward", "trainer"),
     "lm.trainers.verl": ("settings", "advantages", "plugin"),
     "lm.trainers.weighted": ("rows", "tokens", "settings", "trainers", "train"),
-    "numerics": ("exact", "arrays", "scalar", "barrier", "simplex", "transport"),
+    "numerics": ("exact", "plain", "arrays", "scalar", "barrier", "simplex", "transport"),
     "objectives": (
         "pairing",
         "forms",

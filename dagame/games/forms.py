@@ -32,6 +32,8 @@ class GameForms(DistributionalGame):
     batch_shape: tuple[int, ...]
     contexts: int
     n: int
+    unit: Self
+    forbidden: Array | None
 
     def masked(self, log_p: Array) -> Array:
         """See `AlignmentGame`."""
@@ -45,6 +47,16 @@ class GameForms(DistributionalGame):
         return self.replaced(
             log_reference=self.log_reference_answers, answer_map=AnswerMap.identity(self.n)
         )
+
+    @cached_property
+    def solved_form(self) -> Self:
+        """The flat game that is solved, in units of beta: on answers where the map allows it, forbidden
+        answers left out.
+        """
+        inner = (self.on_answers() if self.answer_map.deterministic else self).flat().unit
+        if inner.answer_map.kind != "identity" or inner.forbidden is None:
+            return inner
+        return inner.without(inner.forbidden)
 
     def flat(self) -> Self:
         """The game with one leading batch dimension."""

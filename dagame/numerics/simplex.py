@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import InvalidDistribution, InvalidGame
 from .arrays import LOG_ZERO, Array, as_floating, infinities, like, log, namespace, to_numpy
+from .plain import NUMPY
 
 _RATIO, _RATIO_SINGLE = 1e9, 1e4
 """How large rewards may be in units of beta, in double and single precision."""
@@ -104,7 +105,9 @@ def log_kl(log_p: Array, log_q: Array) -> Array:
     xp = namespace(log_p, log_q)
     d = log_p - log_q
     near, p = xp.abs(d) < 0.5, xp.exp(log_p)
-    if xp is np and bool(near.all()):  # the usual case near an equilibrium, a transfer elsewhere
+    if xp is NUMPY and bool(
+        xp.all(near)
+    ):  # the usual case near an equilibrium, a transfer elsewhere
         return xp.sum(p * xp.abs(d + xp.expm1(-d)), axis=-1)
     q = xp.exp(log_q)
     small = xp.where(near, d, 0.0)

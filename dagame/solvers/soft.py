@@ -10,6 +10,7 @@ from ..games.game import AlignmentGame
 from ..games.solution import Status
 from ..numerics.arrays import LOG_ZERO, Array, like, log_normalise, namespace
 from ..objectives.projection import reply
+from ..objectives.sets import compiled_groups
 from ..objectives.soft import SoftConstraint
 from .base import pick
 from .loop import LoopResult
@@ -53,7 +54,7 @@ def _split(game: AlignmentGame) -> tuple[SoftConstraint, float, Array] | None:
             return None
         reward, entropy = reward + f * form.reward, entropy + f * form.entropy
     beta, strength = game.beta + entropy, factor * term.strength
-    if term.set.groups(game.n) is not None or not (beta > 0 and strength > 0):
+    if compiled_groups(term.set, game.n) is not None or not (beta > 0 and strength > 0):
         return None
     xp, extra = namespace(game.log_reference), _table(reward, game.log_reference)
     logits = (game.beta * game.log_reference + extra) / beta
