@@ -21,7 +21,7 @@ from common import keep
 
 import dagame as dg
 from dagame.bench.roof import copied, processor_seconds
-from dagame.solvers import fast
+from dagame.numerics import fast
 
 CASES = ((100_000, 4, 64, 5), (1, 4, 10, 51), (1, 4, 1000, 51), (1, 8, 1_000_000, 3))
 """Games, contexts, answers, repeats."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import InvalidObjective
 from ..numerics.arrays import LOG_ZERO, Array, exp_capped, namespace
+from ..numerics.roots import DAMPED, rows
 from ..numerics.scalar import Omegas, normaliser
 from ..numerics.simplex import log_entropy
 from .forms import ExponentialForm, Hessian
@@ -80,6 +81,9 @@ class _Gini(Objective):
     def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
         """log nu = t + log nu0 - a nu, the root t of sum nu = 1 lies in [0, a]."""
         a, zero = 2 / beta, 0 * log_nu0[..., :1]
+        found = rows(DAMPED, log_nu0, (), a)
+        if found is not None:
+            return found
         omegas = Omegas(log_nu0 + (math.log(2) - math.log(beta)), 1.0)
 
         def masses(_: int, y: Array, _t: Array) -> tuple[Array, Array]:

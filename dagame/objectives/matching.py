@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import InvalidObjective
 from ..numerics.arrays import LOG_ZERO, Array, exp_capped, like, log, namespace
+from ..numerics.roots import RAISED, rows
 from ..numerics.scalar import Omegas, normaliser
 from ..numerics.simplex import check_distribution, log_kl
 from .forms import ExponentialForm, Hessian
@@ -83,6 +84,9 @@ class _Forward(_Matching):
 
     def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
         """log nu - s/nu = log nu0 + c per answer; the normalising c lies in [-1/beta, 0]."""
+        found = rows(RAISED, log_nu0, (self.target, self.log_target), beta)
+        if found is not None:
+            return found
         xp, zero = namespace(log_nu0), 0 * log_nu0[..., :1]
         log_s = self._log_rho(log_nu0) - math.log(beta)
         paid = log_s > LOG_ZERO / 2

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import InvalidObjective
 from ..numerics.arrays import LOG_ZERO, Array, exp_capped, like, log, log_normalise, namespace
+from ..numerics.roots import TILTED, rows
 from ..numerics.scalar import increasing_root
 from .forms import Hessian
 from .objective import Objective, Scaled
@@ -74,6 +75,9 @@ class _LogSuccess(_Success):
 
     def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
         """Root of t + log p(e^t) = -log beta, t = log s, increasing in t."""
+        found = rows(TILTED, log_nu0, (self.success,), 0, beta)
+        if found is not None:
+            return found
         xp, aim = namespace(log_nu0), -math.log(beta)
 
         def excess(t: Array) -> tuple[Array, Array]:
@@ -132,6 +136,9 @@ class _PassAtK(_Success):
 
     def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
         """Root of s - (k / beta)(1 - p(s))^{k-1}, increasing in s."""
+        found = rows(TILTED, log_nu0, (self.success,), self.k, beta)
+        if found is not None:
+            return found
         xp, top = namespace(log_nu0), self.k / beta
         k = self.k
 

@@ -12,6 +12,7 @@ a convex function. Newton's step takes one product of a with itself and no expon
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -19,12 +20,12 @@ import numpy as np
 from ..games.game import AlignmentGame
 from ..games.solution import Status
 from ..numerics.arrays import LOG_ZERO, Array, like, namespace, row_major, solve, to_numpy
+from ..numerics.fast import MAX_CONTEXTS, Kernel, row_table
 from ..numerics.simplex import log_kl
 from ..objectives.forms import ConsensusForm
 from ..objectives.pairing import weighted
 from .base import index_like, pick, take
 from .chunks import in_pieces
-from .fast import kernel_ready, solve_in_kernel, without_kernel
 from .loop import LoopResult, replaced
 
 _ROUNDS = 60
@@ -39,11 +40,27 @@ _SHORT = 0.05
 _AIM = 1e-4
 """Share of the tolerance to come to: one move more, as a gap is squared by it, and digits of the policy."""
 
+_LIMITS = _ROUNDS, _FAR, _SHORT, _AIM
+
 _CONTEXTS = 128
 """With more contexts the m x m systems cost more than rounds on policies."""
 
 _COLUMNS = 1 << 14
 """Answers at a time in the product of a with itself, so that no temporary is as large as the reference."""
+
+
+def _load() -> Callable[..., None]:
+    """The kernel, called once."""
+    from .consensus_kernel import solve_games
+
+    one, numbers = np.zeros((1, 1, 1)), (1.0, 1.0, 2.0, 1.0, 1e-10)
+    found = np.empty_like(one), np.zeros(1, dtype=np.int64), np.zeros(1, bool)
+    solve_games(one, np.zeros((1, 0, 0)), one[0] + 1, False, numbers, _LIMITS, *found)
+    return solve_games
+
+
+KERNEL = Kernel(_load, 1.0, MAX_CONTEXTS)
+"""`consensus_kernel.solve_games`."""
 
 
 class _Scales(NamedTuple):
@@ -123,15 +140,15 @@ def consensus_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
     form = _form(game)
     if form is None:
         return None
-    if kernel_ready(game):
+    if KERNEL.ready(game.log_reference):
         return _in_kernel(game, form, tol)
-    without_kernel(game)
+    KERNEL.without(game.log_reference)
     return _on_arrays(game, form, tol)
 
 
 def solved_in_kernel(game: AlignmentGame) -> bool:
     """Whether `consensus_solve` holds no other table than its result, so that batches need no pieces."""
-    return _form(game) is not None and kernel_ready(game)
+    return _form(game) is not None and KERNEL.ready(game.log_reference)
 
 
 def _form(game: AlignmentGame) -> ConsensusForm | None:
@@ -149,15 +166,16 @@ def _in_kernel(game: AlignmentGame, form: ConsensusForm, tol: float) -> LoopResu
     table, forbidden, scales = game.log_reference, game.forbidden, _scales(game, form, tol)
     if forbidden is not None:
         table = np.where(forbidden, LOG_ZERO, table)
-    reward = None if isinstance(form.reward, float) else like(form.reward, table)
-    scaled = reward is not None or bool(scales.total < game.beta)
-    numbers = tuple(map(float, scales[:-1]))
-    found = solve_in_kernel(
-        table, reward, game.weights, scaled, numbers, (_ROUNDS, _FAR, _SHORT, _AIM)
-    )
-    statuses = np.full(len(table), Status.SOLVED, dtype=object)
-    result = LoopResult(found.log_policy, found.steps, statuses, [], [])
-    missed = np.flatnonzero(~found.solved)
+    plain, shape = isinstance(form.reward, float), table.shape
+    reward = np.zeros((1, 0, 0)) if plain else row_table(like(form.reward, table), shape)
+    scaled = not plain or bool(scales.total < game.beta)
+    given = row_table(table, shape), reward, row_table(game.weights, shape[:-1])
+    found, steps = np.empty(shape), np.zeros(shape[0], dtype=np.int64)
+    solved, numbers = np.zeros(shape[0], bool), tuple(map(float, scales[:-1]))
+    KERNEL.run(given, (scaled, numbers, _LIMITS), (found, steps, solved))
+    statuses = np.full(shape[0], Status.SOLVED, dtype=object)
+    result = LoopResult(found, steps, statuses, [], [])
+    missed = np.flatnonzero(~solved)
     if not missed.size:
         return result
 

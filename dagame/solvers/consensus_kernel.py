@@ -10,12 +10,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from ..numerics.arrays import LOG_ZERO
-
-_TINY = float(np.finfo(np.float64).smallest_normal)
-_EPS = float(np.finfo(np.float64).eps)
+from ..numerics.compiled_functions import EPS, TINY, compiled, exp, log, solved_system
 
 _BLOCK = 1 << 13
 """Entries of the contexts' shares that a pass holds at a time, so that they stay in cache."""
@@ -23,74 +20,8 @@ _BLOCK = 1 << 13
 _SMALL = 1e-3
 """Up to here the series of `_gap` have all digits."""
 
-_compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
-"""Sums may be taken in any order; infinities and NaN stay what they are."""
 
-_inlined = njit(forceinline=True, error_model="numpy", fastmath={"contract"})
-"""For the exp and log below, which depend on the order, and become vector instructions as the C library's do
-not."""
-
-_LOG_2_HIGH, _LOG_2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
-"""log 2 in two parts: k times the first, of 32 bits, is exact."""
-
-_SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
-
-
-@_inlined
-def _power_of_two(k):
-    """2^k for a 64-bit k from -1022 to 1023."""
-    return np.int64((k + 1023) << 52).view(np.float64)
-
-
-@_inlined
-def _exp(x):
-    """e^x to 1 unit in the last place: x = k log 2 + r, |r| <= log 2 / 2, and Taylor's polynomial of e^r."""
-    x = min(max(x, -746.0), 710.0)
-    k = np.int32(np.floor(x * 1.4426950408889634 + 0.5))
-    turns = np.float64(k)
-    r = (x - turns * _LOG_2_HIGH) - turns * _LOG_2_LOW
-    p = 1 / 6227020800.0
-    p = p * r + 1 / 479001600.0
-    p = p * r + 1 / 39916800.0
-    p = p * r + 1 / 3628800.0
-    p = p * r + 1 / 362880.0
-    p = p * r + 1 / 40320.0
-    p = p * r + 1 / 5040.0
-    p = p * r + 1 / 720.0
-    p = p * r + 1 / 120.0
-    p = p * r + 1 / 24.0
-    p = p * r + 1 / 6.0
-    p = p * r + 0.5
-    p = p * r * r + r + 1.0
-    half = k >> 1  # in two factors, as 2^k alone may be subnormal or too large
-    return p * _power_of_two(np.int64(half)) * _power_of_two(np.int64(k - half))
-
-
-@_inlined
-def _log(x):
-    """log x of a finite x > 0 to 1 unit in the last place.
-
-    x = 2^k (1 + f), sqrt(1/2) <= 1 + f < sqrt 2, and the polynomial of Sun's fdlibm.
-    """
-    small = x < _TINY
-    scaled = x * 18014398509481984.0 if small else x  # 2^54
-    bits = np.float64(scaled).view(np.int64)
-    k = np.int32((bits - _SQRT_HALF_BITS) >> 52)
-    f = np.int64(bits - (np.int64(k) << 52)).view(np.float64) - 1.0
-    s = f / (2.0 + f)
-    z = s * s
-    r = 1.531383769920937332e-01 + z * 1.479819860511658591e-01
-    r = 1.818357216161805012e-01 + z * r
-    r = 2.222219843214978396e-01 + z * r
-    r = 2.857142874366239149e-01 + z * r
-    r = 3.999999999940941908e-01 + z * r
-    r = z * (6.666666666666735130e-01 + z * r)
-    half = 0.5 * f * f
-    turns = np.float64(k) - (54.0 if small else 0.0)
-    return turns * _LOG_2_HIGH - ((half - (s * (half + r) + turns * _LOG_2_LOW)) - f)
-
-
-@_compiled
+@compiled
 def _divergence(p, q):
     """KL(p || q) as `numerics.simplex.log_kl` sums it."""
     total = 0.0
@@ -103,35 +34,7 @@ def _divergence(p, q):
     return total
 
 
-@_compiled
-def _solved_system(a, b, size):
-    """Writes a^-1 b into b by Gauss with the largest pivots; False where one is 0."""
-    for k in range(size):
-        pivot = k
-        for i in range(k + 1, size):
-            if abs(a[i, k]) > abs(a[pivot, k]):
-                pivot = i
-        if not abs(a[pivot, k]) > 0:
-            return False
-        if pivot != k:
-            for j in range(size):
-                a[k, j], a[pivot, j] = a[pivot, j], a[k, j]
-            b[k], b[pivot] = b[pivot], b[k]
-        for i in range(k + 1, size):
-            factor = a[i, k] / a[k, k]
-            for j in range(k + 1, size):
-                a[i, j] -= factor * a[k, j]
-            b[i] -= factor * b[k]
-    for k in range(size - 1, -1, -1):
-        for j in range(k + 1, size):
-            b[k] -= a[k, j] * b[j]
-        b[k] /= a[k, k]
-        if not math.isfinite(b[k]):
-            return False
-    return True
-
-
-@_compiled
+@compiled
 def _plain_table(log_reference, ratio, a, live, log_sums):
     """Writes a = e^{ratio log nu0}, the logs of its rows' sums, and which answers some context can give."""
     m, n = a.shape
@@ -141,13 +44,13 @@ def _plain_table(log_reference, ratio, a, live, log_sums):
         for z in range(n):
             value = log_reference[x, z]
             given = value > LOG_ZERO / 2
-            a[x, z] = _exp(ratio * value) if given else 0.0
+            a[x, z] = exp(ratio * value) if given else 0.0
             live[z] |= given
             total += a[x, z]
         log_sums[x] = math.log(total)
 
 
-@_compiled
+@compiled
 def _scaled_table(log_reference, reward, ratio, total, a, live, log_sums, shift, level):
     """The same for e^{ratio log nu0 + r/total}, without the largest factor e^shift of each row, then e^level
     of each column; the sums are those before the latter.
@@ -167,16 +70,16 @@ def _scaled_table(log_reference, reward, ratio, total, a, live, log_sums, shift,
         for z in range(n):
             a[x, z] = a[x, z] - shift[x] if a[x, z] > LOG_ZERO / 2 else LOG_ZERO
             level[z] = max(level[z], a[x, z])
-            sum_ += _exp(a[x, z])
+            sum_ += exp(a[x, z])
         log_sums[x] = math.log(sum_)
     for z in range(n):
         level[z] = level[z] if live[z] else 0.0
     for x in range(m):
         for z in range(n):
-            a[x, z] = _exp(a[x, z] - level[z])
+            a[x, z] = exp(a[x, z] - level[z])
 
 
-@_compiled
+@compiled
 def _masses(a, y, level, live, power, mass, log_q):
     """Writes G/e^level and k log G, 1 and LOG_ZERO where no context has an answer; the largest of k log G."""
     m, n = a.shape
@@ -187,12 +90,12 @@ def _masses(a, y, level, live, power, mass, log_q):
     top = -math.inf
     for z in range(n):
         mass[z] = mass[z] if live[z] else 1.0
-        log_q[z] = power * (level[z] + _log(mass[z])) if live[z] else LOG_ZERO
+        log_q[z] = power * (level[z] + log(mass[z])) if live[z] else LOG_ZERO
         top = max(top, log_q[z])
     return top
 
 
-@_compiled
+@compiled
 def _products(a, y, mass, log_q, top, q, parts, product):
     """Writes q before its division by the sum that is returned, log q, and sum_z q b b' of the shares b into
     the lower triangle of `product`.
@@ -204,7 +107,7 @@ def _products(a, y, mass, log_q, top, q, parts, product):
         size = min(width, n - start)
         for j in range(size):
             log_q[start + j] -= top
-            q[start + j] = _exp(log_q[start + j])
+            q[start + j] = exp(log_q[start + j])
             total += q[start + j]
         for x in range(m):
             for j in range(size):
@@ -220,7 +123,7 @@ def _products(a, y, mass, log_q, top, q, parts, product):
     return total
 
 
-@_compiled
+@compiled
 def _gap(a, factors, mass, q, change, strength, free):
     """`consensus._gap`, with factors y off: near the equilibrium in series, which have all digits there."""
     m, n = a.shape
@@ -245,7 +148,7 @@ def _gap(a, factors, mass, q, change, strength, free):
     return free * total
 
 
-@_compiled
+@compiled
 def _shares(product, mass_of_q, shares):
     """Divides sum_z q b b' by the sum of q; its rows' sums, at least the least normal float."""
     m = len(shares)
@@ -256,10 +159,10 @@ def _shares(product, mass_of_q, shares):
     for x in range(m):
         for other in range(m):
             shares[x] += product[max(x, other), min(x, other)]
-        shares[x] = max(shares[x], _TINY)
+        shares[x] = max(shares[x], TINY)
 
 
-@_compiled
+@compiled
 def _hessian(w, shares, product, power, hessian):
     """The dual function's Hessian, with the w w' that forbids the move along (1, ..., 1)."""
     m = len(w)
@@ -272,7 +175,7 @@ def _hessian(w, shares, product, power, hessian):
         hessian[x, x] += shares[x]
 
 
-@_compiled
+@compiled
 def _newton(w, a, live, shift, level, columns, rows, squares, parts, scales, limits):
     """Newton's moves of one game; whether solved and after how many. Then log q and log S are left in
     columns[1] and rows[4].
@@ -312,14 +215,14 @@ def _newton(w, a, live, shift, level, columns, rows, squares, parts, scales, lim
             for z in range(n):
                 squared += q[z] * (log_q[z] - log_mass) ** 2
                 least = min(least, mass[z])
-            rounding = (total * _EPS / 2) ** 2 / free * (1 + squared / mass_of_q)
-            if gap <= max(aim * allowed, rounding) and gap + rounding <= allowed and least > _TINY:
+            rounding = (total * EPS / 2) ** 2 / free * (1 + squared / mass_of_q)
+            if gap <= max(aim * allowed, rounding) and gap + rounding <= allowed and least > TINY:
                 for z in range(n):
                     log_q[z] -= log_mass
                 return True, step
             if gap <= rounding:
                 break
-        if length == 0 or dual <= lowest + 8 * _EPS * (1 + abs(norm) + size):
+        if length == 0 or dual <= lowest + 8 * EPS * (1 + abs(norm) + size):
             lowest, length = dual, 1.0
             for x in range(m):
                 kept[x], move[x] = theta[x], shares[x] - w[x]
@@ -328,7 +231,7 @@ def _newton(w, a, live, shift, level, columns, rows, squares, parts, scales, lim
                 length = 0.0
             else:
                 _hessian(w, shares, product, power, hessian)
-                if not _solved_system(hessian, move, m):
+                if not solved_system(hessian, move, m):
                     break
         else:
             length = length / 4 if length > shortest else 0.0
@@ -337,7 +240,7 @@ def _newton(w, a, live, shift, level, columns, rows, squares, parts, scales, lim
     return False, 0
 
 
-@_compiled
+@compiled
 def solve_games(log_reference, reward, weights, scaled, scales, limits, found, steps, solved):
     """Writes the log-policies `found` (B, m, n), the moves and whether solved (B,) of games (B, m, n).
 

@@ -12,6 +12,7 @@ cache.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -19,12 +20,13 @@ import numpy as np
 from ..games.game import AlignmentGame
 from ..games.solution import Status
 from ..numerics.arrays import LOG_ZERO, Array, like, logsumexp, namespace, solve, to_numpy
+from ..numerics.fast import MAX_CONTEXTS, Kernel, row_table
 from ..objectives.couplings import COUPLINGS, Coupling
 from ..objectives.forms import RatioForm
 from ..objectives.pairing import weighted
 from .base import index_like, pick
 from .loop import LoopResult, replaced
-from .per_answer import LAST, Piece, Solved, Sums, slices
+from .per_answer import LAST, NEAR, OFF, STEPS, Piece, Solved, Sums, slices
 
 _ROUNDS, _FEW = 60, 8
 """Newton takes 1 to 6 moves; of a batch, games that need more than `_FEW` go on by themselves."""
@@ -34,6 +36,23 @@ _CONTEXTS = 64
 
 _AIM = 1e-4
 """Share of the tolerance to come to: one move more, as a gap is squared by it, and digits of the policy."""
+
+
+_LIMITS = _ROUNDS, _AIM, STEPS, NEAR, OFF, LAST
+
+
+def _load() -> Callable[..., None]:
+    """The kernel, called once."""
+    from .normalisers_kernel import solve_games
+
+    one, zero = np.zeros((1, 1, 1)), np.zeros(1)
+    found = np.empty_like(one), np.zeros(1, dtype=np.int64), np.zeros(1, bool)
+    solve_games(one, one[0] + 1, zero, 0, (1.0, 1.0, 1.0, 1e-10), _LIMITS, *found)
+    return solve_games
+
+
+KERNEL = Kernel(_load, 3.0, MAX_CONTEXTS)
+"""`normalisers_kernel.solve_games`."""
 
 
 class _Problem(NamedTuple):
@@ -86,14 +105,41 @@ def normalisers_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
     if not (form.strength > 0 and game.beta + form.entropy > 0):
         return None
     size = game.log_reference.shape[0]
-    found = _attempt(game, form, tol, _FEW if size > 1 else _ROUNDS)
+    if KERNEL.ready(game.log_reference):
+        found = _in_kernel(game, form, tol)
+    else:
+        KERNEL.without(game.log_reference)
+        found = _attempt(game, form, tol, _FEW if size > 1 else _ROUNDS)
+        if size == 1:
+            return found
     missed = np.flatnonzero(found.statuses != Status.SOLVED)
-    if size == 1 or not missed.size:
+    if not missed.size:
         return found
     rest = game.rows(index_like(game.log_reference, missed))
     again = rest.objective.ratio_form()
     assert again is not None
     return replaced(found, _attempt(rest, again, tol, _ROUNDS), missed)
+
+
+def _in_kernel(game: AlignmentGame, form: RatioForm, tol: float) -> LoopResult:
+    """Game by game in compiled code."""
+    support = game.support if game.forbidden is None else game.support & ~game.forbidden
+    beta = game.beta + form.entropy
+    coupling = COUPLINGS[form.coupling or ""](form.strength / beta)
+    logits, shift = _folded(game, form, support, beta)
+    if logits is not game.log_reference or game.forbidden is not None:
+        logits = np.where(support, logits, LOG_ZERO)
+    shape = logits.shape
+    given = row_table(logits, shape), row_table(game.weights, shape[:-1]), shift
+    found, steps = np.empty(shape), np.zeros(shape[0], dtype=np.int64)
+    solved, number = np.zeros(shape[0], bool), list(COUPLINGS).index(form.coupling or "")
+    scales = coupling.kappa, float(coupling.order), game.beta / beta, tol
+    KERNEL.run(given, (number, scales, _LIMITS), (found, steps, solved))
+    if not solved.all():
+        found[~solved] = game.log_reference[~solved]
+    statuses = np.full(shape[0], Status.STALLED, dtype=object)
+    statuses[solved] = Status.SOLVED
+    return LoopResult(found, steps, statuses, [], [])
 
 
 def _attempt(game: AlignmentGame, form: RatioForm, tol: float, rounds: int) -> LoopResult:

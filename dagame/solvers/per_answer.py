@@ -15,16 +15,16 @@ from ..numerics.arrays import LOG_ZERO, Array, namespace
 from ..numerics.scalar import refined_omega, wright_omega
 from ..objectives.couplings import Coupling
 
-_STEPS = 30
+STEPS = 30
 """Newton steps on t: 2 or 3 at the start, 1 later."""
 
-_NEAR = 0.03
+NEAR = 0.03
 """Change of log y after which its square is left to the next round."""
 
 LAST = 1e-4
 """Last change of log y at which what another correction leaves is rounding; no gap is known before."""
 
-_OFF = 0.1
+OFF = 0.1
 """Residual of an omega above which it is solved by itself."""
 
 _PIECE = 1 << 15
@@ -124,12 +124,12 @@ class Piece:
         """The answers at c and k, log r (B, m, k), and the last change of log y (B,), off by its square."""
         xp, a, (y, t) = namespace(c), self.coupling.order, at
         (base, arguments), off, log_y, x = self._arguments(c, k), 0 * k, y, y
-        for _ in range(_STEPS):
+        for _ in range(STEPS):
             s = arguments - t / a
             log_y = xp.log(y)
             e = s - y - log_y
             worst = float(xp.max(xp.abs(e)))
-            if not worst <= _OFF:
+            if not worst <= OFF:
                 y = refined_omega(y, e) if worst <= 2 else wright_omega(s)
                 log_y, e = s - y, 0 * e
             p = 1 / (1 + y)
@@ -146,7 +146,7 @@ class Piece:
             off = xp.max(xp.max(xp.abs(x), axis=-1), axis=-1)
             most = float(xp.max(off))
             y, t = y * _exp(x, most), t + dt
-            if most <= _NEAR:
+            if most <= NEAR:
                 break
         return Solved(y, t), base - (log_y + x), off
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 import dagame as dg
 from dagame.games.library import random_reference
+from dagame.numerics import fast
 from dagame.numerics.simplex import total_variation
-from dagame.solvers import fast
 from tests.games import SEEDS
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import dagame as dg
 from dagame.games.library import random_reference
-from dagame.solvers import consensus, fast
+from dagame.numerics import fast
+from dagame.solvers import consensus
 from tests.games import SEEDS
 
 
@@ -27,7 +28,7 @@ def on_both(game, tol=1e-11):
     """The consensus by the kernel and on arrays."""
     inner = game.flat()
     form = consensus._form(inner)
-    assert fast.kernel_ready(inner)
+    assert consensus.KERNEL.ready(inner.log_reference)
     return consensus._in_kernel(inner, form, tol), consensus._on_arrays(inner, form, tol)
 
 
@@ -93,7 +94,7 @@ def test_far_starts_take_shorter_moves_alike(kernel):
 def test_many_contexts_are_left_to_matrix_products(kernel, contexts, rng):
     table = rng.dirichlet(np.ones(40), contexts)
     game = dg.AlignmentGame(table, dg.Coherence(5.0), beta=1.0)
-    assert fast.kernel_ready(game) == (contexts <= 32)
+    assert consensus.KERNEL.ready(game.log_reference) == (contexts <= 32)
     assert dg.solve(game, tol=1e-12).certificate.relative_gap <= 1e-12
 
 
@@ -124,30 +125,33 @@ def test_it_is_loaded_once_it_pays(monkeypatch):
     """After so many small games, or for one that is large enough."""
     pytest.importorskip("numba")
     monkeypatch.setattr(fast._Process, "solved", 0.0)
-    monkeypatch.setattr(fast, "LOADING", 3 * (fast._CALL + 4))
+    monkeypatch.setattr(fast, "LOADING", 3 * (fast.CALL + 4))
     small = dg.AlignmentGame([[0.5, 0.5], [0.2, 0.8]], dg.Coherence(2.0), beta=1.0)
     large = dg.AlignmentGame(np.full((3, 10_000), 1e-4), dg.Coherence(2.0), beta=1.0)
-    assert fast.kernel_ready(large)
+    assert consensus.KERNEL.ready(large.log_reference)
     for solved in range(3):
-        assert not fast.kernel_ready(small), solved
+        assert not consensus.KERNEL.ready(small.log_reference), solved
         dg.solve(small)
-    assert fast.kernel_ready(small)
-    dg.solve(dg.AlignmentGame(small.reference, dg.GiniDiversity(), beta=1.0))
-    assert fast._Process.solved == 3 * (fast._CALL + 4)  # closed forms do not count
+    assert consensus.KERNEL.ready(small.log_reference)
+    dg.solve(dg.AlignmentGame(small.reference, dg.ShannonDiversity(), beta=1.0))
+    assert fast._Process.solved == 3 * (fast.CALL + 4)  # what has no kernel does not count
 
 
-def test_no_numba_and_no_kernel_for_single_precision(monkeypatch):
+@pytest.fixture
+def unloaded(monkeypatch):
+    """The consensus kernel before anything has asked for it."""
     monkeypatch.setattr(fast, "LOADING", 0.0)
-    single = np.full((2, 4), 0.25, dtype=np.float32)
-    assert not fast.kernel_ready(dg.AlignmentGame(single, dg.Coherence(2.0), beta=1.0))
+    kernel = fast.Kernel(consensus._load, 1.0)
+    monkeypatch.setattr(consensus, "KERNEL", kernel)
+    return kernel
+
+
+def test_no_numba_and_no_kernel_for_single_precision(monkeypatch, unloaded):
+    assert not unloaded.ready(np.full((2, 4), 0.25, dtype=np.float32))
     monkeypatch.setattr(fast, "find_spec", lambda name: None)
-    fast.consensus_kernel.cache_clear()
-    try:
-        game = dg.AlignmentGame([[0.5, 0.5], [0.2, 0.8]], dg.Coherence(2.0), beta=1.0)
-        assert not fast.kernel_ready(game)
-        assert dg.solve(game, tol=1e-12).method == "consensus"
-    finally:
-        fast.consensus_kernel.cache_clear()
+    game = dg.AlignmentGame([[0.5, 0.5], [0.2, 0.8]], dg.Coherence(2.0), beta=1.0)
+    assert not unloaded.ready(game.log_reference)
+    assert dg.solve(game, tol=1e-12).method == "consensus"
 
 
 def full_disk(*args):
@@ -155,35 +159,30 @@ def full_disk(*args):
 
 
 @pytest.mark.parametrize("module", [None, SimpleNamespace(solve_games=full_disk)])
-def test_a_numba_that_does_not_load_is_said_once(monkeypatch, module):
-    monkeypatch.setattr(fast, "LOADING", 0.0)
+def test_a_numba_that_does_not_load_is_said_once(monkeypatch, unloaded, module):
     monkeypatch.setattr(fast, "find_spec", lambda name: name)
     monkeypatch.setitem(sys.modules, "dagame.solvers.consensus_kernel", module)
-    fast.consensus_kernel.cache_clear()
     game = dg.AlignmentGame([[0.5, 0.5], [0.2, 0.8]], dg.Coherence(2.0), beta=1.0)
-    try:
-        with pytest.warns(UserWarning, match="numba is installed but does not load"):
-            assert dg.solve(game).solved
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            assert dg.solve(game).solved
-    finally:
-        fast.consensus_kernel.cache_clear()
+    with pytest.warns(UserWarning, match="numba is installed but does not load"):
+        assert dg.solve(game).solved
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert dg.solve(game).solved
 
 
 def test_exponentials_and_logarithms_have_all_digits(kernel, rng):
-    from dagame.solvers import consensus_kernel
+    from dagame.numerics import compiled_functions
 
     x = np.concatenate(
         [rng.uniform(-745, 709, 3000), rng.uniform(-1, 1, 3000), [0.0, -708.5, 709.7]]
     )
-    found = np.array([consensus_kernel._exp(v) for v in x])
+    found = np.array([compiled_functions.exp(v) for v in x])
     ulp = np.spacing(np.maximum(np.exp(x), 5e-324))
     assert (np.abs(found - np.exp(x)) <= 2 * ulp).all()
-    assert [consensus_kernel._exp(v) for v in (-1e30, -np.inf, np.inf)] == [0.0, 0.0, np.inf]
+    assert [compiled_functions.exp(v) for v in (-1e30, -np.inf, np.inf)] == [0.0, 0.0, np.inf]
     y = np.concatenate([np.exp(x), rng.uniform(0.5, 2, 1000), [5e-324, 1e-310, 1e308]])
     y = y[y > 0]
-    found = np.array([consensus_kernel._log(v) for v in y])
+    found = np.array([compiled_functions.log(v) for v in y])
     assert (np.abs(found - np.log(y)) <= 2 * np.spacing(np.abs(np.log(y)) + 1e-300)).all()
 
 

@@ -11,10 +11,21 @@ from scipy.special import wrightomega
 import dagame as dg
 from dagame.errors import InvalidObjective
 from dagame.games.library import random_reference
+from dagame.numerics import fast
 from dagame.numerics.scalar import wright_omega
 from dagame.numerics.simplex import total_variation
 from dagame.objectives.couplings import COUPLINGS
 from tests.games import SEEDS
+
+
+@pytest.fixture(params=["arrays", "kernel"], autouse=True)
+def path(request, monkeypatch):
+    """Every test on arrays, and with the compiled kernel from the first game on."""
+    if request.param == "kernel":
+        pytest.importorskip("numba")
+    monkeypatch.setattr(fast, "LOADING", 0.0 if request.param == "kernel" else np.inf)
+    return request.param
+
 
 KINDS = {
     "geometric": lambda s: dg.Coherence(s, "geometric"),
