@@ -15,7 +15,7 @@ Axis = int | tuple[int, ...] | None
 
 
 def _reduction(ufunc: np.ufunc) -> Any:
-    reduce = ufunc.reduce
+    reduce: Any = ufunc.reduce
 
     def reduced(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
         return reduce(x, axis, None, None, keepdims)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import InvalidObjective, NotSeparable
 from ..numerics.arrays import Array
-from .forms import ConsensusForm, DualForm, ExponentialForm, Hessian, RatioForm
+from .forms import ConsensusForm, DualForm, ExponentialForm, Hessian, RatioForm, SmoothForm
 from .pairing import mean_log, pairing
 from .parameters import Parametric
 
@@ -35,9 +35,12 @@ class Structure(Parametric):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        cls._outside = cls.__module__.partition(".")[0] != __name__.partition(".")[0]
         for method, fact in _STATED_BY.items():
             if method in vars(cls) and fact not in vars(cls):
                 setattr(cls, fact, True)
+
+    _outside: ClassVar[bool] = False
 
     # -- facts: a class states them as data -------------------------------------------------------
 
@@ -97,7 +100,7 @@ class Structure(Parametric):
     @property
     def own(self) -> bool:
         """Whether its formulas come from outside the package, so that a game checks them."""
-        return type(self).__module__.partition(".")[0] != __name__.partition(".")[0]
+        return self._outside
 
     @property
     def concavity_known(self) -> str:
@@ -206,6 +209,14 @@ class Structure(Parametric):
         if form is None or form.tied:
             return None
         return RatioForm(None, 0.0, form.entropy, form.reward)
+
+    def smooth_form(self) -> SmoothForm | None:
+        """The form of `SmoothForm`, if Phi has it: by default the exponential form, unless tied."""
+        form = self.exponential_form()
+        if form is None or form.tied:
+            return None
+        terms = (("entropy", form.entropy, 1.0),) if form.entropy else ()
+        return SmoothForm(terms, form.reward)
 
     def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
         """log nu* (*batch, m, n), if it has an explicit formula or a scalar root."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ..numerics.arrays import LOG_ZERO, Array
-from .forms import ConsensusForm, DualForm, ExponentialForm, Hessian, RatioForm
+from .forms import ConsensusForm, DualForm, ExponentialForm, Hessian, RatioForm, SmoothForm
 from .pairing import mean_log, minus_infinity_where
 from .structure import Structure, stated_curvature
 
@@ -251,6 +251,10 @@ class Weighted(Structure):
     def ratio_form(self) -> RatioForm | None:
         """Sum of the parts' forms, if all have one."""
         return self._form(lambda o: o.ratio_form())
+
+    def smooth_form(self) -> SmoothForm | None:
+        """Sum of the parts' forms, if all have one."""
+        return self._form(lambda o: o.smooth_form())
 
     def _form(self, of: Callable[[Objective], Any]) -> Any:
         """sum_k factor_k of(Phi_k), None if one of these is."""
