@@ -26,7 +26,7 @@ SOURCES = sorted((HERE / "src").glob("*.py"))
 WIDGET = "application/vnd.jupyter.widget-view+json"
 _ENVIRONMENT = {"PYTHONWARNINGS": "ignore::FutureWarning", "OMP_NUM_THREADS": "1"}
 SMALL = {
-    "games=100": "games=20",
+    "seed=0, games=100": "games=6, objective=dg.Coherence(2.0)",
     "steps, replicas = 6000, 24": "steps, replicas = 300, 4",
     "steps, problems, samples = 60, 40, 16": "steps, problems, samples = 2, 4, 4",
     "classes_per_step=4": "classes_per_step=2",

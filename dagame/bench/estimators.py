@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 PARTS = ("tables", "gaps", "throughput")
 SIZES, QUICK_SIZES = (4, 8, 16, 32, 64, 128, 256), (4, 8, 16)
-EDGES, QUICK_EDGES = (8, 16, 32, 64), (8,)
+EDGES, QUICK_EDGES = (8, 16, 32, 64), (4,)
 GROUP, DECAY = 8, 400.0
 
 
@@ -110,7 +110,7 @@ def run(
 
 
 def _effort(quick: bool) -> Row:
-    return {"steps": 400, "replicas": 3} if quick else {"steps": 20_000, "replicas": 10}
+    return {"steps": 200, "replicas": 3} if quick else {"steps": 20_000, "replicas": 10}
 
 
 # -- tables ---------------------------------------------------------------------------------------

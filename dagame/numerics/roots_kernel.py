@@ -106,7 +106,7 @@ def raised_rows(log_p, target, log_target, beta, found):
             s[z] = log_rho[z] - shift - p[z] if paid else 0.0
             gain[z] = rho[z] / beta if paid else 0.0
             alone[z] = 0.0 if paid else exp(p[z])
-        c, low, high, last, done = 0.0, -1 / beta, 0.0, 0.0, False
+        c, low, high, last, done = -1 / beta, -1 / beta, 0.0, 0.0, False
         for step in range(_PASSES):
             _moved_omegas(s, -c, last - c, step == 0, y)
             total, slope, last, free = 0.0, 0.0, c, math.exp(c)

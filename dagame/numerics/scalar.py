@@ -45,9 +45,15 @@ def refined_omega(y: Array, off: Array) -> Array:
 
 
 def increasing_root(
-    f: Callable[[Array], tuple[Array, Array]], low: Array, high: Array, steps: int = 100
+    f: Callable[[Array], tuple[Array, Array]],
+    low: Array,
+    high: Array,
+    steps: int = 100,
+    start: Array | None = None,
 ) -> Array:
-    """The root of an increasing f in [low, high], elementwise; f returns (value, slope).
+    """The root of an increasing f in [low, high], elementwise, from `start` or the middle.
+
+    f returns (value, slope).
 
     Newton, replaced by bisection where it leaves the bracket: never worse than halving, quadratic
     near the root. An element stays where its bracket or step is at rounding error, so that its root
@@ -55,7 +61,7 @@ def increasing_root(
     """
     xp = namespace(low)
     eps = 4 * xp.finfo(low.dtype).eps
-    t = (low + high) / 2
+    t = (low + high) / 2 if start is None else start
     found = xp.zeros_like(low) > 0
     for _ in range(steps):
         value, slope = f(t)
@@ -129,7 +135,7 @@ def normaliser(
     low: Array,
     high: Array,
 ) -> Array:
-    """The c in [low, high] (*batch, 1) at which masses of sum 1 belong to omega(s + sign c).
+    """The c in [low, high] (*batch, 1) at which masses of sum 1 belong to omega(s + sign c), from `low`.
 
     `masses(i, y, c)` gives those of piece i and their derivatives by c, both >= 0.
     """
@@ -143,4 +149,4 @@ def normaliser(
             slope = slope + xp.sum(change, axis=-1, keepdims=True)
         return xp.log(total), slope / total
 
-    return increasing_root(excess, low, high)
+    return increasing_root(excess, low, high, start=low)

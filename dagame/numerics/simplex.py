@@ -14,13 +14,18 @@ import numpy as np
 
 from ..errors import InvalidDistribution, InvalidGame
 from .arrays import LOG_ZERO, Array, as_floating, infinities, like, log, namespace, to_numpy
-from .plain import NUMPY
 
 _RATIO, _RATIO_SINGLE = 1e9, 1e4
 """How large rewards may be in units of beta, in double and single precision."""
 
 _BETA, _BETA_SINGLE = (1e-30, 1e12), (1e-4, 1e4)
 """From where to where beta may lie: what stands for infinity has to stay far above it."""
+
+_FINITE = 500.0
+"""e^this, times a probability, is a float."""
+
+_PIECE = 1 << 14
+"""Numbers at a time in long sums, so that temporaries stay in cache."""
 
 
 def check_distribution(p: Array, name: str) -> Array:
@@ -103,13 +108,23 @@ def log_kl(log_p: Array, log_q: Array) -> Array:
     p has mass and q has none the result is of size 1e30.
     """
     xp = namespace(log_p, log_q)
+    plain = isinstance(log_p, np.ndarray) and log_p.size > _PIECE
+    if not plain or log_p.shape != log_q.shape:
+        return _log_kl(xp, log_p, log_q)
+    n, parts = log_p.shape[-1], 0.0
+    step = max(1, _PIECE * n // log_p.size)
+    for start in range(0, n, step):
+        some = slice(start, start + step)
+        parts = parts + _log_kl(xp, log_p[..., some], log_q[..., some])
+    return parts
+
+
+def _log_kl(xp: Any, log_p: Array, log_q: Array) -> Array:
     d = log_p - log_q
-    near, p = xp.abs(d) < 0.5, xp.exp(log_p)
-    if xp is NUMPY and bool(
-        xp.all(near)
-    ):  # the usual case near an equilibrium, a transfer elsewhere
+    p = xp.exp(log_p)
+    if isinstance(d, np.ndarray) and d.size and d.min() > -_FINITE:  # a transfer elsewhere
         return xp.sum(p * xp.abs(d + xp.expm1(-d)), axis=-1)
-    q = xp.exp(log_q)
+    near, q = xp.abs(d) < 0.5, xp.exp(log_q)
     small = xp.where(near, d, 0.0)
     return xp.sum(xp.where(near, p * xp.abs(small + xp.expm1(-small)), p * (d - 1) + q), axis=-1)
 

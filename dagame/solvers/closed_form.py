@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from ..games.game import AlignmentGame
 from ..numerics.arrays import LOG_ZERO, Array, like, log_normalise, namespace
-from .loop import NO_VALUE
 
 
-def closed_form(game: AlignmentGame) -> tuple[Array, Array] | None:
-    """log nu* (B, m, n) and feasible (B,) of a flat game on answers, or None.
+def closed_form(game: AlignmentGame) -> tuple[Array, Array | None] | None:
+    """log nu* (B, m, n) of a flat game on answers and which are feasible (B,), None if its value says so.
 
     Exponential form (docs/theory/objectives.md#closed-forms): nu* ∝ exp((beta log nu0 + r) / (beta +
     entropy)), tied over contexts by averaging the exponent; exact, one pass. Needs beta +
@@ -23,8 +22,7 @@ def closed_form(game: AlignmentGame) -> tuple[Array, Array] | None:
         log_nu = objective.closed_form(log_nu0, game.weights, game.beta)
         if log_nu is None:
             return None
-        log_nu = game.masked(log_normalise(game.masked(log_nu)))
-        return log_nu, objective.value_log(log_nu, game.weights) > NO_VALUE
+        return game.masked(log_normalise(game.masked(log_nu))), None
     reward = form.reward if isinstance(form.reward, float) else like(form.reward, log_nu0)
     possible = game.support if game.forbidden is None else game.support & ~game.forbidden
     logits = xp.where(possible, (game.beta * log_nu0 + reward) / total, 0.0)

@@ -33,7 +33,14 @@ def closed(game: AlignmentGame, tol: float) -> LoopResult | None:
     if found is None:
         return None if game.objective.has_multipliers else grouped_solve(game)
     log_nu, feasible = found
-    return judged(game, _unjudged(log_nu, to_numpy(feasible)), tol)
+    if feasible is not None:
+        return judged(game, _unjudged(log_nu, to_numpy(feasible)), tol)
+    result = judged(game, _unjudged(log_nu, np.ones(log_nu.shape[0], dtype=bool)), tol)
+    missed = np.flatnonzero(result.statuses == Status.STALLED)
+    if missed.size:
+        value = to_numpy(game.objective.value_log(log_nu, game.weights))
+        result.statuses[missed[value[missed] <= NO_VALUE]] = Status.INFEASIBLE
+    return result
 
 
 def consensus(game: AlignmentGame, tol: float) -> LoopResult | None:

@@ -104,7 +104,7 @@ def test_scaling_keeps_to_its_gap_and_names_what_it_left_out(scaled):
         elif row["gap"] is not None:
             assert row["gap"] <= scaled["gap"] * 1.01
     sizes = sorted({r["|Y|"] for r in scaled["rows"]})
-    assert sizes == [4**t for t in range(4, 9)]
+    assert sizes == [4**4, 4**6, 4**8]
     assert {r["order of operations"] for r in scaled["contexts"]} == {"m", "m^2"}
     assert len(scaled["calls"]) == 5
 
