@@ -211,6 +211,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "scalar",
         "barrier",
         "simplex",
+        "transport_kernel",
         "transport",
     ),
     "objectives": (

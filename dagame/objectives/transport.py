@@ -16,6 +16,7 @@ from ..numerics.transport import (
     curvature_factor,
     entropic_transport,
     largest_curvature,
+    pulled,
     transport_cost,
 )
 from .forms import Hessian
@@ -60,6 +61,10 @@ class Pull(Objective):
         """Both from one transport."""
         found = self.potentials(log_nu)
         return -weighted(transport_cost(log_nu, found), weights), -found.first
+
+    def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+        """nu* ∝ nu0 e^{-f/beta} at the potentials of its own transport, a dual in k numbers a context."""
+        return pulled(log_nu0, like(self.cost, log_nu0), self.epsilon, 1 / beta)
 
     def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
         """eps w K S^+ K' in each context, scaled: of rank k."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def _load() -> Callable[..., None]:
     """The kernel, called once."""
     from .newton_kernel import solve_games
 
-    function: Callable[..., None] = solve_games
+    function: Any = solve_games
     given = np.zeros((1, 1, 1)), np.zeros((1, 0, 0)), np.ones((1, 1))
     found = np.zeros((1, 1, 1)), np.zeros(1, np.int64), np.zeros(1, bool), np.zeros((1, 1, 2))
     function(*given, *_numbers(SmoothForm((("entropy", 1.0, 1.0),)), 1.0, 1e-10, 1.0), *found)
