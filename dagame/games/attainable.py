@@ -96,20 +96,12 @@ def confront(
     start = game.log_reference
     powers = _POWERS if any(part.own for _, part in game.objective.terms()) else ()
     tilted = [game.masked(log_normalise(game.masked(power * start))) for power in powers]
-    most = _reached(game, game.log_reference_answers, 0.0)
+    most = game.reference_value
     for log_pi in [*policies, *tilted]:
         log_nu = game.answer_map.log_push_forward(log_pi)
-        value = _reached(game, log_nu, game.cost(log_pi))
+        value = game.reached(log_nu, game.cost(log_pi))
         most = xp.where(value > most, value, most)
     refute(game, bound, most, single)
-
-
-def _reached(game: AlignmentGame, log_nu: Array, cost: Array | float) -> Array:
-    """J (*batch,), minus infinity outside a hard set and where it is not a finite number."""
-    value = game.objective.value_log(log_nu, game.weights) - cost
-    inside = game.objective.violation(log_nu, game.weights) == 0
-    xp = namespace(value)
-    return xp.where(inside & xp.isfinite(value), value, -xp.inf)
 
 
 def refute(game: AlignmentGame, bound: Array, value: Array, single: bool = False) -> None:

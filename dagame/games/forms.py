@@ -58,6 +58,18 @@ class GameForms(DistributionalGame):
             return inner
         return inner.without(inner.forbidden)
 
+    def reached(self, log_nu: Array, cost: Array | float) -> Array:
+        """J (*batch,), minus infinity outside a hard set and where it is not a finite number."""
+        value = self.objective.value_log(log_nu, self.weights) - cost
+        inside = self.objective.violation(log_nu, self.weights) == 0
+        xp = namespace(value)
+        return xp.where(inside & xp.isfinite(value), value, -xp.inf)
+
+    @cached_property
+    def reference_value(self) -> Array:
+        """J of the reference itself, which every bound has to exceed."""
+        return self.reached(self.log_reference_answers, 0.0)
+
     def flat(self) -> Self:
         """The game with one leading batch dimension."""
         lead = self.batch_shape
