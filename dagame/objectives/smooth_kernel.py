@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from ..numerics.arrays import LOG_ZERO
-from ..numerics.compiled_functions import compiled
+from ..numerics.compiled_functions import TINY, compiled, exp
 from .forms import SMOOTH
 
 _ENTROPY, _TSALLIS, _RENYI, _ARITHMETIC, _EUCLIDEAN, _BREGMAN, _JENSEN_SHANNON = range(len(SMOOTH))
@@ -156,12 +156,15 @@ def evaluated(log_nu0, reward, w, beta, scale, terms, log_nu, nu, root, u, block
     value, size, gap = 0.0, 0.0, 0.0
     for x in range(m):
         for z in range(n):
+            nu[x, z] = exp(log_nu[x, z])
+        for z in range(n):
             u[x, z], columns[x, z] = 0.0, 0.0
             for y in range(m):
                 blocks[z, x, y] = 0.0
             live = log_nu[x, z] > LOG_ZERO / 2
-            nu[x, z] = math.exp(log_nu[x, z])
-            root[x, z] = math.exp(max(log_nu[x, z], _FAINTEST) / 2) if live else 0.0
+            root[x, z] = math.sqrt(nu[x, z])
+            if live and not nu[x, z] > TINY:
+                root[x, z] = math.exp(max(log_nu[x, z], _FAINTEST) / 2)
             if reward.shape[0]:
                 u[x, z] = scale * reward[x, z]
                 value += w[x] * u[x, z] * nu[x, z]
@@ -180,11 +183,9 @@ def evaluated(log_nu0, reward, w, beta, scale, terms, log_nu, nu, root, u, block
     for x in range(m):
         top, total = -math.inf, 0.0
         for z in range(n):
-            if log_nu0[x, z] > LOG_ZERO / 2:
-                top = max(top, log_nu0[x, z] + u[x, z] / beta)
+            top = max(top, log_nu0[x, z] + u[x, z] / beta)
         for z in range(n):
-            if log_nu0[x, z] > LOG_ZERO / 2:
-                total += math.exp(log_nu0[x, z] + u[x, z] / beta - top)
+            total += exp(log_nu0[x, z] + u[x, z] / beta - top)
         top += math.log(total)
         for z in range(n):
             if not log_nu0[x, z] > LOG_ZERO / 2:

@@ -32,7 +32,7 @@ def _load() -> Callable[..., None]:
     function: Any = solve_games
     given = np.zeros((1, 1, 1)), np.zeros((1, 0, 0)), np.ones((1, 1))
     found = np.zeros((1, 1, 1)), np.zeros(1, np.int64), np.zeros(1, bool), np.zeros((1, 1, 2))
-    function(*given, *_numbers(SmoothForm((("entropy", 1.0, 1.0),)), 1.0, 1e-10, 1.0), *found)
+    function(*given, *_numbers(SmoothForm((("entropy", 1.0, 1.0),)), 1.0, 1e-10, 1.0, False), *found)
     return function
 
 
@@ -62,17 +62,20 @@ def smooth_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
     given = row_table(table, shape), reward, row_table(game.weights, shape[:-1])
     log_nu, record = np.empty(shape), np.full((shape[0], _ROUNDS + 1, 2), np.nan)
     steps, solved = np.zeros(shape[0], dtype=np.int64), np.zeros(shape[0], bool)
-    numbers = _numbers(form, game.beta, tol, strengths(game)[0])
+    even = game.smoothness is None  # rewards that are huge at rare answers
+    numbers = _numbers(form, game.beta, tol, strengths(game)[0], even)
     KERNEL.run(given, numbers, (log_nu, steps, solved, record))
     statuses = np.full(shape[0], Status.STALLED, dtype=object)
     values, gaps = record[:, : int(steps.max()) + 1].transpose(2, 1, 0)
     return LoopResult(log_nu, steps, statuses, list(values), list(gaps))
 
 
-def _numbers(form: SmoothForm, beta: float, tol: float, first: float) -> tuple[object, ...]:
+def _numbers(
+    form: SmoothForm, beta: float, tol: float, first: float, even: bool
+) -> tuple[object, ...]:
     """The kernel's arguments besides tables."""
     names, factors, orders = zip(*form.terms, strict=True)
     kinds = np.array([SMOOTH.index(name) for name in names])
     terms = kinds, np.array(factors, float), np.array(orders, float)
     flags = not _ALONE.issuperset(names), "renyi" in names
-    return terms, flags, (beta, tol, first, True, _ROUNDS)
+    return terms, flags, (beta, tol, first, even, _ROUNDS)

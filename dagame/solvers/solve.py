@@ -48,8 +48,9 @@ def solve(
             "auto" decides in this order: the closed form if there is one; "consensus" for arithmetic
             coherence with rewards and entropies, "normalisers" for geometric and pairwise (KL, Hellinger)
             coherence; for hard sets and kinks the dual in few multipliers, or cvxpy and mirror steps in the
-            set where other terms have no exponential form; Newton where L is unknown and a Hessian known;
-            else Anderson, and Newton for the games it leaves. A difference of concave objectives that no
+            set where other terms have no exponential form; compiled Newton for a `SmoothForm` (the extra
+            `fast`, once it pays); Newton where L is unknown and a Hessian known; else Anderson, and Newton
+            for the games it leaves. A difference of concave objectives that no
             theorem covers (PushPull at a small beta) is solved locally, `Status.LOCAL`.
         tol: relative gap, gap <= tol * max(beta, |J|): `distance_bound` is then at most
             tol * max(1, |J|/beta), and a game times a constant is the same game. max(tol, 1e-6) for hard
