@@ -22,6 +22,7 @@ import numpy as np
 from common import RESULTS, keep, median_seconds
 
 import dagame as dg
+from dagame.bench.common import Watch, watching
 from dagame.bench.peers import Peer, jaxopt_mirror, scipy_minimiser
 from dagame.numerics.arrays import to_numpy
 
@@ -46,18 +47,17 @@ def copy_bandwidth() -> float:
     return 2 * source.nbytes / seconds
 
 
-def batches() -> list[dict[str, Any]]:
+def batches(watch: Watch) -> list[dict[str, Any]]:
     """Rate against the batch size, and against a loop of single solves of the same shape."""
     rows, bandwidth = [], copy_bandwidth()
-    for m, n in ((4, 64), (2, 16), (8, 256)):
+    for m, n in watch.over(((4, 64), (2, 16), (8, 256)), "shapes"):
         table = references(400, m, n)
         started = time.perf_counter()
         for one in table:
             ours(one)
         single = len(table) / (time.perf_counter() - started)
-        for count in (1, 10, 100, 1_000, 10_000, 100_000):
-            if count * m * n > 30_000_000:
-                continue
+        counts = [c for c in (1, 10, 100, 1_000, 10_000, 100_000) if c * m * n <= 30_000_000]
+        for count in watch.over(counts, lambda c, shape=f"{m} x {n}": f"{c:,} games of {shape}"):
             table = references(count, m, n)
             ours(table[: min(count, 1000)])
             started = time.perf_counter()
@@ -108,7 +108,7 @@ def cuda_batches() -> list[dict[str, Any]]:
     return rows
 
 
-def peers() -> list[dict[str, Any]]:
+def peers(watch: Watch) -> list[dict[str, Any]]:
     """One game each, m = 4, n = 64: seconds and certified gap, as multiples of ours alone and batched."""
     table = references(20, 4, 64)
     game = [dg.AlignmentGame(t, PHI, beta=1.0) for t in table]
@@ -127,7 +127,7 @@ def peers() -> list[dict[str, Any]]:
     batch = (time.perf_counter() - started) / len(big)
     first = float(ours(table).gap.max())
     rows = [_row("dagame, one batch", 1e3 * batch, 1.0, first)]
-    for name, way in ways.items():
+    for name, way in watch.over(list(ways.items()), lambda pair: pair[0]):
         if way is None:
             rows.append(_row(name, "not installed", "-", "-"))
             continue
@@ -177,9 +177,11 @@ def draw(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     """All tables."""
-    rows = batches()
+    with watching() as watch:
+        rows = batches(watch)
+        device = cuda_batches()
+        others = peers(watch)
     draw(rows)
-    device = cuda_batches()
     keep(
         "batches",
         rows,
@@ -188,7 +190,7 @@ def main() -> None:
         cuda=device or "no CUDA device on this machine",
     )
     print()
-    keep("batch_peers", peers(), seed=0, contexts=4, answers=64)
+    keep("batch_peers", others, seed=0, contexts=4, answers=64)
 
 
 if __name__ == "__main__":

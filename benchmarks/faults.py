@@ -5,13 +5,14 @@
 Every run is started again after its fault, by --resume where it was begun. `mixed`: what was there
 after the fault came from two runs or was cut off; `not the same after`: the next run did not end as
 an undisturbed one does; `left over`: temporaries that it did not remove; `badly told`: a failure
-without one sentence and exit code 2, or with a traceback; `hung`: past three minutes.
+without one sentence and exit code 2, or with a traceback; `hung`: past three minutes (Ray: twenty).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import shutil
 import signal
@@ -29,13 +30,16 @@ from common import keep
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "torture"))
 
-from forks import COMMAND, SOLVING, TRAINING, Forks, Outcome
+import fault_engines
+from forks import COMMAND, SOLVING, STEADY, TRAINING, Forks, Outcome
 from outputs import left, solving, state
 
 from dagame.apps.sample_file import sample_file
 from dagame.bench.common import environment
 
 SEED = 8
+_STARTED_LIMIT = 1200
+"""Seconds for a run of processes that all have to start, on a machine that has other work."""
 Row = dict[str, Any]
 
 
@@ -133,13 +137,12 @@ def solve_rows(home: Path, most: int, *more: str) -> Iterator[Row]:
     argv = solving(samples, out, *more)
     name = " ".join(["dagame solve", *more])
     case = Case(name, Started(), out, argv, [*argv, "--beta", "2"])  # type: ignore[arg-type]
-    if "ray" not in more:
+    if "ray" not in more:  # whose processes do not start in a fork
         with Forks(SOLVING) as forks:
             case.forks = forks
             yield from fault_rows(case, most, (0, 1, 100, 1_000, 3_000, 10_000))
-    else:
-        case.prepare_states()
     case.forks = Started()
+    case.prepare_states()
     began = time.perf_counter()
     case.run(argv)
     whole = time.perf_counter() - began
@@ -150,31 +153,31 @@ def solve_rows(home: Path, most: int, *more: str) -> Iterator[Row]:
 
 
 def parts_rows(home: Path, most: int) -> Iterator[Row]:
-    return solve_rows(home, most, "--max-memory", "64MiB")
+    yield from solve_rows(home, most, "--max-memory", "64MiB")
+    yield from fault_engines.rows("local", most)
 
 
 def ray_rows(home: Path, most: int) -> Iterator[Row]:
-    return solve_rows(home, most // 4, "--engine", "ray")
+    most = max(most // 10, 2)  # a run takes as long as all its processes to start
+    yield from solve_rows(home, most, "--engine", "ray")
+    yield from fault_engines.rows("ray", most)
 
 
 class Started:
     """Runs as processes of their own, killed after a delay."""
 
-    def run(self, argv: Sequence[str | Path], delay: float = 180, **_: Any) -> Outcome:
+    def run(self, argv: Sequence[str | Path], delay: float | None = None, **_more: Any) -> Outcome:
         """One run, killed after `delay` seconds."""
         command = [sys.executable, "-m", "dagame", *map(str, argv)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        pipe, env = subprocess.PIPE, os.environ | STEADY
+        process = subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, env=env)
         try:
-            said, _ = process.communicate(timeout=delay)
+            said, _ = process.communicate(timeout=delay or _STARTED_LIMIT)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             said, _ = process.communicate()
-        return Outcome(
-            process.returncode,
-            said.decode(errors="replace"),
-            delay == 180 and process.returncode < 0,
-            0,
-        )
+        hung = delay is None and process.returncode < 0
+        return Outcome(process.returncode, said.decode(errors="replace"), hung, 0)
 
 
 def set_rows(home: Path, most: int) -> Iterator[Row]:

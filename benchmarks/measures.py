@@ -26,6 +26,56 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 LITERALS = (ast.List, ast.Tuple, ast.Set, ast.Dict)
 
 
+FEATURES = {
+    "answer-set programs": "domains/ theory/checks/answer_sets.py",
+    "conformal sets and weights": "conformal/",
+    "samples larger than memory": "samples/stream/ apps/in_parts.py",
+    "own objectives checked": "objectives/own/ objectives/arguments.py theory/checks/own.py testing.py "
+    "theory/checks/coverage.py",
+    "rewards classified by proof": "theory/reward_",
+    "transport, push-pull": "objectives/transport.py numerics/transport.py lm/row_weights.py "
+    "theory/checks/transport.py",
+    "gradients through an equilibrium": "scale/equilibrium.py",
+    "direct solvers": "solvers/consensus.py solvers/per_answer.py solvers/normalisers.py solvers/groups.py "
+    "solvers/soft.py solvers/folded.py solvers/concave_convex.py solvers/causes.py "
+    "objectives/couplings.py objectives/difference.py",
+    "compiled kernels": "solvers/consensus_kernel.py solvers/normalisers_kernel.py "
+    "solvers/per_answer_kernel.py numerics/compiled_functions.py numerics/fast.py numerics/roots",
+    "sets without an interior": "objectives/path.py objectives/program.py objectives/set_rows.py",
+    "paths of strengths, sliders": "solvers/path.py show/path.py solvers/knobs.py solvers/explore",
+    "mathematics read exactly": "samples/keys/formulas/ samples/keys/quantities.py samples/keys/units.py "
+    "numerics/exact.py",
+    "answers found in prose": "samples/keys/choices.py samples/keys/finder.py samples/keys/markup.py "
+    "samples/keys/number_answers.py samples/keys/presets.py samples/keys/prose.py "
+    "samples/keys/statements.py samples/keys/thinking.py samples/keys/distinct.py",
+    "files of any layout": "samples/files/containers.py samples/files/formats.py "
+    "samples/files/joining.py samples/files/json_rows.py samples/files/layouts.py "
+    "samples/files/nested.py samples/files/packed.py samples/files/paths.py samples/files/roles.py "
+    "samples/files/survey.py samples/chats.py samples/columns.py",
+    "verdict, held-out labels, calibration": "samples/bootstrap.py samples/calibration.py "
+    "samples/disagreements.py samples/excerpts.py samples/facts.py samples/held_out.py "
+    "samples/how_read.py samples/labels.py samples/spellings.py samples/verdict.py",
+    "engines that draw completions": "lm/engines/ lm/models/sample.py apps/sample_command.py",
+    "commands of models": "apps/model_ apps/next_command.py apps/doctor.py apps/terminal.py lm/comparison.py",
+    "models: GGUF, embeddings, scored answers, self-check": "lm/models/gguf.py lm/models/embedding.py "
+    "lm/models/answers.py lm/models/prefix.py lm/models/selfcheck lm/models/smollm2.py",
+    "four more trainers": "lm/trainers/slime.py lm/trainers/tinker/ lm/trainers/nemo_rl/ "
+    "lm/trainers/prime_rl/ lm/trainers/whole_classes.py",
+    "weighted fine-tuning": "lm/trainers/weighted/ lm/preferences.py lm/finetune/weighted.py "
+    "lm/finetune/method lm/finetune/played.py lm/finetune/cautions.py",
+    "certificates of tails and pools": "lm/certificates/tail.py lm/certificates/pooling.py "
+    "games/attainable.py",
+    "names in results, pictures": "games/named.py show/figure.py show/names.py show/summaries.py "
+    "show/triangle.py",
+    "versions and provenance": "provenance.py known_errors.py _moved.py",
+    "bench of the roof": "bench/roof.py",
+}
+"""What the package could not do at 08458a9: beginnings of the paths of files that do nothing else.
+
+A feature within an older file counts with the rest, so that the rest is an upper bound of the same features.
+"""
+
+
 class Tree:
     """The parsed files of a package, by dotted name; a package has the name of its folder."""
 
@@ -46,13 +96,19 @@ class Tree:
         for path, tree in self.parsed.items():
             yield from ((path, node) for node in ast.walk(tree) if isinstance(node, FUNCTIONS))
 
-    def methods(self, name: str) -> list[ast.FunctionDef]:
-        """Functions in the body of the class of that name, which the package has once."""
+    def classes(self, name: str) -> list[ast.ClassDef]:
+        """The class of that name, which the package has once, and its bases in the package."""
         for tree in self.parsed.values():
             for node in tree.body:
                 if isinstance(node, ast.ClassDef) and node.name == name:
-                    return [m for m in node.body if isinstance(m, ast.FunctionDef)]
+                    names = [base.id for base in node.bases if isinstance(base, ast.Name)]
+                    return [node, *(c for base in names for c in self.classes(base))]
         return []
+
+    def methods(self, name: str) -> list[ast.FunctionDef]:
+        """Functions in the body of the class of that name."""
+        body = self.classes(name)[:1]
+        return [m for node in body for m in node.body if isinstance(m, ast.FunctionDef)]
 
 
 def rooms(tree: Tree) -> dict[str, dict[str, int]]:
@@ -74,9 +130,31 @@ def body_lines(tree: Tree) -> np.ndarray:
     return np.array(found)
 
 
-def public_methods(tree: Tree, name: str) -> int:
-    """Methods and properties of a class without an underscore in front."""
-    return sum(not m.name.startswith("_") for m in tree.methods(name))
+def public_names(tree: Tree, name: str) -> tuple[list[str], list[str]]:
+    """What `dir` of a class lists without an underscore in front, of its bases too: methods, and facts.
+
+    Facts are data: class attributes and properties.
+    """
+    methods, facts = set(), set()
+    for node in (statement for kind in tree.classes(name) for statement in kind.body):
+        if isinstance(node, ast.FunctionDef):
+            marks = {getattr(d, "id", getattr(d, "attr", "")) for d in node.decorator_list}
+            (facts if marks & {"property", "setter"} else methods).add(node.name)
+        elif isinstance(node, ast.AnnAssign | ast.Assign):
+            targets = [node.target] if isinstance(node, ast.AnnAssign) else node.targets
+            facts |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return tuple(sorted(n for n in s if not n.startswith("_")) for s in (methods, facts))  # type: ignore[return-value]
+
+
+def feature_lines(tree: Tree) -> dict[str, int]:
+    """Lines of the files of each of `FEATURES`."""
+    found = dict.fromkeys(FEATURES, 0)
+    for path, text in tree.text.items():
+        place = str(path.relative_to(tree.root / tree.package))
+        for feature, begins in FEATURES.items():
+            if place.startswith(tuple(begins.split())):
+                found[feature] += text.count("\n")
+    return found
 
 
 def forwarders(tree: Tree, name: str) -> list[str]:
@@ -228,9 +306,13 @@ def measured(root: Path) -> dict[str, Any]:
     found = {"module level": head, "with lazy": lazy, "with types": lazy | arrows["types"]}
     rounds = {kind: circles(a) for kind, a in found.items()}
     forwarded = forwarders(tree, "Combination")
+    methods, facts = public_names(tree, "Objective")
+    total, since = sum(text.count("\n") for text in tree.text.values()), feature_lines(tree)
     return {
         "files": len(tree.text),
-        "lines": sum(text.count("\n") for text in tree.text.values()),
+        "lines": total,
+        "lines of features since 08458a9": sum(since.values()),
+        "lines of all else": total - sum(since.values()),
         "entries of the top room": sum(1 for p in (root / "dagame").iterdir() if _entry(p)),
         "longest file": max(text.count("\n") for text in tree.text.values()),
         "functions": len(lines),
@@ -238,7 +320,8 @@ def measured(root: Path) -> dict[str, Any]:
         "body, 90 %": int(np.percentile(lines, 90)),
         "body, 99 %": int(np.percentile(lines, 99)),
         "body, longest": int(lines.max()),
-        "public methods of Objective": public_methods(tree, "Objective"),
+        "methods of Objective, own and inherited": len(methods),
+        "facts of Objective, own and inherited": len(facts),
         "forwarders of Combination": len(forwarded)
         if tree.methods("Combination")
         else "no such class",
@@ -251,6 +334,9 @@ def measured(root: Path) -> dict[str, Any]:
             "rooms": rooms(tree),
             "circles": rounds,
             "forwarders": forwarded,
+            "features": since,
+            "methods of Objective": methods,
+            "facts of Objective": facts,
             "pipelines": pipelines(tree),
         },
     }

@@ -1,19 +1,21 @@
 """`dagame solve` on up to 2 million rows beside an earlier commit: seconds, peak memory, fresh processes.
 
     python benchmarks/samples_throughput.py [SAMPLES.jsonl] [--before COMMIT] [--rows N] [--presets N]
+                                            [--repeats N]
 
 The rows of SAMPLES (default: the generated file of `dagame demo`; for the numbers in the documentation
 the GPT-4 Game of 24 samples) are repeated under new class names until there are enough of them, as they
 are and with the row's number in each completion, so that none is read twice. One case for each preset
 reads the demo's completions with their answers written as the preset expects. COMMIT, by default this
-one without its changes, is measured in turn with the working tree, and the numbers (--json) and
-samples.parquet of both are compared.
+one without its changes, is measured in turn with the working tree, medians of N repeats after one that
+writes, and the numbers (--json) and samples.parquet of both are compared.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -28,6 +30,7 @@ import polars as pl
 from common import keep
 
 from dagame.apps.sample_file import sample_file
+from dagame.bench.common import watching
 
 ROOT = Path(__file__).resolve().parents[1]
 WRITTEN: dict[str, Callable[[str], str]] = {
@@ -106,8 +109,8 @@ class Run(NamedTuple):
     peak: float
 
 
-def measured(arguments: list[str], root: Path = ROOT) -> Run:
-    """`dagame` of the package at `root` with these arguments."""
+def measured(arguments: list[str], root: Path, bytecode: Path) -> Run:
+    """`dagame` of the package at `root` with these arguments; its compiled files are kept in `bytecode`."""
     child = (
         "import resource, subprocess, sys;"
         "code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode;"
@@ -121,20 +124,29 @@ def measured(arguments: list[str], root: Path = ROOT) -> Run:
         text=True,
         check=True,
         cwd=root,
-        env=os.environ | {"PYTHONPATH": str(root)},
+        env=os.environ
+        | {
+            "PYTHONPATH": str(root),
+            "PYTHONPYCACHEPREFIX": str(bytecode),
+            "PYTHONDONTWRITEBYTECODE": "",  # an installed package is compiled once, too
+        },
     )
     processor, peak = done.stdout.split()
     return Run(time.perf_counter() - before, float(processor), int(peak) / 2**20)
 
 
-def compared(case: Case, roots: dict[str, Path], folder: Path) -> dict[str, Any]:
-    """One case, both commits in turn; each with its rows written once, then without."""
+def compared(case: Case, roots: dict[str, Path], folder: Path, repeats: int) -> dict[str, Any]:
+    """One case, both commits in turn; each with its results written once, then without."""
     outputs = {name: folder / f"rows-{name}" for name in roots}
-    command = ["solve", str(case.path), *case.options]
+    command, bytecode = ["solve", str(case.path), *case.options], folder / "bytecode"
     for name, root in roots.items():
-        measured([*command, "--out", str(outputs[name]), "--no-report"], root)
-    runs = {name: measured(command, root) for name, root in roots.items()}
-    now, before = runs["now"], runs["before"]
+        written = ["--out", str(outputs[name]), "--no-report", "--json", f"{outputs[name]}.json"]
+        measured([*command, *written], root, bytecode)
+    runs: dict[str, list[Run]] = {name: [] for name in roots}
+    for _ in range(repeats):
+        for name, root in roots.items():
+            runs[name].append(measured(command, root, bytecode))
+    now, before = (Run(*np.median(runs[name], axis=0).tolist()) for name in ("now", "before"))
     return {
         "completions read by": case.name,
         "rows": case.rows,
@@ -152,15 +164,34 @@ def compared(case: Case, roots: dict[str, Path], folder: Path) -> dict[str, Any]
 
 
 def _same(one: Path, other: Path) -> bool:
-    """Whether all columns of both samples.parquet are equal, rewards and weights to 1e-9."""
+    """Whether the numbers and all columns of both samples.parquet are equal, decimal ones to 1e-9."""
     found, known = (pl.read_parquet(folder / "samples.parquet") for folder in (one, other))
-    return found.schema == known.schema and all(_alike(column, known) for column in found)
+    if found.schema != known.schema or not all(_alike(column, known) for column in found):
+        return False
+    return _close(*(_numbers(Path(f"{folder}.json")) for folder in (one, other)))
 
 
 def _alike(column: pl.Series, known: pl.DataFrame) -> bool:
     if not column.dtype.is_float():
         return column.equals(known[column.name])
     return np.allclose(column, known[column.name], rtol=1e-9, atol=1e-12, equal_nan=True)
+
+
+def _numbers(path: Path) -> dict[str, Any]:
+    """What --json wrote, but for how long it took and where it comes from."""
+    content = json.loads(path.read_text())
+    del content["provenance"], content["summary"]["seconds"]
+    return content
+
+
+def _close(one: Any, other: Any) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_close(one[k], other[k]) for k in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_close, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+    return one == other
 
 
 def main() -> None:
@@ -170,6 +201,7 @@ def main() -> None:
     parser.add_argument("--before", default="HEAD", help="the commit to compare with")
     parser.add_argument("--rows", type=int, default=2_000_000, help="of the largest file")
     parser.add_argument("--presets", type=int, default=200_000, help="rows for each preset")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each, in turn")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
@@ -180,12 +212,14 @@ def main() -> None:
         old.mkdir()
         subprocess.run(["tar", "-x"], cwd=old, check=True, input=archive.stdout)
         roots = {"before": old, "now": ROOT}
-        found = [
-            compared(case, roots, folder)
-            for case in cases(options.samples, options.rows, options.presets, folder)
-        ]
+        found = []
+        with watching() as watch, watch.stage("read by") as say:
+            for case in cases(options.samples, options.rows, options.presets, folder):
+                say(f"{case.name}, {case.rows:,} rows")
+                found.append(compared(case, roots, folder, options.repeats))
     source = "dagame demo" if options.samples is None else options.samples.name
-    keep("samples_throughput", found, source=source, before=options.before)
+    facts = {"source": source, "before": options.before, "repeats": options.repeats}
+    keep("samples_throughput", found, **facts)
 
 
 if __name__ == "__main__":

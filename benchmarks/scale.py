@@ -5,10 +5,12 @@
     python benchmarks/scale.py --sizes --equal FILE --class question --context format --answer answer
 
 The completions are made here: eight to a question, in two phrasings, about 100 bytes as JSON lines in
-files of a million. `memory` is the most that all processes of a run held together, each shared page
-once (PSS, looked at twice a second). Every way solves the same files by `dagame solve`; `same`
-compares what it prints and every row of samples.parquet with those of the first way that ran, the
-plain one up to 5e6 rows. `--equal` does so for a file, with all numbers of the JSON.
+files of a million. `memory` is the most that all processes of a run held together (each shared page once,
+PSS, and the whole of Ray's object store; looked at twice a second), `CPU s` what they took. Every
+way solves the same files by `dagame solve`; `same` compares what it prints and every row of
+samples.parquet with those of the first way that ran, the plain one up to 5e6 rows. `--equal` does so for
+a file, with all numbers of the JSON. The way `cluster` starts a Ray cluster of its own, which the run joins
+by --address.
 """
 
 from __future__ import annotations
@@ -16,11 +18,15 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +38,7 @@ WAYS = {
     "plain": [],
     "local": ["--engine", "local"],
     "ray": ["--engine", "ray"],
+    "cluster": ["--engine", "ray", "--address"],
 }
 _IN_A_FILE = 1_000_000
 
@@ -59,40 +66,91 @@ def make(folder: Path, rows: int, seed: int = 0) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-class Memory(threading.Thread):
-    """The most that a process and all below it hold, in bytes, each shared page once."""
+class Watch(threading.Thread):
+    """What a process and all below it take: the most bytes held at once, and CPU seconds in all."""
 
-    def __init__(self, root: int) -> None:
-        """`root` is the number of the process."""
+    def __init__(self, *roots: int) -> None:
+        """`roots` are numbers of processes."""
         super().__init__(daemon=True)
-        self.root, self.most, self.over = root, 0, threading.Event()
+        self.roots, self.most, self.over = roots, 0, threading.Event()
+        self.spent: dict[int, float] = {}
 
     def run(self) -> None:
         """Look twice a second."""
         while not self.over.wait(0.5):
-            self.most = max(self.most, sum(map(_held, _below(self.root))))
+            now = below(*self.roots)
+            self.spent |= now
+            self.most = max(self.most, _held(list(now)))
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds, of each process until it was last seen."""
+        return sum(self.spent.values())
 
 
-def _below(root: int) -> list[int]:
-    parents = {}
+def below(*roots: int) -> dict[int, float]:
+    """CPU seconds of processes and of all below them."""
+    parents, spent = {}, {}
     for place in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = place.read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        parents[int(place.parent.name)] = int(fields[1])
-    found = [root]
+        number = int(place.parent.name)
+        parents[number] = int(fields[1])
+        spent[number] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    found = [*roots]
     for process in found:
         found += [child for child, parent in parents.items() if parent == process]
-    return found
+    return {number: spent[number] for number in found if number in spent}
 
 
-def _held(process: int) -> int:
-    try:
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
+def _held(processes: list[int]) -> int:
+    """Bytes of all of them, each shared page once, and all that their shared files in memory take."""
+    held, shared = 0, {}
+    for process in processes:
+        place = Path(f"/proc/{process}")
+        try:
+            lines = (place / "smaps_rollup").read_text().splitlines()
+            if (place / "comm").read_text() == "raylet\n":  # which holds the object store
+                for fd in (place / "fd").iterdir():
+                    if os.readlink(fd).startswith("/dev/shm/"):  # noqa: S108 -- looked for, not written
+                        shared[fd.stat().st_ino] = fd.stat().st_blocks * 512
+        except OSError:
+            continue
+        sizes = {name: int(size) << 10 for name, size, _ in (x.split() for x in lines[1:])}
+        held += sizes["Pss:"] - sizes["Pss_Shmem:"]
+    return held + sum(shared.values())
+
+
+@contextmanager
+def cluster() -> Iterator[tuple[str, int]]:
+    """A Ray cluster of this machine, which is ended afterwards: its address and its first process."""
+    with socket.socket() as free, tempfile.TemporaryDirectory(prefix="ray") as folder:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        os.environ["RAY_AUTH_MODE"] = "token"
+        ray = [sys.executable, "-m", "ray.scripts.scripts"]
+        subprocess.run([*ray, "get-auth-token", "--generate"], capture_output=True, check=True)
+        command = [*ray, "start", "--head", "--block", f"--port={port}", f"--temp-dir={folder}"]
+        command += ["--include-dashboard=false", "--disable-usage-stats", "--num-cpus=2"]
+        command += [f"--object-store-memory={512 << 20}"]
+        pipe = subprocess.PIPE
+        head = subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+        try:
+            assert head.stdout is not None
+            said = ""
+            while "runtime started" not in said:
+                line = head.stdout.readline()
+                said += line
+                if not line:
+                    raise SystemExit(f"no cluster: {said[-2000:]}")
+            threading.Thread(target=head.stdout.read, daemon=True).start()
+            yield f"127.0.0.1:{port}", head.pid
+        finally:
+            head.terminate()
+            head.wait()
 
 
 def run(
@@ -100,20 +158,26 @@ def run(
 ) -> dict[str, Any]:
     """One `dagame solve`, its time and memory, and what it found; with all `numbers` as JSON too."""
     in_parts = [] if way == "plain" else [*WAYS[way], "--max-memory", memory]
-    command = [sys.executable, "-m", "dagame", "solve", *source, *in_parts, "--no-report"]
-    command += ["--out", str(out)]
-    if numbers:
-        command += ["--json", str(out.with_suffix(".json"))]
-    began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    watch = Memory(process.pid)
-    watch.start()
-    printed, errors = process.communicate()
-    watch.over.set()
+    with cluster() if way == "cluster" else nullcontext(("", 0)) as (address, head):
+        if way == "cluster":
+            in_parts.insert(in_parts.index("--address") + 1, address)
+        command = [sys.executable, "-m", "dagame", "solve", *source, *in_parts, "--no-report"]
+        command += ["--out", str(out)]
+        if numbers:
+            command += ["--json", str(out.with_suffix(".json"))]
+        began = time.perf_counter()
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
+        watch = Watch(process.pid, *([head] if head else []))
+        watch.start()
+        printed, errors = process.communicate()
+        watch.over.set()
+        seconds = time.perf_counter() - began
     if process.returncode != 0:
         raise SystemExit(f"{way}: exit code {process.returncode}: {errors[-2000:]}")
     return {
-        "seconds": time.perf_counter() - began,
+        "seconds": seconds,
+        "cpu": watch.cpu,
         "memory": watch.most,
         "found": found_in(out, printed),
     }
@@ -153,7 +217,8 @@ def sizes(folder: Path, counts: list[int], ways: list[str], memory: str) -> list
                     "way": way,
                     "GB read": length / 1e9,
                     "seconds": made["seconds"],
-                    "rows/s": round(count / made["seconds"]),
+                    "CPU s": made["cpu"],
+                    "rows/CPU s": round(count / made["cpu"]),
                     "memory GiB": made["memory"] / 2**30,
                     "same": made["found"] == first,
                 }
@@ -189,7 +254,7 @@ def passes(folder: Path, counts: list[int], memory: str) -> list[dict[str, Any]]
                 held[path.name.split("-")[0]] += path.stat().st_size
             found.write_rows(folder / "rows.parquet")
             clock.append(time.process_time())
-            groups = sum(piece.rows for kept in samples.counted for piece in kept.groups.values())
+            groups = sum(kept.groups.rows for kept in samples.counted)
         spent = np.diff(clock)
         names = ("read", "keys", "solve", "write")
         rows.append(
@@ -203,22 +268,25 @@ def passes(folder: Path, counts: list[int], memory: str) -> list[dict[str, Any]]
 
 def main() -> None:
     """See the head of the file."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--sizes", nargs="*", type=lambda t: int(float(t)), default=[200_000])
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=["plain", "local", "ray"])
     parser.add_argument("--max-memory", default="2GiB")
     parser.add_argument("--equal", help="a file; the options behind it go to `dagame solve`")
+    parser.add_argument("--at", help="an address of that file, for all ways but the plain one")
     parser.add_argument("--passes", nargs="+", type=lambda t: int(float(t)), default=[])
     parser.add_argument("--name", default="scale")
     options, more = parser.parse_known_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
         if options.equal:
-            found = {
-                way: run(way, [options.equal, *more], folder / way, "64MiB", numbers=True)["found"]
-                for way in options.ways
-            }
-            print(f"{options.equal}: {'the same' if len(set(found.values())) == 1 else found}")
+            found = {}
+            for way in options.ways:
+                source = options.equal if way == "plain" else options.at or options.equal
+                made = run(way, [source, *more], folder / way, "64MiB", numbers=True)
+                found[way] = made["found"]
+            same = "the same" if len(set(found.values())) == 1 else found
+            print(f"{options.equal}: {' '.join(options.ways)}: {same}")
         if options.passes:
             keep(f"{options.name}_passes", passes(folder, options.passes, options.max_memory))
         if options.sizes:

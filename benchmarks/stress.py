@@ -12,15 +12,19 @@ such), `ratio` is its time over ours per game. `solved` counts games with a cert
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from common import keep
 
 import dagame as dg
+from dagame.bench.common import watching
 from dagame.games.library import random_reference
 from dagame.objectives.catalogue import CATALOGUE, Draw, Kind
 
@@ -79,57 +83,63 @@ def _cvxpy(objective: dg.Objective, reference: np.ndarray) -> tuple[float | str,
     return 1e3 * (time.perf_counter() - started), gap
 
 
+class Cell(NamedTuple):
+    """One objective, kind of reference, size and strength; `number` is its seed."""
+
+    number: int
+    objective: str
+    reference: str
+    m: int
+    n: int
+    strength: float
+
+
+def cells(sizes: Sequence[tuple[int, int]]) -> list[Cell]:
+    """All cells; references with zeros where the objective allows them."""
+    found = itertools.product(ROWS, ("plain", "tiny", "zeros"), sizes, STRENGTHS)
+    kept = [c for c in found if c[1] != "zeros" or ROWS[c[0]].support != "full"]
+    return [
+        Cell(number, name, kind, m, n, strength)
+        for number, (name, kind, (m, n), strength) in enumerate(kept, 1)
+    ]
+
+
+def solved(cell: Cell) -> dict[str, Any]:
+    """The row of a cell."""
+    rng = np.random.default_rng(cell.number)
+    reference = _reference(cell.reference, rng, cell.m, cell.n)
+    objective = ROWS[cell.objective].make(cell.strength, rng, cell.m, cell.n)
+    started = time.perf_counter()
+    solution = dg.solve(dg.AlignmentGame(reference, objective, beta=1.0), throw=False)
+    milliseconds = 1e3 * (time.perf_counter() - started) / GAMES
+    relative = solution.certificate.relative_gap
+    infeasible = solution.statuses == dg.Status.INFEASIBLE
+    cvx = _cvxpy(objective, reference) if cell.n == 20 else ("-", "-")
+    return {
+        "objective": cell.objective,
+        "reference": cell.reference,
+        "m x n": f"{cell.m} x {cell.n}",
+        "strength": cell.strength,
+        "method": solution.method,
+        "rounds": int(solution.steps.max()),
+        "ms per game": milliseconds,
+        "solved": f"{int((relative <= 1e-10).sum())} of {GAMES}",
+        "infeasible": int(infeasible.sum()),
+        "worst relative gap": float(relative[~infeasible].max(initial=0)),
+        "cvxpy ms": cvx[0],
+        "ratio": "-" if isinstance(cvx[0], str) else cvx[0] / milliseconds,
+        "cvxpy gap": cvx[1],
+    }
+
+
 def main() -> None:
     """Fill the table, failures included."""
-    sizes = SIZES[:1] if "--quick" in sys.argv else SIZES
-    rows, cell = [], 0
-    for name, made in ROWS.items():
-        for kind in ("plain", "tiny", "zeros"):
-            if kind == "zeros" and made.support == "full":
-                continue
-            for m, n in sizes:
-                for strength in STRENGTHS:
-                    cell += 1
-                    rng = np.random.default_rng(cell)
-                    reference = _reference(kind, rng, m, n)
-                    objective = made.make(strength, rng, m, n)
-                    started = time.perf_counter()
-                    solution = dg.solve(
-                        dg.AlignmentGame(reference, objective, beta=1.0), throw=False
-                    )
-                    seconds = time.perf_counter() - started
-                    relative = solution.certificate.relative_gap
-                    infeasible = solution.statuses == dg.Status.INFEASIBLE
-                    cvx = _cvxpy(objective, reference) if n == 20 else ("-", "-")
-                    rows.append(
-                        {
-                            "objective": name,
-                            "reference": kind,
-                            "m x n": f"{m} x {n}",
-                            "strength": strength,
-                            "method": solution.method,
-                            "rounds": int(solution.steps.max()),
-                            "ms per game": 1e3 * seconds / GAMES,
-                            "solved": f"{int((relative <= 1e-10).sum())} of {GAMES}",
-                            "infeasible": int(infeasible.sum()),
-                            "worst relative gap": float(relative[~infeasible].max(initial=0)),
-                            "cvxpy ms": cvx[0],
-                            "ratio": "-"
-                            if isinstance(cvx[0], str)
-                            else 1e3 * cvx[0] / (1e6 * seconds / GAMES),
-                            "cvxpy gap": cvx[1],
-                        }
-                    )
-                    print(
-                        name,
-                        kind,
-                        m,
-                        n,
-                        strength,
-                        rows[-1]["solved"],
-                        f"{seconds:.2f} s",
-                        file=sys.stderr,
-                    )
+    todo = cells(SIZES[:1] if "--quick" in sys.argv else SIZES)
+    with watching() as watch:
+        rows = [
+            solved(cell)
+            for cell in watch.over(todo, lambda c: f"{c.number} of {len(todo)}: {c.objective}")
+        ]
     keep("stress", rows, seed="cell number", beta=1.0, games_per_cell=GAMES)
     failed = [r for r in rows if int(r["solved"].split()[0]) + r["infeasible"] < GAMES]
     print(f"\n{len(rows)} cells, {len(failed)} with a game that missed a relative gap of 1e-10.")

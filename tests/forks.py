@@ -39,6 +39,8 @@ SOLVING = (
     "rich.progress",
     "cvxpy",
 )
+STEADY = {"SOURCE_DATE_EPOCH": "0", "GIT_DIR": os.devnull, "HF_HUB_OFFLINE": "1"}
+"""What makes outputs of the same run equal: no clock, and no commit, which an edit meanwhile would change."""
 TRAINING = (
     *SOLVING,
     "trl.trainer.grpo_trainer",
@@ -69,12 +71,7 @@ class Forks:
     """A parent of runs: `with Forks(SOLVING) as forks: forks.run(["solve", ...], kill=3, root=folder)`."""
 
     def __init__(self, modules: Sequence[str]) -> None:
-        env = os.environ | {
-            "OMP_NUM_THREADS": "1",
-            "POLARS_MAX_THREADS": "1",
-            "HF_HUB_OFFLINE": "1",
-            "SOURCE_DATE_EPOCH": "0",
-        }
+        env = os.environ | STEADY | {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
         here = Path(__file__).parent
         env["PYTHONPATH"] = os.pathsep.join(map(str, [ROOT, here, here / "torture"]))
         self.process = subprocess.Popen(

@@ -1,14 +1,15 @@
-"""Mutation testing of the certificate, the objectives, the estimators and the group rewards.
+"""Mutation testing of the mathematics and of the reading of answers, by groups of modules.
 
     pip install -r benchmarks/mutation/requirements.txt
     python benchmarks/mutation/run.py --sample 100 --seed 0 --json benchmarks/results/mutation.json
 
 A uniform random sample of each group's mutants (`mutants.py` says which there are) is tested, each in
 a fork, by the tests that run the changed statement or its function, fastest first, as many as take
---patience seconds of CPU. A mutant that none of these notices survives. Those of `equivalent.json`
-compute the same as the original, for the reason given there, and are taken out of the score; time-outs
-(five times the CPU time of the tests, and 20 s) count as killed. Intervals are Wilson's, 95%; a group
-tested whole has none. Runs are kept by --label.
+--patience seconds of CPU; with --quick, which needs no run under coverage first, by all tests of its
+group, up to 60 s. A mutant that none of these notices survives. Those of `equivalent.json` compute the
+same as the original, for the reason given there, and are taken out of the score; time-outs (five times
+the CPU time of the tests, and 20 s) count as killed. Intervals are Wilson's, 95%; a group tested whole
+has none. Runs are kept by --label.
 """
 
 from __future__ import annotations
@@ -21,33 +22,62 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import server
 from mutants import OPERATORS, Mutant, mutants
-from tests_of_lines import TestsOfLines, measure
+from tests_of_lines import TestsOfLines, collected, measure
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+class Group(NamedTuple):
+    """Modules that are changed, and the test files that are to notice, quick ones first: patterns."""
+
+    modules: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+def _tests(room: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"tests/{room}/test_{name}.py" for name in names)
+
+
+ESTIMATORS = _tests("estimators", "counts", "tables", "sampled")
 GROUPS = {
-    "certificate": ["dagame/games/certificate.py"],
-    "objectives": ["dagame/objectives/*.py"],
-    "estimators": ["dagame/estimators/*.py"],
-    "group rewards": ["dagame/lm/rewards.py", "dagame/lm/rows.py"],
-    "sampled game": ["dagame/estimators/sampled.py"],
+    "certificate": Group(
+        ("dagame/games/certificate.py", "dagame/games/attainable.py"),
+        (
+            *_tests("games", "certificate_fields", "play", "answer_map"),
+            *_tests("theory", "theorems"),
+            *_tests("games", "certificates_that_cannot_be_false"),
+        ),
+    ),
+    "objectives": Group(
+        ("dagame/objectives/*.py",),
+        (
+            *_tests("objectives", "facts", "rows", "identities", "catalogue", "worst_case"),
+            *_tests("theory", "sympy"),
+            *_tests("objectives", "constraints", "objectives"),
+        ),
+    ),
+    "estimators": Group(("dagame/estimators/*.py",), ESTIMATORS),
+    "group rewards": Group(
+        ("dagame/lm/rewards.py", "dagame/lm/rows.py"), _tests("lm", "rewards", "game")
+    ),
+    "sampled game": Group(("dagame/estimators/sampled.py",), ESTIMATORS),
+    "consensus": Group(
+        ("dagame/solvers/consensus.py", "dagame/solvers/per_answer.py"),
+        _tests("solvers", "consensus", "normalisers"),
+    ),
+    "normalisers": Group(
+        ("dagame/solvers/normalisers.py", "dagame/objectives/couplings.py"),
+        _tests("solvers", "normalisers"),
+    ),
+    "keys": Group(
+        ("dagame/samples/keys/*.py", "dagame/samples/keys/formulas/*.py"),
+        _tests("samples/keys", "number_meanings", "presets", "reader", "mathematics", "extract"),
+    ),
 }
-CORE = (
-    "answer_map",
-    "backends",
-    "certificate_fields",
-    "classify",
-    "constraints",
-    "dynamics",
-    "errors",
-)
-CORE += ("facts", "identities", "objectives", "sampled", "simplex", "solvers", "sympy", "theorems")
-CORE += ("verify", "worst_case")
-TESTS = [*(f"tests/**/test_{name}.py" for name in CORE), "tests/estimators/test_*.py"]
-TESTS += ["tests/lm/test_rewards*.py"]
 
 
 def main() -> None:
@@ -59,14 +89,17 @@ def main() -> None:
         for part in ("dagame", "tests"):
             shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", copy)
-        groups = {g: _modules(copy, GROUPS[g]) for g in chosen}
+        groups = {g: _files(copy, GROUPS[g].modules) for g in chosen}
         population = {
             g: [m for f in files for m in mutants(copy, f)] for g, files in groups.items()
         }
         picked = {g: _pick(population[g], copy, options) for g in chosen}
-        tests = sorted({str(p.relative_to(copy)) for t in TESTS for p in copy.glob(t)})
-        modules = [m for patterns in GROUPS.values() for m in _modules(copy, patterns)]
-        covered = measure(copy, ROOT / ".bench/mutation", modules, tests, options.jobs)
+        if options.quick:
+            covered = collected(copy, {m: GROUPS[g].tests for g in groups for m in groups[g]})
+        else:
+            tests = sorted({t for g in chosen for t in _files(copy, GROUPS[g].tests)})
+            modules = sorted({m for files in groups.values() for m in files})
+            covered = measure(copy, ROOT / ".bench/mutation", modules, tests, options.jobs)
         _say(f"{len(covered.seconds)} tests, {sum(covered.seconds.values()):.0f} s of CPU")
         outcomes = _test(picked, covered, copy, scratch, options.jobs, options.patience)
         names = {m: m.key(copy) for m, o in outcomes.items() if o.status == "survived"}
@@ -87,6 +120,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--match", default="", help="only mutants whose name holds this text")
     parser.add_argument("--survivors", help="only the survivors of the run of this label in --json")
     parser.add_argument("--patience", type=float, default=20, help="seconds of tests per mutant")
+    parser.add_argument(
+        "--quick", action="store_true", help="no coverage first: all tests of a group, file by file"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="forks at once")
     parser.add_argument("--json", type=Path, help="file in which the run is kept")
     parser.add_argument("--label", default="run", help="its name there")
@@ -98,7 +134,7 @@ def _groups(options: argparse.Namespace) -> dict[str, Any]:
     return json.loads(options.json.read_text())["runs"][options.survivors]["groups"]
 
 
-def _modules(root: Path, patterns: list[str]) -> list[str]:
+def _files(root: Path, patterns: tuple[str, ...]) -> list[str]:
     return sorted(str(p.relative_to(root)) for pattern in patterns for p in root.glob(pattern))
 
 

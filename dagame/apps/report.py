@@ -17,6 +17,7 @@ import numpy as np
 from ..games.game import AlignmentGame
 from ..known_errors import NO_GLYPH
 from ..numerics.arrays import to_numpy
+from ..objectives.parameters import of_games
 from ..samples.partition import name_text
 from ..samples.verdict import curve, held_out_curve
 from ..show import plots
@@ -245,7 +246,7 @@ class _View:
         bucket, solved = self.of.buckets[b], self.of.solutions[b].game
         if solved.objective.has_multipliers:
             return None
-        objective = solved.objective.rows(np.asarray([k])).columns(
+        objective = of_games(solved.objective, np.asarray([k])).columns(
             np.arange(bucket.counts.shape[2]) < 3
         )
         game = AlignmentGame(bucket.reference[[k], :, :3], objective, beta=solved.beta)

@@ -33,6 +33,7 @@ import numpy as np
 from ..errors import InvalidObjective, NotSeparable
 from ..numerics.arrays import LOG_ZERO, like, log
 from ..objectives import Objective
+from ..objectives.parameters import of_games
 from .cells import Cells, checked_cells, numbers
 from .registry import BY_NAME, METHODS, TABLES_ONLY
 from .tables import CENTRED, counted_derivative, lookup_table
@@ -226,7 +227,7 @@ class _Row:
             part = slice(start, start + step)
             b, x, z = cells.b[part], cells.x[part], cells.z[part]
             nu, rows = self._marginals(cells.counts[b], x, z), np.arange(len(b))
-            u = self.objective.rows(b).reward_log(log(nu), cells.weights[b])
+            u = of_games(self.objective, b).reward_log(log(nu), cells.weights[b])
             out[part] = u[rows, x, z]
         return np.where(cells.size > 1, out, 0.0)
 
@@ -287,7 +288,7 @@ def _constant_table(objective: Objective, cells: Cells, multipliers: Any) -> np.
         y = np.broadcast_to(y, (shape[0], y.shape[-1]))
         return objective.linearise(here, cells.weights, like(y, here))[1]
     form = objective.exponential_form()
-    if form is None or form.entropy != 0 or form.tied:
+    if form is None or form.entropy != 0 or form.coupling is not None:
         return None
     return np.asarray(form.reward, float)
 

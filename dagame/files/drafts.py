@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from contextlib import suppress
@@ -26,6 +27,11 @@ def lock(descriptor: int, wait: bool = False) -> bool:
     except OSError:
         return True
     return True
+
+
+def is_draft(path: Path) -> bool:
+    """Whether it is called like one."""
+    return re.fullmatch(r"\.dagame-[0-9a-f]{12}-[0-9a-f]{12}\.part", path.name) is not None
 
 
 class Draft:

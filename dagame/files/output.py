@@ -17,7 +17,7 @@ from typing import Any
 
 from ..errors import OutputError
 from ..known_errors import refused_by_the_system
-from .drafts import Draft, lock, place
+from .drafts import Draft, is_draft, lock, place
 from .strict_json import json_text
 
 # -- before the work ------------------------------------------------------------------------------
@@ -116,8 +116,8 @@ def replacing_all(
 
     If all went well they are renamed one after the other, once the old versions of all but the first
     are gone: at any moment the results in place come from one run. If that fails, what could not
-    be renamed is kept beside its place. A device or pipe is written to as it is, a symbolic link is
-    followed. An error that names another file, such as one that is read, stays as it is.
+    be renamed is kept beside its place. A device, a pipe or such a temporary path is written to as it is, a
+    symbolic link is followed. An error that names another file, such as one that is read, stays as it is.
 
     Raises:
         OutputError: a write failed, or two of the targets are one place.
@@ -148,7 +148,7 @@ def _begin(
     given: dict[str | Path, Path] = {}
     for at in [*folders, *files]:
         try:
-            if _is_special(at):
+            if _is_special(at) or is_draft(Path(at)):
                 given[at] = Path(at)
                 continue
             if place(at) in [draft.target for draft in drafts]:

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from ..numerics.arrays import LOG_ZERO, Array, float64, log_normalise, namespace
 from ..objectives.objective import Objective
+from ..objectives.parameters import bound_to, flattened, of_games
 from .answer_map import AnswerMap
 from .play import DistributionalGame
 
@@ -79,7 +80,7 @@ class GameForms(DistributionalGame):
         shape = (math.prod(lead), *self.log_reference.shape[-2:])
         return self.replaced(
             log_reference=xp.reshape(self.log_reference, shape),
-            objective=self.objective.flat(lead),
+            objective=flattened(self.objective, lead),
             answer_map=self.answer_map.flat(lead),
             weights=w if w.ndim == 1 else xp.reshape(w, (-1, self.contexts)),
         )
@@ -89,7 +90,7 @@ class GameForms(DistributionalGame):
         xp, w = namespace(self.log_reference), self.weights
         return self.replaced(
             log_reference=xp.take(self.log_reference, index, axis=0),
-            objective=self.objective.rows(index),
+            objective=of_games(self.objective, index),
             answer_map=self.answer_map.rows(index),
             weights=w if w.ndim == 1 else xp.take(w, index, axis=0),
         )
@@ -115,7 +116,7 @@ class GameForms(DistributionalGame):
         return self.replaced(
             log_reference=self.masked(log_normalise(reference)),
             weights=weights / xp.sum(weights, axis=-1, keepdims=True),
-            objective=self.objective.bind(reference),
+            objective=bound_to(self.objective, reference),
             answer_map=self.answer_map.bind(reference),
         )
 

@@ -20,6 +20,7 @@ from ..estimators.kl import kl_weight, less_the_others
 from ..games.play import DistributionalGame
 from ..objectives import Objective
 from ..objectives.own.checked import checked_terms
+from ..objectives.parameters import bound_to
 from ..samples.partition import Partition
 from .rewards import GroupRewards, batch_rewards
 from .rows import UNEQUAL_ROWS, Batch, read_batch
@@ -261,4 +262,4 @@ def _check_own(batch: Batch, free: bool) -> None:
         if free and not any(part.tables for _, part in made.terms()):
             n = max(n, 4)
         log_nu0 = np.full((*lead, n), -math.log(n))
-        checked_terms(made, made.bind(log_nu0), log_nu0, classes.weights)
+        checked_terms(made, bound_to(made, log_nu0), log_nu0, classes.weights)

@@ -12,79 +12,37 @@ from ..numerics.arrays import Array, namespace
 
 
 class ExponentialForm(NamedTuple):
-    """Phi(nu) = <reward, nu> + entropy * sum_x w_x H(nu_x) + constant; `tied`: one shared marginal.
+    """Phi(nu) = <reward, nu> + entropy * sum_x w_x H(nu_x) + strength * C(nu) + a, C by its name `coupling`.
 
-    Such objectives have nu* ∝ exp((beta log nu0 + reward) / (beta + entropy)), per context or, when
-    tied, with the exponent averaged over contexts (docs/theory/objectives.md#closed-forms).
+    None: no C, so that nu* ∝ exp((beta log nu0 + reward) / (beta + entropy)) in every context. "equal": C is
+    0 where all contexts are the same, -infinity elsewhere, and the exponent is averaged over contexts
+    (docs/theory/objectives.md#closed-forms). "arithmetic": C = -sum_x w_x KL(nu_x || q), q the mean
+    (docs/theory/dynamics.md#consensus). Those of `couplings.COUPLINGS` leave one number per answer
+    (docs/theory/dynamics.md#one-number-per-answer). "": two that differ, of which nothing is known.
     """
 
     reward: Array | float
     entropy: float
-    tied: bool = False
+    coupling: str | None = None
+    strength: float = 0.0
 
     def __mul__(self, factor: float) -> ExponentialForm:  # type: ignore[override]
         """The form of factor * Phi."""
-        return ExponentialForm(factor * self.reward, float(factor * self.entropy), self.tied)
+        entropy, strength = float(factor * self.entropy), float(factor * self.strength)
+        return ExponentialForm(factor * self.reward, entropy, self.coupling, strength)
 
     def __rmul__(self, factor: float) -> ExponentialForm:  # type: ignore[override]
         return self * factor
 
     def __add__(self, other: ExponentialForm) -> ExponentialForm:  # type: ignore[override]
         """The form of a sum of two objectives."""
-        tied = self.tied or other.tied
-        return ExponentialForm(self.reward + other.reward, self.entropy + other.entropy, tied)
-
-
-class ConsensusForm(NamedTuple):
-    """Phi(nu) = sum_x w_x [entropy * H(nu_x) - strength * KL(nu_x || q)] + <reward, nu> + a, q the mean.
-
-    At a target q such objectives have nu_x ∝ exp((beta log nu0_x + reward_x + strength log q) / (beta +
-    entropy + strength)), so that only q is unknown (docs/theory/dynamics.md#consensus).
-    """
-
-    strength: float
-    entropy: float = 0.0
-    reward: Array | float = 0.0
-
-    def __mul__(self, factor: float) -> ConsensusForm:  # type: ignore[override]
-        """The form of factor * Phi."""
-        entropy, reward = float(factor * self.entropy), factor * self.reward
-        return ConsensusForm(float(factor * self.strength), entropy, reward)
-
-    def __rmul__(self, factor: float) -> ConsensusForm:  # type: ignore[override]
-        return self * factor
-
-    def __add__(self, other: ConsensusForm) -> ConsensusForm:  # type: ignore[override]
-        """The form of a sum of two objectives."""
-        return ConsensusForm(*(one + more for one, more in zip(self, other, strict=True)))
-
-
-class RatioForm(NamedTuple):
-    """Phi(nu) = strength * C(nu) + entropy * sum_x w_x H(nu_x) + <reward, nu> + a, C one of `COUPLINGS`.
-
-    `coupling` is its name, None for none, "" for two that differ. Such objectives have an equilibrium of one
-    number per answer (docs/theory/dynamics.md#one-number-per-answer).
-    """
-
-    coupling: str | None
-    strength: float = 0.0
-    entropy: float = 0.0
-    reward: Array | float = 0.0
-
-    def __mul__(self, factor: float) -> RatioForm:  # type: ignore[override]
-        """The form of factor * Phi."""
-        numbers = (float(factor * self.strength), float(factor * self.entropy))
-        return RatioForm(self.coupling, *numbers, factor * self.reward)
-
-    def __rmul__(self, factor: float) -> RatioForm:  # type: ignore[override]
-        return self * factor
-
-    def __add__(self, other: RatioForm) -> RatioForm:  # type: ignore[override]
-        """The form of a sum of two objectives."""
         named = {c for c in (self.coupling, other.coupling) if c is not None}
-        coupling = named.pop() if len(named) == 1 else "" if named else None
-        numbers = (one + more for one, more in zip(self[1:], other[1:], strict=True))
-        return RatioForm(coupling, *numbers)
+        return ExponentialForm(
+            self.reward + other.reward,
+            self.entropy + other.entropy,
+            (named.pop() if len(named) == 1 else "") if named else None,
+            self.strength + other.strength,
+        )
 
 
 SMOOTH = ("entropy", "tsallis", "renyi", "arithmetic", "euclidean", "bregman", "jensen_shannon")

@@ -10,7 +10,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from numbers import Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
@@ -26,7 +26,7 @@ class Parametric:
     tables: ClassVar[Mapping[str, str] | tuple[str, ...]] = {}
     """Axes of the array fields by name; names alone are tables of "m n", (n,) or (m, n)."""
 
-    def check(self, shape: tuple[int, ...]) -> None:
+    def check(self, shape: tuple[int, ...], weights: Array) -> None:
         """Raise `InvalidGame` where tables do not fit marginals of `shape` (*batch, m, n)."""
         for name, axes in axes_of(self):
             have = tuple(getattr(self, name).shape)
@@ -36,55 +36,9 @@ class Parametric:
                     f"marginals of shape {tuple(shape)} (*batch, contexts, answers)."
                 )
 
-    def bind(self, reference: Array) -> Self:
-        """A copy whose tables have the namespace, dtype and device of `reference`."""
-        return self.map_tables(lambda table, axes: like(table, reference))
-
-    def rows(self, index: Array) -> Self:
-        """The same for the games `index` of a flat batch."""
-
-        def pick(table: Array, axes: list[str]) -> Array:
-            batched = table.ndim > len(axes) and table.shape[0] > 1
-            return namespace(table).take(table, index, axis=0) if batched else table
-
-        return self.map_tables(pick)
-
-    def single(self, index: int) -> Self:
-        """The same for one game of a flat batch, its tables without the batch dimension."""
-
-        def pick(table: Array, axes: list[str]) -> Array:
-            if table.ndim <= len(axes):
-                return table
-            return table[index] if table.shape[0] > 1 else table[0]
-
-        return self.map_tables(pick)
-
     def columns(self, keep: np.ndarray) -> Self:
         """The same on the answers where `keep` (n,), bool."""
-        return self.take("n", np.flatnonzero(keep))
-
-    def take(self, axis: str, index: np.ndarray) -> Self:
-        """The same on the contexts ("m") or answers ("n") `index`: all axes of that letter are cut."""
-
-        def pick(table: Array, axes: list[str]) -> Array:
-            for place, letter in enumerate(reversed(axes), 1):
-                one_for_all = letter == "m" and table.ndim >= place and table.shape[-place] == 1
-                if letter == axis and table.ndim >= place and not one_for_all:
-                    table = namespace(table).take(table, index, axis=table.ndim - place)
-            return table
-
-        return self.map_tables(pick)
-
-    def flat(self, lead: tuple[int, ...]) -> Self:
-        """The same with its leading batch dimensions `lead` folded into one."""
-
-        def fold(table: Array, axes: list[str]) -> Array:
-            if table.ndim <= len(axes) or len(lead) == 1:
-                return table
-            xp, own = namespace(table), tuple(table.shape[table.ndim - len(axes) :])
-            return xp.reshape(xp.broadcast_to(table, (*lead, *own)), (math.prod(lead), *own))
-
-        return self.map_tables(fold)
+        return taken(self, "n", np.flatnonzero(keep))
 
     def map_tables(self, change: Callable[[Array, list[str]], Array]) -> Self:
         """A copy with `change(table, axes)` for every table."""
@@ -94,6 +48,60 @@ class Parametric:
         for name, axes in axes_of(self):
             object.__setattr__(changed, name, change(getattr(self, name), axes))
         return changed
+
+
+P = TypeVar("P", bound=Parametric)
+
+
+def bound_to(owner: P, reference: Array) -> P:
+    """A copy whose tables have the namespace, dtype and device of `reference`."""
+    return owner.map_tables(lambda table, axes: like(table, reference))
+
+
+def of_games(owner: P, index: Array) -> P:
+    """The same for the games `index` of a flat batch."""
+
+    def pick(table: Array, axes: list[str]) -> Array:
+        batched = table.ndim > len(axes) and table.shape[0] > 1
+        return namespace(table).take(table, index, axis=0) if batched else table
+
+    return owner.map_tables(pick)
+
+
+def of_game(owner: P, index: int) -> P:
+    """The same for one game of a flat batch, its tables without the batch dimension."""
+
+    def pick(table: Array, axes: list[str]) -> Array:
+        if table.ndim <= len(axes):
+            return table
+        return table[index] if table.shape[0] > 1 else table[0]
+
+    return owner.map_tables(pick)
+
+
+def taken(owner: P, axis: str, index: np.ndarray) -> P:
+    """The same on the contexts ("m") or answers ("n") `index`: all axes of that letter are cut."""
+
+    def pick(table: Array, axes: list[str]) -> Array:
+        for place, letter in enumerate(reversed(axes), 1):
+            one_for_all = letter == "m" and table.ndim >= place and table.shape[-place] == 1
+            if letter == axis and table.ndim >= place and not one_for_all:
+                table = namespace(table).take(table, index, axis=table.ndim - place)
+        return table
+
+    return owner.map_tables(pick)
+
+
+def flattened(owner: P, lead: tuple[int, ...]) -> P:
+    """The same with its leading batch dimensions `lead` folded into one."""
+
+    def fold(table: Array, axes: list[str]) -> Array:
+        if table.ndim <= len(axes) or len(lead) == 1:
+            return table
+        xp, own = namespace(table), tuple(table.shape[table.ndim - len(axes) :])
+        return xp.reshape(xp.broadcast_to(table, (*lead, *own)), (math.prod(lead), *own))
+
+    return owner.map_tables(fold)
 
 
 def axes_of(owner: Parametric) -> list[tuple[str, list[str]]]:

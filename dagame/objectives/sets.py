@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -119,7 +119,35 @@ def _check_share(name: str, share: float) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Cap(ConstraintSet):
+class _OneBound(ConstraintSet):
+    """The mass of one set of answers on one side of a limit."""
+
+    answers: Any
+    limit: float
+    across: bool = False
+
+    below: ClassVar[bool]
+    """Whether the limit is the most that the set may have, or the least."""
+
+    def __post_init__(self) -> None:
+        _check_share(f"{type(self).__name__}: limit", self.limit)
+
+    def table(self, m: int, n: int) -> Rows:
+        """The indicator of S, minus it for a least mass."""
+        name, sign = type(self).__name__, 1.0 if self.below else -1.0
+        row, told_as = sign * _indicator(self.answers, n, name), f"{name.lower()} {self.limit:g}"
+        return _each_context(row, sign * self.limit, False, m, self.across, told_as)
+
+    def groups(self, n: int) -> Groups | None:
+        """One group."""
+        if self.across:
+            return None
+        member = _indicator(self.answers, n, type(self).__name__)[None] > 0
+        low, high = (0.0, float(self.limit)) if self.below else (float(self.limit), 1.0)
+        return Groups(member, np.array([low]), np.array([high]))
+
+
+class Cap(_OneBound):
     """nu_x(S) <= limit (safety): `answers` S as indices or a mask; across: of the weighted mean.
 
     Args:
@@ -128,28 +156,10 @@ class Cap(ConstraintSet):
         across: bound the weighted mean of the contexts instead of each of them.
     """
 
-    answers: Any
-    limit: float
-    across: bool = False
-
-    def __post_init__(self) -> None:
-        _check_share("Cap: limit", self.limit)
-
-    def table(self, m: int, n: int) -> Rows:
-        """The indicator of S."""
-        s, name = _indicator(self.answers, n, "Cap"), f"cap {self.limit:g}"
-        return _each_context(s, self.limit, False, m, self.across, name)
-
-    def groups(self, n: int) -> Groups | None:
-        """One group of at most `limit`."""
-        if self.across:
-            return None
-        member = _indicator(self.answers, n, "Cap")[None] > 0
-        return Groups(member, np.zeros(1), np.array([float(self.limit)]))
+    below = True
 
 
-@dataclass(frozen=True, eq=False)
-class Floor(ConstraintSet):
+class Floor(_OneBound):
     """nu_x(S) >= limit: `answers` S as indices or a mask; across: of the weighted mean.
 
     Args:
@@ -158,24 +168,7 @@ class Floor(ConstraintSet):
         across: bound the weighted mean of the contexts instead of each of them.
     """
 
-    answers: Any
-    limit: float
-    across: bool = False
-
-    def __post_init__(self) -> None:
-        _check_share("Floor: limit", self.limit)
-
-    def table(self, m: int, n: int) -> Rows:
-        """Minus the indicator of S."""
-        s, name = _indicator(self.answers, n, "Floor"), f"floor {self.limit:g}"
-        return _each_context(-s, -self.limit, False, m, self.across, name)
-
-    def groups(self, n: int) -> Groups | None:
-        """One group of at least `limit`."""
-        if self.across:
-            return None
-        member = _indicator(self.answers, n, "Floor")[None] > 0
-        return Groups(member, np.array([float(self.limit)]), np.ones(1))
+    below = False
 
 
 @dataclass(frozen=True, eq=False)

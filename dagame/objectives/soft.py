@@ -10,10 +10,11 @@ import numpy as np
 from ..errors import Infeasible
 from ..numerics.arrays import LOG_ZERO, Array, like, log, logsumexp, namespace, to_numpy
 from ..numerics.scalar import increasing_root
+from ..numerics.shapes import Mask, Numbers, Shared, Table, Weights
 from ..numerics.simplex import log_kl
 from .constraints import OnSet, rows_cvxpy
+from .objective import Objective, Scaled
 from .pairing import minus_infinity_where, pairing, weighted
-from .parameters import check_strength
 from .program import compiled
 from .projection import project
 from .set_rows import Groups, clashing
@@ -23,7 +24,95 @@ _FAINTEST = -1000.0
 
 
 @dataclass(frozen=True, eq=False)
-class SoftConstraint(OnSet):
+class _Soft(OnSet, Objective):
+    """The distance to a set at strength 1."""
+
+    smoothness = 1.0
+
+    def projected(self, log_nu: Table, weights: Weights) -> tuple[Table, Table, Numbers]:
+        """log q, log(q / nu) by the dual's prices, and the constant of the bound that these give."""
+        return self._once("_known", (log_nu, weights), lambda: self._project(log_nu, weights))
+
+    def _project(self, log_nu: Array, weights: Array) -> tuple[Array, Array, Array]:
+        xp, (m, n) = namespace(log_nu), log_nu.shape[-2:]
+        groups = compiled_groups(self.set, n)
+        if groups is not None:
+            log_q, ratio = _grouped(log_nu, groups)
+            return log_q, ratio, 0 * log_nu[..., 0, 0]
+        flat = xp.reshape(log_nu, (-1, m, n))
+        if weights.ndim > 1:
+            weights = xp.reshape(xp.broadcast_to(weights, log_nu.shape[:-1]), (-1, m))
+        found = project(flat, weights, self.set)
+        missing = ~found.found[:, None, None]
+        log_q = like(xp.where(missing, LOG_ZERO, found.log_q), log_nu)
+        ratio = like(xp.where(missing, LOG_ZERO, -found.log_price), log_nu)
+        constant = xp.reshape(like(found.constant, log_nu), log_nu.shape[:-2])
+        return xp.reshape(log_q, log_nu.shape), xp.reshape(ratio, log_nu.shape), constant
+
+    def forbidden(self, log_nu0: Table, weights: Weights) -> Mask | None:
+        """Answers that no point of the set gives any mass."""
+        m, n = log_nu0.shape[-2:]
+        groups = compiled_groups(self.set, n)
+        if groups is not None:
+            closed = np.broadcast_to(groups.closed(), (m, n))
+        else:
+            closed = compiled(self.set, m, n, weights).closed_answers(m, n)
+            closed = closed[0] if len(closed) == 1 else closed
+        if not closed.any():
+            return None
+        xp = namespace(log_nu0)
+        return xp.broadcast_to(xp.asarray(closed, device=log_nu0.device), log_nu0.shape)
+
+    def consensus_log(self, log_nu: Table, weights: Weights) -> Shared:
+        """The mean of the projections."""
+        return super().consensus_log(self.projected(log_nu, weights)[0], weights)
+
+    def _line(self, log_nu: Array, weights: Array) -> tuple[Array, Array, Array]:
+        """Phi(nu), and the constant and rewards of the affine bound of Phi that the dual gives at nu."""
+        xp = namespace(log_nu)
+        log_q, ratio, constant = self.projected(log_nu, weights)
+        off = xp.any(xp.any((log_nu > LOG_ZERO / 2) & (log_q < LOG_ZERO / 2), axis=-1), axis=-1)
+        value = minus_infinity_where(-weighted(log_kl(log_nu, log_q), weights), off)
+        return value, -constant, xp.where(ratio > LOG_ZERO / 2, ratio, LOG_ZERO)
+
+    def value_and_reward_log(self, log_nu: Table, weights: Weights) -> tuple[Numbers, Table]:
+        """-sum_x w_x KL(nu_x || q_x), and -log(nu / q), its limit where nu is 0."""
+        value, _, u = self._line(log_nu, weights)
+        return value, u
+
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
+        """-sum_x w_x KL(nu_x || q_x)."""
+        return self._line(log_nu, weights)[0]
+
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
+        """-log(nu / q)."""
+        return self._line(log_nu, weights)[2]
+
+    def linearise(
+        self, log_target: Table, weights: Weights, multipliers: Array | None = None
+    ) -> tuple[Numbers, Table]:
+        """The dual's bound: c = -(1 - <v, s>), 0 at the optimum, u = -log d."""
+        return self._line(log_target, weights)[1:]
+
+    def reply_gap(self, log_nu: Table, weights: Weights) -> Numbers:
+        """The modulus of the projection's duality gap; below 1e-14 it is rounding error."""
+        value, constant, u = self._line(log_nu, weights)
+        xp = namespace(value)
+        gap = xp.abs(constant + pairing(u, log_nu, weights) - value)
+        return xp.where(gap <= 1e-14, 0 * gap, gap)
+
+    def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
+        """Relative entropies to a point of the set that is a variable of its own."""
+        import cvxpy as cp
+
+        q = cp.Variable(nu.shape, nonneg=True)
+        constraints.append(cp.sum(q, axis=1) == 1)
+        rows_cvxpy(self.set, q, weights, constraints)
+        return -sum(w * cp.sum(cp.rel_entr(nu[x], q[x])) for x, w in enumerate(weights))
+
+
+@dataclass(frozen=True, eq=False)
+class SoftConstraint(OnSet, Scaled):
     """Phi = -strength * min_{q in C} sum_x w_x KL(nu_x || q_x), reward -strength log(nu / q).
 
     L = strength (docs/theory/objectives.md). The target q ranges over all of C: it may have mass on
@@ -38,16 +127,18 @@ class SoftConstraint(OnSet):
     """
 
     strength: float = 1.0
+    unit = _Soft
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_strength("SoftConstraint", self.strength)
+        Scaled.__post_init__(self)
 
-    def check_domain(self, shape: tuple[int, ...], weights: Array) -> None:
-        """Raise `Infeasible` for an empty set, to which there is no distance.
+    def check(self, shape: tuple[int, ...], weights: Array) -> None:
+        """Check the rows, and raise `Infeasible` for an empty set, to which there is no distance.
 
         Rows across contexts that each game weighs its own way are left to the solver: J is -inf.
         """
+        super().check(shape, weights)
         m, n = shape[-2:]
         w = to_numpy(weights).astype(np.float64)
         w = w / w.sum(axis=-1, keepdims=True)
@@ -71,102 +162,10 @@ class SoftConstraint(OnSet):
         names = " & ".join(type(s).__name__ for s in self.set.parts())
         return f"SoftConstraint({names}, {self.strength:g})"
 
-    @property
-    def smoothness(self) -> float | None:
-        """L = strength."""
-        return self.strength
-
-    def _projected(self, log_nu: Array, weights: Array) -> tuple[Array, Array, Array]:
-        """log q, log(q / nu) by the dual's prices, and the constant of the bound that these give."""
-        return self._once("_known", (log_nu, weights), lambda: self._project(log_nu, weights))
-
-    def _project(self, log_nu: Array, weights: Array) -> tuple[Array, Array, Array]:
-        xp, (m, n) = namespace(log_nu), log_nu.shape[-2:]
-        groups = compiled_groups(self.set, n)
-        if groups is not None:
-            log_q, ratio = _grouped(log_nu, groups)
-            return log_q, ratio, 0 * log_nu[..., 0, 0]
-        flat = xp.reshape(log_nu, (-1, m, n))
-        if weights.ndim > 1:
-            weights = xp.reshape(xp.broadcast_to(weights, log_nu.shape[:-1]), (-1, m))
-        found = project(flat, weights, self.set)
-        missing = ~found.found[:, None, None]
-        log_q = like(xp.where(missing, LOG_ZERO, found.log_q), log_nu)
-        ratio = like(xp.where(missing, LOG_ZERO, -found.log_price), log_nu)
-        constant = xp.reshape(like(found.constant, log_nu), log_nu.shape[:-2])
-        return xp.reshape(log_q, log_nu.shape), xp.reshape(ratio, log_nu.shape), constant
-
-    def projection_log(self, log_nu: Array, weights: Array) -> Array:
+    def projection_log(self, log_nu: Table, weights: Weights) -> Table:
         """log q, the point of C that nu is charged against (*batch, m, n): see `projection`."""
-        return self._projected(log_nu, weights)[0]
-
-    def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
-        """Answers that no point of the set gives any mass, unless the strength is 0."""
-        m, n = log_nu0.shape[-2:]
-        if self.strength == 0:
-            return None
-        groups = compiled_groups(self.set, n)
-        if groups is not None:
-            closed = np.broadcast_to(groups.closed(), (m, n))
-        else:
-            closed = compiled(self.set, m, n, weights).closed_answers(m, n)
-            closed = closed[0] if len(closed) == 1 else closed
-        if not closed.any():
-            return None
-        xp = namespace(log_nu0)
-        return xp.broadcast_to(xp.asarray(closed, device=log_nu0.device), log_nu0.shape)
-
-    def consensus_log(self, log_nu: Array, weights: Array) -> Array:
-        """The mean of the projections."""
-        return super().consensus_log(self.projection_log(log_nu, weights), weights)
-
-    def _line(self, log_nu: Array, weights: Array) -> tuple[Array, Array, Array]:
-        """Phi(nu), and the constant and rewards of the affine bound of Phi that the dual gives at nu."""
-        xp = namespace(log_nu)
-        log_q, ratio, constant = self._projected(log_nu, weights)
-        off = xp.any(xp.any((log_nu > LOG_ZERO / 2) & (log_q < LOG_ZERO / 2), axis=-1), axis=-1)
-        value = -self.strength * weighted(log_kl(log_nu, log_q), weights)
-        u = xp.where(
-            ratio > LOG_ZERO / 2, self.strength * ratio, LOG_ZERO if self.strength else 0.0
-        )
-        return minus_infinity_where(value, off & (self.strength > 0)), -self.strength * constant, u
-
-    def value_and_reward_log(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
-        """-strength * sum_x w_x KL(nu_x || q_x), and -strength log(nu / q), its limit where nu is 0."""
-        value, _, u = self._line(log_nu, weights)
-        return value, u
-
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
-        """-strength * sum_x w_x KL(nu_x || q_x)."""
-        return self._line(log_nu, weights)[0]
-
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
-        """-strength * log(nu / q)."""
-        return self._line(log_nu, weights)[2]
-
-    def linearise(
-        self, log_target: Array, weights: Array, multipliers: Array | None = None
-    ) -> tuple[Array, Array]:
-        """The dual's bound: c = -strength (1 - <v, s>), 0 at the optimum, u = -strength log d."""
-        return self._line(log_target, weights)[1:]
-
-    def reply_gap(self, log_nu: Array, weights: Array) -> Array:
-        """strength times the modulus of the projection's duality gap; below 1e-14 it is rounding error."""
-        value, constant, u = self._line(log_nu, weights)
-        xp = namespace(value)
-        gap = xp.abs(constant + pairing(u, log_nu, weights) - value)
-        return xp.where(gap <= 1e-14 * self.strength, 0 * gap, gap)
-
-    def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
-        """Relative entropies to a point of the set that is a variable of its own."""
-        import cvxpy as cp
-
-        q = cp.Variable(nu.shape, nonneg=True)
-        constraints.append(cp.sum(q, axis=1) == 1)
-        rows_cvxpy(self.set, q, weights, constraints)
-        return -self.strength * sum(
-            w * cp.sum(cp.rel_entr(nu[x], q[x])) for x, w in enumerate(weights)
-        )
+        row: Any = self.parts[0][1]
+        return row.projected(log_nu, weights)[0]
 
 
 def _grouped(log_nu: Array, groups: Groups) -> tuple[Array, Array]:

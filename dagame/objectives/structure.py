@@ -14,7 +14,8 @@ import numpy as np
 
 from ..errors import InvalidObjective, NotSeparable
 from ..numerics.arrays import Array
-from .forms import ConsensusForm, DualForm, ExponentialForm, Hessian, RatioForm, SmoothForm
+from ..numerics.shapes import Mask, Numbers, Shared, Table, Weights
+from .forms import DualForm, ExponentialForm, Hessian, SmoothForm
 from .pairing import mean_log, pairing
 from .parameters import Parametric
 
@@ -114,15 +115,15 @@ class Structure(Parametric):
             return 0.0
         return abs(float(self.strength)) if isinstance(self.strength, Real) else 1.0
 
-    def value_and_reward_log(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
+    def value_and_reward_log(self, log_nu: Table, weights: Weights) -> tuple[Numbers, Table]:
         """Phi and its gradient, of `Objective`."""
         raise NotImplementedError
 
     # -- the target's side ------------------------------------------------------------------------
 
     def linearise(
-        self, log_target: Array, weights: Array, multipliers: Array | None = None
-    ) -> tuple[Array, Array]:
+        self, log_target: Table, weights: Weights, multipliers: Array | None = None
+    ) -> tuple[Numbers, Table]:
         """The target's move as an affine upper bound of Phi: constant c (*batch,), rewards u.
 
         Phi(nu) <= c + <u, nu> for all nu (concave Phi): u = grad Phi(q), c = Phi(q) - <u, q>.
@@ -132,7 +133,7 @@ class Structure(Parametric):
         return value - pairing(u, log_target, weights), u
 
     def multipliers(
-        self, log_nu: Array, weights: Array, residual: Array, support: Array, factor: float = 1.0
+        self, log_nu: Table, weights: Weights, residual: Table, support: Mask, factor: float = 1.0
     ) -> Array | None:
         """The multipliers whose reward comes nearest to `residual` (*batch, m, n) at nu.
 
@@ -142,11 +143,11 @@ class Structure(Parametric):
         """
         return None
 
-    def project(self, log_nu: Array, weights: Array) -> Array:
+    def project(self, log_nu: Table, weights: Weights) -> Table:
         """The nearest marginals at which Phi is finite; the identity unless Phi is a hard set."""
         return log_nu
 
-    def violation(self, log_nu: Array, weights: Array) -> Array | float:
+    def violation(self, log_nu: Table, weights: Weights) -> Numbers | float:
         """How far nu is outside Phi's domain (0 unless Phi is a hard set), shape (*batch,)."""
         return 0.0
 
@@ -154,24 +155,17 @@ class Structure(Parametric):
         """The excess G nu - h (*batch, r) of a hard set {G nu <= h}; None where Phi is no hard set."""
         return None
 
-    def charge(self, log_nu: Array, weights: Array, multipliers: Array) -> Array | float:
-        """What multipliers charge marginals outside a hard set, >= 0: sum_i max(0, y_i (G_i nu - h_i))."""
-        return 0.0
-
-    def reply_gap(self, log_nu: Array, weights: Array) -> Array | float:
+    def reply_gap(self, log_nu: Table, weights: Weights) -> Numbers | float:
         """By how much the affine bound at nu exceeds Phi(nu): 0 but for replies found by iteration."""
         return 0.0
 
-    def consensus_log(self, log_nu: Array, weights: Array) -> Array:
+    def consensus_log(self, log_nu: Table, weights: Weights) -> Shared:
         """The consensus that belongs to the marginals, (*batch, n): the weighted mean."""
         return mean_log(log_nu, weights)
 
-    def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
+    def forbidden(self, log_nu0: Table, weights: Weights) -> Mask | None:
         """Answers of the reference (*batch, m, n) that every finite policy avoids; None: there are none."""
         return None
-
-    def check_domain(self, shape: tuple[int, ...], weights: Array) -> None:
-        """Raise `Infeasible` where Phi is finite nowhere; once, when a game of `weights` is made."""
 
     # -- structure that solvers may use -----------------------------------------------------------
 
@@ -180,7 +174,7 @@ class Structure(Parametric):
         mu = self.curvature
         return _least_curvature(self) if mu is None else mu
 
-    def optimum(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+    def optimum(self, log_nu0: Table, weights: Weights, beta: float) -> Numbers | None:
         """J* (*batch,) where it is known although T4 and T6 do not apply, else None."""
         return None
 
@@ -196,37 +190,23 @@ class Structure(Parametric):
         """The form of `ExponentialForm`, if Phi has it."""
         return None
 
-    def consensus_form(self) -> ConsensusForm | None:
-        """The form of `ConsensusForm`, if Phi has it: by default the exponential form, unless tied."""
-        form = self.exponential_form()
-        if form is None or form.tied:
-            return None
-        return ConsensusForm(0.0, form.entropy, form.reward)
-
-    def ratio_form(self) -> RatioForm | None:
-        """The form of `RatioForm`, if Phi has it: by default the exponential form, unless tied."""
-        form = self.exponential_form()
-        if form is None or form.tied:
-            return None
-        return RatioForm(None, 0.0, form.entropy, form.reward)
-
     def smooth_form(self) -> SmoothForm | None:
-        """The form of `SmoothForm`, if Phi has it: by default the exponential form, unless tied."""
+        """The form of `SmoothForm`, if Phi has it: by default the exponential form without a coupling."""
         form = self.exponential_form()
-        if form is None or form.tied:
+        if form is None or form.coupling is not None:
             return None
         terms = (("entropy", form.entropy, 1.0),) if form.entropy else ()
         return SmoothForm(terms, form.reward)
 
-    def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+    def closed_form(self, log_nu0: Table, weights: Weights, beta: float) -> Table | None:
         """log nu* (*batch, m, n), if it has an explicit formula or a scalar root."""
         return None
 
-    def dual_form(self, log_nu0: Array, weights: Array) -> DualForm | None:
+    def dual_form(self, log_nu0: Table, weights: Weights) -> DualForm | None:
         """Phi as a minimum over few multipliers, where it is one."""
         return None
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian | None:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian | None:
         """The scaled Hessian of -Phi, for Newton's method; None where `has_hessian` is False."""
         return None
 

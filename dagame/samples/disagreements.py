@@ -56,13 +56,7 @@ class Disagreements:
         labels = partition.labels
         if labels is None:
             return cls(len(partition))
-        rows = partition.counted
-        start = np.concatenate([[0], np.cumsum(partition.answers_per_class)])
-        cell = start[partition.row_class[rows]] + partition.row_answer[rows]
-        right, wrong = (
-            np.bincount(cell, side[rows], start[-1]).astype(np.int64)
-            for side in (labels.right, labels.wrong)
-        )
+        right, wrong = (side.astype(np.int64) for side in (labels.right, labels.wrong))
         split, split_classes = _split(partition, right, wrong)
         contested, contested_answers = _contested(partition, right, wrong)
         return cls(len(partition), split, split_classes, contested, contested_answers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import SamplesError, nearest
-from ..games.game import AlignmentGame
-from ..games.solution import Solution
+from ..games.solution import Solution, Status
 from ..numerics.arrays import to_numpy
-from ..objectives import Objective
-from ..show.progress import Progress, silent
+from ..show.progress import Progress
 from ..show.tables import Shown
-from ..solvers import solve
 from .facts import Facts, summary_of
+from .games import ObjectiveOf, solve_partition
 from .metrics import accuracy, agreement, majority_accuracy
 from .partition import Bucket, Partition, name_text
 
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
     from .held_out import HeldOut
     from .how_read import HowRead
     from .samples import Samples
-
-ObjectiveOf = Objective | Callable[[Bucket], Objective]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -240,26 +236,6 @@ class SampleEquilibria(Shown):
         return partition.answers["answer"].gather(place)
 
 
-def batched_game(samples: Samples, objective: ObjectiveOf, beta: float) -> AlignmentGame:
-    """All classes as one padded game; `SamplesError` if they differ in their contexts."""
-    buckets = samples.partition.buckets()
-    contexts = sorted({b.counts.shape[1] for b in buckets})
-    if len(contexts) > 1:
-        raise SamplesError(
-            f"classes have {contexts[0]} to {contexts[-1]} contexts, so they are no single game; "
-            "use samples.solve, which groups them."
-        )
-    width = max(b.counts.shape[2] for b in buckets)
-    order = np.argsort(np.concatenate([b.classes for b in buckets]))
-    padded = [
-        np.pad(b.reference, ((0, 0), (0, 0), (0, width - b.counts.shape[2]))) for b in buckets
-    ]
-    made = objective if isinstance(objective, Objective) else None
-    if made is None:
-        raise SamplesError("samples.game takes an objective; a function of buckets needs solve.")
-    return AlignmentGame(np.concatenate(padded)[order], made, beta=beta)
-
-
 def solve_samples(
     samples: Samples,
     objective: ObjectiveOf,
@@ -290,35 +266,6 @@ def solve_samples(
     return SampleEquilibria(samples, buckets, solutions, table, summary, facts)
 
 
-def solve_partition(
-    partition: Partition,
-    objective: ObjectiveOf,
-    beta: float,
-    method: str = "auto",
-    tol: float = 1e-12,
-    progress: Progress | None = None,
-    device: str | None = None,
-) -> tuple[list[Bucket], list[Solution]]:
-    """The tables of a partition and their solutions; each class as if it were alone."""
-    say = progress or silent
-    buckets = partition.buckets()
-    solutions = []
-    for k, bucket in enumerate(buckets):
-        say(f"solving {len(bucket.classes)} classes ({k + 1}/{len(buckets)})")
-        made = objective if isinstance(objective, Objective) else objective(bucket)
-        game = AlignmentGame(_placed(bucket.reference, device), made, beta=beta)
-        solutions.append(solve(game, method, tol=tol, throw=False))
-    return buckets, solutions
-
-
-def _placed(reference: np.ndarray, device: str | None) -> Any:
-    if device is None:
-        return reference
-    from ..scale import resolve_device, to_device
-
-    return to_device(reference, resolve_device(device))
-
-
 def class_table(
     partition: Partition, buckets: Sequence[Bucket], solutions: Sequence[Solution]
 ) -> pl.DataFrame:
@@ -326,6 +273,7 @@ def class_table(
     import polars as pl
 
     parts: dict[str, list[np.ndarray]] = {}
+    names = {status: status.name.lower() for status in Status}
 
     def put(name: str, values: Any) -> None:
         parts.setdefault(name, []).append(np.asarray(values))
@@ -339,7 +287,7 @@ def class_table(
         put("answers", bucket.answer_mask.sum(-1))
         put("value", to_numpy(solution.value))
         put("gap", to_numpy(solution.gap))
-        put("status", [s.name.lower() for s in solution.statuses])
+        put("status", [names[status] for status in solution.statuses])
         for name, nu in (("reference", before), ("equilibrium", after)):
             put(f"no_answer_{name}", (nu * empty).sum(-1).mean(-1))
             put(f"agreement_{name}", agreement(nu))
@@ -352,10 +300,10 @@ def class_table(
         pl.when(pl.col(pl.Float64).is_nan()).then(None).otherwise(pl.col(pl.Float64)).name.keep()
     )
     table = table.drop("class")
-    names = partition.classes.drop("#class")
-    clash = [c for c in names.columns if c in table.columns]
-    names = names.rename({c: f"{c} (class)" for c in clash})
-    return pl.concat([names, table], how="horizontal")
+    classes = partition.classes.drop("#class")
+    clash = [c for c in classes.columns if c in table.columns]
+    classes = classes.rename({c: f"{c} (class)" for c in clash})
+    return pl.concat([classes, table], how="horizontal")
 
 
 def worth(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -109,7 +109,10 @@ class Facts:
                 for k in infeasible.arg_true().to_list()
             ),
             lost=partition.lost_classes,
-            conditions=_conditions(buckets, solutions),
+            conditions=_by_shape(
+                (bucket.counts.shape[1:], tuple(map(str, solution.game.conditions)))
+                for bucket, solution in zip(buckets, solutions, strict=True)
+            ),
             methods=frozenset(s.method for s in solutions),
             still=_still(buckets, table),
             cells=sum(bucket.counts.size for bucket in buckets),
@@ -129,7 +132,6 @@ class Facts:
         if all(frame is not None for frame in frames):
             names = pl.concat([frame for frame in frames if frame is not None]).unique()
         gaps = [part.max_gap for part in parts if part.max_gap is not None]
-        shapes = sorted(set(chain.from_iterable(part.conditions for part in parts)))
         return cls(
             classes=total(lambda f: f.classes),
             contexts=total(lambda f: f.contexts),
@@ -151,12 +153,7 @@ class Facts:
                 )
             ),
             lost=tuple(sorted(chain.from_iterable(part.lost for part in parts))),
-            conditions={
-                shape: tuple(
-                    dict.fromkeys(c for part in parts for c in part.conditions.get(shape, ()))
-                )
-                for shape in shapes
-            },
+            conditions=_by_shape(pair for part in parts for pair in part.conditions.items()),
             methods=frozenset().union(*(part.methods for part in parts)),
             still=total(lambda f: f.still),
             cells=total(lambda f: f.cells),
@@ -208,13 +205,14 @@ def summary_of(
     }
 
 
-def _conditions(
-    buckets: Sequence[Bucket], solutions: Sequence[Solution]
+def _by_shape(
+    pairs: Iterable[tuple[tuple[int, int], tuple[str, ...]]],
 ) -> dict[tuple[int, int], tuple[str, ...]]:
-    return {
-        bucket.counts.shape[1:]: tuple(map(str, solution.game.conditions))
-        for bucket, solution in zip(buckets, solutions, strict=True)
-    }
+    """All conditions of the tables of a shape, each once."""
+    found: dict[tuple[int, int], dict[str, None]] = {}
+    for shape, conditions in pairs:
+        found.setdefault(shape, {}).update(dict.fromkeys(conditions))
+    return {shape: tuple(found[shape]) for shape in sorted(found)}
 
 
 def described(objective: Objective) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from .cores import blocks, side_by_side
+from .numbering import numbered, within
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,6 +41,22 @@ class Bucket:
         """Empirical answer distributions (B, m, n), each context's counts over their sum."""
         return self.counts / self.counts.sum(axis=-1, keepdims=True)
 
+    def parts(self, cells: int) -> Iterator[Bucket]:
+        """Consecutive classes of it, of so many cells together or one class."""
+        size = max(1, cells // self.counts[0].size)
+        for k in range(0, len(self.classes), size):
+            some = slice(k, k + size)
+            yield Bucket(
+                self.classes[some],
+                self.counts[some],
+                self.answer_mask[some],
+                self.no_answer[some],
+                None if self.correct is None else self.correct[some],
+            )
+
+
+_MANY = 100_000
+"""Rows from which on columns are numbered side by side."""
 
 _HALF, _GRID = 2.0**26, 2.0**27
 
@@ -120,11 +139,11 @@ class Partition:
         live = np.full(len(keys), True)
         if no_answer != "keep":
             live = keys.is_not_null().to_numpy()
-        class_names, of = _numbered(classes, live)
-        context_names, context = _numbered(contexts, live)
-        answer_names, answer = _numbered(keys.alias("answer").to_frame(), live)
-        context_of, row_context = _within(of, context, len(context_names), live)
-        answer_of, row_answer = _within(of, answer, len(answer_names), live)
+        tables, many = (classes, contexts, keys.alias("answer").to_frame()), len(keys) > _MANY
+        (class_names, of), *others = side_by_side(lambda t: numbered(t, live), tables, many)
+        context_names, answer_names = (names for names, _ in others)
+        pairs = side_by_side(lambda other: within(of, len(class_names), *other, live), others, many)
+        (context_of, row_context), (answer_of, row_answer) = pairs
         numbers = pl.Series("#class", np.arange(len(class_names)))
         local = pl.DataFrame({"#class": context_of.group, "#context": context_of.number})
         answers = {"class": answer_of.group, "answer": answer_names["answer"][answer_of.value]}
@@ -200,8 +219,27 @@ class Partition:
 
     @cached_property
     def labels(self) -> Labels | None:
-        """What is known of the correctness of each row, None if nothing is."""
-        return self.grouped if self.correct is None else Labels.of(self.correct)
+        """What is known of correctness, summed over the samples of each of `answers`; None if nothing is."""
+        if self.correct is None and self.grouped is None:
+            return None
+        sums = Labels(*(np.zeros(len(self.answers)) for _ in Labels._fields))
+        for some in blocks(len(self.row_class)):
+            rows = np.flatnonzero(self.row_answer[some] >= 0) + some.start
+            cell = self._start[self.row_class[rows]] + self.row_answer[rows]
+            for total, part in zip(sums, self._labels_in(rows), strict=True):
+                np.add.at(total, cell, part)
+        return sums
+
+    def _labels_in(self, rows: np.ndarray) -> Labels:
+        if self.grouped is not None:
+            return Labels(*(part[rows] for part in self.grouped))
+        assert self.correct is not None
+        return Labels.of(self.correct[rows])
+
+    @cached_property
+    def _start(self) -> np.ndarray:
+        """Where the answers of each class begin in `answers`."""
+        return np.cumsum(self.answers_per_class) - self.answers_per_class
 
     # -- tables -----------------------------------------------------------------------------------
 
@@ -231,10 +269,14 @@ class Partition:
 
     @cached_property
     def _flat(self) -> np.ndarray:
-        """Position of each counted row in that concatenation."""
-        rows = self.counted
-        of = self.row_class[rows]
-        return self._offset[of] + self.row_context[rows] * self._width[of] + self.row_answer[rows]
+        """Position of each row in that concatenation, -1 where it left the counts."""
+        flat = np.full(len(self.row_class), -1)
+        for some in blocks(len(flat)):
+            rows = self.row_answer[some] >= 0
+            of, context = self.row_class[some][rows], self.row_context[some][rows]
+            place = self._offset[of] + context * self._width[of] + self.row_answer[some][rows]
+            flat[some][rows] = place
+        return flat
 
     @cached_property
     def _cells(self) -> int:
@@ -242,8 +284,8 @@ class Partition:
 
     def buckets(self) -> list[Bucket]:
         """All classes as padded tables, one per (contexts, padded answers)."""
-        many = None if self.multiplicity is None else self.multiplicity[self.counted]
-        counts = np.bincount(self._flat, many, self._cells).astype(np.float64)
+        counts = np.zeros(self._cells + 1)  # the last of rows that left the counts
+        np.add.at(counts, self._flat, 1.0 if self.multiplicity is None else self.multiplicity)
         return [self._bucket(group, counts) for group in self._groups]
 
     def _bucket(self, group: np.ndarray, counts: np.ndarray) -> Bucket:
@@ -254,66 +296,22 @@ class Partition:
             counts=self._slice(counts, group, m, n),
             answer_mask=column < self.answers_per_class[group][:, None],
             no_answer=column == self.no_answer_index[group][:, None],
-            correct=None if self.labels is None else self._correct(group, m, n),
+            correct=None if self.labels is None else self._correct(group, n),
         )
 
     def _slice(self, flat: np.ndarray, group: np.ndarray, m: int, n: int) -> np.ndarray:
         start = int(self._offset[group[0]])
         return flat[start : start + len(group) * m * n].reshape(len(group), m, n)
 
-    @cached_property
-    def _label_sums(self) -> list[np.ndarray]:
-        """By cell, of the parts high, low and known."""
+    def _correct(self, group: np.ndarray, n: int) -> np.ndarray:
+        """The mean label of each answer (B, n), NaN where none is known and on padding."""
         assert self.labels is not None
-        rows = self.counted
-        return [np.bincount(self._flat, part[rows], self._cells) for part in self.labels[:3]]
-
-    def _correct(self, group: np.ndarray, m: int, n: int) -> np.ndarray:
-        return mean_label(*(self._slice(t, group, m, n).sum(axis=1) for t in self._label_sums))
+        column, mean = np.arange(n), mean_label(*self.labels[:3])
+        answer = np.minimum(column, self.answers_per_class[group][:, None] - 1)
+        padding = column > answer
+        return np.where(padding, np.nan, mean[self._start[group][:, None] + answer])
 
     def lookup(self, tables: Sequence[np.ndarray]) -> np.ndarray:
         """One value per row (N,) from tables (B, m, n) in bucket order; NaN for rows not counted."""
-        out = np.full(len(self.row_class), np.nan)
-        if tables:
-            out[self.counted] = np.concatenate([np.ravel(t) for t in tables])[self._flat]
-        return out
-
-
-class _Pairs(NamedTuple):
-    """The pairs (group, value) that occur, sorted, and the number of each within its group."""
-
-    group: np.ndarray
-    value: np.ndarray
-    number: np.ndarray
-
-
-def _numbered(frame: pl.DataFrame, live: np.ndarray) -> tuple[pl.DataFrame, np.ndarray]:
-    """The distinct live rows, sorted, null last, and the place of each row among them, -1 for none."""
-    import polars as pl
-
-    table = frame if live.all() else frame.filter(pl.Series(live))
-    table = table.unique().sort(frame.columns, nulls_last=True)
-    inner = {name: f"column_{k}" for k, name in enumerate(frame.columns)}
-    places = table.rename(inner).with_columns(place=pl.int_range(pl.len(), dtype=pl.Int64))
-    on = list(inner.values())  # no name of the file clashes with "place"
-    found = frame.rename(inner).join(
-        places, on=on, how="left", nulls_equal=True, maintain_order="left"
-    )
-    return table, found["place"].fill_null(-1).to_numpy(writable=True)
-
-
-def _within(
-    group: np.ndarray, value: np.ndarray, values: int, live: np.ndarray
-) -> tuple[_Pairs, np.ndarray]:
-    """The pairs of live rows, and which of their group's each row has, -1 where none of them."""
-    pair = group * values + value
-    found, place = np.unique(pair[live], return_inverse=True)
-    of, which = np.divmod(found, max(values, 1))
-    number = np.arange(len(found)) - np.searchsorted(of, of)
-    local = np.full(len(pair), -1)
-    local[live] = number[place]
-    others = np.flatnonzero(~live & (group >= 0) & (value >= 0))
-    if len(others) and len(found):
-        place = np.searchsorted(found, pair[others]).clip(max=len(found) - 1)
-        local[others] = np.where(found[place] == pair[others], number[place], -1)
-    return _Pairs(of, which, number), local
+        values = np.concatenate([*map(np.ravel, tables), [np.nan]])
+        return values[self._flat]

@@ -280,9 +280,9 @@ class Samples(Shown):
         Raises:
             SamplesError: the classes differ in their number of contexts; use `solve`.
         """
-        from .equilibria import batched_game
+        from .games import batched_game
 
-        return batched_game(self, objective, beta)
+        return batched_game(self.partition, objective, beta)
 
     def solve(
         self,

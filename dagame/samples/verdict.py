@@ -12,7 +12,7 @@ from ..games.game import AlignmentGame
 from ..games.solution import Status
 from ..numerics.exact import exact_mean
 from ..solvers import path
-from .bootstrap import bootstrap_means
+from .bootstrap import bootstrap_tables
 from .facts import Facts
 from .held_out import FOLDS, HeldOut, held_out
 from .how_read import Caution
@@ -247,10 +247,13 @@ def intervals(found: Found, seed: int = 0) -> dict[str, tuple[float, float]]:
     if not 1 < found.facts.feasible <= _CLASSES:
         return out
     table = found.classes.filter(found.classes["status"] != "infeasible")
-    for name in ("accuracy", "agreement"):
-        pair = table.select(f"{name}_reference", f"{name}_equilibrium").drop_nulls().to_numpy()
-        columns = np.column_stack([pair, pair[:, 1:] - pair[:, :1]]) if len(pair) else pair
-        ends = bootstrap_means(columns, seed=seed)
+    names = ("accuracy", "agreement")
+    pairs = [
+        table.select(f"{name}_reference", f"{name}_equilibrium").drop_nulls().to_numpy()
+        for name in names
+    ]
+    columns = [np.column_stack([p, p[:, 1:] - p[:, :1]]) if len(p) else p for p in pairs]
+    for name, ends in zip(names, bootstrap_tables(columns, seed=seed), strict=True):
         if ends is None:
             continue
         low, high = ends

@@ -10,6 +10,7 @@ from ..games.answer_map import AnswerMap
 from ..games.game import AlignmentGame
 from ..numerics.arrays import log, log_normalise
 from ..objectives import Objective
+from ..objectives.parameters import bound_to
 from ..solvers import solve
 from ..solvers.implicit import attached, detached_objective
 
@@ -49,4 +50,4 @@ def equilibrium(
         ).on_answers()
         log_nu = solve(game, tol=tol).log_marginals
     log_nu0 = amap.log_push_forward(log_normalise(log(table)))
-    return torch.exp(attached(game, log_nu, log_nu0, objective.bind(table), strength, beta))
+    return torch.exp(attached(game, log_nu, log_nu0, bound_to(objective, table), strength, beta))

@@ -18,7 +18,7 @@ def closed_form(game: AlignmentGame) -> tuple[Array, Array | None] | None:
     xp = namespace(log_nu0)
     form = objective.exponential_form()
     total = game.beta + (0.0 if form is None else form.entropy)
-    if form is None or total <= 0:
+    if form is None or form.coupling not in (None, "equal") or total <= 0:
         log_nu = objective.closed_form(log_nu0, game.weights, game.beta)
         if log_nu is None:
             return None
@@ -26,7 +26,7 @@ def closed_form(game: AlignmentGame) -> tuple[Array, Array | None] | None:
     reward = form.reward if isinstance(form.reward, float) else like(form.reward, log_nu0)
     possible = game.support if game.forbidden is None else game.support & ~game.forbidden
     logits = xp.where(possible, (game.beta * log_nu0 + reward) / total, 0.0)
-    if form.tied:
+    if form.coupling == "equal":
         possible = xp.broadcast_to(xp.all(possible, axis=-2, keepdims=True), log_nu0.shape)
         logits = xp.sum(logits * game.weights[..., None], axis=-2, keepdims=True)
     feasible = xp.all(xp.any(possible, axis=-1), axis=-1)

@@ -22,7 +22,7 @@ from ..games.solution import Status
 from ..numerics.arrays import LOG_ZERO, Array, like, namespace, row_major, solve, to_numpy
 from ..numerics.fast import MAX_CONTEXTS, Kernel, row_table
 from ..numerics.simplex import log_kl
-from ..objectives.forms import ConsensusForm
+from ..objectives.forms import ExponentialForm
 from ..objectives.pairing import weighted
 from .base import index_like, pick, take
 from .chunks import in_pieces
@@ -132,7 +132,7 @@ class _Walk(NamedTuple):
 
 
 def consensus_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
-    """Newton on the normalisers of the contexts, or None where the objective has no `ConsensusForm`.
+    """Newton on the normalisers of the contexts, or None where arithmetic coherence does not couple them.
 
     A game is solved by a bound of its gap (T4) and of the rounding of its policy. The others, of normalisers
     beyond the range of floats or strengths beyond their digits, keep the reference and are left as stalled.
@@ -151,17 +151,19 @@ def solved_in_kernel(game: AlignmentGame) -> bool:
     return _form(game) is not None and KERNEL.ready(game.log_reference)
 
 
-def _form(game: AlignmentGame) -> ConsensusForm | None:
+def _form(game: AlignmentGame) -> ExponentialForm | None:
     """The objective's form, if it and the game are of those that the module's formula holds for."""
-    form = game.objective.consensus_form()
-    if form is None or game.answer_map.kind != "identity" or not game.provable:
+    form = game.objective.exponential_form()
+    if form is None or form.coupling != "arithmetic":
+        return None
+    if game.answer_map.kind != "identity" or not game.provable:
         return None
     free = game.beta + form.entropy
     covered = form.strength > 0 and free + form.strength > form.strength
     return form if covered and game.contexts <= _CONTEXTS else None
 
 
-def _in_kernel(game: AlignmentGame, form: ConsensusForm, tol: float) -> LoopResult:
+def _in_kernel(game: AlignmentGame, form: ExponentialForm, tol: float) -> LoopResult:
     """Game by game in compiled code; what is not solved there is tried again on arrays."""
     table, forbidden, scales = game.log_reference, game.forbidden, _scales(game, form, tol)
     if forbidden is not None:
@@ -187,13 +189,13 @@ def _in_kernel(game: AlignmentGame, form: ConsensusForm, tol: float) -> LoopResu
     return replaced(result, in_pieces(game.rows(missed), again)[1], missed)
 
 
-def _scales(game: AlignmentGame, form: ConsensusForm, tol: float) -> _Scales:
+def _scales(game: AlignmentGame, form: ExponentialForm, tol: float) -> _Scales:
     total = game.beta + form.entropy + form.strength
     eps = float(namespace(game.log_reference).finfo(game.log_reference.dtype).eps)
     return _Scales(game.beta, form.strength, total, game.free_beta, tol, eps)
 
 
-def _on_arrays(game: AlignmentGame, form: ConsensusForm, tol: float) -> LoopResult:
+def _on_arrays(game: AlignmentGame, form: ExponentialForm, tol: float) -> LoopResult:
     """All games of a batch at once, on arrays of any library."""
     xp, support = namespace(game.log_reference), game.support
     if game.forbidden is not None:

@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import NotConcave, NotConverged
 from ..games.game import AlignmentGame
 from ..numerics.arrays import LOG_ZERO, log, to_numpy
+from ..objectives.parameters import bound_to, of_game
 from ..objectives.soft import SoftConstraint
 from .base import index_like
 
@@ -84,5 +85,5 @@ def _marginals(game: AlignmentGame, pi: Any, keep: np.ndarray) -> tuple[Any, Any
     """The answer marginals as an expression, and the objective on the kept answers."""
     if game.answer_map.kind == "channel":
         channel = to_numpy(game.answer_map.table)[keep]
-        return pi @ channel, game.objective.bind(np.zeros(1)).single(0)
-    return pi, game.objective.bind(np.zeros(1)).columns(keep).single(0)
+        return pi @ channel, of_game(bound_to(game.objective, np.zeros(1)), 0)
+    return pi, of_game(bound_to(game.objective, np.zeros(1)).columns(keep), 0)

@@ -8,12 +8,12 @@ import numpy as np
 
 from ..games.game import AlignmentGame
 from ..games.solution import Status
-from ..numerics.arrays import LOG_ZERO, Array, float64, like, log_normalise, namespace, to_numpy
+from ..numerics.arrays import Array, float64, like, log_normalise, to_numpy
 from ..objectives.dual import dual_log_policy, solve_dual
 from ..objectives.forms import DualForm
-from ..objectives.objective import Objective
 from ..objectives.set_rows import clashing
 from .base import pick
+from .folded import folded
 from .loop import LoopResult
 
 _FEASIBLE = 1e-7
@@ -53,34 +53,17 @@ def dual_solve(game: AlignmentGame) -> LoopResult | None:
 
 def _split(game: AlignmentGame) -> tuple[DualForm, Array, float] | None:
     """The dual form on traces, and the reference and beta with the other terms folded in."""
-    found: list[tuple[float, Objective]] = []
-    reward: Any = 0.0
-    entropy = 0.0
-    for factor, part in game.objective.terms():
-        form = part.exponential_form()
-        if part.has_multipliers:
-            found.append((factor, part))
-        elif form is None:
-            return None
-        else:
-            reward, entropy = reward + factor * form.reward, entropy + factor * form.entropy
+    parts = folded(game, lambda part: part.has_multipliers)
     channel = game.answer_map.kind == "channel"
-    beta = game.beta + entropy
-    if len(found) != 1 or beta <= 0 or (channel and entropy):
+    if parts is None or (channel and parts.entropy):
         return None
-    (factor, part), xp = found[0], namespace(game.log_reference)
-    form = part.dual_form(game.log_reference_answers, game.weights)
+    form = parts.term.dual_form(game.log_reference_answers, game.weights)
     if form is None:
         return None
-    rows = factor * form.rows
-    extra = 0.0 if isinstance(reward, float) else like(reward, game.log_reference_answers)
+    form = parts.factor * form
     if channel:
-        rows = game.answer_map.pull_back(rows)
-        extra = extra if isinstance(extra, float) else game.answer_map.pull_back(extra)
-    logits = (game.beta * game.log_reference + extra) / beta
-    logits = xp.where(game.log_reference > LOG_ZERO / 2, logits, LOG_ZERO)
-    bound = factor * form.bound
-    return form._replace(rows=rows, bound=bound), game.masked(log_normalise(logits)), beta
+        form = form._replace(rows=game.answer_map.pull_back(form.rows))
+    return form, game.masked(log_normalise(parts.logits(game))), game.beta + parts.entropy
 
 
 def _residual(game: AlignmentGame, form: DualForm, log_nu: Array) -> tuple[np.ndarray, Any]:

@@ -24,6 +24,7 @@ from ..objectives.set_rows import Groups
 from ..objectives.sets import ConstraintSet, Floor, Quota, compiled_groups
 from ..objectives.soft import SoftConstraint
 from .base import column, pick
+from .folded import folded
 from .loop import LoopResult
 
 _MOST = 32
@@ -135,33 +136,19 @@ def _split(game: AlignmentGame) -> _Parts | None:
     """The term with its groups, and the other terms folded into the reference."""
     if game.answer_map.kind != "identity":
         return None
-    found: list[Any] = []
-    reward, entropy = 0.0, 0.0
-    for factor, part in game.objective.terms():
-        if isinstance(part, HardConstraint | SoftConstraint):
-            found.append((factor, part))
-            continue
-        form = part.exponential_form()
-        if form is None or form.tied:
-            return None
-        reward, entropy = reward + factor * form.reward, entropy + factor * form.entropy
-    if len(found) != 1 or not game.beta + entropy > 0:
+    found = folded(game, lambda part: isinstance(part, HardConstraint | SoftConstraint))
+    if found is None:
         return None
-    factor, term = found[0]
+    term: Any = found.term
     groups = compiled_groups(term.set, game.n)
     if groups is None or len(groups.member) > _MOST:
         return None
     if isinstance(term, HardConstraint):
         if len(_signs(term.set)) != len(groups.member):  # several bounds on one group
             return None
-    elif not factor * term.strength > 0:
+    elif not found.factor * term.strength > 0:
         return None
-    beta, logits = game.beta + entropy, game.log_reference
-    if beta != game.beta or not isinstance(reward, float):
-        extra = reward if isinstance(reward, float) else like(reward, logits)
-        logits = (game.beta * logits + extra) / beta
-        logits = namespace(logits).where(game.support, logits, LOG_ZERO)
-    return _Parts(factor, term, groups, logits, beta)
+    return _Parts(found.factor, term, groups, found.logits(game), game.beta + found.entropy)
 
 
 def _signs(chosen: ConstraintSet) -> list[float]:

@@ -22,7 +22,7 @@ from ..games.solution import Status
 from ..numerics.arrays import LOG_ZERO, Array, like, logsumexp, namespace, solve, to_numpy
 from ..numerics.fast import MAX_CONTEXTS, Kernel, row_table
 from ..objectives.couplings import COUPLINGS, Coupling
-from ..objectives.forms import RatioForm
+from ..objectives.forms import ExponentialForm
 from ..objectives.pairing import weighted
 from .base import index_like, pick
 from .loop import LoopResult, replaced
@@ -91,13 +91,13 @@ class _Point(NamedTuple):
 
 
 def normalisers_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
-    """Newton on the dual over the contexts' normalisers, or None where the objective has no `RatioForm`.
+    """Newton on the dual over the contexts' normalisers, or None where the objective has none of `COUPLINGS`.
 
     Converges quadratically, from strengths 1e-4 to 1e4 beta in 1 to 6 moves of O(m n) functions and O(m^2 n)
     products; solved is what its own bound of the gap (T4) says. Fails where rewards a hundred times beta
     oppose each other: such games keep the reference and are left as stalled, for rounds on policies.
     """
-    form = game.objective.ratio_form()
+    form = game.objective.exponential_form()
     if form is None or form.coupling not in COUPLINGS or not game.provable:
         return None
     if game.answer_map.kind != "identity" or game.contexts > _CONTEXTS:
@@ -116,20 +116,17 @@ def normalisers_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
     if not missed.size:
         return found
     rest = game.rows(index_like(game.log_reference, missed))
-    again = rest.objective.ratio_form()
+    again = rest.objective.exponential_form()
     assert again is not None
     return replaced(found, _attempt(rest, again, tol, _ROUNDS), missed)
 
 
-def _in_kernel(game: AlignmentGame, form: RatioForm, tol: float) -> LoopResult:
+def _in_kernel(game: AlignmentGame, form: ExponentialForm, tol: float) -> LoopResult:
     """Game by game in compiled code."""
-    support = game.support if game.forbidden is None else game.support & ~game.forbidden
-    beta = game.beta + form.entropy
-    coupling = COUPLINGS[form.coupling or ""](form.strength / beta)
-    logits, shift = _folded(game, form, support, beta)
-    if logits is not game.log_reference or game.forbidden is not None:
+    support, coupling, logits, shift = _folded(game, form)
+    if logits is not game.log_reference or support is not game.support:
         logits = np.where(support, logits, LOG_ZERO)
-    shape = logits.shape
+    shape, beta = logits.shape, game.beta + form.entropy
     given = row_table(logits, shape), row_table(game.weights, shape[:-1]), shift
     found, steps = np.empty(shape), np.zeros(shape[0], dtype=np.int64)
     solved, number = np.zeros(shape[0], bool), list(COUPLINGS).index(form.coupling or "")
@@ -142,14 +139,10 @@ def _in_kernel(game: AlignmentGame, form: RatioForm, tol: float) -> LoopResult:
     return LoopResult(found, steps, statuses, [], [])
 
 
-def _attempt(game: AlignmentGame, form: RatioForm, tol: float, rounds: int) -> LoopResult:
+def _attempt(game: AlignmentGame, form: ExponentialForm, tol: float, rounds: int) -> LoopResult:
     """The result of so many rounds."""
-    xp, support = namespace(game.log_reference), game.support
-    if game.forbidden is not None:
-        support = support & ~game.forbidden
-    beta = game.beta + form.entropy
-    coupling = COUPLINGS[form.coupling or ""](form.strength / beta)
-    logits, shift = _folded(game, form, support, beta)
+    support, coupling, logits, shift = _folded(game, form)
+    xp, beta = namespace(logits), game.beta + form.entropy
     rest, live, coupled = logits[..., 0] * 0 + LOG_ZERO, None, support
     if not bool(xp.all(support)):
         if coupling.geometric:  # answers that some context lacks are paid nothing
@@ -180,17 +173,20 @@ def _attempt(game: AlignmentGame, form: RatioForm, tol: float, rounds: int) -> L
     return LoopResult(log_nu, to_numpy(steps).astype(int), statuses, [], [])
 
 
-def _folded(
-    game: AlignmentGame, form: RatioForm, support: Array, beta: float
-) -> tuple[Array, Array]:
-    """log nu0 with rewards and entropies in it, in units of beta, and what that adds to J (B,)."""
-    xp, logits = namespace(game.log_reference), game.log_reference
-    plain = isinstance(form.reward, float)
+def _folded(game: AlignmentGame, form: ExponentialForm) -> tuple[Array, Coupling, Array, Array]:
+    """The answers in play (B, m, n), the coupling, log nu0 with rewards and entropies in it, in units of
+    beta + entropy, and what that adds to J (B,).
+    """
+    xp, logits, support = namespace(game.log_reference), game.log_reference, game.support
+    if game.forbidden is not None:
+        support = support & ~game.forbidden
+    beta, plain = game.beta + form.entropy, isinstance(form.reward, float)
+    coupling = COUPLINGS[form.coupling or ""](form.strength / beta)
     if plain and beta == game.beta:
-        return logits, 0 * logits[..., 0, 0]
+        return support, coupling, logits, 0 * logits[..., 0, 0]
     logits = (game.beta * logits + (form.reward if plain else like(form.reward, logits))) / beta
     level = logsumexp(xp.where(support, logits, LOG_ZERO))
-    return logits - level[..., None], weighted(level, game.weights)
+    return support, coupling, logits - level[..., None], weighted(level, game.weights)
 
 
 def _newton(problem: _Problem, rounds: int) -> tuple[_Point, Array, Array]:

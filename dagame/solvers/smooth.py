@@ -32,7 +32,9 @@ def _load() -> Callable[..., None]:
     function: Any = solve_games
     given = np.zeros((1, 1, 1)), np.zeros((1, 0, 0)), np.ones((1, 1))
     found = np.zeros((1, 1, 1)), np.zeros(1, np.int64), np.zeros(1, bool), np.zeros((1, 1, 2))
-    function(*given, *_numbers(SmoothForm((("entropy", 1.0, 1.0),)), 1.0, 1e-10, 1.0, False), *found)
+    function(
+        *given, *_numbers(SmoothForm((("entropy", 1.0, 1.0),)), 1.0, 1e-10, 1.0, False), *found
+    )
     return function
 
 

@@ -8,11 +8,12 @@ import numpy as np
 
 from ..games.game import AlignmentGame
 from ..games.solution import Status
-from ..numerics.arrays import LOG_ZERO, Array, like, log_normalise, namespace
+from ..numerics.arrays import LOG_ZERO, like, log_normalise, namespace
 from ..objectives.projection import reply
 from ..objectives.sets import compiled_groups
 from ..objectives.soft import SoftConstraint
 from .base import pick
+from .folded import folded
 from .loop import LoopResult
 
 
@@ -24,10 +25,14 @@ def soft_solve(game: AlignmentGame) -> LoopResult | None:
     at sigma = strength / beta'. Games whose path ends in no policy keep the reference; all are left as
     stalled, for the caller to judge by their gap.
     """
-    parts = _split(game)
-    if parts is None:
+    parts = folded(game, lambda part: isinstance(part, SoftConstraint))
+    if parts is None or game.answer_map.kind != "identity":
         return None
-    term, sigma, log_reference = parts
+    term: Any = parts.term
+    sigma = parts.factor * term.strength / (game.beta + parts.entropy)
+    if compiled_groups(term.set, game.n) is not None or not sigma > 0:
+        return None
+    log_reference = game.masked(log_normalise(parts.logits(game)))
     found, log_nu = reply(log_reference, game.weights, term.set, sigma)
     xp = namespace(game.log_reference)
     log_nu = like(log_nu, game.log_reference)
@@ -37,30 +42,3 @@ def soft_solve(game: AlignmentGame) -> LoopResult | None:
     size = log_nu.shape[0]
     statuses = np.full(size, Status.STALLED, dtype=object)
     return LoopResult(log_nu, np.zeros(size, dtype=int), statuses, [], [])
-
-
-def _split(game: AlignmentGame) -> tuple[SoftConstraint, float, Array] | None:
-    """The soft set, sigma, and the reference with the other terms folded in."""
-    terms = game.objective.terms()
-    soft = [(f, o) for f, o in terms if isinstance(o, SoftConstraint)]
-    if len(soft) != 1 or game.answer_map.kind != "identity":
-        return None
-    (factor, term), reward, entropy = soft[0], 0.0, 0.0
-    for f, part in terms:
-        if part is term:
-            continue
-        form = part.exponential_form()
-        if form is None or form.tied:
-            return None
-        reward, entropy = reward + f * form.reward, entropy + f * form.entropy
-    beta, strength = game.beta + entropy, factor * term.strength
-    if compiled_groups(term.set, game.n) is not None or not (beta > 0 and strength > 0):
-        return None
-    xp, extra = namespace(game.log_reference), _table(reward, game.log_reference)
-    logits = (game.beta * game.log_reference + extra) / beta
-    logits = xp.where(game.log_reference > LOG_ZERO / 2, logits, LOG_ZERO)
-    return term, strength / beta, game.masked(log_normalise(logits))
-
-
-def _table(reward: Any, log_reference: Array) -> Any:
-    return reward if isinstance(reward, float) else like(reward, log_reference)

@@ -13,6 +13,7 @@ from dagame.numerics.arrays import LOG_ZERO
 from dagame.objectives.catalogue import CATALOGUE
 from dagame.objectives.forms import DualForm, ExponentialForm, Hessian
 from dagame.objectives.objective import Objective, Scaled
+from dagame.objectives.parameters import bound_to, of_game, of_games, taken
 from tests.games import SEEDS
 
 NAMES = pytest.mark.parametrize("name", CATALOGUE)
@@ -168,9 +169,9 @@ def test_copies_and_pickles_are_the_same_objective(name):
 
 def test_forms_add_and_scale_as_their_objectives_do(rng):
     r, s = rng.normal(size=(2, 3)), rng.normal(size=(2, 3))
-    form: Any = 2.0 * ExponentialForm(r, 1.0) + 0.5 * ExponentialForm(s, 3.0, tied=True)
+    form: Any = 2.0 * ExponentialForm(r, 1.0) + 0.5 * ExponentialForm(s, 3.0, "equal")
     np.testing.assert_array_equal(form.reward, 2 * r + 0.5 * s)
-    assert (form.entropy, form.tied) == (3.5, True)
+    assert (form.entropy, form.coupling) == (3.5, "equal")
     diagonal, blocks = rng.random((1, 2, 3)), rng.random((1, 3, 2, 2))
     column = rng.random((1, 2, 3, 1))
     total: Any = 3.0 * Hessian(diagonal, column) + Hessian(blocks)
@@ -226,10 +227,10 @@ def test_a_square_table_binds_batches_and_is_cut_in_both_axes(rng):
     phi = Spread(cost)
     keep = np.array([True, False, True, True])
     np.testing.assert_array_equal(phi.columns(keep).cost, cost[:, keep][:, :, keep])
-    np.testing.assert_array_equal(phi.rows(np.array([4, 1])).cost, cost[[4, 1]])
-    np.testing.assert_array_equal(phi.single(5).cost, cost[5])
-    np.testing.assert_array_equal(Spread(cost[0]).single(5).cost, cost[0])
-    single = phi.bind(np.zeros((1, 4), np.float32)).cost
+    np.testing.assert_array_equal(of_games(phi, np.array([4, 1])).cost, cost[[4, 1]])
+    np.testing.assert_array_equal(of_game(phi, 5).cost, cost[5])
+    np.testing.assert_array_equal(of_game(Spread(cost[0]), 5).cost, cost[0])
+    single = bound_to(phi, np.zeros((1, 4), np.float32)).cost
     assert single.dtype == np.float32
     ((_, _), (_, part)) = (dg.ShannonDiversity() + 2.0 * phi).columns(keep).terms()
     assert isinstance(part, Spread)
@@ -238,7 +239,7 @@ def test_a_square_table_binds_batches_and_is_cut_in_both_axes(rng):
 
 def test_permuting_a_square_table_permutes_the_equilibrium(rng):
     cost, reference, order = _costs(rng, 1, 5)[0], rng.dirichlet(np.ones(5), 2), rng.permutation(5)
-    moved = Spread(cost).take("n", order)
+    moved = taken(Spread(cost), "n", order)
     one = dg.solve(dg.AlignmentGame(reference, Spread(cost), beta=0.5))
     two = dg.solve(dg.AlignmentGame(reference[:, order], moved, beta=0.5))
     np.testing.assert_allclose(one.policy[:, order], two.policy, atol=1e-6)
@@ -259,12 +260,12 @@ def test_names_alone_are_tables_of_contexts_and_answers():
 
     phi = Named(np.arange(6.0).reshape(2, 3))
     np.testing.assert_array_equal(phi.columns(np.array([True, False, True])).r, [[0, 2], [3, 5]])
-    np.testing.assert_array_equal(phi.take("m", np.array([1, 0])).r, [[3, 4, 5], [0, 1, 2]])
+    np.testing.assert_array_equal(taken(phi, "m", np.array([1, 0])).r, [[3, 4, 5], [0, 1, 2]])
 
 
 def test_tables_of_the_package_follow_the_name_they_were_given_under(rng):
     phi = dg.LogSuccess(rng.random((6, 2, 3)), 2.0)
-    part = phi.rows(np.array([3]))
+    part = of_games(phi, np.array([3]))
     np.testing.assert_array_equal(part.success, phi.success[3:4])
     nu = np.exp(a_log_nu(n=3))
     np.testing.assert_array_equal(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dagame.samples import bootstrap
-from dagame.samples.bootstrap import bootstrap_means
+from dagame.samples.bootstrap import bootstrap_means, bootstrap_tables
 
 
 def directly(values, weights, resamples, seed):
@@ -57,3 +57,13 @@ def test_coverage_on_questions_that_are_right_with_a_known_probability(questions
         low, high = bootstrap_means(accuracy[:, None], resamples=400, seed=k)
         covered += low[0] <= 0.6 <= high[0]
     assert least <= covered / runs <= most
+
+
+def test_tables_together_are_each_as_alone(rng):
+    whole, short = rng.random((30, 3)), rng.random((30, 3))
+    short[4, 1] = np.nan
+    tables = [whole, short, whole[:, :2], whole[:1]]
+    for found, table in zip(bootstrap_tables(tables, seed=2), tables, strict=True):
+        alone = bootstrap_means(table, seed=2)
+        assert (found is None) == (alone is None)
+        assert alone is None or np.array_equal(found, alone)

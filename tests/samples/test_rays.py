@@ -43,8 +43,8 @@ def engine():
     from dagame.samples.stream.rays import started
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streamed, "_OF_A_PART", (2 << 30) // 1500 // 4)
-        patch.setattr(streamed, "_OF_A_ROW", (2 << 30) // 60 // 4)
+        patch.setattr(streamed, "_OF_A_PART", (2 << 30) // 1500 // 8)
+        patch.setattr(streamed, "_OF_A_ROW", (2 << 30) // 60 // 8)
         ray, _ = started(None, 96 << 20)
         yield ray
         ray.shutdown()
@@ -109,7 +109,7 @@ def test_the_same_as_at_once_and_after_a_worker_is_killed(engine, tmp_path):
     killing.start()
     with Samples.stream(f"file://{folder}", engine="ray", **COLUMNS) as samples:
         assert len(samples.counted) > 3
-        assert samples.settings.parts > 1
+        assert samples.settings.groups > 1
         found = samples.solve(dg.Coherence(1.0), beta=1.0)
         found.write_rows(tmp_path / "rows.parquet")
         assert {k: v for k, v in found.summary.items() if k != "seconds"} == {

@@ -226,6 +226,17 @@ def test_exact_means_do_not_depend_on_order_or_parts(values, random):
     assert exact_mean(np.array(values)) == ExactSum.merged(parts).mean() == wanted
 
 
+def test_what_was_solved_first_stays_when_another_game_is_solved(tmp_path, parts):
+    parts(2000)
+    (tmp_path / "s.jsonl").write_bytes(lines(rows()))
+    with Samples.stream(tmp_path / "s.jsonl", **COLUMNS) as samples:
+        first = samples.solve(dg.Coherence(1.0), beta=1.0)
+        samples.solve(dg.Coherence(5.0), beta=1.0)
+        first.write_rows(tmp_path / "rows.parquet")
+    plain = Samples.read(tmp_path / "s.jsonl", **COLUMNS).solve(dg.Coherence(1.0), beta=1.0)
+    assert pl.read_parquet(tmp_path / "rows.parquet").equals(plain.rows)
+
+
 def test_the_command_in_parts(tmp_path):
     for name, more in (("a", []), ("b", ["--max-memory", "64MiB"])):
         ran = dagame(

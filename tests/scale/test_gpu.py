@@ -8,6 +8,7 @@ import pytest
 import dagame as dg
 from dagame.games.library import OBJECTIVES, named, random_game, random_game_of, reference_games
 from dagame.numerics.arrays import to_numpy
+from dagame.objectives.parameters import bound_to
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
@@ -40,7 +41,7 @@ def test_autograd_of_the_value_is_the_reward(kind, rng):
     phi = OBJECTIVES[kind](rng, 3, 5)
     w = torch.as_tensor(rng.dirichlet(np.ones(3)))
     nu = torch.tensor(0.1 + rng.dirichlet(np.ones(5), 3), requires_grad=True)
-    phi = phi.bind(nu)
+    phi = bound_to(phi, nu)
     total = phi.value(nu / nu.sum(-1, keepdim=True), w)
     (slope,) = torch.autograd.grad(total, nu)
     p = (nu / nu.sum(-1, keepdim=True)).detach()

@@ -203,7 +203,7 @@ def test_the_form_adds_and_scales_as_its_objective(rng):
     nu = rng.dirichlet(np.ones(5), (2, 3))
     weights = np.array([0.5, 0.3, 0.2])
     for kind, objective in terms(rng, 5, 1.7).items():
-        form = objective.consensus_form()
+        form = objective.exponential_form()
         said = (
             form.strength * dg.Coherence().value(nu, weights)
             + form.entropy * dg.ShannonDiversity().value(nu, weights)

@@ -9,6 +9,7 @@ from PIL import Image
 
 import dagame as dg
 from dagame.objectives.catalogue import CATALOGUE
+from dagame.objectives.parameters import bound_to
 from dagame.solvers.knobs import knobs, turned
 
 REFERENCE = np.array([[0.7, 0.2, 0.1], [0.2, 0.7, 0.1]])
@@ -52,7 +53,7 @@ def test_sums_have_a_slider_for_each_number():
 
 @pytest.mark.parametrize("kind", CATALOGUE.values(), ids=CATALOGUE)
 def test_every_number_of_every_kind_can_be_turned(kind):
-    phi = kind.make(0.5, np.random.default_rng(3), 2, 3).bind(NU)
+    phi = bound_to(kind.make(0.5, np.random.default_rng(3), 2, 3), NU)
     for knob in knobs(phi):
         assert knob.low <= knob.value <= knob.high
         same = turned(phi, {knob.name: knob.value})

@@ -70,7 +70,7 @@ def test_edges_of_the_floats_are_solved_alike(kernel):
     )
     objective = dg.Coherence(3.0) + dg.TargetMatching([0.0, 0.5, 0.25, 0.25])
     for phi in (dg.Coherence(3.0), objective, dg.Coherence(1e6)):
-        form = phi.consensus_form()
+        form = phi.exponential_form()
         assert_equal(*on_both(dg.AlignmentGame(tables, phi, beta=1.0)), form.strength)
     found = dg.solve(dg.AlignmentGame(tables, objective, beta=1.0), throw=False)
     assert list(found.statuses == dg.Status.INFEASIBLE) == [False, False, True, False]

@@ -196,6 +196,14 @@ def test_an_error_of_what_is_read_is_not_blamed_on_what_is_written(tmp_path):
     assert not left(tmp_path)
 
 
+def test_a_draft_has_no_draft_of_its_own_that_a_kill_would_leave(tmp_path):
+    with replacing(tmp_path / "out") as draft, replacing(draft) as inner:
+        assert inner == draft
+        inner.write_text("whole")
+    assert (tmp_path / "out").read_text() == "whole"
+    assert not left(tmp_path)
+
+
 def test_one_place_is_not_written_twice(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "a")
     with (

@@ -13,6 +13,7 @@ import numpy as np
 from ...errors import DagameError, InvalidObjective
 from ...numerics.arrays import LOG_ZERO, Array, is_array, log, namespace, to_numpy
 from ..objective import Objective
+from ..parameters import flattened, of_games
 
 _PIECE = 3 << 12
 """Numbers in one call: memory for arrays of less than 128 kB is already mapped, and so faster."""
@@ -32,7 +33,7 @@ class Asked:
         """See the class; log_nu0 (*batch, m, n)."""
         self.name = type(objective).__name__
         self.objective, self.like = objective, log_nu0
-        self.flat = objective.flat(tuple(log_nu0.shape[:-2]))
+        self.flat = flattened(objective, tuple(log_nu0.shape[:-2]))
         self.given_weights = weights
         self.weights = to_numpy(weights).astype(np.float64).reshape(-1, weights.shape[-1])[0]
         self.weights = self.weights / self.weights.sum()
@@ -71,15 +72,17 @@ class Asked:
 
     def _called(self, name: str, nu: np.ndarray, weights: np.ndarray | None) -> Any:
         """`value_log` or `reward_log` of K copies of the first game at nu (K, m, n)."""
-        xp = namespace(self.like)
-        copies = self.flat.rows(
-            xp.asarray(np.zeros(len(nu), dtype=np.int64), device=self.like.device)
-        )
+        copies = self.copies(len(nu))
         w = self.weights if weights is None else weights
         if self.given_weights.ndim > 1:
             w = np.broadcast_to(w, (len(nu), self.m))
         function = getattr(copies, f"{name}_log")
         return self.call(name, function, log(self.array(nu)), self.array(w))
+
+    def copies(self, count: int) -> Objective:
+        """The objective of a batch of so many games that are all the first."""
+        first = namespace(self.like).asarray(np.zeros(count, np.int64), device=self.like.device)
+        return of_games(self.flat, first)
 
     def array(self, values: np.ndarray) -> Array:
         """Numbers as an array of the game's library and device, in double precision."""
@@ -135,7 +138,7 @@ class Asked:
         w = self.array(self.weights)
         if self.given_weights.ndim > 1:
             w = w[None]
-        one = self.flat.rows(namespace(nu).asarray([0], device=nu.device))
+        one = self.copies(1)
         for name in ("value", "reward"):
             try:
                 with warnings.catch_warnings():
@@ -160,8 +163,7 @@ class Asked:
             self._shaped("reward", u, nu.shape, nu.shape)
 
     def _batches(self, lead: tuple[int, ...]) -> list[tuple[tuple[int, ...], Objective, Array]]:
-        xp = namespace(self.like)
-        three = self.flat.rows(xp.asarray(np.zeros(3, dtype=np.int64), device=self.like.device))
+        three = self.copies(3)
         w = self.array(to_numpy(self.given_weights))
         w3 = w if w.ndim == 1 else self.array(np.broadcast_to(self.weights, (3, self.m)))
         own = [(lead, self.objective, w)] if math.prod(lead) * self.m * self.n <= _MOST else []

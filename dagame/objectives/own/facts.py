@@ -7,7 +7,7 @@ from typing import NoReturn
 import numpy as np
 
 from ...errors import InvalidObjective
-from ...numerics.arrays import LOG_ZERO, log, namespace, to_numpy
+from ...numerics.arrays import LOG_ZERO, log, to_numpy
 from ..structure import stated_curvature
 from .asked import Asked
 
@@ -116,10 +116,9 @@ def _pairs(support: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, n
 
 def check_bound(asked: Asked, others: np.ndarray, points: np.ndarray, noise: float) -> None:
     """Phi(nu) <= c + <u, nu> for what `linearise` answers at the points (kinks, hard sets)."""
-    xp, objective = namespace(asked.like), asked.flat
     values = asked.values(others)
     w = asked.array(asked.weights)
-    one = objective.rows(xp.asarray(np.zeros(1, dtype=np.int64), device=asked.like.device))
+    one = asked.copies(1)
     for p in points:
         log_p = log(asked.array(p[None]))
         chosen = one.multipliers(log_p, w, 0 * log_p, log_p > LOG_ZERO / 2)

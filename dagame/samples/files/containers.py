@@ -9,9 +9,12 @@ from __future__ import annotations
 import glob
 import io
 import os
+import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
+from urllib.parse import unquote
 
 from ...errors import SamplesError
 from .packed import archive_of, bounded, member_parts, unpacked
@@ -30,6 +33,8 @@ PACKED = {".gz": "gzip", ".zst": "zstd", ".zip": "zip"}
 KIND_NAMES = {"jsonl": "json"} | {kind: kind for kind in ("json", "csv", "tsv", "parquet")}
 """What --format may call them."""
 STDIN = "-"
+ADDRESS_OPTIONS = re.compile(r"\?\w+=[^?]*$")
+"""What an address may end with, such as ?endpoint_override=localhost:9000&scheme=http."""
 
 _SIGNS = {
     b"PAR1": "parquet",
@@ -86,7 +91,7 @@ def files_of(source: object, pattern: str | None = None) -> list[str]:
             found.append(one)
     if not found:
         raise SamplesError("name at least one file of samples.")
-    twice = next((name for k, name in enumerate(found) if name in found[:k]), None)
+    twice = next((name for name, many in Counter(found).items() if many > 1), None)
     if twice is not None:
         raise SamplesError(f"{shown(twice)} is named twice.")
     return found
@@ -94,10 +99,11 @@ def files_of(source: object, pattern: str | None = None) -> list[str]:
 
 def file_names(paths: Sequence[str]) -> list[str]:
     """A name for each file: its own, with as much of its folder and suffixes as distinguishes the files."""
-    plain = [_stem(Path(p).name) for p in paths]
+    bare = [unquote(ADDRESS_OPTIONS.sub("", p)) if is_address(p) else p for p in paths]
+    plain = [_stem(Path(p).name) for p in bare]
     if len(set(plain)) == len(plain):
         return plain
-    longer = [_stem(Path(p).as_posix()) for p in paths]
+    longer = [_stem(Path(p).as_posix()) for p in bare]
     return longer if len(set(longer)) == len(longer) else list(paths)
 
 
@@ -112,9 +118,14 @@ def _stem(name: str) -> str:
     return name
 
 
+def is_address(path: object) -> bool:
+    """Whether it is no path on this machine, such as s3://bucket/runs."""
+    return "://" in str(path)
+
+
 def _is_glob(path: str) -> bool:
     try:
-        return glob.has_magic(path) and not os.path.lexists(path)
+        return not is_address(path) and glob.has_magic(path) and not os.path.lexists(path)
     except ValueError:
         return False
 
@@ -131,14 +142,15 @@ def _in_folder(folder: Path, pattern: str | None) -> list[str]:
         files = sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file())
     except OSError as error:
         raise SamplesError(f"{folder} cannot be read: {error.strerror or error}.") from None
-    known = [p for p in files if (p.match(pattern) if pattern else _kind_by_name(p.name))]
+    known = [p for p in files if (p.match(pattern) if pattern else kind_by_name(p.name))]
     if not known:
         what = f"called like {pattern}" if pattern else f"with a suffix of {', '.join(KINDS)}"
         raise SamplesError(f"the folder {folder} holds no file {what}.")
     return [str(p) for p in known]
 
 
-def _kind_by_name(name: str) -> str | None:
+def kind_by_name(name: str) -> str | None:
+    """What a file holds by its suffixes, None if they say nothing; a ZIP file by itself is of a kind."""
     stem, suffix = os.path.splitext(name)
     if suffix.lower() in PACKED:
         inner = os.path.splitext(stem)[1].lower()

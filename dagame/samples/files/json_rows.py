@@ -274,9 +274,9 @@ def _by_first_lines(name: str, data: bytes, found: Survey) -> pl.DataFrame | Non
     )
     if len(frame) != found.lines or keys != found.keys:
         return None
-    texts = (column.str for column in frame if column.dtype == pl.String)
-    nested = any((t.starts_with("[") | t.starts_with("{")).any() for t in texts)
-    return None if nested else frame
+    text = pl.col(pl.String).str
+    nested = frame.select((text.starts_with("[") | text.starts_with("{")).any())
+    return None if any(nested.row(0)) else frame
 
 
 @cache

@@ -66,7 +66,8 @@ class Rows:
         values = self.frame[column]
         if values.dtype != pl.String or self.lines is None:
             return values.dtype == pl.String
-        if not values.str.contains(r"^\s*[\[{]").any():
+        nested = pl.col(column).str.contains(r"^\s*[\[{]").any()
+        if not self.frame.lazy().select(nested).collect(engine="streaming").item():
             return True
         return all(isinstance(row.get(column), str | None) for row in self.records)
 

@@ -3,26 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import numpy as np
+
+from ..cores import blocks
 
 if TYPE_CHECKING:
     import polars as pl
 
+_MANY = 100_000
+"""Texts from which on parts of a column are worked on side by side."""
+
+
+class Distinct(NamedTuple):
+    """The distinct texts of a column, as they first occur, and the place of each row's among them, null for
+    null.
+    """
+
+    texts: pl.Series
+    places: pl.Series
+
+    @classmethod
+    def of(cls, column: pl.Series) -> Distinct:
+        """Of a column of texts."""
+        import polars as pl
+
+        own = pl.Categorical(pl.Categories.random())  # numbered from 0, whatever else is in use
+        places = column.cast(pl.String).cast(own).to_physical()
+        size = places.max()
+        first = np.empty(0 if size is None else int(cast(int, size)) + 1, dtype=np.int64)
+        for some in reversed([*blocks(len(column))]):  # so that a text's first row is written last
+            part = places[some]
+            rows = np.arange(some.start, some.stop)
+            if part.null_count():
+                rows, part = rows[part.is_not_null().to_numpy()], part.drop_nulls()
+            first[part.to_numpy()[::-1]] = rows[::-1]
+        return cls(column.gather(first), places)
+
+    @classmethod
+    def if_repeated(cls, column: pl.Series) -> Distinct | None:
+        """The same where most texts stand in several rows, else None."""
+        import polars as pl
+
+        count = column.to_frame("text").select(pl.col("text").approx_n_unique()).item()
+        return cls.of(column) if 2 * count <= len(column) else None
+
+    @property
+    def column(self) -> pl.Series:
+        """The text of each row."""
+        return self.texts.gather(self.places)
+
 
 def each_once(column: pl.Series, function: Callable[[pl.Series], pl.Series]) -> pl.Series:
     """The function of a column of texts, called with its distinct ones; null stays null."""
-    import polars as pl
-
-    texts = column.cast(pl.String)
-    distinct = texts.drop_nulls().unique()
-    table = pl.DataFrame({"text": distinct, "found": function(distinct)})
-    frame = pl.DataFrame({"text": texts})
-    return frame.join(table, on="text", how="left", maintain_order="left")["found"]
+    texts, places = Distinct.of(column)
+    return Distinct(function(texts), places).column
 
 
 def once_if_repeated(column: pl.Series, function: Callable[[pl.Series], pl.Series]) -> pl.Series:
     """The same where most texts stand in several rows, else the function of the whole column."""
+    distinct = Distinct.if_repeated(column)
+    if distinct is None:
+        return function(column)
+    return Distinct(function(distinct.texts), distinct.places).column
+
+
+def on_all_cores(texts: pl.Series, made: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
+    """What an expression makes of each text of a column, parts of it side by side."""
     import polars as pl
 
-    count = column.to_frame("text").select(pl.col("text").approx_n_unique()).item()
-    return each_once(column, function) if 2 * count <= len(column) else function(column)
+    lazy = texts.to_frame("text").lazy().select(made(pl.col("text")).alias(texts.name))
+    engine = "streaming" if len(texts) >= _MANY else "in-memory"
+    return lazy.collect(engine=engine).to_series()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ExtractionError, nearest
-from .distinct import each_once, once_if_repeated
+from .distinct import Distinct, each_once, on_all_cores, once_if_repeated
 from .presets import PRESETS
 from .workers import check_row_seconds, map_in_workers
 
@@ -28,10 +28,14 @@ LONGEST_PATTERN, MOST_GROUPS = 1000, 50
 
 @dataclass(frozen=True)
 class Extraction:
-    """Answers (null: none found) and how many rows ran into the time limit."""
+    """Answers (null: none found) and how many rows ran into the time limit.
+
+    distinct: the same answers once for each distinct completion, where it was read once.
+    """
 
     answers: pl.Series
     timed_out: int = 0
+    distinct: Distinct | None = None
 
 
 Extractor = Callable[["pl.Series"], Extraction]
@@ -95,7 +99,15 @@ def check_pattern(pattern: str, what: str) -> int:
 
 def _by_columns(find: Callable[[pl.Series], pl.Series]) -> Extractor:
     """By a function of whole columns that tells nothing apart but texts."""
-    return lambda completions: Extraction(once_if_repeated(completions, find))
+
+    def run(completions: pl.Series) -> Extraction:
+        distinct = Distinct.if_repeated(completions)
+        if distinct is None:
+            return Extraction(find(completions))
+        found = Distinct(find(distinct.texts), distinct.places)
+        return Extraction(found.column, distinct=found)
+
+    return run
 
 
 def _by_pattern(pattern: str) -> Callable[[pl.Series], pl.Series]:
@@ -111,12 +123,13 @@ def _by_pattern(pattern: str) -> Callable[[pl.Series], pl.Series]:
         if text.str.contains(f"[{_OPEN}{_CLOSE}]").any():
             text = text.str.replace_all(f"[{_OPEN}{_CLOSE}]", "")
         if not looks_around:  # within its match a pattern finds the same again
-            last = text.str.extract_all(pattern).list.last()
-            return _group_1(last, pattern, last.is_not_null())
-        count = text.str.count_matches(pattern)
-        several = (count > 1).arg_true()
-        first = _group_1(text, pattern, count > 0)
-        return first.scatter(several, _marked(text.gather(several), pattern))
+            last = on_all_cores(text, lambda each: each.str.extract_all(pattern).list.last())
+            return once_if_repeated(last, group)
+        several = on_all_cores(text, lambda each: each.str.count_matches(pattern) > 1).arg_true()
+        return group(text).scatter(several, _marked(text.gather(several), pattern))
+
+    def group(texts: pl.Series) -> pl.Series:
+        return on_all_cores(texts, lambda each: _group_1(each, pattern))
 
     return run
 
@@ -126,13 +139,11 @@ _ASSERTIONS = frozenset(("^", "$", *(f"\\{sign}" for sign in "bBAzZ<>")))
 """Signs of a pattern that look beyond the match; an escaped one or [^ is another."""
 
 
-def _group_1(text: pl.Series, pattern: str, matches: pl.Series) -> pl.Series:
+def _group_1(text: pl.Expr, pattern: str) -> pl.Expr:
     """Group 1 of the first match where there is one, empty if the match leaves it out."""
     import polars as pl
 
-    frame = pl.DataFrame({"a": text, "matches": matches})
-    group = pl.col("a").str.extract(pattern, 1).fill_null("")
-    return frame.select(pl.when(pl.col("matches")).then(group).alias("a"))["a"]
+    return pl.when(text.str.contains(pattern)).then(text.str.extract(pattern, 1).fill_null(""))
 
 
 def _marked(text: pl.Series, pattern: str) -> pl.Series:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import choices, statements
-from .distinct import each_once
+from .distinct import each_once, on_all_cores
 from .markup import bare
 from .number_answers import CANDIDATE, first_number, whole_number
 
@@ -34,16 +34,18 @@ class Rule:
 
     def candidates(self, texts: pl.Series) -> pl.Series:
         """The candidate of each text, null where there is none."""
+        return on_all_cores(texts, self._candidate)
+
+    def _candidate(self, text: pl.Expr) -> pl.Expr:
         import polars as pl
 
         if self.take == "first":
-            return texts.str.extract(f"({self.pattern})", 1)
-        found = texts.str.extract_all(self.pattern)
+            return text.str.extract(f"({self.pattern})", 1)
+        found = text.str.extract_all(self.pattern)
         if self.take == "last":
             return found.list.last()
-        frame = pl.DataFrame({"c": found})
-        distinct = pl.col("c").list.unique(maintain_order=True).list.join("\n")
-        return frame.select(pl.when(pl.col("c").list.len() > 0).then(distinct))["c"]
+        distinct = found.list.unique(maintain_order=True).list.join("\n")
+        return pl.when(found.list.len() > 0).then(distinct)
 
 
 @dataclass(frozen=True)

@@ -135,10 +135,16 @@ class AnswerReader:
         assert self._extract is not None, "settled() comes first"
         found: Extraction = self._extract(self._thought(texts))
         answers = found.answers.alias("answer")
+        if found.distinct is None:
+            keys = self._keys_of(answers)
+        else:
+            keys = self._keys_of(found.distinct.texts).gather(found.distinct.places)
         if truncated is not None:
-            frame = pl.DataFrame({"answer": answers, "cut": truncated.fill_null(False)})
-            answers = frame.select(pl.when(~pl.col("cut")).then(pl.col("answer")))["answer"]
-        return Reading(answers, self._keys_of(answers), found.timed_out)
+            frame = pl.DataFrame([answers, keys, truncated.fill_null(False).alias("cut")])
+            answers, keys = frame.select(
+                pl.when(~pl.col("cut")).then(pl.col("answer", "key"))
+            ).get_columns()
+        return Reading(answers, keys, found.timed_out)
 
     def __call__(
         self, completions: Sequence[Any], truncated: Sequence[bool] | None = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .distinct import on_all_cores
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -25,7 +27,8 @@ def without_thinking(texts: pl.Series) -> pl.Series:
     """
     import polars as pl
 
-    marked = texts.str.contains(f"{_OPEN}|{_CLOSE}|{_CHANNEL}").fill_null(False)
+    signs = f"{_OPEN}|{_CLOSE}|{_CHANNEL}"
+    marked = on_all_cores(texts, lambda each: each.str.contains(signs).fill_null(False))
     if not marked.any():
         return texts
     text = pl.col("text")

@@ -20,6 +20,7 @@ from importlib import import_module
 from pathlib import Path
 
 from ...errors import ExtractionError
+from ..cores import cores
 
 _CHUNK = 32
 _START_SECONDS = 60.0
@@ -53,12 +54,6 @@ def check_row_seconds(row_seconds: float) -> None:
         raise ExtractionError(
             f"row_seconds is {row_seconds!r}; give a positive, finite number of seconds."
         )
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 class _Pool:

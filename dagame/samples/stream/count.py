@@ -20,7 +20,7 @@ from .load import CUT, GOLD
 if TYPE_CHECKING:
     import polars as pl
 
-ANSWER, COUNT, SAME, PART = "answer", "count", "same", "part"
+ANSWER, COUNT, SAME, GROUP = "answer", "count", "same", "group"
 _LABELS = Labels._fields
 
 
@@ -34,7 +34,7 @@ class Settings:
     correct_range: tuple[float, float]
     abstain: str | None
     no_answer: str
-    parts: int
+    groups: int
     same: str | None = None
 
     @property
@@ -64,7 +64,7 @@ class Counted(NamedTuple):
     """What one part holds.
 
     keys: the answer of each row as it stands there, and its key. groups: class, context, answer and
-    their counts, and to which group of classes they belong, `PART`. gold: each right answer, and
+    their counts, and to which group of classes they belong, `GROUP`. gold: each right answer, and
     whether it was read within a text. lost: the places of the rows in which no answer was found;
     lost_labels: how many of them are labelled right, and labelled. first: the end of the first text.
     """
@@ -160,13 +160,13 @@ def _groups(
         table = table.with_columns(pl.Series(name, part) for name, part in parts.items())
         sums = [pl.col(name).sum() for name in _LABELS]
     found = table.group_by(by).agg(pl.len().cast(pl.Float64).alias(COUNT), *sums)
-    return found.with_columns(_hashed(found.select(settings.class_columns), settings.parts))
+    return found.with_columns(_hashed(found.select(settings.class_columns), settings.groups))
 
 
-def _hashed(classes: pl.DataFrame, parts: int) -> pl.Series:
+def _hashed(classes: pl.DataFrame, groups: int) -> pl.Series:
     """A group of classes for each row, of one class always the same."""
     import polars as pl
 
     plain = classes.with_columns(pl.col(pl.Float64, pl.Float32) + 0.0)  # -0.0 is 0.0
     plain = plain.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
-    return (plain.hash_rows(seed=0) % parts).cast(pl.UInt32).alias(PART)
+    return (plain.hash_rows(seed=0) % groups).cast(pl.UInt32).alias(GROUP)

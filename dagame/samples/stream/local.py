@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from ..equilibria import beside
 from ..facts import Facts
 from ..files.tables import NamedFile, Wish
 from ..partition import Bucket
-from .count import ANSWER, PART, Settings, count, named_rows
+from .count import ANSWER, GROUP, SAME, Settings, count, named_rows
 from .kinds import conformed
 from .load import CUT, GOLD, Loaded, kinds_of, load
 from .part import Game, Solved, solve_part
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
     from ...games.solution import Solution
 
 
+_DEALT_AT_ONCE = 4
+"""Groups of classes whose rows are held while they are dealt out."""
+PART = "part"
+"""The column of counts that says of which part of the rows they are."""
+
+
 @dataclass(frozen=True)
 class Kept:
     """One counted part: where its keys, groups, right answers and lost rows are; see `count.Counted`."""
@@ -36,7 +43,7 @@ class Kept:
     read: int
     lost_rows: int
     keys: Piece
-    groups: dict[int, Piece]
+    groups: Piece
     gold: Piece | None
     best: float | None
     lost: Piece
@@ -58,6 +65,32 @@ class Group:
     lost_rows: int
     buckets: list[Bucket]
     solutions: list[Solution]
+
+
+class _Deal:
+    """Rows put into a file for each number in one of their columns, many at a time."""
+
+    def __init__(self, shelf: Shelf, name: str, by: str, at_once: int) -> None:
+        """The files are called by the name and the number."""
+        self.shelf, self.name, self.by, self.at_once = shelf, name, by, at_once
+        self.held: list[pl.DataFrame] = []
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """These rows too."""
+        self.held.append(frame)
+        if sum(map(len, self.held)) > self.at_once:
+            self.end()
+
+    def end(self) -> None:
+        """Put what is held."""
+        import polars as pl
+
+        if not self.held:
+            return
+        rows = pl.concat(self.held, how="vertical_relaxed")
+        self.held = []
+        for (number,), some in rows.partition_by(self.by, as_dict=True, include_key=False).items():
+            self.shelf.put(f"{self.name}-{number}", some)
 
 
 class Local:
@@ -93,40 +126,43 @@ class Local:
 
     def solve(
         self, kept: Sequence[Kept], settings: Settings, game: Game, say: Progress
-    ) -> tuple[list[Group], Worths]:
-        """The third: counts -> equilibria, and what each sample is worth."""
-        pieces: list[list[Piece]] = [[] for _ in kept]
-        self.shelf.drop("worths")
+    ) -> tuple[list[Group], Any]:
+        """The third: counts -> equilibria, and under which name is kept what each sample is worth."""
+        run = secrets.token_hex(4)
+        at_once = _DEALT_AT_ONCE * sum(part.groups.rows for part in kept) // settings.groups
+        say("dealing the classes out to groups")
+        deal = _Deal(self.shelf, f"dealt-{run}", GROUP, at_once)
+        for k in range(len(kept)):
+            deal.add(counts_of(self.shelf, kept, k))
+        deal.end()
+        deal = _Deal(self.shelf, f"worths-{run}", PART, at_once)
 
         def one(p: int) -> Group | None:
             import polars as pl
 
-            found = [(k, part.groups[p]) for k, part in enumerate(kept) if p in part.groups]
+            found = list(self.shelf.every(f"dealt-{run}-{p}"))
             if not found:
                 return None
-            groups = pl.concat(
-                [self.shelf.get(piece) for _, piece in found], how="vertical_relaxed"
-            )
-            made = solve_part(groups, settings, game)
-            for k, piece in found:
-                pieces[k].append(self.shelf.put("worths", worths_of(self.shelf.get(piece), made)))
+            self.shelf.drop(f"dealt-{run}-{p}")
+            counts = pl.concat(found, how="vertical_relaxed")
+            made = solve_part(counts, settings, game)
+            deal.add(worths_of(counts, made))
             return kept_group(made, self.shelf)
 
-        groups = [g for g in counted(one, settings.parts, say, "solving classes") if g is not None]
-        return groups, Worths(self.shelf, pieces)
+        solved = list(counted(one, settings.groups, say, "solving classes"))
+        deal.end()
+        return [group for group in solved if group is not None], f"worths-{run}"
 
     def write(
-        self, loaded: Loaded, kept: Sequence[Kept], settings: Settings, worths: Worths, path: Path,
+        self, loaded: Loaded, kept: Sequence[Kept], settings: Settings, worths: Any, path: Path,
         say: Progress,
     ) -> None:  # fmt: skip
         """The last: rows with what they are worth, as one Parquet file."""
         import polars as pl
 
-        for name in ("out", "out.arrow"):
-            self.shelf.drop(name)
-
         def one(k: int) -> Path:
-            frame = worth_of_rows(loaded, self.shelf, kept[k], k, settings, worths.of(k))
+            found = pl.concat(list(self.shelf.every(f"{worths}-{k}")))
+            frame = worth_of_rows(loaded, self.shelf, kept[k], k, settings, found)
             part = self.shelf.folder / f"out-{k:06d}.arrow"
             frame.write_ipc(part, compression="lz4")
             return part
@@ -135,20 +171,6 @@ class Local:
         pl.scan_ipc(parts).sink_parquet(path, maintain_order=True)
         for part in parts:
             part.unlink()
-
-
-@dataclass(frozen=True)
-class Worths:
-    """What a sample of each class, context and answer is worth, by the parts in which they occur."""
-
-    shelf: Shelf
-    pieces: list[list[Piece]]
-
-    def of(self, part: int) -> pl.DataFrame:
-        """Those of one part, each once."""
-        import polars as pl
-
-        return pl.concat([self.shelf.get(piece) for piece in self.pieces[part]])
 
 
 def counted(function: Callable[[int], Any], count: int, say: Progress, what: str) -> Iterator[Any]:
@@ -174,14 +196,13 @@ def count_part(
 
     found = count(frame, settings, before)
     keys = found.keys
-    groups = found.groups.partition_by(PART, as_dict=True, include_key=False)
     known = found.groups["known"].sum() if settings.labelled else 0
     return Kept(
         rows=len(frame),
         read=len(keys) - keys["key"].null_count(),
         lost_rows=len(found.lost),
         keys=shelf.put(f"keys{name}", keys),
-        groups={int(p): shelf.put(f"groups{name}-{p}", part) for (p,), part in groups.items()},
+        groups=shelf.put(f"groups{name}", found.groups),
         gold=None if found.gold is None else shelf.put(f"gold{name}", found.gold),
         best=found.best,
         lost=shelf.put(f"lost{name}", pl.DataFrame({"row": found.lost})),
@@ -201,10 +222,18 @@ def kept_group(made: Solved, shelf: Shelf, name: str = "") -> Group:
     )  # fmt: skip
 
 
-def worths_of(groups: pl.DataFrame, made: Solved) -> pl.DataFrame:
-    """Of the rows of counts of one part, each class, context and answer once."""
-    by = made.worths.columns[:-3]
-    asked = groups.select(by).unique()
+def counts_of(shelf: Shelf, kept: Sequence[Kept], part: int) -> pl.DataFrame:
+    """The counts of one part with its number."""
+    import polars as pl
+
+    return shelf.get(kept[part].groups).with_columns(pl.lit(part, dtype=pl.Int64).alias(PART))
+
+
+def worths_of(counts: pl.DataFrame, made: Solved) -> pl.DataFrame:
+    """What a sample of each class, context and answer in each part is worth."""
+    *by, _, _, _ = made.worths.columns
+    asked = counts.select(PART, *by)
+    asked = asked.unique() if SAME in counts.columns else asked
     return asked.join(made.worths, on=by, how="left", nulls_equal=True)
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from ...errors import SamplesError
 from ...games.solution import Solution
 from ..disagreements import Disagreements
-from ..equilibria import ObjectiveOf, class_table, finite, solve_partition, worth
+from ..equilibria import class_table, finite, worth
 from ..facts import Facts
+from ..games import ObjectiveOf, solve_partition
 from ..partition import Bucket, Labels, Partition
 from ..verdict import CELLS
 from .count import ANSWER, COUNT, SAME, Settings

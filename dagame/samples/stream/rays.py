@@ -20,21 +20,31 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import DagameError, SamplesError
+from ...errors import DagameError, SamplesError, one_line
 from ...provenance import not_installed
 from ...show.progress import Progress
+from ..cores import cores
 from ..files.tables import NamedFile, Wish
-from ..keys.workers import cores
-from .count import ANSWER, Settings
+from .count import ANSWER, GROUP, Settings
 from .load import FileRead, Gathered, Loaded, read_file, together
-from .local import Group, Kept, Local, count_part, frame_of, kept_group, worth_of_rows, worths_of
+from .local import (
+    PART,
+    Group,
+    Kept,
+    Local,
+    count_part,
+    counts_of,
+    frame_of,
+    kept_group,
+    worth_of_rows,
+    worths_of,
+)
 from .part import WORTHS, Game, solve_part
 from .shelf import Shelf
 
 if TYPE_CHECKING:
     import polars as pl
 
-_CHUNK, _GROUP = "#chunk", "#group"
 _LEAST_STORE = 96 << 20
 _SIGN = 32
 
@@ -108,15 +118,15 @@ class OnRay(Local):
         self, kept: Sequence[Kept], settings: Settings, game: Game, say: Progress
     ) -> tuple[list[Group], Any]:
         """The third pass: whole groups of classes in each block of a shuffled data set."""
-        say(f"solving {settings.parts} groups of classes on Ray")
+        say(f"solving {settings.groups} groups of classes on Ray")
         run = Run()
         parts = self._items(range(len(kept))).map_batches(
-            _Groups(self.shelf, list(kept)), batch_size=1, batch_format="numpy"
+            _Counts(self.shelf, list(kept)), batch_size=1, batch_format="numpy"
         )
         solving = _SolveGroups(self.shelf, settings, game, run)
-        blocks = parts.repartition(settings.parts, keys=[_GROUP])
+        blocks = parts.repartition(settings.groups, keys=[GROUP])
         worths = blocks.map_batches(solving, batch_size=None, batch_format="pyarrow").materialize()
-        found = [self._result(run, p) for p in range(settings.parts)]
+        found = [self._result(run, p) for p in range(settings.groups)]
         for error in found:
             if isinstance(error, DagameError):
                 raise error
@@ -132,7 +142,8 @@ class OnRay(Local):
         say(f"writing {len(kept)} parts on Ray")
         run = Run()
         writing = _WriteParts(self.shelf, loaded, list(kept), settings, run)
-        blocks = worths.repartition(min(len(kept), max(4 * cores(), 16)), keys=[_CHUNK])
+        count = min(len(kept), max(settings.groups, 4 * cores()))
+        blocks = worths.repartition(count, keys=[PART])
         blocks.map_batches(writing, batch_size=None, batch_format="pyarrow").materialize()
         parts = [self.shelf.folder / f"out-{run.name}-{k}.arrow" for k in range(len(kept))]
         for part in parts:
@@ -187,16 +198,22 @@ def started(address: str | None, store: int) -> tuple[Any, bool]:
                 )
             else:
                 ray.init(address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            what = f"Ray at {address}" if address else "a Ray engine"
-            raise DagameError(f"{what} cannot be reached: {str(error).splitlines()[0]}.") from None
+        except Exception as error:  # Ray raises bare ones
+            ray.shutdown()
+            said = one_line(error, 200)
+            if address is None:
+                raise DagameError(f"Ray does not start: {said}.") from None
+            raise DagameError(
+                f"Ray at {address} cannot be reached: {said}; one that asks for a token is joined with "
+                "RAY_AUTH_MODE=token, as `ray get-auth-token` tells it."
+            ) from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of its own settings
         context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.execution_options.preserve_order = True
-    context.max_hash_shuffle_aggregators = max(2, cores())  # each is a process of its own
+    context.shuffle_input_batch_bytes = store // 4  # which each task of a shuffle holds
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     return ray, own
@@ -265,8 +282,8 @@ class _CountPart:
 
 
 @dataclass(frozen=True)
-class _Groups:
-    """The counts of each part, with its number and those of the groups of classes."""
+class _Counts:
+    """The counts of each part."""
 
     shelf: Shelf
     kept: list[Kept]
@@ -274,12 +291,7 @@ class _Groups:
     def __call__(self, batch: dict[str, np.ndarray]) -> Any:
         import polars as pl
 
-        found = []
-        for number in batch["item"]:
-            for group, piece in self.kept[int(number)].groups.items():
-                marks = (pl.lit(int(number)).alias(_CHUNK), pl.lit(group).alias(_GROUP))
-                found.append(self.shelf.get(piece).with_columns(*marks))
-        return _arrow(pl.concat(found))
+        return _arrow(pl.concat(counts_of(self.shelf, self.kept, int(k)) for k in batch["item"]))
 
 
 @dataclass(frozen=True)
@@ -293,34 +305,28 @@ class _SolveGroups:
         import polars as pl
 
         frame = _frame(table)
-        made = [self._solved(int(p), part) for (p,), part in frame.group_by(_GROUP)]
+        made = [self._solved(int(p), counts) for (p,), counts in frame.group_by(GROUP)]
         return _arrow(pl.concat(made) if made else self._nothing(frame))
 
-    def _nothing(self, part: pl.DataFrame) -> pl.DataFrame:
+    def _nothing(self, counts: pl.DataFrame) -> pl.DataFrame:
         import polars as pl
 
         s = self.settings
         none = [pl.lit(None, dtype=pl.Float64).alias(name) for name in WORTHS]
-        names = [*s.class_columns, *s.context_columns, ANSWER]
-        return part.clear().select(*names, *none, pl.col(_CHUNK).cast(pl.Int64))
+        names = [PART, *s.class_columns, *s.context_columns, ANSWER]
+        return counts.clear().select(*names, *none)
 
-    def _solved(self, p: int, part: pl.DataFrame) -> pl.DataFrame:
-        import polars as pl
-
+    def _solved(self, p: int, counts: pl.DataFrame) -> pl.DataFrame:
         found: Any
         try:
-            made = solve_part(part.drop(_CHUNK, _GROUP), self.settings, self.game)
+            made = solve_part(counts, self.settings, self.game)
             found = kept_group(made, self.shelf, f"-{p}-{secrets.token_hex(4)}")
         except DagameError as error:
             found = error
         keep(self.shelf, self.run, p, found)
         if isinstance(found, DagameError):
-            return self._nothing(part)
-        chunks = part.partition_by(_CHUNK, as_dict=True)
-        return pl.concat(
-            worths_of(rows, made).with_columns(pl.lit(k).cast(pl.Int64).alias(_CHUNK))
-            for (k,), rows in chunks.items()
-        )
+            return self._nothing(counts)
+        return worths_of(counts, made)
 
 
 @dataclass(frozen=True)
@@ -334,7 +340,7 @@ class _WriteParts:
     def __call__(self, table: Any) -> dict[str, np.ndarray]:
         frame = _frame(table)
         done = []
-        for (k,), worths in frame.partition_by(_CHUNK, as_dict=True, include_key=False).items():
+        for (k,), worths in frame.partition_by(PART, as_dict=True, include_key=False).items():
             number = int(k)
             rows = worth_of_rows(
                 self.loaded, self.shelf, self.kept[number], number, self.settings, worths

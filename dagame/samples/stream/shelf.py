@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,6 +12,10 @@ from ...files.output import system_reason
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+_LENGTH = 8
+"""Bytes before each frame, that say how many bytes it has."""
 
 
 class Piece(NamedTuple):
@@ -40,6 +45,7 @@ class Shelf:
         data = buffer.getbuffer()
         try:
             with (self.folder / name).open("ab") as stream:
+                stream.write(len(data).to_bytes(_LENGTH, "little"))
                 offset = stream.tell()
                 stream.write(data)
         except OSError as error:
@@ -56,6 +62,18 @@ class Shelf:
         with (self.folder / piece.file).open("rb") as stream:
             stream.seek(piece.offset)
             return pl.read_ipc_stream(io.BytesIO(stream.read(piece.length)))
+
+    def every(self, name: str) -> Iterator[pl.DataFrame]:
+        """All frames of one of the files, in order; none where nothing was put."""
+        import polars as pl
+
+        path = self.folder / name
+        if not path.exists():
+            return
+        with path.open("rb") as stream:
+            while length := stream.read(_LENGTH):
+                data = stream.read(int.from_bytes(length, "little"))
+                yield pl.read_ipc_stream(io.BytesIO(data))
 
     def drop(self, name: str) -> None:
         """Remove a file whose frames are no longer needed."""

@@ -17,10 +17,11 @@ from ...files.output import scratch
 from ...show.progress import Progress, silent
 from ...show.tables import Shown
 from ..columns import extract_in_words, reader_of, unread
+from ..cores import cores
 from ..equilibria import ObjectiveOf
+from ..files.formats import FORMATS
 from ..files.tables import Wish, is_path, named_files
 from ..keys.reader import TRIED_ROWS
-from ..keys.workers import cores
 from ..labels import correctness, said_of_gold
 from .addresses import expanded
 from .count import Settings, same_column
@@ -122,7 +123,7 @@ class StreamedSamples(Shown):
         return _column(self.loaded, self.work.shelf, part, column)
 
     def _rows(self) -> list[tuple[str, str]]:
-        groups, parts = self.settings.parts, len(self.counted)
+        groups, parts = self.settings.groups, len(self.counted)
         return [
             ("samples", f"{self.rows:,} in {parts:,} parts; {Path(self.source).name}"),
             ("classes", f"in {groups:,} groups, solved one after the other"),
@@ -195,7 +196,9 @@ def stream(
         place = stack.enter_context(scratch(folder or tempfile.gettempdir()))
         work, size = _engine(engine, address, Shelf(place), size)
         stack.callback(work.close)
-        files, options = named_files(expanded(path), wish, on_error)
+        form = FORMATS.get(format)
+        named = expanded(path, form.files if form else None)
+        files, options = named_files(named, wish, on_error)
         loaded = work.load(files, wish, options, size // _OF_A_PART, say)
         notes = [*loaded.notes]
         cut = 0 if truncated == "read" else loaded.cut
@@ -211,7 +214,7 @@ def stream(
             correct_range=correct_range,
             abstain=abstain,
             no_answer=no_answer,
-            parts=max(1, -(-loaded.rows * _OF_A_ROW // size)),
+            groups=max(1, -(-loaded.rows * _OF_A_ROW // size)),
             same=same_column(loaded.roles, format, list(loaded.kinds)),
         )
         kept = work.count(loaded, settings, say)
@@ -226,7 +229,7 @@ def stream(
 def _engine(engine: str, address: str | None, shelf: Shelf, size: int) -> tuple[Local, int]:
     """What runs the passes, and the memory of each of its processes."""
     if engine == "ray":
-        return OnRay(shelf, address, size // 4), size // (2 * cores())
+        return OnRay(shelf, address, size // 8), size // (4 * cores())  # the rest is Ray itself
     if engine != "local":
         raise SamplesError(f"engine is {engine!r}; choose 'local' or 'ray'.")
     if address is not None:

@@ -11,6 +11,7 @@ from ...games.certificate import certify
 from ...games.game import AlignmentGame
 from ...numerics.simplex import kl, total_variation
 from ...objectives import HardCoherence, HardConstraint, ShannonDiversity, SoftConstraint
+from ...objectives.parameters import taken
 from ...solvers import BestResponse, Mirror, run
 from ...solvers.closed_form import closed_form
 from .base import (
@@ -275,7 +276,7 @@ def _permuted(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     if any(isinstance(part, HardConstraint | SoftConstraint) for _, part in game.objective.terms()):
         return "a set is of named answers"
     answers, contexts = rng.permutation(game.n), rng.permutation(game.contexts)
-    objective = game.objective.take("n", answers).take("m", contexts)
+    objective = taken(taken(game.objective, "n", answers), "m", contexts)
     other = AlignmentGame(
         game.reference[:, contexts][:, :, answers],
         objective,
