@@ -96,11 +96,12 @@ def confront(
     start = game.log_reference
     powers = _POWERS if any(part.own for _, part in game.objective.terms()) else ()
     tilted = [game.masked(log_normalise(game.masked(power * start))) for power in powers]
-    for log_pi in [start, *policies, *tilted]:
+    most = game.reference_value
+    for log_pi in [*policies, *tilted]:
         log_nu = game.answer_map.log_push_forward(log_pi)
-        value = game.value_log(log_pi, log_nu)
-        off = game.objective.violation(log_nu, game.weights) + 0 * value
-        refute(game, bound, xp.where(off == 0, value, -xp.inf), single)
+        value = game.reached(log_nu, game.cost(log_pi))
+        most = xp.where(value > most, value, most)
+    refute(game, bound, most, single)
 
 
 def refute(game: AlignmentGame, bound: Array, value: Array, single: bool = False) -> None:

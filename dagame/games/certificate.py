@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
@@ -165,9 +166,49 @@ def certify_log(
     log_pi = float64(log_policy)
     if single:  # of sum 1 to the precision of the certificate
         log_pi = game.masked(log_normalise(log_pi))
-    violation, log_pi = _projected(game, log_pi)
     if not (game.provable and game.unit.provable):
+        violation, log_pi = _projected(game, log_pi)
         return _explicit(game, log_pi, violation)
+    proof, xp = proved(game, log_pi, log_target, multipliers), namespace(log_pi)
+    distance = infinities(proof.gap / game.unit.free_beta)
+    bound = xp.where(proof.gap < 1e20, proof.value + proof.gap, proof.gap)
+    upper_bound = game.beta * infinities(bound)
+    confront(game, upper_bound, proof.replies, single)
+    return Certificate(
+        value=game.beta * infinities(proof.value),
+        upper_bound=upper_bound,
+        gap=game.beta * infinities(proof.gap),
+        policy_regret=game.beta * infinities(proof.policy_regret),
+        target_regret=game.beta * infinities(proof.target_regret),
+        distance_bound=distance,
+        tv_bound=xp.sqrt(xp.clip(distance, 0.0, 2.0) / 2),
+        violation=proof.violation,
+        conditions=game.conditions,
+        beta=game.beta,
+    )
+
+
+class Proof(NamedTuple):
+    """J(pi) of a policy on the set, gap and its two parts, in units of beta (*batch,); the best responses to
+    the rewards that prove them, and the distance that the policy had to the set.
+    """
+
+    value: Array
+    gap: Array
+    policy_regret: Array
+    target_regret: Array
+    replies: list[Array]
+    violation: Array
+
+
+def proved(
+    game: AlignmentGame,
+    log_pi: Array,
+    log_target: Array | None = None,
+    multipliers: Array | None = None,
+) -> Proof:
+    """What T4 says of a log-policy in float64, of a game that it applies to; +-1e30 stand for infinities."""
+    violation, log_pi = _projected(game, log_pi)
     unit, xp = game.unit, namespace(log_pi)
     log_nu = unit.answer_map.log_push_forward(log_pi)
     value = unit.value_log(log_pi, log_nu)
@@ -177,21 +218,7 @@ def certify_log(
     rounding = 1e-14 * (1 + xp.abs(value))
     regret = xp.where((regret < 0) & (regret > -rounding), 0 * regret, regret)
     gap = xp.where(value > LOG_ZERO / 2e10, regret, -LOG_ZERO)
-    distance = infinities(gap / unit.free_beta)
-    upper_bound = game.beta * infinities(xp.where(gap < 1e20, value + gap, gap))
-    confront(game, upper_bound, replies, single)
-    return Certificate(
-        value=game.beta * infinities(value),
-        upper_bound=upper_bound,
-        gap=game.beta * infinities(gap),
-        policy_regret=game.beta * infinities(policy_regret),
-        target_regret=game.beta * infinities(target_regret),
-        distance_bound=distance,
-        tv_bound=xp.sqrt(xp.clip(distance, 0.0, 2.0) / 2),
-        violation=violation,
-        conditions=game.conditions,
-        beta=game.beta,
-    )
+    return Proof(value, gap, policy_regret, target_regret, replies, violation)
 
 
 def not_provable(game: AlignmentGame) -> NotConcave:

@@ -33,6 +33,8 @@ class GameForms(DistributionalGame):
     batch_shape: tuple[int, ...]
     contexts: int
     n: int
+    unit: Self
+    forbidden: Array | None
 
     def masked(self, log_p: Array) -> Array:
         """See `AlignmentGame`."""
@@ -46,6 +48,28 @@ class GameForms(DistributionalGame):
         return self.replaced(
             log_reference=self.log_reference_answers, answer_map=AnswerMap.identity(self.n)
         )
+
+    @cached_property
+    def solved_form(self) -> Self:
+        """The flat game that is solved, in units of beta: on answers where the map allows it, forbidden
+        answers left out.
+        """
+        inner = (self.on_answers() if self.answer_map.deterministic else self).flat().unit
+        if inner.answer_map.kind != "identity" or inner.forbidden is None:
+            return inner
+        return inner.without(inner.forbidden)
+
+    def reached(self, log_nu: Array, cost: Array | float) -> Array:
+        """J (*batch,), minus infinity outside a hard set and where it is not a finite number."""
+        value = self.objective.value_log(log_nu, self.weights) - cost
+        inside = self.objective.violation(log_nu, self.weights) == 0
+        xp = namespace(value)
+        return xp.where(inside & xp.isfinite(value), value, -xp.inf)
+
+    @cached_property
+    def reference_value(self) -> Array:
+        """J of the reference itself, which every bound has to exceed."""
+        return self.reached(self.log_reference_answers, 0.0)
 
     def flat(self) -> Self:
         """The game with one leading batch dimension."""

@@ -203,7 +203,7 @@ class AlignmentGame(NamedGame):
         mu = self.objective.curvature_for(self.weights)
         return self.objective.concave is not False or self.beta + mu > 0
 
-    @property
+    @cached_property
     def conditions(self) -> tuple[Condition, ...]:
         """What a certificate of this game stands on, and how far each condition is known."""
         mu = self.objective.curvature_for(self.weights)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import Any
 
 import array_api_compat
@@ -9,6 +10,7 @@ import numpy as np
 
 from ..errors import InvalidGame
 from ..text import on_one_line
+from .plain import NUMPY
 
 Array = Any
 """A numpy array, torch tensor or array-API array; shapes are stated in each docstring."""
@@ -19,16 +21,19 @@ probability stay finite (0 * LOG_ZERO = 0, LOG_ZERO - LOG_ZERO = 0), so no step 
 
 _INFINITE = 1e20
 
+_OF_NUMPY = (np.ndarray, np.generic, float, int, NoneType)
+"""What numpy computes with; scalars and None leave the choice to others."""
+
 
 def namespace(*arrays: Array) -> Any:
     """The array-API namespace shared by `arrays` (Python scalars and None are ignored)."""
     for values in arrays:
-        if type(values) is not np.ndarray:
+        if type(values) is not np.ndarray and not isinstance(values, _OF_NUMPY):
             break
     else:
-        return np
-    found = [a for a in arrays if is_array(a)]
-    return array_api_compat.array_namespace(*found) if found else np
+        return NUMPY
+    found = [a for a in arrays if is_array(a) and not isinstance(a, _OF_NUMPY)]
+    return array_api_compat.array_namespace(*found) if found else NUMPY
 
 
 def is_array(values: Any) -> bool:
@@ -73,8 +78,8 @@ def like(values: Any, reference: Array) -> Array:
     """`values` as an array of the namespace, dtype and device of `reference`."""
     xp = namespace(reference)
     if type(values) is type(reference) and values.dtype == reference.dtype:
-        return values if xp is np else array_api_compat.to_device(values, _device(reference))
-    if xp is not np and isinstance(values, np.ndarray) and not values.flags.writeable:
+        return values if xp is NUMPY else array_api_compat.to_device(values, _device(reference))
+    if xp is not NUMPY and isinstance(values, np.ndarray) and not values.flags.writeable:
         values = values.copy()  # torch would share the memory, and warns that it can write there
     return xp.asarray(values, dtype=reference.dtype, device=_device(reference))
 
@@ -138,6 +143,8 @@ def log_normalise(x: Array) -> Array:
 def infinities(x: Array) -> Array:
     """Values that came from LOG_ZERO turned into the infinities that they stand for."""
     xp = namespace(x)
+    if xp is NUMPY and (abs(x) <= _INFINITE).all():  # the usual case, a transfer elsewhere
+        return x + 0.0
     x = xp.where(x > _INFINITE, xp.inf, x)
     return xp.where(x < -_INFINITE, -xp.inf, x)
 
@@ -185,7 +192,7 @@ def segment_sum(values: Array, index: Array, segments: int) -> Array:
     """
     xp = namespace(values)
     lead, t = values.shape[:-1], values.shape[-1]
-    if xp is np:
+    if xp is NUMPY:
         rows = int(np.prod(lead))
         flat_index = np.broadcast_to(index, values.shape).reshape(rows, t)
         flat_index = flat_index + segments * np.arange(rows)[:, None]

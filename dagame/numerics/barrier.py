@@ -10,11 +10,15 @@ Oracle = Callable[[Array], tuple[Array, Array, Array]]
 """y (B, r) -> value (B,), gradient (B, r), Hessian (B, r, r); value inf outside the domain."""
 
 
-_FLAT = 1e12
+FLAT = 1e12
 """Where a multiplier y_i >= 0 is larger than this, F is flat in it and the barrier's slope alone is left.
 Newton's method would then double y_i in every step; so y_i gets the ridge that free multipliers have."""
 
-_RUNAWAY = 1e25
+RUNAWAY = 1e25
+"""Multipliers beyond this belong to a minimum that is not attained."""
+
+ACCURACY, ROUNDS = 1e-14, 400
+"""By default: how near the least value, and the most Newton steps."""
 
 
 def barrier_minimise(
@@ -23,8 +27,8 @@ def barrier_minimise(
     positive: Array,
     *,
     simplex: bool = False,
-    accuracy: float = 1e-14,
-    rounds: int = 400,
+    accuracy: float = ACCURACY,
+    rounds: int = ROUNDS,
 ) -> Array:
     """argmin F(y) over y_i >= 0 where `positive` (r,) or (B, r), for each game of a batch: (B, r) -> (B, r).
 
@@ -45,13 +49,13 @@ def barrier_minimise(
         slope = gradient - t[:, None, ...] * inverse
         own = xp.linalg.diagonal(hessian) + t[:, None, ...] * inverse**2
         free = 1 + xp.max(xp.abs(hessian), axis=(-2, -1))
-        ridge = 1e-14 * xp.where(positive & (y < _FLAT), own, free[:, None, ...])
+        ridge = 1e-14 * xp.where(positive & (y < FLAT), own, free[:, None, ...])
         bend = hessian + (t[:, None, ...] * inverse**2 + ridge)[:, None, :] * eye
         move = _newton_step(bend, slope, y, simplex)
         decrement = -xp.sum(slope * move, axis=-1)
         limit = accuracy * xp.maximum(xp.abs(value), xp.ones_like(value))
         centred = decrement <= xp.where(t > limit, 0.3 * t, 1e-8 * limit)
-        done = (centred & (t <= limit)) | (xp.max(xp.abs(y), axis=-1) > _RUNAWAY)
+        done = (centred & (t <= limit)) | (xp.max(xp.abs(y), axis=-1) > RUNAWAY)
         if bool(xp.all(done)):
             break
         y, value, gradient, hessian = _line_search(

@@ -10,22 +10,43 @@ eps S^-1 (rho - K'nu) with S = diag(K'nu) - K'diag(nu)K, is quadratic near the e
 round tries Newton's, which is kept where it rises by a quarter of what its slope promises or halves what the
 columns miss; else its length is quartered, and Sinkhorn's is taken. Costs that span many eps begin at the
 optimum of a larger eps.
+
+A policy that answers to the potentials, nu ∝ nu0 e^{-tilt f(g)}, moves with g: the dual is then the concave
+mean g - 1/tilt log sum nu0 e^{-tilt f(g)} of the same gradient, and the equilibrium of a pull is found
+without rounds on policies (docs/theory/transport.md#equilibrium-of-a-pull).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import array_api_compat
+import numpy as np
 
 from ..errors import NotConverged
 from .arrays import Array, logsumexp, namespace, solve, to_numpy
+from .fast import Kernel, row_table
 
 _ROUNDS = 300
 
 _EASY = 20.0
 """Costs that span at most so many eps need no larger eps first."""
+
+
+def _load() -> Callable[..., None]:
+    """The kernel, called once."""
+    from .transport_kernel import climb
+
+    function: Callable[..., None] = climb
+    one = np.zeros((1, 1))
+    function(one, one[None], np.ones(1), 0.0, _ROUNDS, one.copy(), np.zeros(1))
+    return function
+
+
+KERNEL = Kernel(_load, 4.0)
+"""`transport_kernel.climb`."""
 
 
 class Transport(NamedTuple):
@@ -41,9 +62,10 @@ class Transport(NamedTuple):
 
 
 class _State(NamedTuple):
-    """g, the rows K, k K'nu (1 where a column has its mass), the sum of |K'nu - rho|, the dual's value."""
+    """g, nu, the rows K, k K'nu (1 where a column has its mass), the sum of |K'nu - rho|, the dual."""
 
     second: Array
+    nu: Array
     rows: Array
     columns: Array
     off: Array
@@ -60,22 +82,56 @@ def entropic_transport(log_nu: Array, cost: Array, epsilon: float) -> Transport:
         NotConverged: the columns miss their mass by more than 1e-8 (1e-4 in single precision), as eps is
             too small beside the costs.
     """
-    fixed_nu, fixed_cost = _detached(log_nu), _detached(cost)
-    fixed_nu = fixed_nu - logsumexp(fixed_nu, keepdims=True)
-    xp = namespace(fixed_nu)
-    lead = _lead(log_nu, cost)
-    second = xp.zeros(
-        (*lead, cost.shape[-1]), dtype=fixed_nu.dtype, device=array_api_compat.device(fixed_nu)
-    )
-    nu = xp.broadcast_to(xp.exp(fixed_nu), (*lead, fixed_nu.shape[-1]))
-    for size in _ladder(fixed_cost, epsilon):
-        second, off = _climb(nu, fixed_cost, size, second, last=size == epsilon)
-    _require(off, fixed_cost, epsilon)
+    second, off = _solved(_detached(log_nu), _detached(cost), epsilon, 0.0)
+    _require(off, cost, epsilon)
     if _in_graph(log_nu, cost):
         second = _attached(log_nu, cost, epsilon, second)
-    second = second - xp.mean(second, axis=-1, keepdims=True)
+    second = second - namespace(second).mean(second, axis=-1, keepdims=True)
     first, rows = _first(cost, epsilon, second)
     return Transport(first, second, rows)
+
+
+def pulled(log_nu0: Array, cost: Array, epsilon: float, tilt: float) -> Array | None:
+    """log nu0 - tilt f (*batch, n), not normalised, at the potentials f of its own transport.
+
+    The maximum of -W_eps(nu; 1/k) - 1/tilt KL(nu || nu0). None where a plan's columns miss their mass.
+    """
+    second, off = _solved(log_nu0, cost, epsilon, tilt)
+    if not bool(namespace(off).all(off <= _limit(off))):
+        return None
+    return log_nu0 - tilt * _first(cost, epsilon, second)[0]
+
+
+def _solved(log_nu: Array, cost: Array, epsilon: float, tilt: float) -> tuple[Array, Array]:
+    """g (*batch, k), and what the columns still miss (*batch,)."""
+    log_nu = log_nu - logsumexp(log_nu, keepdims=True)
+    lead, k = _lead(log_nu, cost), cost.shape[-1]
+    log_nu = namespace(log_nu).broadcast_to(log_nu, (*lead, log_nu.shape[-1]))
+    sizes = _ladder(cost, epsilon)
+    flat = namespace(log_nu).reshape(log_nu, (-1, log_nu.shape[-1]))
+    if KERNEL.ready(flat):
+        second, off = _in_kernel(flat, cost, sizes, tilt, lead)
+        if (off <= _limit(off)).all():
+            return second, off
+    KERNEL.without(flat)
+    device = array_api_compat.device(log_nu)
+    second = off = namespace(log_nu).zeros((*lead, k), dtype=log_nu.dtype, device=device)
+    for size in sizes:
+        second, off = _climb(log_nu, cost, size, second, tilt, last=size == epsilon)
+    return second, off
+
+
+def _in_kernel(
+    log_nu: np.ndarray, cost: np.ndarray, sizes: list[float], tilt: float, lead: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same steps in compiled code, row by row; log_nu (R, n)."""
+    n, k = cost.shape[-2:]
+    costs = cost.reshape((1, n, k)) if cost.size == n * k else np.broadcast_to(cost, (*lead, n, k))
+    costs = costs.reshape((-1, n, k))
+    second, off = np.empty((len(log_nu), k)), np.empty(len(log_nu))
+    given = row_table(log_nu, log_nu.shape), row_table(costs, costs.shape)
+    KERNEL.run(given, (np.array(sizes), float(tilt), _ROUNDS), (second, off))
+    return second.reshape((*lead, k)), off.reshape(lead)
 
 
 def transport_cost(log_nu: Array, found: Transport) -> Array:
@@ -145,50 +201,59 @@ def _first(cost: Array, epsilon: float, second: Array) -> tuple[Array, Array]:
     return first, xp.exp(tilted - total)
 
 
-def _at(nu: Array, cost: Array, epsilon: float, second: Array) -> _State:
-    xp, k = namespace(nu), cost.shape[-1]
+def _at(log_nu: Array, cost: Array, epsilon: float, second: Array, tilt: float) -> _State:
+    xp, k = namespace(log_nu), cost.shape[-1]
     tilted = (second[..., None, :] - cost) / epsilon
     top = xp.max(tilted, axis=-1, keepdims=True)
     rows = xp.exp(tilted - top)
     total = xp.sum(rows, axis=-1, keepdims=True)
     rows = rows / total
+    first = epsilon * (top + xp.log(total))[..., 0]
+    if tilt:
+        log_sum = logsumexp(log_nu + tilt * first, keepdims=True)
+        nu, paid = xp.exp(log_nu + tilt * first - log_sum), log_sum[..., 0] / tilt
+    else:
+        nu = xp.exp(log_nu)
+        paid = xp.sum(nu * first, axis=-1)
     columns = k * (nu[..., None, :] @ rows)[..., 0, :]
-    first = (top + xp.log(total))[..., 0]
-    value = xp.mean(second, axis=-1) - epsilon * xp.sum(nu * first, axis=-1)
-    return _State(second, rows, columns, xp.sum(xp.abs(columns - 1), axis=-1) / k, value)
+    value = xp.mean(second, axis=-1) - paid
+    return _State(second, nu, rows, columns, xp.sum(xp.abs(columns - 1), axis=-1) / k, value)
 
 
-def _schur(nu: Array, rows: Array) -> Array:
-    """diag(K'nu) - K'diag(nu)K, positive semidefinite with S 1 = 0, and the gauge 1 1'/k^2 added."""
+def _schur(nu: Array, rows: Array, tilt: float = 0.0) -> Array:
+    """diag(K'nu) - K'diag(nu)K and tilt times the covariance of K, with the gauge 1 1'/k^2 added."""
     xp, k = namespace(rows), rows.shape[-1]
     paid = nu[..., None] * rows
     columns = xp.sum(paid, axis=-2)
     eye = xp.eye(k, dtype=rows.dtype, device=array_api_compat.device(rows))
-    return columns[..., None] * eye - xp.matrix_transpose(rows) @ paid + 1 / k**2
+    outer = xp.matrix_transpose(rows) @ paid
+    if tilt:
+        outer = (1 - tilt) * outer + tilt * columns[..., :, None] * columns[..., None, :]
+    return columns[..., None] * eye - outer + 1 / k**2
 
 
 def _climb(
-    nu: Array, cost: Array, epsilon: float, second: Array, last: bool
+    log_nu: Array, cost: Array, epsilon: float, second: Array, tilt: float, last: bool
 ) -> tuple[Array, Array]:
     """g where the columns are right to rounding error (to 1e-3 on the way), and what they still miss."""
-    xp, k = namespace(nu), cost.shape[-1]
-    precision = xp.finfo(nu.dtype)
+    xp, k = namespace(log_nu), cost.shape[-1]
+    precision = xp.finfo(log_nu.dtype)
     enough = 4 * precision.eps if last else 1e-3
-    now = _at(nu, cost, epsilon, second)
+    now = _at(log_nu, cost, epsilon, second, tilt)
     done, length = now.off <= enough, 1 + 0 * now.off
     for _ in range(_ROUNDS):
         if bool(xp.all(done)):
             break
         missing = (1 - now.columns) / k
-        step = epsilon * solve(_schur(nu, now.rows), missing[..., None])[..., 0]
-        next_ = _at(nu, cost, epsilon, now.second + length[..., None] * step)
+        step = epsilon * solve(_schur(now.nu, now.rows, tilt * epsilon), missing[..., None])[..., 0]
+        next_ = _at(log_nu, cost, epsilon, now.second + length[..., None] * step, tilt)
         rise = length * xp.sum(missing * step, axis=-1)
         took = (next_.off < now.off / 2) | (next_.value > now.value + rise / 4)
         length = xp.where(took, xp.clip(4 * length, None, 1.0), length / 4)
         slow = ~(took | done)
         if bool(xp.any(slow)):
             move = epsilon * xp.log(xp.clip(now.columns, precision.smallest_normal, None))
-            sinkhorn = _at(nu, cost, epsilon, now.second - move)
+            sinkhorn = _at(log_nu, cost, epsilon, now.second - move, tilt)
             next_ = _better(slow, sinkhorn, next_)
         stuck = ~(next_.off < now.off / 2) & (now.off < math.sqrt(precision.eps))
         now = _better(~done & (took | (next_.off < now.off)), next_, now)
@@ -209,10 +274,13 @@ def _pick(condition: Array, yes: Array, no: Array) -> Array:
     )
 
 
+def _limit(off: Array) -> float:
+    return 1e-8 if off.dtype == namespace(off).float64 else 1e-4
+
+
 def _require(off: Array, cost: Array, epsilon: float) -> None:
     xp = namespace(off)
-    limit = 1e-8 if off.dtype == xp.float64 else 1e-4
-    if not bool(xp.all(off <= limit)):
+    if not bool(xp.all(off <= _limit(off))):
         span = float(xp.max(cost) - xp.min(cost)) / epsilon
         raise NotConverged(
             f"entropic transport: the plan's columns miss {float(xp.max(off)):.2g} of their mass after "

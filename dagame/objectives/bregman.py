@@ -12,7 +12,7 @@ from ..errors import InvalidObjective, NotConcave
 from ..numerics.arrays import LOG_ZERO, Array, namespace
 from ..numerics.shapes import Numbers, Table, Weights
 from .coherence import ArithmeticCoherence
-from .forms import Hessian
+from .forms import Hessian, SmoothForm
 from .objective import Objective, Scaled
 from .pairing import mean_log, weighted
 
@@ -21,19 +21,23 @@ _GRID = np.concatenate([np.geomspace(1e-6, 1e-2, 40), np.linspace(1e-2, 1, 400)[
 
 @dataclass(frozen=True)
 class Generator:
-    """A separable convex phi on [0, 1]: phi, phi', phi'' as array functions of p, and a name."""
+    """A separable convex phi on [0, 1]: phi, phi', phi'' as array functions of p, and a name.
+
+    `order` is that of a power, None for another phi.
+    """
 
     phi: Callable[[Array], Array]
     first: Callable[[Array], Array]
     second: Callable[[Array], Array]
     name: str = "phi"
+    order: float | None = None
 
     @classmethod
     def power(cls, order: float) -> Generator:
         """The generator phi with phi'' = p^{t-2}: p log p (KL) at order t = 1, p^2 / 2 (Euclid) at t = 2."""
         t = float(order)
         if t == 1:
-            return cls(_p_log_p, lambda p: _log(p) + 1, lambda p: 1 / p, "p log p")
+            return cls(_p_log_p, lambda p: _log(p) + 1, lambda p: 1 / p, "p log p", t)
         if t == 0:
             return cls(lambda p: -_log(p), lambda p: -1 / p, lambda p: p**-2, "-log p")
         return cls(
@@ -41,6 +45,7 @@ class Generator:
             lambda p: _power_excess(p, t) + 1 / t,
             lambda p: p ** (t - 2),
             f"p^{t:g}",
+            t,
         )
 
     @classmethod
@@ -129,6 +134,11 @@ class _JensenGap(Objective):
         half = xp.matrix_transpose(half)
         diagonal = xp.matrix_transpose(bend)[..., None] * eye
         return Hessian(diagonal - half[..., :, None] * half[..., None, :])
+
+    def smooth_form(self) -> SmoothForm | None:
+        """Of a power."""
+        order = self.generator.order
+        return None if order is None else SmoothForm((("bregman", 1.0, order),))
 
 
 @dataclass(frozen=True, eq=False)

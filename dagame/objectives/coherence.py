@@ -12,7 +12,7 @@ from ..numerics.arrays import LOG_ZERO, Array, exp_capped, log_normalise, logsum
 from ..numerics.shapes import Numbers, Shared, Table, Weights
 from ..numerics.simplex import log_entropy, log_kl
 from .diversity import ShannonDiversity
-from .forms import ExponentialForm, Hessian
+from .forms import ExponentialForm, Hessian, SmoothForm
 from .objective import Objective, Scaled
 from .pairing import geometric_mean_log, mean_log, minus_infinity_where, pairing, weighted
 
@@ -55,6 +55,10 @@ class ArithmeticCoherence(Objective):
         eye = xp.eye(weights.shape[-1], dtype=log_nu.dtype, device=log_nu.device)
         diagonal = weights[..., None, None, :] * eye
         return Hessian(diagonal - share[..., :, None] * share[..., None, :])
+
+    def smooth_form(self) -> SmoothForm:
+        """Factor 1."""
+        return SmoothForm((("arithmetic", 1.0, 1.0),))
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """Relative entropy to the mean, row by row."""
@@ -156,6 +160,10 @@ class EuclideanCoherence(Objective):
         root = xp.matrix_transpose(xp.exp(log_nu / 2))
         blocks = _spread(weights, log_nu) * root[..., :, None] * root[..., None, :]
         return Hessian(2 * blocks)
+
+    def smooth_form(self) -> SmoothForm:
+        """Factor 1."""
+        return SmoothForm((("euclidean", 1.0, 1.0),))
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """Sum of squares."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -19,7 +22,14 @@ from .objective import Objective
 from .pairing import weighted
 from .program import Program, compiled_on
 from .set_rows import Rows
-from .sets import ConstraintSet, Parity, Polytope, Restricted, compiled_rows
+from .sets import (
+    ConstraintSet,
+    Parity,
+    Polytope,
+    Restricted,
+    compiled_groups,
+    compiled_rows,
+)
 from .structure import Structure
 
 _TOLERANCE, _TOLERANCE_SINGLE = 1e-8, 1e-6
@@ -28,6 +38,17 @@ _REACH = 1e9
 
 def _tolerance(log_nu: Array) -> float:
     return _TOLERANCE if log_nu.dtype == namespace(log_nu).float64 else _TOLERANCE_SINGLE
+
+
+@functools.lru_cache(maxsize=256)
+def _closed_answers(chosen: ConstraintSet, m: int, n: int) -> np.ndarray | None:
+    """Answers (m, n) in a row of one sign and bound 0; None: there are none."""
+    groups = compiled_groups(chosen, n)
+    if groups is not None:
+        mask = np.tile(groups.member[groups.high == 0].any(axis=0), (m, 1))
+    else:
+        mask = compiled_rows(chosen, m, n).closed()
+    return mask if mask.any() else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +85,21 @@ class OnSet(Structure):
                 f"numbers up to {_REACH:g}, the largest of a row at least {1 / _REACH:g}: rescale it."
             )
 
+    def _once(
+        self, name: str, arrays: tuple[Array, ...], make: Callable[[], Any], shape: Any = None
+    ) -> Any:
+        """make(), kept for the next call with the same arrays (and shape).
+
+        Value, rewards, their gap and the distance to a set are asked for in turn.
+        """
+        before, for_shape, found = vars(self).get(name, ((), None, None))
+        if before and for_shape == shape and all(map(operator.is_, before, arrays)):
+            return found
+        found = make()
+        if all(type(values) is np.ndarray for values in arrays):
+            object.__setattr__(self, name, (arrays, shape, found))
+        return found
+
 
 @dataclass(frozen=True, eq=False)
 class HardConstraint(OnSet, Objective):
@@ -98,19 +134,17 @@ class HardConstraint(OnSet, Objective):
 
     def _closed(self, log_nu: Array) -> Array | None:
         """Answers (*batch, m, n) in a row of one sign and bound 0; None: there are none."""
-        m, n = log_nu.shape[-2:]
-        groups = self.set.groups(n)
-        if groups is not None:
-            mask = np.tile(groups.member[groups.high == 0].any(axis=0), (m, 1))
-        else:
-            mask = self._rows(log_nu).closed()
-        if not mask.any():
+        mask = _closed_answers(self.set, *log_nu.shape[-2:])
+        if mask is None:
             return None
         xp = namespace(log_nu)
         return xp.broadcast_to(xp.asarray(mask, device=log_nu.device), log_nu.shape)
 
     def slack(self, log_nu: Array, weights: Array) -> Array:
         """G nu - h (*batch, r), positive where a row is exceeded."""
+        return self._once("_slack", (log_nu, weights), lambda: self._excess(log_nu, weights))
+
+    def _excess(self, log_nu: Array, weights: Array) -> Array:
         xp = namespace(log_nu)
         nu = xp.exp(log_nu)[..., None, :, :]
         total = xp.sum(self._matrix(log_nu, weights) * nu, axis=(-2, -1))
@@ -164,11 +198,19 @@ class HardConstraint(OnSet, Objective):
         """The set on the support of each game of a batch; None for a single part, or too many supports."""
         if len(self.set.parts()) == 1 and not isinstance(self.set, Polytope | Parity | Restricted):
             return None
-        live = np.reshape(to_numpy(log_nu0) > LOG_ZERO / 2, (-1, *log_nu0.shape[-2:]))
-        return compiled_on(self.set, live, weights)
+
+        def make() -> list[Program] | None:
+            live = np.reshape(to_numpy(log_nu0) > LOG_ZERO / 2, (-1, *log_nu0.shape[-2:]))
+            return compiled_on(self.set, live, weights)
+
+        return self._once("_stated", (log_nu0, weights), make)
 
     def _table(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
         """-G_i / w and h; a row that every policy meets becomes 0 <= 1, whose multiplier is 0."""
+        made = functools.partial(self._weighted_table, log_nu, weights)
+        return self._once("_weighted", (weights,), made, tuple(log_nu.shape))
+
+    def _weighted_table(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
         rows, xp = self._rows(log_nu), namespace(log_nu)
         matrix, bound = self._matrix(log_nu, weights), like(rows.bound, log_nu)
         most = xp.sum(xp.max(matrix, axis=-1), axis=-1)
@@ -183,6 +225,10 @@ class HardConstraint(OnSet, Objective):
         An inequality that is tight on the whole set is an equality: its multiplier has no sign, and no bound
         if it had to be >= 0. A row that follows from the others becomes 0 <= 1, whose multiplier is 0.
         """
+        made = functools.partial(self._dual_form, log_nu0, weights)
+        return self._once("_dual", (log_nu0, weights), made)
+
+    def _dual_form(self, log_nu0: Array, weights: Array) -> DualForm:
         (table, bound), xp = self._table(log_nu0, weights), namespace(log_nu0)
         equal, found = self._rows(log_nu0).equal, self._programs(log_nu0, weights)
         free = ~equal

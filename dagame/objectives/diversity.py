@@ -16,7 +16,7 @@ from ..numerics.roots import DAMPED, rows
 from ..numerics.scalar import Omegas, normaliser
 from ..numerics.shapes import Numbers, Table, Weights
 from ..numerics.simplex import log_entropy
-from .forms import ExponentialForm, Hessian
+from .forms import ExponentialForm, Hessian, SmoothForm
 from .objective import Objective, Scaled
 from .pairing import per_context, weighted
 
@@ -96,6 +96,10 @@ class _Gini(Objective):
         """2 w, scaled: 2 w nu."""
         return Hessian(2 * weights[..., None] * namespace(log_nu).exp(log_nu))
 
+    def smooth_form(self) -> SmoothForm:
+        """Tsallis of order 2."""
+        return SmoothForm((("tsallis", 1.0, 2.0),))
+
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """Sum of squares."""
         import cvxpy as cp
@@ -158,6 +162,10 @@ class _Tsallis(Objective):
         xp, t = namespace(log_nu), self.order
         bend = xp.where(log_nu > LOG_ZERO / 2, exp_capped((t - 1) * log_nu), 0.0)
         return Hessian(t * weights[..., None] * bend)
+
+    def smooth_form(self) -> SmoothForm:
+        """Factor 1."""
+        return SmoothForm((("tsallis", 1.0, float(self.order)),))
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """Power atoms."""
@@ -236,6 +244,10 @@ class _Renyi(Objective):
         column = xp.where(live, exp_capped((t - 0.5) * log_nu - log_sum), 0.0)
         factor = t * (weights[..., None] / (1 - t)) ** 0.5
         return Hessian(t * weights[..., None] * bend, per_context(factor * column))
+
+    def smooth_form(self) -> SmoothForm:
+        """Factor 1."""
+        return SmoothForm((("renyi", 1.0, float(self.order)),))
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """Logarithms of sums of power atoms."""

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
+
 from ..numerics.arrays import LOG_ZERO, Array, log_normalise, logsumexp, namespace
-from ..numerics.barrier import barrier_minimise
+from ..numerics.barrier import ACCURACY, ROUNDS, barrier_minimise
+from ..numerics.fast import Kernel, row_table
 from .forms import DualForm
 from .pairing import weighted
+
+_ROWS = 32
+"""With more multipliers the products of matrices in numpy are faster."""
 
 
 def dual_log_policy(form: DualForm, log_reference: Array, y: Array, beta: float) -> Array:
@@ -22,6 +30,20 @@ def _tilted(form: DualForm, log_reference: Array, y: Array, beta: float) -> Arra
     return xp.where(log_reference > LOG_ZERO / 2, log_reference + u / beta, -xp.inf)
 
 
+def _load() -> Callable[..., None]:
+    """The kernel, called once."""
+    from .dual_kernel import minimise
+
+    one = np.ones((1, 1))
+    numbers = True, 1.0, ACCURACY, ROUNDS
+    minimise(one[None, None], one, one > 0, np.zeros((1, 1, 1)), one, *numbers, one.copy())
+    return minimise
+
+
+KERNEL = Kernel(_load, 5.0)
+"""`dual_kernel.minimise`."""
+
+
 def solve_dual(form: DualForm, log_reference: Array, weights: Array, beta: float) -> Array:
     """argmin_y y . bound + beta sum_x w_x log sum_z nu0 e^{u/beta}, for a flat batch: (B, r).
 
@@ -29,8 +51,9 @@ def solve_dual(form: DualForm, log_reference: Array, weights: Array, beta: float
     of the rows over beta. Solved to a gap of r * 1e-14 (`barrier.barrier_minimise`), in multipliers of
     rows whose largest entry is 1.
     """
-    xp = namespace(log_reference)
-    size, r = form.rows.shape[0], form.rows.shape[1]
+    xp, size, r = namespace(log_reference), log_reference.shape[0], form.rows.shape[1]
+    if isinstance(form.rows, np.ndarray) and form.rows.strides[0] == 0:  # the same for all games
+        form = form._replace(rows=form.rows[:1])
     if not form.simplex:
         largest = xp.max(xp.max(xp.abs(form.rows), axis=-1), axis=-1)
         unit = 1 / xp.where(largest > 0, largest, 1.0)
@@ -51,5 +74,14 @@ def solve_dual(form: DualForm, log_reference: Array, weights: Array, beta: float
 
     start = xp.zeros((size, r), dtype=log_reference.dtype, device=log_reference.device)
     start = start + 1 / r if form.simplex else start + beta * xp.astype(form.positive, start.dtype)
-    y = barrier_minimise(oracle, start, form.positive, simplex=form.simplex)
+    few = r <= _ROWS
+    if few and KERNEL.ready(log_reference):
+        parts = form.rows, np.atleast_2d(form.bound), np.atleast_2d(form.positive)
+        given = [row_table(part, part.shape) for part in (*parts, log_reference, w)]
+        numbers = form.simplex, float(beta), ACCURACY, ROUNDS
+        KERNEL.run(tuple(given), numbers, (y := start + 0.0,))
+    else:
+        if few:
+            KERNEL.without(log_reference)
+        y = barrier_minimise(oracle, start, form.positive, simplex=form.simplex)
     return y if form.simplex else y * unit

@@ -45,6 +45,32 @@ class ExponentialForm(NamedTuple):
         )
 
 
+SMOOTH = ("entropy", "tsallis", "renyi", "arithmetic", "euclidean", "bregman", "jensen_shannon")
+"""The functions that `SmoothForm` names; "tsallis", "renyi" and "bregman" have an order."""
+
+
+class SmoothForm(NamedTuple):
+    """Phi(nu) = sum_k factor_k Phi_k(nu) + <reward, nu> + a, Phi_k the function and order of `terms`.
+
+    terms holds (name, factor, order), the names of `SMOOTH`; what compiled code needs to know of Phi.
+    """
+
+    terms: tuple[tuple[str, float, float], ...]
+    reward: Array | float = 0.0
+
+    def __mul__(self, factor: float) -> SmoothForm:  # type: ignore[override]
+        """The form of factor * Phi."""
+        terms = tuple((name, factor * f, order) for name, f, order in self.terms)
+        return SmoothForm(terms, factor * self.reward)
+
+    def __rmul__(self, factor: float) -> SmoothForm:  # type: ignore[override]
+        return self * factor
+
+    def __add__(self, other: SmoothForm) -> SmoothForm:  # type: ignore[override]
+        """The form of a sum of two objectives."""
+        return SmoothForm(self.terms + other.terms, self.reward + other.reward)
+
+
 class Hessian(NamedTuple):
     """The Hessian of -Phi in coordinates scaled by sqrt(nu): blocks + U U' - N N'.
 

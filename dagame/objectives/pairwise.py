@@ -12,7 +12,7 @@ from ..numerics.arrays import LOG_ZERO, Array, exp_capped, namespace
 from ..numerics.shapes import Mask, Numbers, Table, Weights
 from ..numerics.simplex import log_kl
 from .coherence import EuclideanCoherence
-from .forms import ExponentialForm, Hessian
+from .forms import ExponentialForm, Hessian, SmoothForm
 from .objective import Objective, Scaled
 from .pairing import mean_log, minus_infinity_where, outside_common_support, weighted
 
@@ -175,6 +175,10 @@ class PairwiseJensenShannon(_Pairwise):
         both = log_nu[..., :, None, :] / 2 + log_nu[..., None, :, :] / 2 - double
         cross = xp.moveaxis(xp.exp(both), -1, -3) * _outer(weights)
         return Hessian(_diagonal(diagonal) - cross)
+
+    def smooth_form(self) -> SmoothForm:
+        """Factor 1."""
+        return SmoothForm((("jensen_shannon", 1.0, 1.0),))
 
     def cvxpy(self, nu: Any, weights: np.ndarray, constraints: list[Any]) -> Any:
         """Relative entropies to the means of pairs."""

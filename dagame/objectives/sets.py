@@ -72,6 +72,12 @@ def compiled_rows(chosen: ConstraintSet, m: int, n: int) -> Rows:
     return chosen.table(m, n)
 
 
+@functools.lru_cache(maxsize=256)
+def compiled_groups(chosen: ConstraintSet, n: int) -> Groups | None:
+    """`chosen.groups(n)`, made once and kept."""
+    return chosen.groups(n)
+
+
 def _indicator(answers: Any, n: int, name: str) -> np.ndarray:
     chosen = np.asarray(to_numpy(answers) if hasattr(answers, "dtype") else answers)
     out = np.zeros(n)

@@ -18,7 +18,7 @@ from .pairing import minus_infinity_where, pairing, weighted
 from .program import compiled
 from .projection import project
 from .set_rows import Groups, clashing
-from .sets import Parity, compiled_rows
+from .sets import Parity, compiled_groups, compiled_rows
 
 _FAINTEST = -1000.0
 
@@ -30,21 +30,12 @@ class _Soft(OnSet, Objective):
     smoothness = 1.0
 
     def projected(self, log_nu: Table, weights: Weights) -> tuple[Table, Table, Numbers]:
-        """log q, log(q / nu) by the dual's prices, and the constant of the bound that these give.
-
-        Kept for the next call with the same arrays: value, rewards and their gap are asked for in turn.
-        """
-        known = vars(self).get("_known")
-        if known is not None and known[0] is log_nu and known[1] is weights:
-            return known[2]
-        found = self._project(log_nu, weights)
-        if type(log_nu) is np.ndarray:
-            object.__setattr__(self, "_known", (log_nu, weights, found))
-        return found
+        """log q, log(q / nu) by the dual's prices, and the constant of the bound that these give."""
+        return self._once("_known", (log_nu, weights), lambda: self._project(log_nu, weights))
 
     def _project(self, log_nu: Array, weights: Array) -> tuple[Array, Array, Array]:
         xp, (m, n) = namespace(log_nu), log_nu.shape[-2:]
-        groups = self.set.groups(n)
+        groups = compiled_groups(self.set, n)
         if groups is not None:
             log_q, ratio = _grouped(log_nu, groups)
             return log_q, ratio, 0 * log_nu[..., 0, 0]
@@ -61,7 +52,7 @@ class _Soft(OnSet, Objective):
     def forbidden(self, log_nu0: Table, weights: Weights) -> Mask | None:
         """Answers that no point of the set gives any mass."""
         m, n = log_nu0.shape[-2:]
-        groups = self.set.groups(n)
+        groups = compiled_groups(self.set, n)
         if groups is not None:
             closed = np.broadcast_to(groups.closed(), (m, n))
         else:
@@ -151,7 +142,7 @@ class SoftConstraint(OnSet, Scaled):
         m, n = shape[-2:]
         w = to_numpy(weights).astype(np.float64)
         w = w / w.sum(axis=-1, keepdims=True)
-        groups = self.set.groups(n)
+        groups = compiled_groups(self.set, n)
         if all(isinstance(part, Parity) for part in self.set.parts()) or (
             groups is not None and groups.attainable()
         ):

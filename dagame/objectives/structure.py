@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import InvalidObjective, NotSeparable
 from ..numerics.arrays import Array
 from ..numerics.shapes import Mask, Numbers, Shared, Table, Weights
-from .forms import DualForm, ExponentialForm, Hessian
+from .forms import DualForm, ExponentialForm, Hessian, SmoothForm
 from .pairing import mean_log, pairing
 from .parameters import Parametric
 
@@ -36,9 +36,12 @@ class Structure(Parametric):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        cls._outside = cls.__module__.partition(".")[0] != __name__.partition(".")[0]
         for method, fact in _STATED_BY.items():
             if method in vars(cls) and fact not in vars(cls):
                 setattr(cls, fact, True)
+
+    _outside: ClassVar[bool] = False
 
     # -- facts: a class states them as data -------------------------------------------------------
 
@@ -98,7 +101,7 @@ class Structure(Parametric):
     @property
     def own(self) -> bool:
         """Whether its formulas come from outside the package, so that a game checks them."""
-        return type(self).__module__.partition(".")[0] != __name__.partition(".")[0]
+        return self._outside
 
     @property
     def concavity_known(self) -> str:
@@ -186,6 +189,14 @@ class Structure(Parametric):
     def exponential_form(self) -> ExponentialForm | None:
         """The form of `ExponentialForm`, if Phi has it."""
         return None
+
+    def smooth_form(self) -> SmoothForm | None:
+        """The form of `SmoothForm`, if Phi has it: by default the exponential form without a coupling."""
+        form = self.exponential_form()
+        if form is None or form.coupling is not None:
+            return None
+        terms = (("entropy", form.entropy, 1.0),) if form.entropy else ()
+        return SmoothForm(terms, form.reward)
 
     def closed_form(self, log_nu0: Table, weights: Weights, beta: float) -> Table | None:
         """log nu* (*batch, m, n), if it has an explicit formula or a scalar root."""

@@ -17,6 +17,7 @@ from ..numerics.transport import (
     curvature_factor,
     entropic_transport,
     largest_curvature,
+    pulled,
     transport_cost,
 )
 from .forms import Hessian
@@ -61,6 +62,10 @@ class Pull(Objective):
         """Both from one transport."""
         found = self.potentials(log_nu)
         return -weighted(transport_cost(log_nu, found), weights), -found.first
+
+    def closed_form(self, log_nu0: Table, weights: Weights, beta: float) -> Table | None:
+        """nu* ∝ nu0 e^{-f/beta} at the potentials of its own transport, a dual in k numbers a context."""
+        return pulled(log_nu0, like(self.cost, log_nu0), self.epsilon, 1 / beta)
 
     def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """eps w K S^+ K' in each context, scaled: of rank k."""

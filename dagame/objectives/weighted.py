@@ -12,7 +12,7 @@ import numpy as np
 
 from ..numerics.arrays import LOG_ZERO, Array
 from ..numerics.shapes import Mask, Numbers, Shared, Table, Weights
-from .forms import DualForm, ExponentialForm, Hessian
+from .forms import DualForm, ExponentialForm, Hessian, SmoothForm
 from .pairing import mean_log, minus_infinity_where
 from .structure import Structure, stated_curvature
 
@@ -230,6 +230,13 @@ class Weighted(Structure):
     def exponential_form(self) -> ExponentialForm | None:
         """Sum of the parts' forms, if all have one."""
         forms: list[tuple[float, Any]] = [(f, o.exponential_form()) for f, o in self.parts]
+        if any(form is None for _, form in forms):
+            return None
+        return _total(f * form for f, form in forms)
+
+    def smooth_form(self) -> SmoothForm | None:
+        """Sum of the parts' forms, if all have one."""
+        forms: list[tuple[float, Any]] = [(f, o.smooth_form()) for f, o in self.parts]
         if any(form is None for _, form in forms):
             return None
         return _total(f * form for f, form in forms)

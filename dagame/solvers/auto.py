@@ -13,7 +13,7 @@ from .anderson import Anderson
 from .base import Solver, index_like, require_gradient
 from .chunks import in_pieces
 from .concave_convex import concave_convex
-from .direct import closed, consensus, constrained, dual, normalisers, soft
+from .direct import closed, compiled_newton, consensus, constrained, dual, normalisers, soft
 from .loop import Limits, LoopResult, iterate, replaced
 from .newton import Newton, climb, takes_newton
 from .registry import named
@@ -41,6 +41,15 @@ def played(game: AlignmentGame, solver: Solver, limits: Limits) -> LoopResult:
     return climb(game, limits) if isinstance(solver, Newton) else iterate(game, solver, limits)
 
 
+_DIRECT = (
+    ("consensus", consensus),
+    ("normalisers", normalisers),
+    ("newton", compiled_newton),
+    ("dual", soft),
+)
+"""What is tried after the closed form, by the names of methods."""
+
+
 def auto(game: AlignmentGame, limits: Limits, start: Array | None = None) -> tuple[str, LoopResult]:
     """A closed form; the consensus alone; for kinks and hard sets a small dual, or cvxpy and steps in the
     set; else rounds.
@@ -49,10 +58,9 @@ def auto(game: AlignmentGame, limits: Limits, start: Array | None = None) -> tup
     is a log-policy near the optimum, if one is known.
     """
     direct, found = "closed_form", closed(game, limits.tol)
-    by_name = (("consensus", consensus), ("normalisers", normalisers), ("dual", soft))
-    for name, method in by_name:
-        if found is None and game.provable:
-            direct, found = name, method(game, limits.tol)
+    if found is None and game.provable:
+        tried = ((name, method(game, limits.tol)) for name, method in _DIRECT)
+        direct, found = next((pair for pair in tried if pair[1] is not None), ("", None))
     if found is not None:
         missed = np.flatnonzero(found.statuses == Status.STALLED)
         if not missed.size or not game.provable or game.objective.has_multipliers:

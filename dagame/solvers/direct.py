@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import NotConcave, NotConverged
-from ..games.certificate import certify_log
+from ..games.certificate import certify_log, proved
 from ..games.game import AlignmentGame
 from ..games.solution import Status
 from ..numerics.arrays import Array, like, log_normalise, namespace, to_numpy
@@ -19,6 +19,7 @@ from .groups import grouped_solve
 from .loop import NO_VALUE, Limits, LoopResult, replaced
 from .normalisers import normalisers_solve
 from .proximal import ascend
+from .smooth import smooth_solve
 from .soft import soft_solve
 
 _CVXPY_GAP = 1e-6
@@ -56,6 +57,12 @@ def normalisers(game: AlignmentGame, tol: float) -> LoopResult | None:
     Judged as `consensus` is.
     """
     return _own_bound(game, normalisers_solve(game, tol), tol)
+
+
+def compiled_newton(game: AlignmentGame, tol: float) -> LoopResult | None:
+    """Newton on policies in compiled code, or None where there is none of the objective, or not yet."""
+    found = smooth_solve(game, tol)
+    return None if found is None else judged(game, found, tol)
 
 
 def _own_bound(game: AlignmentGame, found: LoopResult | None, tol: float) -> LoopResult | None:
@@ -132,10 +139,11 @@ def judged(game: AlignmentGame, result: LoopResult, tol: float) -> LoopResult:
     """
     if game.provable and not game.objective.has_multipliers:
         now = game.evaluate(result.log_policy)
-        gap, value = to_numpy(now.gap), to_numpy(now.value)
+    elif game.provable and not _single(game):
+        now = proved(game, result.log_policy, multipliers=result.multipliers)
     else:
-        proof = certify_log(game, result.log_policy, multipliers=result.multipliers)
-        gap, value = to_numpy(proof.gap), to_numpy(proof.value)
+        now = certify_log(game, result.log_policy, multipliers=result.multipliers)
+    gap, value = to_numpy(now.gap), to_numpy(now.value)
     if game.objective.has_multipliers and _single(game):
         tol = max(tol, _SINGLE_GAP)
     proven = np.abs(gap) <= tol * np.maximum(np.abs(value), game.beta)

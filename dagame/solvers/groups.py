@@ -21,7 +21,7 @@ from ..games.solution import Status
 from ..numerics.arrays import LOG_ZERO, Array, float64, like, log, namespace, to_numpy
 from ..objectives.constraints import HardConstraint
 from ..objectives.set_rows import Groups
-from ..objectives.sets import ConstraintSet, Floor, Quota
+from ..objectives.sets import ConstraintSet, Floor, Quota, compiled_groups
 from ..objectives.soft import SoftConstraint
 from .base import column, pick
 from .folded import folded
@@ -140,7 +140,7 @@ def _split(game: AlignmentGame) -> _Parts | None:
     if found is None:
         return None
     term: Any = found.term
-    groups = term.set.groups(game.n)
+    groups = compiled_groups(term.set, game.n)
     if groups is None or len(groups.member) > _MOST:
         return None
     if isinstance(term, HardConstraint):

@@ -58,7 +58,7 @@ ROWS = (
     Row(
         "closed_form",
         closed,
-        "expected reward, Shannon, Gini, log success, pass@k, matching, sharpening, hard coherence",
+        "expected reward, Shannon, Gini, log success, pass@k, matching, sharpening, hard coherence, a pull",
         "one step",
     ),
     Row(

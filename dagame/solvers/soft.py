@@ -10,6 +10,7 @@ from ..games.game import AlignmentGame
 from ..games.solution import Status
 from ..numerics.arrays import LOG_ZERO, like, log_normalise, namespace
 from ..objectives.projection import reply
+from ..objectives.sets import compiled_groups
 from ..objectives.soft import SoftConstraint
 from .base import pick
 from .folded import folded
@@ -29,7 +30,7 @@ def soft_solve(game: AlignmentGame) -> LoopResult | None:
         return None
     term: Any = parts.term
     sigma = parts.factor * term.strength / (game.beta + parts.entropy)
-    if term.set.groups(game.n) is not None or not sigma > 0:
+    if compiled_groups(term.set, game.n) is not None or not sigma > 0:
         return None
     log_reference = game.masked(log_normalise(parts.logits(game)))
     found, log_nu = reply(log_reference, game.weights, term.set, sigma)

@@ -48,8 +48,9 @@ def solve(
             "auto" decides in this order: the closed form if there is one; "consensus" for arithmetic
             coherence with rewards and entropies, "normalisers" for geometric and pairwise (KL, Hellinger)
             coherence; for hard sets and kinks the dual in few multipliers, or cvxpy and mirror steps in the
-            set where other terms have no exponential form; Newton where L is unknown and a Hessian known;
-            else Anderson, and Newton for the games it leaves. A difference of concave objectives that no
+            set where other terms have no exponential form; compiled Newton for a `SmoothForm` (the extra
+            `fast`, once it pays); Newton where L is unknown and a Hessian known; else Anderson, and Newton
+            for the games it leaves. A difference of concave objectives that no
             theorem covers (PushPull at a small beta) is solved locally, `Status.LOCAL`.
         tol: relative gap, gap <= tol * max(beta, |J|): `distance_bound` is then at most
             tol * max(1, |J|/beta), and a game times a constant is the same game. max(tol, 1e-6) for hard
@@ -93,7 +94,7 @@ def solve(
 def _solution(
     game: AlignmentGame, method: str | Solver, limits: Limits, max_bytes: int | None
 ) -> Solution:
-    started, inner = time.perf_counter(), _inner(game)
+    started, inner = time.perf_counter(), game.solved_form
     method = method if isinstance(method, str) else require_solver(method).in_units(game.beta)
     try:
         name, result = in_pieces(
@@ -109,16 +110,6 @@ def _solution(
     if any(part.own for _, part in game.objective.terms()) and game.provable:
         _ = solution.certificate  # confronts the bound with what is known to be attained
     return solution
-
-
-def _inner(game: AlignmentGame) -> AlignmentGame:
-    """The flat game that is solved, in units of beta: on answers where the map allows it, forbidden
-    answers left out.
-    """
-    inner = (game.on_answers() if game.answer_map.deterministic else game).flat().unit
-    if inner.answer_map.kind != "identity" or inner.forbidden is None:
-        return inner
-    return inner.without(inner.forbidden)
 
 
 def _assembled(
@@ -191,6 +182,8 @@ def _lifted(game: AlignmentGame, log_nu: Array) -> Array:
 
 
 def _raise_unless_solved(solution: Solution, tol: float) -> None:
+    if (solution.statuses == Status.SOLVED).all():
+        return
     ended = (Status.SOLVED, Status.LOCAL, Status.INFEASIBLE)
     bad = np.asarray(np.logical_and.reduce([solution.statuses != status for status in ended]))
     if not bad.any():

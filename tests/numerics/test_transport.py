@@ -5,16 +5,26 @@ import pytest
 from hypothesis import given, settings
 
 import dagame as dg
-from dagame.numerics.arrays import LOG_ZERO, log
+from dagame.numerics import fast
+from dagame.numerics.arrays import LOG_ZERO, log, logsumexp
 from dagame.numerics.simplex import kl
 from dagame.numerics.transport import (
     curvature_factor,
     entropic_transport,
     largest_curvature,
     projective_diameter,
+    pulled,
     transport_cost,
 )
 from tests.games import SEEDS
+
+
+@pytest.fixture(autouse=True, params=["arrays", "kernel"])
+def how(request, monkeypatch):
+    """On arrays, and in compiled code from the first transport on."""
+    if request.param == "kernel":
+        pytest.importorskip("numba")
+    monkeypatch.setattr(fast, "LOADING", 0.0 if request.param == "kernel" else np.inf)
 
 
 def pot():
@@ -188,3 +198,15 @@ def test_potentials_are_differentiable_in_masses_and_costs():
     assert torch.autograd.gradcheck(
         lambda a, c: entropic_transport(a, c, 0.4).first, (log_nu, table), atol=1e-7
     )
+
+
+@settings(max_examples=15)
+@given(SEEDS)
+def test_a_pulled_policy_is_the_reply_to_its_own_potentials(seed):
+    nu0, costs, eps = instance(seed, most=12)
+    tilt = float(np.exp(np.random.default_rng(seed).uniform(-3, 3)))
+    line = pulled(log(nu0), costs, eps, tilt)
+    nu = np.exp(line - logsumexp(line))
+    first = entropic_transport(log(nu), costs, eps).first
+    reply = log(nu0) - tilt * first
+    np.testing.assert_allclose(nu, np.exp(reply - logsumexp(reply)), atol=1e-9)

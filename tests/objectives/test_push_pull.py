@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dagame as dg
+from dagame.games.library import random_reference
 from dagame.numerics.arrays import to_numpy
 from tests.games import SEEDS
 
@@ -225,3 +226,15 @@ def test_the_equilibrium_is_differentiable_in_the_costs(push):
         numeric = float(ends[0].detach() - ends[1].detach()) / 2
         analytic = 0.0 if slope is None else float((slope * d).sum())
         assert analytic == pytest.approx(numeric, rel=1e-4, abs=1e-11)
+
+
+@settings(max_examples=10)
+@given(SEEDS)
+def test_a_pull_alone_is_solved_without_rounds(seed):
+    rng = np.random.default_rng(seed)
+    table = random_reference(rng, (2, 3, 6), floor=1e-9, zeros=0.2)
+    objective = dg.PushPull(rng.random((3, 6, 4)), epsilon=0.3, strength=rng.uniform(0.1, 5))
+    game = dg.AlignmentGame(table, objective, beta=0.7)
+    found, rounds = dg.solve(game, tol=1e-12), dg.solve(game, "anderson", tol=1e-12)
+    assert found.method == "closed_form"
+    np.testing.assert_allclose(found.policy, rounds.policy, atol=1e-5)

@@ -12,7 +12,6 @@ from dagame.errors import Infeasible
 from dagame.games.library import random_reference
 from dagame.solvers.dual import dual_solve
 from dagame.solvers.groups import grouped_solve
-from dagame.solvers.solve import _inner
 from tests.games import SEEDS
 
 
@@ -65,7 +64,7 @@ def test_hard_bounds_are_met_and_proved_by_their_multipliers(kind, seed):
     assert (np.abs(proof.relative_gap[ok]) <= 1e-10).all()
     assert (proof.violation[ok] <= 1e-12).all()
     np.testing.assert_allclose(found.marginals[ok].sum(-1), 1, rtol=1e-12)
-    inner = _inner(game)
+    inner = game.solved_form
     old = dual_solve(inner)
     lost = old.statuses == dg.Status.INFEASIBLE
     np.testing.assert_array_equal(found.statuses == dg.Status.INFEASIBLE, lost)
@@ -133,5 +132,5 @@ def test_batches_are_loops_and_other_arrays_give_the_same(kind, monkeypatch):
 def test_several_bounds_on_one_group_are_left_to_the_dual():
     both = dg.HardConstraint(dg.Cap([0], 0.5) & dg.Floor([0], 0.2))
     game = dg.AlignmentGame([[0.1, 0.4, 0.5]], both, beta=1.0)
-    assert grouped_solve(_inner(game)) is None
+    assert grouped_solve(game.solved_form) is None
     np.testing.assert_allclose(dg.solve(game).policy[0, 0], 0.2, rtol=1e-9)
