@@ -25,7 +25,7 @@ from dagame.samples.keys.finder import find_mathematics
 from dagame.samples.keys.mathematics import exact_key
 from dagame.samples.keys.reader import AnswerReader
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "samples"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "samples" / "keys"))
 from meanings import faults
 from number_meanings import a_value, other_meanings, spellings, surroundings
 

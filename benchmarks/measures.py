@@ -39,7 +39,8 @@ FEATURES = {
     "direct solvers": "solvers/consensus.py solvers/per_answer.py solvers/normalisers.py solvers/groups.py "
     "solvers/soft.py solvers/folded.py solvers/concave_convex.py solvers/causes.py "
     "objectives/couplings.py objectives/difference.py",
-    "compiled kernels": "solvers/consensus_kernel.py solvers/fast.py",
+    "compiled kernels": "solvers/consensus_kernel.py solvers/normalisers_kernel.py "
+    "solvers/per_answer_kernel.py numerics/compiled_functions.py numerics/fast.py numerics/roots",
     "sets without an interior": "objectives/path.py objectives/program.py objectives/set_rows.py",
     "paths of strengths, sliders": "solvers/path.py show/path.py solvers/knobs.py solvers/explore",
     "mathematics read exactly": "samples/keys/formulas/ samples/keys/quantities.py samples/keys/units.py "

@@ -36,6 +36,7 @@ from dagame.games.random_games import (
     random_game,
     random_game_of,
 )
+from dagame.objectives.parameters import of_game
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -148,7 +149,7 @@ def recomputed(case: Case) -> dict[str, Any]:
     multipliers = solution.multipliers
     if multipliers is None:
         multipliers = game.multipliers(solution.log_marginals)
-    objective = game.objective.single(k)
+    objective = of_game(game.objective, k)
     value, bound = value_and_bound(
         game.reference[k],
         np.broadcast_to(game.weights, (len(solution.statuses), game.contexts))[k],

@@ -17,10 +17,23 @@ settings.register_profile(
     "ci",
     deadline=None,
     derandomize=True,
-    max_examples=40,
+    max_examples=20 * int(os.environ.get("DAGAME_TORTURE", "1")),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("ci")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--shapes", action="store_true", help="check shapes at every call (jaxtyping, beartype)"
+    )
+
+
+def pytest_configure(config):
+    if config.getoption("--shapes", default=False):
+        import shape_checks
+
+        shape_checks.install()
 
 
 def pytest_collection_modifyitems(items):

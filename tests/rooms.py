@@ -203,6 +203,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "numerics": (
         "exact",
         "arrays",
+        "shapes",
         "fast",
         "compiled_functions",
         "roots_kernel",

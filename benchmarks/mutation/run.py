@@ -5,10 +5,11 @@
 
 A uniform random sample of each group's mutants (`mutants.py` says which there are) is tested, each in
 a fork, by the tests that run the changed statement or its function, fastest first, as many as take
---patience seconds of CPU. A mutant that none of these notices survives. Those of `equivalent.json`
-compute the same as the original, for the reason given there, and are taken out of the score; time-outs
-(five times the CPU time of the tests, and 20 s) count as killed. Intervals are Wilson's, 95%; a group
-tested whole has none. Runs are kept by --label.
+--patience seconds of CPU; with --quick, which needs no run under coverage first, by all tests of its
+group, up to 60 s. A mutant that none of these notices survives. Those of `equivalent.json` compute the
+same as the original, for the reason given there, and are taken out of the score; time-outs (five times
+the CPU time of the tests, and 20 s) count as killed. Intervals are Wilson's, 95%; a group tested whole
+has none. Runs are kept by --label.
 """
 
 from __future__ import annotations
@@ -25,55 +26,56 @@ from typing import Any, NamedTuple
 
 import server
 from mutants import OPERATORS, Mutant, mutants
-from tests_of_lines import TestsOfLines, measure
+from tests_of_lines import TestsOfLines, collected, measure
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 class Group(NamedTuple):
-    """Modules that are changed, and the test files that are to notice: glob patterns."""
+    """Modules that are changed, and the test files that are to notice, quick ones first: patterns."""
 
     modules: tuple[str, ...]
     tests: tuple[str, ...]
 
 
-OBJECTIVES = ("tests/objectives/test_*.py", "tests/theory/test_sympy.py")
-ESTIMATORS = ("tests/estimators/test_*.py",)
+def _tests(room: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"tests/{room}/test_{name}.py" for name in names)
+
+
+ESTIMATORS = _tests("estimators", "counts", "tables", "sampled")
 GROUPS = {
     "certificate": Group(
         ("dagame/games/certificate.py", "dagame/games/attainable.py"),
         (
-            "tests/games/test_*.py",
-            "tests/theory/test_theorems.py",
-            "tests/objectives/test_constraints.py",
+            *_tests("games", "certificate_fields", "play", "answer_map"),
+            *_tests("theory", "theorems"),
+            *_tests("games", "certificates_that_cannot_be_false"),
         ),
     ),
     "objectives": Group(
         ("dagame/objectives/*.py",),
-        (*OBJECTIVES, "tests/theory/test_theorems.py"),
+        (
+            *_tests("objectives", "facts", "rows", "identities", "catalogue", "worst_case"),
+            *_tests("theory", "sympy"),
+            *_tests("objectives", "constraints", "objectives"),
+        ),
     ),
     "estimators": Group(("dagame/estimators/*.py",), ESTIMATORS),
     "group rewards": Group(
-        ("dagame/lm/rewards.py", "dagame/lm/rows.py"), ("tests/lm/test_rewards*.py",)
+        ("dagame/lm/rewards.py", "dagame/lm/rows.py"), _tests("lm", "rewards", "game")
     ),
     "sampled game": Group(("dagame/estimators/sampled.py",), ESTIMATORS),
     "consensus": Group(
         ("dagame/solvers/consensus.py", "dagame/solvers/per_answer.py"),
-        ("tests/solvers/test_consensus.py",),
+        _tests("solvers", "consensus", "normalisers"),
     ),
     "normalisers": Group(
         ("dagame/solvers/normalisers.py", "dagame/objectives/couplings.py"),
-        ("tests/solvers/test_normalisers.py",),
+        _tests("solvers", "normalisers"),
     ),
     "keys": Group(
         ("dagame/samples/keys/*.py", "dagame/samples/keys/formulas/*.py"),
-        (
-            "tests/samples/test_extract.py",
-            "tests/samples/test_mathematics.py",
-            "tests/samples/test_number_meanings.py",
-            "tests/samples/test_presets.py",
-            "tests/samples/test_reader.py",
-        ),
+        _tests("samples/keys", "number_meanings", "presets", "reader", "mathematics", "extract"),
     ),
 }
 
@@ -92,9 +94,12 @@ def main() -> None:
             g: [m for f in files for m in mutants(copy, f)] for g, files in groups.items()
         }
         picked = {g: _pick(population[g], copy, options) for g in chosen}
-        tests = sorted({t for g in chosen for t in _files(copy, GROUPS[g].tests)})
-        modules = sorted({m for files in groups.values() for m in files})
-        covered = measure(copy, ROOT / ".bench/mutation", modules, tests, options.jobs)
+        if options.quick:
+            covered = collected(copy, {m: GROUPS[g].tests for g in groups for m in groups[g]})
+        else:
+            tests = sorted({t for g in chosen for t in _files(copy, GROUPS[g].tests)})
+            modules = sorted({m for files in groups.values() for m in files})
+            covered = measure(copy, ROOT / ".bench/mutation", modules, tests, options.jobs)
         _say(f"{len(covered.seconds)} tests, {sum(covered.seconds.values()):.0f} s of CPU")
         outcomes = _test(picked, covered, copy, scratch, options.jobs, options.patience)
         names = {m: m.key(copy) for m, o in outcomes.items() if o.status == "survived"}
@@ -115,6 +120,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--match", default="", help="only mutants whose name holds this text")
     parser.add_argument("--survivors", help="only the survivors of the run of this label in --json")
     parser.add_argument("--patience", type=float, default=20, help="seconds of tests per mutant")
+    parser.add_argument(
+        "--quick", action="store_true", help="no coverage first: all tests of a group, file by file"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="forks at once")
     parser.add_argument("--json", type=Path, help="file in which the run is kept")
     parser.add_argument("--label", default="run", help="its name there")

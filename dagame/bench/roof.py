@@ -3,7 +3,8 @@
 Every objective of the catalogue at strength 1 (0.5 where it is not concave), beta 1, on Dirichlet(1)
 references: processor time of a solve over that of one copy of the reference in memory, both in one run, and
 cvxpy's (CLARABEL) over ours where it states the game, on single games of at most 4 x 1,000, stopped at its
-limit. Medians of warm repeats; gaps are the certificate's, relative to max(beta, |J|).
+limit. Medians of warm repeats, with the compiled kernels where the extra `fast` is installed; gaps are the
+certificate's, relative to max(beta, |J|).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from ..errors import DagameError
 from ..games.certificate import certify
 from ..games.game import AlignmentGame
+from ..numerics.fast import kernels_from_the_first_game
 from ..objectives.catalogue import CATALOGUE, Kind
 from ..solvers import solve
 from .common import Result, Watch, group, label, panels
@@ -80,8 +82,9 @@ def run(quick: bool = False, seed: int = 0, watch: Watch | None = None) -> Resul
     if referee:
         _refereed(_game(kinds[0], (1, 2, 3), seed), referee)  # loads cvxpy
     rows: list[Row] = []
-    for kind in watch.over(kinds, lambda k: k.name):
-        rows += _sizes(kind, QUICK if quick else CASES, seed, limit, referee)
+    with kernels_from_the_first_game():
+        for kind in watch.over(kinds, lambda k: k.name):
+            rows += _sizes(kind, QUICK if quick else CASES, seed, limit, referee)
     notes = [] if referee else ["cvxpy is not installed: its column is empty"]
     return Result(
         "roof",

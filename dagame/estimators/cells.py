@@ -61,7 +61,7 @@ def checked_cells(counts: Any, objective: Objective, weights: Any) -> Cells:
         raise InvalidObjective(
             f"objective is a {type(objective).__name__}, not a dagame Objective."
         )
-    objective.check(counts.shape)
+    objective.check(counts.shape, w)
     return Cells.of(counts, np.broadcast_to(w, counts.shape[:2]))
 
 

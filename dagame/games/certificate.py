@@ -304,7 +304,7 @@ def _regrets(
     paid, xp = pairing(u, log_nu, game.weights), namespace(phi)
     target_regret = constant + paid - phi
     if multipliers is not None:
-        target_regret = target_regret + game.objective.charge(log_nu, game.weights, multipliers)
+        target_regret = target_regret + _charge(game, log_nu, multipliers)
     size = pairing(xp.abs(u), log_nu, game.weights)
     rounding = 1e-14 * (xp.abs(constant) + size + xp.abs(phi))
     target_regret = xp.where(xp.abs(target_regret) <= rounding, 0 * phi, target_regret)
@@ -312,6 +312,17 @@ def _regrets(
         moved = weighted(log_kl(log_pi, target.log_policy), game.weights)
         target_regret = target_regret + rho * moved
     return policy_regret, target_regret, log_best
+
+
+def _charge(game: AlignmentGame, log_nu: Array, multipliers: Array) -> Array | float:
+    """What multipliers charge marginals outside a hard set, >= 0: sum_i max(0, y_i (G_i nu - h_i))."""
+    total: Array | float = 0.0
+    for factor, part in game.objective.terms():
+        slack = part.slack(log_nu, game.weights)
+        if slack is not None:
+            due, xp = multipliers * slack, namespace(slack)
+            total = total + factor * xp.sum(xp.maximum(due, 0 * due), axis=-1)
+    return total
 
 
 def _least(

@@ -17,6 +17,7 @@ from ..numerics.arrays import (
     log_normalise,
     namespace,
 )
+from ..numerics.shapes import Numbers, Policy, Table
 from ..numerics.simplex import check_distribution, check_scale, check_weights, log_kl
 from ..objectives.names import no_objective
 from ..objectives.objective import Objective
@@ -128,8 +129,7 @@ class AlignmentGame(NamedGame):
     def _check_objective(self, given: Objective) -> None:
         """Fit, domain, and what an objective from outside the package says of itself."""
         shape = (*self.log_reference.shape[:-1], self.n)
-        self.objective.check(shape)
-        self.objective.check_domain(shape, self.weights)
+        self.objective.check(shape, self.weights)
         own = self._check and any(part.own for _, part in given.terms())
         log_nu0 = self.log_reference_answers if own else self.log_reference
         checked = checked_terms(given, self.objective, log_nu0, self.weights, self._check)
@@ -251,11 +251,11 @@ class AlignmentGame(NamedGame):
         """nu(pi): policy (*batch, m, traces) -> (*batch, m, n)."""
         return self.answer_map.push_forward(self.check_policy(policy))
 
-    def target_reply(self, marginals: Array) -> Array:
+    def target_reply(self, marginals: Table) -> Table:
         """argmin_q V(pi, q) = nu(pi) (T1), a copy; kinks and hard sets choose multipliers besides."""
         return marginals + 0.0
 
-    def rewards(self, marginals: Array, target: Array) -> Array:
+    def rewards(self, marginals: Table, target: Table) -> Table:
         """u = grad Phi(q) of each answer at the target q (*batch, m, n); 0 where nu0 is 0.
 
         Reads the target only; `marginals` is there for games whose rewards are estimated.
@@ -308,7 +308,7 @@ class AlignmentGame(NamedGame):
 
     # -- in log space: what solvers and the certificate call --------------------------------------
 
-    def log_best_response(self, rewards: Array, beta: float | None = None) -> Array:
+    def log_best_response(self, rewards: Policy, beta: float | None = None) -> Policy:
         """log(pi0 e^{u/beta} / Z) for rewards of traces (*batch, m, traces)."""
         tilted = self.log_reference + rewards / (self.beta if beta is None else beta)
         tilted = self.masked(tilted)
@@ -316,7 +316,7 @@ class AlignmentGame(NamedGame):
             tilted = namespace(tilted).where(self.support, tilted, 2 * LOG_ZERO)
         return self.masked(log_normalise(tilted))
 
-    def mirror_step(self, log_policy: Array, log_best: Array, step: Any) -> Array:
+    def mirror_step(self, log_policy: Policy, log_best: Policy, step: Any) -> Policy:
         """The policy moved a share step * beta of the way to the best response, in log space."""
         share = step * self.free_beta
         return self.masked(log_normalise(log_policy + share * (log_best - log_policy)))
@@ -327,18 +327,18 @@ class AlignmentGame(NamedGame):
         log_p = xp.clip(log_p, LOG_ZERO, None)
         return log_p if self._full_support else xp.where(self.support, log_p, LOG_ZERO)
 
-    def cost(self, log_policy: Array, beta: float | None = None) -> Array:
+    def cost(self, log_policy: Policy, beta: float | None = None) -> Numbers:
         """beta * sum_x w_x KL(pi_x || pi0_x), shape (*batch,)."""
         beta = self.beta if beta is None else beta
         return beta * pairing(log_policy - self.log_reference, log_policy, self.weights)
 
-    def value_log(self, log_policy: Array, log_nu: Array | None = None) -> Array:
+    def value_log(self, log_policy: Policy, log_nu: Table | None = None) -> Numbers:
         """J from a log-policy (and its log-marginals), -1e30 and below standing for -infinity."""
         if log_nu is None:
             log_nu = self.answer_map.log_push_forward(log_policy)
         return self.objective.value_log(log_nu, self.weights) - self.cost(log_policy)
 
-    def evaluate(self, log_policy: Array) -> Evaluation:
+    def evaluate(self, log_policy: Policy) -> Evaluation:
         """Value, rewards, best response and gap at a log-policy, the target replying at once.
 
         With negative curvature all are those of Phi~ and beta~ (T6), whose J is the same.
@@ -353,11 +353,11 @@ class AlignmentGame(NamedGame):
         gap = beta * weighted(log_kl(log_policy, log_best), self.weights)
         return Evaluation(log_policy, log_nu, phi - self.cost(log_policy), u, log_best, gap)
 
-    def rewards_at(self, log_q: Array, multipliers: Array | None) -> Array:
+    def rewards_at(self, log_q: Table, multipliers: Array | None) -> Table:
         """What each answer is paid at a target and multipliers (*batch, m, n), infinities as such."""
         return self.beta * infinities(self.unit.linearise(log_q, multipliers)[1])
 
-    def linearise(self, log_q: Array, multipliers: Array | None) -> tuple[Array, Array]:
+    def linearise(self, log_q: Table, multipliers: Array | None) -> tuple[Numbers, Table]:
         """The target's affine bound of Phi; rewards 0 off the reference's support.
 
         Answers that no finite policy gives are paid minus infinity.
@@ -368,7 +368,7 @@ class AlignmentGame(NamedGame):
             u = xp.where(forbidden, LOG_ZERO, u)
         return constant, xp.where(self.answer_support, u, 0.0)
 
-    def multipliers(self, log_q: Array) -> Array | None:
+    def multipliers(self, log_q: Table) -> Array | None:
         """The multipliers that fit log_q best, found in units of beta, which does not change them."""
         if not self.objective.has_multipliers:
             return None

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cached_property
 from importlib.util import find_spec
 from itertools import pairwise
@@ -39,9 +40,14 @@ class _Process:
     solved = 0.0
 
 
-def load_from_now_on() -> None:
-    """Kernels are loaded by the next game that can have one, for measurements and long runs."""
-    _Process.solved = max(_Process.solved, LOADING)
+@contextmanager
+def kernels_from_the_first_game() -> Iterator[None]:
+    """Inside, kernels are loaded by the first game that can have one: for measurements."""
+    before, _Process.solved = _Process.solved, max(_Process.solved, LOADING)
+    try:
+        yield
+    finally:
+        _Process.solved = before
 
 
 class Kernel:

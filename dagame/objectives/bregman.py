@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import InvalidObjective, NotConcave
 from ..numerics.arrays import LOG_ZERO, Array, namespace
+from ..numerics.shapes import Numbers, Table, Weights
 from .coherence import ArithmeticCoherence
 from .forms import Hessian
 from .objective import Objective, Scaled
@@ -106,18 +107,18 @@ class _JensenGap(Objective):
         q = xp.exp(xp.clip(mean_log(log_nu, weights)[..., None, :], floor, None))
         return nu, q
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """-sum_x w_x sum_z (phi(nu_x) - phi(q))."""
         nu, q = self._points(log_nu, weights)
         apart = self.generator.phi(nu) - self.generator.phi(q)
         return -weighted(namespace(nu).sum(apart, axis=-1), weights)
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """phi'(q) - phi'(nu)."""
         nu, q = self._points(log_nu, weights)
         return self.generator.first(q) - self.generator.first(nu)
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """Blocks (w delta phi''(nu) - w w' phi''(q)), scaled by sqrt(nu nu')."""
         xp = namespace(log_nu)
         nu, q = self._points(log_nu, weights)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import InvalidObjective
 from ..numerics.arrays import LOG_ZERO, Array, exp_capped, log_normalise, logsumexp, namespace
+from ..numerics.shapes import Numbers, Shared, Table, Weights
 from ..numerics.simplex import log_entropy, log_kl
 from .diversity import ShannonDiversity
 from .forms import ExponentialForm, Hessian
@@ -23,16 +24,16 @@ class ArithmeticCoherence(Objective):
     answerwise = True
     between_contexts = True
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """-sum_x w_x KL(nu_x || q)."""
         q = mean_log(log_nu, weights)[..., None, :]
         return -weighted(log_kl(log_nu, q), weights)
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """log q - log nu."""
         return mean_log(log_nu, weights)[..., None, :] - log_nu
 
-    def value_and_reward_log(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
+    def value_and_reward_log(self, log_nu: Table, weights: Weights) -> tuple[Numbers, Table]:
         """Phi = <u, nu>, as Phi is homogeneous of degree 1."""
         u = self.reward_log(log_nu, weights)
         return pairing(u, log_nu, weights), u
@@ -45,7 +46,7 @@ class ArithmeticCoherence(Objective):
         """-KL to the mean = entropy of the contexts - entropy of the mean."""
         return ShannonDiversity(), _MeanCertainty()
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """Per answer (w_x delta_xx' / nu_x - w_x w_x' / q), scaled by sqrt(nu nu')."""
         xp = namespace(log_nu)
         q = mean_log(log_nu, weights)[..., None, :]
@@ -69,11 +70,11 @@ class _MeanCertainty(Objective):
     concave = False
     answerwise = True
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """-H(q)."""
         return -log_entropy(mean_log(log_nu, weights))
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """log q."""
         return mean_log(log_nu, weights)[..., None, :] + 0 * log_nu
 
@@ -86,11 +87,11 @@ class GeometricCoherence(Objective):
     common_support = True
     low_rank = True
 
-    def consensus_log(self, log_nu: Array, weights: Array) -> Array:
+    def consensus_log(self, log_nu: Table, weights: Weights) -> Shared:
         """The normalised geometric mean of the marginals."""
         return log_normalise(geometric_mean_log(log_nu, weights))
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """log sum_z prod_x nu_x^{w_x}."""
         overlap = logsumexp(geometric_mean_log(log_nu, weights))
         return minus_infinity_where(overlap, overlap < LOG_ZERO / 2)
@@ -101,7 +102,7 @@ class GeometricCoherence(Objective):
         mean = geometric_mean_log(log_nu, weights)[..., None, :]
         return xp.where(mean > LOG_ZERO / 2, log_normalise(mean) - log_nu, LOG_ZERO)
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """q / nu."""
         return exp_capped(self._log_ratio(log_nu, weights))
 
@@ -109,7 +110,7 @@ class GeometricCoherence(Objective):
         """The coupling alone."""
         return ExponentialForm(0.0, 0.0, "geometric", 1.0)
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """Scaled blocks (w delta - w w') sqrt(q/nu) sqrt(q/nu'), rank one w q / sqrt(nu)."""
         xp = namespace(log_nu)
         log_ratio = self._log_ratio(log_nu, weights)
@@ -140,16 +141,16 @@ class EuclideanCoherence(Objective):
         nu = xp.exp(log_nu)
         return nu - xp.sum(nu * weights[..., None], axis=-2, keepdims=True)
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """-sum_x w_x ||nu_x - mean||^2."""
         off = self._off_mean(log_nu, weights)
         return -weighted(namespace(off).sum(off**2, axis=-1), weights)
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """-2 (nu - mean)."""
         return -2 * self._off_mean(log_nu, weights)
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """Scaled blocks 2 (w delta - w w') sqrt(nu nu')."""
         xp = namespace(log_nu)
         root = xp.matrix_transpose(xp.exp(log_nu / 2))

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import InvalidGame, InvalidObjective
 from ..numerics.arrays import LOG_ZERO, Array, like, namespace, to_numpy
 from ..numerics.barrier import barrier_minimise
+from ..numerics.shapes import Mask, Numbers, Table, Weights
 from .dual import dual_log_policy, solve_dual
 from .fit import fit_oracle
 from .forms import DualForm
@@ -47,7 +48,7 @@ class OnSet(Structure):
         """On a set whose rows are those of the answers `keep`."""
         return dataclasses.replace(self, set=Restricted(self.set, keep))
 
-    def check(self, shape: tuple[int, ...]) -> None:
+    def check(self, shape: tuple[int, ...], weights: Array) -> None:
         """Build the rows once, so that sets that do not fit the game say so at once.
 
         Entries and bounds must be at most 1e9, and the largest of a row at least 1e-9 or 0.
@@ -126,28 +127,23 @@ class HardConstraint(OnSet, Objective):
         y = np.asarray(multipliers, float) + rate * np.asarray(slack, float)
         return np.where(equal, y, np.maximum(y, 0.0))
 
-    def violation(self, log_nu: Array, weights: Array) -> Array | float:
+    def violation(self, log_nu: Table, weights: Weights) -> Numbers | float:
         """The largest excess of a row of G nu <= h."""
         slack, xp = self.slack(log_nu, weights), namespace(log_nu)
         equal = xp.asarray(self._rows(log_nu).equal, device=log_nu.device)
         excess = xp.where(equal, xp.abs(slack), xp.maximum(slack, 0 * slack))
         return xp.max(excess, axis=-1)
 
-    def charge(self, log_nu: Array, weights: Array, multipliers: Array) -> Array | float:
-        """sum_i max(0, y_i (G_i nu - h_i))."""
-        due, xp = multipliers * self.slack(log_nu, weights), namespace(log_nu)
-        return xp.sum(xp.maximum(due, 0 * due), axis=-1)
-
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """0 where no row is exceeded by more than 1e-8 (single precision: 1e-6), else -inf."""
         off = self.violation(log_nu, weights)
         return namespace(log_nu).where(off <= _tolerance(log_nu), 0 * off, LOG_ZERO)
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """0, a valid supergradient inside; `game.rewards` gives the multipliers' rewards."""
         return 0 * log_nu
 
-    def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
+    def forbidden(self, log_nu0: Table, weights: Weights) -> Mask | None:
         """Answers that no point of the set on the reference's support gives any mass.
 
         Those in a row of one sign and bound 0 are seen at once. The others take a small program for each
@@ -181,7 +177,7 @@ class HardConstraint(OnSet, Objective):
         table = xp.broadcast_to(table, (*log_nu.shape[:-2], *table.shape[-3:]))
         return table, xp.where(idle, 1.0, bound)
 
-    def dual_form(self, log_nu0: Array, weights: Array) -> DualForm:
+    def dual_form(self, log_nu0: Table, weights: Weights) -> DualForm:
         """u = -sum_i y_i G_i / w, y_i >= 0 on inequalities that some point of the set meets with room.
 
         An inequality that is tight on the whole set is an equality: its multiplier has no sign, and no bound
@@ -205,7 +201,7 @@ class HardConstraint(OnSet, Objective):
                 bound = xp.where(spare, 1.0, bound + like(np.zeros(shape), table))
         return DualForm(table, bound, xp.asarray(free, device=log_nu0.device))
 
-    def project(self, log_nu: Array, weights: Array) -> Array:
+    def project(self, log_nu: Table, weights: Weights) -> Table:
         """argmin_{q in C} sum_x w_x KL(q_x || nu_x), by its dual; nu itself where it is in C."""
         xp = namespace(log_nu)
         inside: Any = self.violation(log_nu, weights) <= _tolerance(log_nu)
@@ -223,7 +219,7 @@ class HardConstraint(OnSet, Objective):
         return xp.where(inside[..., None, None], log_nu, moved)
 
     def multipliers(
-        self, log_nu: Array, weights: Array, residual: Array, support: Array, factor: float = 1.0
+        self, log_nu: Table, weights: Weights, residual: Table, support: Mask, factor: float = 1.0
     ) -> Array | None:
         """y of the least squares fit of factor y rows to the residual, y >= 0 on inequalities."""
         xp = namespace(log_nu)
@@ -238,8 +234,8 @@ class HardConstraint(OnSet, Objective):
         return xp.reshape(y, start.shape) / factor
 
     def linearise(
-        self, log_target: Array, weights: Array, multipliers: Array | None = None
-    ) -> tuple[Array, Array]:
+        self, log_target: Table, weights: Weights, multipliers: Array | None = None
+    ) -> tuple[Numbers, Table]:
         """c = y . h, u = -G'y / w: 0 <= c + <u, nu> on C."""
         if multipliers is None:
             return 0 * weighted(log_target[..., 0], weights), 0 * log_target

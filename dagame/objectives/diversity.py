@@ -14,6 +14,7 @@ from ..errors import InvalidObjective
 from ..numerics.arrays import LOG_ZERO, Array, exp_capped, namespace
 from ..numerics.roots import DAMPED, rows
 from ..numerics.scalar import Omegas, normaliser
+from ..numerics.shapes import Numbers, Table, Weights
 from ..numerics.simplex import log_entropy
 from .forms import ExponentialForm, Hessian
 from .objective import Objective, Scaled
@@ -24,11 +25,11 @@ from .pairing import per_context, weighted
 class _Shannon(Objective):
     concave, smoothness, curvature = True, 1.0, 1.0  # type: ignore[assignment]
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """sum_x w_x H(nu_x)."""
         return weighted(log_entropy(log_nu), weights)
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """-log nu."""
         return -log_nu
 
@@ -36,7 +37,7 @@ class _Shannon(Objective):
         """Reward 0, entropy 1."""
         return ExponentialForm(0.0, 1.0)
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """w / nu, scaled: w."""
         return Hessian(0 * log_nu + weights[..., None])
 
@@ -69,16 +70,16 @@ class ShannonDiversity(Scaled):
 class _Gini(Objective):
     concave, smoothness = True, 1.0
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """sum_x w_x (1 - ||nu_x||^2)."""
         xp = namespace(log_nu)
         return weighted(1 - xp.sum(xp.exp(2 * log_nu), axis=-1), weights)
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """-2 nu."""
         return -2 * namespace(log_nu).exp(log_nu)
 
-    def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+    def closed_form(self, log_nu0: Table, weights: Weights, beta: float) -> Table | None:
         """log nu = t + log nu0 - a nu, the root t of sum nu = 1 lies in [0, a]."""
         a, zero = 2 / beta, 0 * log_nu0[..., :1]
         found = rows(DAMPED, log_nu0, (), a)
@@ -91,7 +92,7 @@ class _Gini(Objective):
 
         return omegas.log_at(normaliser(omegas, masses, zero, zero + a)) - math.log(a)
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """2 w, scaled: 2 w nu."""
         return Hessian(2 * weights[..., None] * namespace(log_nu).exp(log_nu))
 
@@ -142,17 +143,17 @@ class _Tsallis(Objective):
         """t for t < 1, else 0."""
         return self.order if self.order < 1 else 0.0
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """sum_x w_x (1 - sum nu^t)/(t - 1)."""
         xp, t = namespace(log_nu), self.order
         return 1 / (t - 1) * weighted(1 - xp.sum(xp.exp(t * log_nu), axis=-1), weights)
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """-t nu^{t-1}/(t-1), large but finite where nu is 0 and the exponent negative."""
         t = self.order
         return -t / (t - 1) * exp_capped((t - 1) * log_nu)
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """t w nu^{t-2}, scaled: t w nu^{t-1}."""
         xp, t = namespace(log_nu), self.order
         bend = xp.where(log_nu > LOG_ZERO / 2, exp_capped((t - 1) * log_nu), 0.0)
@@ -213,11 +214,11 @@ class _Renyi(Objective):
         more = xp.where(apart < 1, near, xp.exp(t * log_nu) - nu)
         return xp.log1p(xp.sum(more, axis=-1, keepdims=True))
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """sum_x w_x log S_x / (1 - t)."""
         return weighted(self._log_sum(log_nu)[..., 0] / (1 - self.order), weights)
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """t/(1-t) (nu^{t-1}/S - 1), large but finite where nu is 0; a constant per context is free."""
         xp, t = namespace(log_nu), self.order
         apart = (t - 1) * log_nu - self._log_sum(log_nu)
@@ -227,7 +228,7 @@ class _Renyi(Objective):
             * xp.where(apart < 1, xp.expm1(xp.clip(apart, None, 1.0)), exp_capped(apart) - 1)
         )
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """w (t nu^{t-2}/S delta + t^2/(1-t) nu^{t-1} nu'^{t-1}/S^2) per context, scaled."""
         xp, t = namespace(log_nu), self.order
         live, log_sum = log_nu > LOG_ZERO / 2, self._log_sum(log_nu)

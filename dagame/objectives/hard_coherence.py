@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..numerics.arrays import LOG_ZERO, Array, log_normalise, namespace
+from ..numerics.shapes import Mask, Numbers, Shared, Table, Weights
 from .forms import ExponentialForm
 from .objective import Objective
 from .pairing import geometric_mean_log, mean_log, outside_common_support, weighted
@@ -28,38 +29,38 @@ class HardCoherence(Objective):
     common_support = True
     concave = True
 
-    def violation(self, log_nu: Array, weights: Array) -> Array | float:
+    def violation(self, log_nu: Table, weights: Weights) -> Numbers | float:
         """max_x TV(nu_x, consensus)."""
         xp = namespace(log_nu)
         nu, q = xp.exp(log_nu), xp.exp(mean_log(log_nu, weights))
         return xp.max(xp.sum(xp.abs(nu - q[..., None, :]), axis=-1) / 2, axis=-1)
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """0 where the contexts agree within 1e-9 (single precision: 1e-6) in total variation, else -inf."""
         xp = namespace(log_nu)
         off = self.violation(log_nu, weights)
         tolerance = 1e-9 if log_nu.dtype == xp.float64 else 1e-6
         return xp.where(off <= tolerance, 0 * off, LOG_ZERO)
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """0, a valid supergradient at every coherent point; `game.rewards` gives the multipliers."""
         return 0 * log_nu
 
-    def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
+    def forbidden(self, log_nu0: Table, weights: Weights) -> Mask | None:
         """Answers outside the common support."""
         return outside_common_support(log_nu0)
 
-    def project(self, log_nu: Array, weights: Array) -> Array:
+    def project(self, log_nu: Table, weights: Weights) -> Table:
         """Every context replaced by the geometric consensus."""
         q = self.consensus_log(log_nu, weights)
         return namespace(log_nu).broadcast_to(q[..., None, :], log_nu.shape)
 
-    def consensus_log(self, log_nu: Array, weights: Array) -> Array:
+    def consensus_log(self, log_nu: Table, weights: Weights) -> Shared:
         """The normalised geometric mean of the marginals."""
         return log_normalise(geometric_mean_log(log_nu, weights))
 
     def multipliers(
-        self, log_nu: Array, weights: Array, residual: Array, support: Array, factor: float = 1.0
+        self, log_nu: Table, weights: Weights, residual: Table, support: Mask, factor: float = 1.0
     ) -> Array | None:
         """`residual` less its mean over contexts; minus infinity where another context lacks the
         answer (that context, out of its support, takes up the balance).
@@ -72,8 +73,8 @@ class HardCoherence(Objective):
         return xp.where(common, centred, xp.where(support, LOG_ZERO, 0 * centred)) / factor
 
     def linearise(
-        self, log_target: Array, weights: Array, multipliers: Array | None = None
-    ) -> tuple[Array, Array]:
+        self, log_target: Table, weights: Weights, multipliers: Array | None = None
+    ) -> tuple[Numbers, Table]:
         """c = 0, u the multipliers: <u, nu> = 0 for every coherent nu."""
         u = self.reward_log(log_target, weights) if multipliers is None else multipliers
         return 0 * weighted(u[..., 0], weights), u

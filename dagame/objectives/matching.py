@@ -12,6 +12,7 @@ from ..errors import InvalidObjective
 from ..numerics.arrays import LOG_ZERO, Array, exp_capped, like, log, namespace
 from ..numerics.roots import RAISED, rows
 from ..numerics.scalar import Omegas, normaliser
+from ..numerics.shapes import Mask, Numbers, Table, Weights
 from ..numerics.simplex import check_distribution, log_kl
 from .forms import ExponentialForm, Hessian
 from .objective import Objective, Scaled
@@ -35,18 +36,18 @@ class _Reverse(_Matching):
 
     smoothness, curvature = 1.0, 1.0  # type: ignore[assignment]
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """-sum_x w_x KL(nu_x || rho_x)."""
         xp, log_rho = namespace(log_nu), self._log_rho(log_nu)
         outside = (log_nu > LOG_ZERO / 2) & (log_rho < LOG_ZERO / 2)
         value = -weighted(log_kl(log_nu, log_rho), weights)
         return minus_infinity_where(value, xp.any(xp.any(outside, axis=-1), axis=-1))
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """log(rho / nu)."""
         return self._log_rho(log_nu) - log_nu
 
-    def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
+    def forbidden(self, log_nu0: Table, weights: Weights) -> Mask | None:
         """Answers that rho lacks."""
         return self._log_rho(log_nu0) < LOG_ZERO / 2
 
@@ -54,7 +55,7 @@ class _Reverse(_Matching):
         """Reward log rho, entropy 1."""
         return ExponentialForm(self.log_target, 1.0)
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """w / nu, scaled: w."""
         return Hessian(0 * log_nu + weights[..., None])
 
@@ -71,18 +72,18 @@ class _Reverse(_Matching):
 class _Forward(_Matching):
     """-sum_x w_x KL(rho_x || nu_x): nu = s / omega(log s - log nu0 - c), s = rho / beta, c a root."""
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """-sum_x w_x KL(rho_x || nu_x)."""
         xp, log_rho = namespace(log_nu), self._log_rho(log_nu)
         missing = (log_rho > LOG_ZERO / 2) & (log_nu < LOG_ZERO / 2)
         value = -weighted(log_kl(log_rho, log_nu), weights)
         return minus_infinity_where(value, xp.any(xp.any(missing, axis=-1), axis=-1))
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """rho / nu."""
         return exp_capped(self._log_rho(log_nu) - log_nu)
 
-    def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+    def closed_form(self, log_nu0: Table, weights: Weights, beta: float) -> Table | None:
         """log nu - s/nu = log nu0 + c per answer; the normalising c lies in [-1/beta, 0]."""
         found = rows(RAISED, log_nu0, (self.target, self.log_target), beta)
         if found is not None:
@@ -109,7 +110,7 @@ class _Forward(_Matching):
         log_nu = log_s - omegas.log_at(c)
         return xp.where(paid, log_nu, log_nu0 + c) if unpaid else log_nu
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """w rho / nu^2, scaled: w rho / nu."""
         ratio = exp_capped(self._log_rho(log_nu) - log_nu)
         return Hessian(weights[..., None] * ratio)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..numerics.arrays import LOG_ZERO, Array, log_normalise, namespace, to_numpy
+from ..numerics.shapes import Numbers, Table, Weights
 from ..numerics.simplex import log_entropy
 from .forms import ExponentialForm, Hessian
 from .objective import Objective, Scaled
@@ -19,11 +20,11 @@ from .pairing import pairing, weighted
 class _Sharpening(Objective):
     concave, smoothness, curvature = False, -1.0, -1.0  # type: ignore[assignment]
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """-sum_x w_x H(nu_x)."""
         return -weighted(log_entropy(log_nu), weights)
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """log nu."""
         return log_nu
 
@@ -35,15 +36,15 @@ class _Sharpening(Objective):
         """f'(p) = log p, up to a constant."""
         return np.log
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """-w / nu, scaled: -w."""
         return Hessian(0 * log_nu - weights[..., None])
 
-    def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+    def closed_form(self, log_nu0: Table, weights: Weights, beta: float) -> Table | None:
         """The mode, where beta <= 1."""
         return _one_hot(log_nu0) if beta <= 1 else None
 
-    def optimum(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+    def optimum(self, log_nu0: Table, weights: Weights, beta: float) -> Numbers | None:
         """beta * sum_x w_x log max_z nu0_x, where beta <= 1."""
         if beta > 1:
             return None
@@ -69,12 +70,12 @@ class Sharpening(Scaled):
 class _SelfConsistency(Objective):
     concave, smoothness, curvature = False, 0.0, -1.0  # type: ignore[assignment]
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """sum_x w_x ||nu_x||^2."""
         xp = namespace(log_nu)
         return weighted(xp.sum(xp.exp(2 * log_nu), axis=-1), weights)
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """2 nu."""
         return 2 * namespace(log_nu).exp(log_nu)
 
@@ -82,7 +83,7 @@ class _SelfConsistency(Objective):
         """f'(p) = 2 p."""
         return lambda p: 2 * p
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """-2 w, scaled: -2 w nu."""
         return Hessian(-2 * weights[..., None] * namespace(log_nu).exp(log_nu))
 
@@ -120,15 +121,15 @@ class _Agreement(Objective):
         paid = xp.exp(log_nu) * weights[..., None]
         return xp.sum(paid, axis=-2, keepdims=True) - paid
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """sum_x w_x <nu_x, sum_{x' != x} w_x' nu_x'>."""
         return pairing(self._others(log_nu, weights), log_nu, weights)
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """2 sum_{x' != x} w_x' nu_x'."""
         return 2 * self._others(log_nu, weights)
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """-2 (w w' - diag w^2) per answer, scaled by sqrt(nu nu')."""
         xp = namespace(log_nu)
         root = xp.matrix_transpose(xp.exp(log_nu / 2))
@@ -157,21 +158,21 @@ class Agreement(Scaled):
 class _MajorityVote(Objective):
     concave, smoothness, curvature = False, 0.0, -np.inf  # type: ignore[assignment]
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """sum_x w_x max_z nu_x(z)."""
         xp = namespace(log_nu)
         return weighted(xp.exp(xp.max(log_nu, axis=-1)), weights)
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """1 at the mode."""
         return namespace(log_nu).exp(_one_hot(log_nu))
 
-    def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+    def closed_form(self, log_nu0: Table, weights: Weights, beta: float) -> Table | None:
         """nu0 tilted by 1 / beta at its mode."""
         top = namespace(log_nu0).exp(_one_hot(log_nu0))
         return log_normalise(log_nu0 + top / beta)
 
-    def optimum(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+    def optimum(self, log_nu0: Table, weights: Weights, beta: float) -> Numbers | None:
         """beta * sum_x w_x log(1 + max nu0 (e^{1/beta} - 1))."""
         xp = namespace(log_nu0)
         top, ratio = xp.max(log_nu0, axis=-1), 1 / beta

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..errors import InvalidObjective
 from ..numerics.arrays import LOG_ZERO, Array, infinities, like, log, namespace
+from ..numerics.shapes import Numbers, Table, Weights
 from ..text import shortened
 from .arguments import prepared, with_weights
 from .forms import ExponentialForm, Hessian
@@ -75,14 +76,14 @@ class Objective(Structure):
 
     # -- on log-probabilities: what solvers call --------------------------------------------------
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """Phi from log-marginals; the default goes through `value`."""
         self._require_override("value")
         xp = namespace(log_nu)
         value = like(self.value(_visible(log_nu), weights), log_nu)
         return xp.where(value == -xp.inf, LOG_ZERO, value)
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """grad Phi from log-marginals; the default goes through `reward`.
 
         At an exact zero an infinite reward becomes +-1e30. So does NaN (+1e30), as nothing is known there.
@@ -93,7 +94,7 @@ class Objective(Structure):
         u = xp.where(zero & (xp.isnan(u) | (u == xp.inf)), -LOG_ZERO, u)
         return xp.where(zero & (u == -xp.inf), LOG_ZERO, u)
 
-    def value_and_reward_log(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
+    def value_and_reward_log(self, log_nu: Table, weights: Weights) -> tuple[Numbers, Table]:
         """Both at once, for objectives that share work between them."""
         return self.value_log(log_nu, weights), self.reward_log(log_nu, weights)
 
@@ -185,11 +186,11 @@ class Nothing(Objective):
     concave = True
     smoothness = 0.0
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """0."""
         return 0 * log_nu[..., 0, 0]
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """0."""
         return 0 * log_nu
 
@@ -197,7 +198,7 @@ class Nothing(Objective):
         """Reward 0, entropy 0."""
         return ExponentialForm(0.0, 0.0)
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """0."""
         return Hessian(0 * log_nu)
 
@@ -231,13 +232,8 @@ class Combination(Weighted, Objective):
         """The weighted parts."""
         return tuple(self.parts)
 
-    def columns(self, keep: np.ndarray) -> Combination:
-        """Every part on the answers where `keep` (n,), bool."""
-        return Combination(tuple((f, o.columns(keep)) for f, o in self.parts))
-
-    def map_tables(self, change: Callable[[Array, list[str]], Array]) -> Combination:
-        """A copy with `change(table, axes)` for every table of every part."""
-        return Combination(tuple((f, o.map_tables(change)) for f, o in self.parts))
+    def _each(self, change: Callable[[Objective], Objective]) -> Combination:
+        return Combination(tuple((f, change(o)) for f, o in self.parts))
 
 
 class Scaled(Weighted, Objective):
@@ -290,9 +286,8 @@ class Scaled(Weighted, Objective):
         slope = self.parts[0][1].success_derivative()
         return None if slope is None else lambda p: self.strength * slope(p)
 
-    def check(self, shape: tuple[int, ...]) -> None:
-        """Check the tables, by the name that they were given under."""
-        Structure.check(self, shape)
+    check = Structure.check  # its own tables, by their names
+    columns = Structure.columns  # type: ignore[assignment]
 
     def map_tables(self, change: Callable[[Array, list[str]], Array]) -> Self:
         """A copy with `change(table, axes)` for its own tables and the row's."""

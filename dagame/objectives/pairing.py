@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from ..numerics.arrays import LOG_ZERO, Array, logsumexp, namespace
+from ..numerics.shapes import Numbers, PerContext, Shared, Table, Weights
 
 
-def pairing(u: Array, log_nu: Array, weights: Array) -> Array:
+def pairing(u: Array, log_nu: Table, weights: Weights) -> Numbers:
     """<u, nu> = sum_x w_x sum_z u_x(z) nu_x(z), shape (*batch,)."""
     xp = namespace(log_nu)
     return weighted(xp.sum(xp.exp(log_nu) * u, axis=-1), weights)
 
 
-def weighted(per_context: Array, weights: Array) -> Array:
+def weighted(per_context: PerContext, weights: Weights) -> Numbers:
     """sum_x w_x f_x: (*batch, m) -> (*batch,)."""
     return namespace(per_context).sum(per_context * weights, axis=-1)
 
@@ -21,12 +22,12 @@ def minus_infinity_where(value: Array, infinite: Array) -> Array:
     return namespace(value).where(infinite, LOG_ZERO, value)
 
 
-def mean_log(log_nu: Array, weights: Array) -> Array:
+def mean_log(log_nu: Table, weights: Weights) -> Shared:
     """log sum_x w_x nu_x, the arithmetic consensus: (*batch, m, n) -> (*batch, n)."""
     return logsumexp(log_nu + namespace(weights).log(weights)[..., None], axis=-2)
 
 
-def geometric_mean_log(log_nu: Array, weights: Array) -> Array:
+def geometric_mean_log(log_nu: Table, weights: Weights) -> Shared:
     """sum_x w_x log nu_x (*batch, n), LOG_ZERO where a context lacks the answer."""
     xp = namespace(log_nu)
     common = xp.all(log_nu > LOG_ZERO / 2, axis=-2)

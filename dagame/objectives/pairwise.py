@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import InvalidObjective
 from ..numerics.arrays import LOG_ZERO, Array, exp_capped, namespace
+from ..numerics.shapes import Mask, Numbers, Table, Weights
 from ..numerics.simplex import log_kl
 from .coherence import EuclideanCoherence
 from .forms import ExponentialForm, Hessian
@@ -43,7 +44,7 @@ class PairwiseKL(_Pairwise):
 
     common_support = True
 
-    def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
+    def forbidden(self, log_nu0: Table, weights: Weights) -> Mask | None:
         """Answers outside the common support."""
         return outside_common_support(log_nu0)
 
@@ -53,7 +54,7 @@ class PairwiseKL(_Pairwise):
         mean_of_logs = xp.sum(log_nu * weights[..., None], axis=-2, keepdims=True)
         return log_nu - mean_of_logs, mean_log(log_nu, weights)[..., None, :] - log_nu
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """-sum_x w_x sum_z nu_x (log nu_x - l)."""
         xp, live = namespace(log_nu), log_nu > LOG_ZERO / 2
         off, _ = self._logs(log_nu, weights)
@@ -61,7 +62,7 @@ class PairwiseKL(_Pairwise):
         apart = xp.any(live, axis=-2) & ~xp.all(live, axis=-2)
         return minus_infinity_where(value, xp.any(apart, axis=-1))
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """q / nu + l - log nu."""
         off, ratio = self._logs(log_nu, weights)
         return exp_capped(ratio) - off
@@ -70,7 +71,7 @@ class PairwiseKL(_Pairwise):
         """The coupling alone."""
         return ExponentialForm(0.0, 0.0, "kl", 1.0)
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """diag(w (1 + q/nu)) - w w' (sqrt(nu/nu') + sqrt(nu'/nu)) per answer, scaled."""
         xp = namespace(log_nu)
         _, ratio = self._logs(log_nu, weights)
@@ -100,13 +101,13 @@ class PairwiseHellinger(_Pairwise):
         s = mean_log(log_nu / 2, weights)[..., None, :]
         return xp.where(s > LOG_ZERO / 4, s - log_nu / 2, LOG_ZERO)
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """-(1 - sum_z s^2)."""
         xp = namespace(log_nu)
         s = mean_log(log_nu / 2, weights)
         return xp.sum(xp.exp(2 * s), axis=-1) - 1
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """s / sqrt(nu)."""
         return exp_capped(self._log_share(log_nu, weights))
 
@@ -114,7 +115,7 @@ class PairwiseHellinger(_Pairwise):
         """The coupling alone."""
         return ExponentialForm(0.0, 0.0, "hellinger", 1.0)
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """diag(w s / (2 sqrt(nu))) - w w'/2 per answer, scaled."""
         xp = namespace(log_nu)
         share = exp_capped(self._log_share(log_nu, weights))
@@ -152,20 +153,20 @@ class PairwiseJensenShannon(_Pairwise):
         gap = xp.clip(xp.minimum(one, other) - top, -700.0, 0.0)
         return top + xp.log1p(xp.exp(gap)) - float(np.log(2))
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """-sum w w' KL(nu_x || (nu_x + nu_x')/2), by symmetry of the sum."""
         xp = namespace(log_nu)
         divergence = log_kl(log_nu[..., :, None, :], self._log_mean(log_nu))
         return -weighted(xp.sum(divergence * weights[..., None, :], axis=-1), weights)
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """-sum_x' w_x' log(nu_x / mean)."""
         xp = namespace(log_nu)
         off = log_nu[..., :, None, :] - self._log_mean(log_nu)
         off = xp.where(log_nu[..., :, None, :] > LOG_ZERO / 2, off, 0.0)
         return -xp.sum(off * weights[..., None, :, None], axis=-2)
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """diag(w sum_x' w' (1 - nu/(nu + nu'))) - w w' sqrt(nu nu')/(nu + nu') per answer, scaled."""
         xp = namespace(log_nu)
         double = self._log_mean(log_nu) + float(np.log(2))

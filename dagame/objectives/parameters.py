@@ -26,7 +26,7 @@ class Parametric:
     tables: ClassVar[Mapping[str, str] | tuple[str, ...]] = {}
     """Axes of the array fields by name; names alone are tables of "m n", (n,) or (m, n)."""
 
-    def check(self, shape: tuple[int, ...]) -> None:
+    def check(self, shape: tuple[int, ...], weights: Array) -> None:
         """Raise `InvalidGame` where tables do not fit marginals of `shape` (*batch, m, n)."""
         for name, axes in axes_of(self):
             have = tuple(getattr(self, name).shape)

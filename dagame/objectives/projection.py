@@ -39,6 +39,7 @@ from ..numerics.arrays import (
     namespace,
     to_numpy,
 )
+from ..numerics.shapes import Table, Weights
 from .path import Space, Tilt, follow
 from .program import MET, Program, Reduced, compiled, key, reduced, reduced_rows, untied
 from .sets import ConstraintSet
@@ -53,7 +54,7 @@ class Projection(NamedTuple):
     found: Array
 
 
-def project(log_nu: Array, weights: Array, chosen: ConstraintSet) -> Projection:
+def project(log_nu: Table, weights: Weights, chosen: ConstraintSet) -> Projection:
     """argmin_{q in C} sum_x w_x KL(nu_x || q_x) for a flat batch: log_nu (B, m, n), weights (m,) or (B, m).
 
     To a duality gap of about 1e-15 in 10 to 25 Newton steps of O(N d^2) each, N = m n + r for the r rows of

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..numerics.arrays import Array, like, namespace
+from ..numerics.arrays import like, namespace
+from ..numerics.shapes import Numbers, Table, Weights
 from .forms import ExponentialForm, Hessian
 from .objective import Objective
 from .pairing import pairing
@@ -39,11 +40,11 @@ class Reward(Objective):
         """max |r|."""
         return largest(self.r)
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """<r, nu>."""
         return pairing(like(self.r, log_nu), log_nu, weights)
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """The table r itself."""
         xp = namespace(log_nu)
         return xp.broadcast_to(like(self.r, log_nu), log_nu.shape)
@@ -52,7 +53,7 @@ class Reward(Objective):
         """Reward r, entropy 0."""
         return ExponentialForm(self.r, 0.0)
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """0."""
         return Hessian(0 * log_nu)
 

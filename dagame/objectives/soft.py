@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import Infeasible
 from ..numerics.arrays import LOG_ZERO, Array, like, log, logsumexp, namespace, to_numpy
 from ..numerics.scalar import increasing_root
+from ..numerics.shapes import Mask, Numbers, Shared, Table, Weights
 from ..numerics.simplex import log_kl
 from .constraints import OnSet, rows_cvxpy
 from .objective import Objective, Scaled
@@ -28,31 +29,7 @@ class _Soft(OnSet, Objective):
 
     smoothness = 1.0
 
-    def check_domain(self, shape: tuple[int, ...], weights: Array) -> None:
-        """Raise `Infeasible` for an empty set, to which there is no distance.
-
-        Rows across contexts that each game weighs its own way are left to the solver: J is -inf.
-        """
-        m, n = shape[-2:]
-        w = to_numpy(weights).astype(np.float64)
-        w = w / w.sum(axis=-1, keepdims=True)
-        groups = self.set.groups(n)
-        if all(isinstance(part, Parity) for part in self.set.parts()) or (
-            groups is not None and groups.attainable()
-        ):
-            return
-        if w.ndim > 1 and compiled_rows(self.set, m, n).across.any():
-            return
-        w = w.reshape(-1, m)[0]
-        if not compiled(self.set, m, n, w).empty.any():
-            return
-        names = clashing(self.set.rows(m, n, w), np.ones((m, n), bool))
-        if names:
-            raise Infeasible(
-                f"SoftConstraint: no marginals meet {', '.join(names)}; loosen a bound."
-            )
-
-    def projected(self, log_nu: Array, weights: Array) -> tuple[Array, Array, Array]:
+    def projected(self, log_nu: Table, weights: Weights) -> tuple[Table, Table, Numbers]:
         """log q, log(q / nu) by the dual's prices, and the constant of the bound that these give.
 
         Kept for the next call with the same arrays: value, rewards and their gap are asked for in turn.
@@ -81,7 +58,7 @@ class _Soft(OnSet, Objective):
         constant = xp.reshape(like(found.constant, log_nu), log_nu.shape[:-2])
         return xp.reshape(log_q, log_nu.shape), xp.reshape(ratio, log_nu.shape), constant
 
-    def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
+    def forbidden(self, log_nu0: Table, weights: Weights) -> Mask | None:
         """Answers that no point of the set gives any mass."""
         m, n = log_nu0.shape[-2:]
         groups = self.set.groups(n)
@@ -95,7 +72,7 @@ class _Soft(OnSet, Objective):
         xp = namespace(log_nu0)
         return xp.broadcast_to(xp.asarray(closed, device=log_nu0.device), log_nu0.shape)
 
-    def consensus_log(self, log_nu: Array, weights: Array) -> Array:
+    def consensus_log(self, log_nu: Table, weights: Weights) -> Shared:
         """The mean of the projections."""
         return super().consensus_log(self.projected(log_nu, weights)[0], weights)
 
@@ -107,26 +84,26 @@ class _Soft(OnSet, Objective):
         value = minus_infinity_where(-weighted(log_kl(log_nu, log_q), weights), off)
         return value, -constant, xp.where(ratio > LOG_ZERO / 2, ratio, LOG_ZERO)
 
-    def value_and_reward_log(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
+    def value_and_reward_log(self, log_nu: Table, weights: Weights) -> tuple[Numbers, Table]:
         """-sum_x w_x KL(nu_x || q_x), and -log(nu / q), its limit where nu is 0."""
         value, _, u = self._line(log_nu, weights)
         return value, u
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """-sum_x w_x KL(nu_x || q_x)."""
         return self._line(log_nu, weights)[0]
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """-log(nu / q)."""
         return self._line(log_nu, weights)[2]
 
     def linearise(
-        self, log_target: Array, weights: Array, multipliers: Array | None = None
-    ) -> tuple[Array, Array]:
+        self, log_target: Table, weights: Weights, multipliers: Array | None = None
+    ) -> tuple[Numbers, Table]:
         """The dual's bound: c = -(1 - <v, s>), 0 at the optimum, u = -log d."""
         return self._line(log_target, weights)[1:]
 
-    def reply_gap(self, log_nu: Array, weights: Array) -> Array:
+    def reply_gap(self, log_nu: Table, weights: Weights) -> Numbers:
         """The modulus of the projection's duality gap; below 1e-14 it is rounding error."""
         value, constant, u = self._line(log_nu, weights)
         xp = namespace(value)
@@ -165,11 +142,36 @@ class SoftConstraint(OnSet, Scaled):
         super().__post_init__()
         Scaled.__post_init__(self)
 
+    def check(self, shape: tuple[int, ...], weights: Array) -> None:
+        """Check the rows, and raise `Infeasible` for an empty set, to which there is no distance.
+
+        Rows across contexts that each game weighs its own way are left to the solver: J is -inf.
+        """
+        super().check(shape, weights)
+        m, n = shape[-2:]
+        w = to_numpy(weights).astype(np.float64)
+        w = w / w.sum(axis=-1, keepdims=True)
+        groups = self.set.groups(n)
+        if all(isinstance(part, Parity) for part in self.set.parts()) or (
+            groups is not None and groups.attainable()
+        ):
+            return
+        if w.ndim > 1 and compiled_rows(self.set, m, n).across.any():
+            return
+        w = w.reshape(-1, m)[0]
+        if not compiled(self.set, m, n, w).empty.any():
+            return
+        names = clashing(self.set.rows(m, n, w), np.ones((m, n), bool))
+        if names:
+            raise Infeasible(
+                f"SoftConstraint: no marginals meet {', '.join(names)}; loosen a bound."
+            )
+
     def __repr__(self) -> str:
         names = " & ".join(type(s).__name__ for s in self.set.parts())
         return f"SoftConstraint({names}, {self.strength:g})"
 
-    def projection_log(self, log_nu: Array, weights: Array) -> Array:
+    def projection_log(self, log_nu: Table, weights: Weights) -> Table:
         """log q, the point of C that nu is charged against (*batch, m, n): see `projection`."""
         row: Any = self.parts[0][1]
         return row.projected(log_nu, weights)[0]

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import InvalidObjective, NotSeparable
 from ..numerics.arrays import Array
+from ..numerics.shapes import Mask, Numbers, Shared, Table, Weights
 from .forms import DualForm, ExponentialForm, Hessian
 from .pairing import mean_log, pairing
 from .parameters import Parametric
@@ -111,15 +112,15 @@ class Structure(Parametric):
             return 0.0
         return abs(float(self.strength)) if isinstance(self.strength, Real) else 1.0
 
-    def value_and_reward_log(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
+    def value_and_reward_log(self, log_nu: Table, weights: Weights) -> tuple[Numbers, Table]:
         """Phi and its gradient, of `Objective`."""
         raise NotImplementedError
 
     # -- the target's side ------------------------------------------------------------------------
 
     def linearise(
-        self, log_target: Array, weights: Array, multipliers: Array | None = None
-    ) -> tuple[Array, Array]:
+        self, log_target: Table, weights: Weights, multipliers: Array | None = None
+    ) -> tuple[Numbers, Table]:
         """The target's move as an affine upper bound of Phi: constant c (*batch,), rewards u.
 
         Phi(nu) <= c + <u, nu> for all nu (concave Phi): u = grad Phi(q), c = Phi(q) - <u, q>.
@@ -129,7 +130,7 @@ class Structure(Parametric):
         return value - pairing(u, log_target, weights), u
 
     def multipliers(
-        self, log_nu: Array, weights: Array, residual: Array, support: Array, factor: float = 1.0
+        self, log_nu: Table, weights: Weights, residual: Table, support: Mask, factor: float = 1.0
     ) -> Array | None:
         """The multipliers whose reward comes nearest to `residual` (*batch, m, n) at nu.
 
@@ -139,11 +140,11 @@ class Structure(Parametric):
         """
         return None
 
-    def project(self, log_nu: Array, weights: Array) -> Array:
+    def project(self, log_nu: Table, weights: Weights) -> Table:
         """The nearest marginals at which Phi is finite; the identity unless Phi is a hard set."""
         return log_nu
 
-    def violation(self, log_nu: Array, weights: Array) -> Array | float:
+    def violation(self, log_nu: Table, weights: Weights) -> Numbers | float:
         """How far nu is outside Phi's domain (0 unless Phi is a hard set), shape (*batch,)."""
         return 0.0
 
@@ -151,24 +152,17 @@ class Structure(Parametric):
         """The excess G nu - h (*batch, r) of a hard set {G nu <= h}; None where Phi is no hard set."""
         return None
 
-    def charge(self, log_nu: Array, weights: Array, multipliers: Array) -> Array | float:
-        """What multipliers charge marginals outside a hard set, >= 0: sum_i max(0, y_i (G_i nu - h_i))."""
-        return 0.0
-
-    def reply_gap(self, log_nu: Array, weights: Array) -> Array | float:
+    def reply_gap(self, log_nu: Table, weights: Weights) -> Numbers | float:
         """By how much the affine bound at nu exceeds Phi(nu): 0 but for replies found by iteration."""
         return 0.0
 
-    def consensus_log(self, log_nu: Array, weights: Array) -> Array:
+    def consensus_log(self, log_nu: Table, weights: Weights) -> Shared:
         """The consensus that belongs to the marginals, (*batch, n): the weighted mean."""
         return mean_log(log_nu, weights)
 
-    def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
+    def forbidden(self, log_nu0: Table, weights: Weights) -> Mask | None:
         """Answers of the reference (*batch, m, n) that every finite policy avoids; None: there are none."""
         return None
-
-    def check_domain(self, shape: tuple[int, ...], weights: Array) -> None:
-        """Raise `Infeasible` where Phi is finite nowhere; once, when a game of `weights` is made."""
 
     # -- structure that solvers may use -----------------------------------------------------------
 
@@ -177,7 +171,7 @@ class Structure(Parametric):
         mu = self.curvature
         return _least_curvature(self) if mu is None else mu
 
-    def optimum(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+    def optimum(self, log_nu0: Table, weights: Weights, beta: float) -> Numbers | None:
         """J* (*batch,) where it is known although T4 and T6 do not apply, else None."""
         return None
 
@@ -193,15 +187,15 @@ class Structure(Parametric):
         """The form of `ExponentialForm`, if Phi has it."""
         return None
 
-    def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+    def closed_form(self, log_nu0: Table, weights: Weights, beta: float) -> Table | None:
         """log nu* (*batch, m, n), if it has an explicit formula or a scalar root."""
         return None
 
-    def dual_form(self, log_nu0: Array, weights: Array) -> DualForm | None:
+    def dual_form(self, log_nu0: Table, weights: Weights) -> DualForm | None:
         """Phi as a minimum over few multipliers, where it is one."""
         return None
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian | None:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian | None:
         """The scaled Hessian of -Phi, for Newton's method; None where `has_hessian` is False."""
         return None
 

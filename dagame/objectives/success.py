@@ -13,6 +13,7 @@ from ..errors import InvalidObjective
 from ..numerics.arrays import LOG_ZERO, Array, exp_capped, like, log, log_normalise, namespace
 from ..numerics.roots import TILTED, rows
 from ..numerics.scalar import increasing_root
+from ..numerics.shapes import Numbers, Table, Weights
 from .forms import Hessian
 from .objective import Objective, Scaled
 from .pairing import minus_infinity_where, per_context, weighted
@@ -57,14 +58,14 @@ class _Success(Objective):
 
 @dataclass(frozen=True, eq=False)
 class _LogSuccess(_Success):
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """sum_x w_x log p_x."""
         log_p = self._log_mass(log_nu, self.success)
         return minus_infinity_where(
             weighted(log_p, weights), namespace(log_nu).any(log_p < LOG_ZERO / 2, axis=-1)
         )
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """c / p."""
         c = like(self.success, log_nu)
         return c * exp_capped(-self._log_mass(log_nu, c))[..., None]
@@ -73,7 +74,7 @@ class _LogSuccess(_Success):
         """The derivative F'(p) = 1 / p of F(p) = log p."""
         return lambda p: 1 / np.asarray(p, float)
 
-    def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+    def closed_form(self, log_nu0: Table, weights: Weights, beta: float) -> Table | None:
         """Root of t + log p(e^t) = -log beta, t = log s, increasing in t."""
         found = rows(TILTED, log_nu0, (self.success,), 0, beta)
         if found is not None:
@@ -87,7 +88,7 @@ class _LogSuccess(_Success):
         log_p0 = xp.clip(self._log_mass(log_nu0, self.success)[..., None], -690.0, 0.0)
         return self._tilt(log_nu0, xp.exp(increasing_root(excess, 0 * log_p0 + aim, aim - log_p0)))
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """w_x c c' / p_x^2 per context."""
         log_p = self._log_mass(log_nu, self.success)
         return self._rank_one(log_nu, weights * namespace(log_nu).exp(-2 * log_p))
@@ -119,12 +120,12 @@ class _PassAtK(_Success):
         """L = (k - 1)(1 - 1/k)^{k-1}."""
         return (self.k - 1) * (1 - 1 / self.k) ** (self.k - 1)
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """sum_x w_x (1 - (1 - p_x)^k)."""
         rest = self._log_mass(log_nu, 1 - like(self.success, log_nu))
         return -weighted(namespace(log_nu).expm1(self.k * rest), weights)
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """k (1 - p)^{k-1} c."""
         xp, c = namespace(log_nu), like(self.success, log_nu)
         rest = self._log_mass(log_nu, 1 - c)[..., None]
@@ -134,7 +135,7 @@ class _PassAtK(_Success):
         """The derivative F'(p) = k (1 - p)^{k-1} of F(p) = 1 - (1 - p)^k."""
         return lambda p: self.k * (1 - np.asarray(p, float)) ** (self.k - 1)
 
-    def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+    def closed_form(self, log_nu0: Table, weights: Weights, beta: float) -> Table | None:
         """Root of s - (k / beta)(1 - p(s))^{k-1}, increasing in s."""
         found = rows(TILTED, log_nu0, (self.success,), self.k, beta)
         if found is not None:
@@ -150,7 +151,7 @@ class _PassAtK(_Success):
         zero = 0 * log_nu0[..., :1]
         return self._tilt(log_nu0, increasing_root(excess, zero, zero + top))
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """k (k - 1)(1 - p)^{k-2} w_x c c' per context."""
         if self.k == 1:
             return Hessian(0 * log_nu)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import InvalidObjective
 from ..numerics.arrays import Array, as_floating, like, namespace, to_numpy
+from ..numerics.shapes import Numbers, Table, Weights
 from ..numerics.transport import (
     Transport,
     curvature_factor,
@@ -48,20 +49,20 @@ class Pull(Objective):
         """The transport of every context."""
         return entropic_transport(log_nu, like(self.cost, log_nu), self.epsilon)
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """-sum_x w_x <f_x, nu_x>."""
         return -weighted(transport_cost(log_nu, self.potentials(log_nu)), weights)
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """-f."""
         return -self.potentials(log_nu).first
 
-    def value_and_reward_log(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
+    def value_and_reward_log(self, log_nu: Table, weights: Weights) -> tuple[Numbers, Table]:
         """Both from one transport."""
         found = self.potentials(log_nu)
         return -weighted(transport_cost(log_nu, found), weights), -found.first
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """eps w K S^+ K' in each context, scaled: of rank k."""
         xp = namespace(log_nu)
         factor = curvature_factor(log_nu, self.potentials(log_nu), self.epsilon)

@@ -6,11 +6,12 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from ..numerics.arrays import LOG_ZERO, Array
+from ..numerics.shapes import Mask, Numbers, Shared, Table, Weights
 from .forms import DualForm, ExponentialForm, Hessian
 from .pairing import mean_log, minus_infinity_where
 from .structure import Structure, stated_curvature
@@ -148,28 +149,28 @@ class Weighted(Structure):
 
     # -- values and the target's side -------------------------------------------------------------
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """Sum of the parts'."""
         return _total(_value(f, o.value_log(log_nu, weights)) for f, o in self.parts)
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """Sum of the parts'."""
         return self._sum(lambda o: o.reward_log(log_nu, weights))
 
-    def value_and_reward_log(self, log_nu: Array, weights: Array) -> tuple[Array, Array]:
+    def value_and_reward_log(self, log_nu: Table, weights: Weights) -> tuple[Numbers, Table]:
         """Sums of the parts', each part's at once."""
         found = [(f, *o.value_and_reward_log(log_nu, weights)) for f, o in self.parts]
         return _total(_value(f, v) for f, v, _ in found), _total(_times(f, u) for f, _, u in found)
 
     def linearise(
-        self, log_target: Array, weights: Array, multipliers: Array | None = None
-    ) -> tuple[Array, Array]:
+        self, log_target: Table, weights: Weights, multipliers: Array | None = None
+    ) -> tuple[Numbers, Table]:
         """Sums of the parts'; the multipliers go to the one part that has them."""
         lines = [(f, *o.linearise(log_target, weights, multipliers)) for f, o in self.parts]
         return _total(_times(f, c) for f, c, _ in lines), _total(_times(f, u) for f, _, u in lines)
 
     def multipliers(
-        self, log_nu: Array, weights: Array, residual: Array, support: Array, factor: float = 1.0
+        self, log_nu: Table, weights: Weights, residual: Table, support: Mask, factor: float = 1.0
     ) -> Array | None:
         """Those of the one part that has them, after the other parts' rewards."""
         found = [(f, o) for f, o in self.live if o.has_multipliers]
@@ -181,11 +182,11 @@ class Weighted(Structure):
                 residual = residual - factor * f * o.reward_log(log_nu, weights)
         return special.multipliers(log_nu, weights, residual, support, factor * own)
 
-    def project(self, log_nu: Array, weights: Array) -> Array:
+    def project(self, log_nu: Table, weights: Weights) -> Table:
         """Onto the domain of the one part that is a hard set."""
         return functools.reduce(lambda at, part: part[1].project(at, weights), self.parts, log_nu)
 
-    def violation(self, log_nu: Array, weights: Array) -> Array | float:
+    def violation(self, log_nu: Table, weights: Weights) -> Numbers | float:
         """That of the one part that is a hard set."""
         return _total(o.violation(log_nu, weights) for _, o in self.parts)
 
@@ -193,20 +194,16 @@ class Weighted(Structure):
         """That of the one part that is a hard set."""
         return _first(o.slack(log_nu, weights) for _, o in self.parts)
 
-    def charge(self, log_nu: Array, weights: Array, multipliers: Array) -> Array | float:
-        """Sum of the parts'."""
-        return self._sum(lambda o: o.charge(log_nu, weights, multipliers))
-
-    def reply_gap(self, log_nu: Array, weights: Array) -> Array | float:
+    def reply_gap(self, log_nu: Table, weights: Weights) -> Numbers | float:
         """Sum of those of the parts with positive factors."""
         return _total(f * o.reply_gap(log_nu, weights) for f, o in self.parts if f > 0)
 
-    def consensus_log(self, log_nu: Array, weights: Array) -> Array:
+    def consensus_log(self, log_nu: Table, weights: Weights) -> Shared:
         """The first part's own notion of consensus, else the mean."""
         own = _first(o for _, o in self.parts if o.own_consensus)
         return mean_log(log_nu, weights) if own is None else own.consensus_log(log_nu, weights)
 
-    def forbidden(self, log_nu0: Array, weights: Array) -> Array | None:
+    def forbidden(self, log_nu0: Table, weights: Weights) -> Mask | None:
         """Answers that one of the parts excludes."""
         found = [o.forbidden(log_nu0, weights) for f, o in self.parts if f > 0]
         masks = [m for m in found if m is not None]
@@ -214,7 +211,7 @@ class Weighted(Structure):
 
     # -- structure --------------------------------------------------------------------------------
 
-    def optimum(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+    def optimum(self, log_nu0: Table, weights: Weights, beta: float) -> Numbers | None:
         """That of a single part: J* of (f Phi, beta) is f times that of (Phi, beta / f)."""
         alone = self._alone()
         if alone is None or alone[0] == 0:
@@ -222,7 +219,7 @@ class Weighted(Structure):
         found = alone[1].optimum(log_nu0, weights, min(beta / alone[0], 1e300))
         return None if found is None else alone[0] * found
 
-    def closed_form(self, log_nu0: Array, weights: Array, beta: float) -> Array | None:
+    def closed_form(self, log_nu0: Table, weights: Weights, beta: float) -> Table | None:
         """That of a single part at beta / factor; the reference where the factor is 0."""
         alone = self._alone()
         if alone is None:
@@ -237,13 +234,13 @@ class Weighted(Structure):
             return None
         return _total(f * form for f, form in forms)
 
-    def dual_form(self, log_nu0: Array, weights: Array) -> DualForm | None:
+    def dual_form(self, log_nu0: Table, weights: Weights) -> DualForm | None:
         """That of a single part."""
         alone = self._alone()
         form = None if alone is None else alone[1].dual_form(log_nu0, weights)
         return None if alone is None or form is None else form * alone[0]
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian | None:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian | None:
         """Sum of the parts' Hessians, if all are known."""
         return self._sum(lambda o: o.hessian_log(log_nu, weights)) if self.has_hessian else None
 
@@ -256,14 +253,20 @@ class Weighted(Structure):
         parts = [(f, o.separable_derivative()) for f, o in self.parts]
         return lambda p: _total(f * d(p) for f, d in parts)
 
-    def check_domain(self, shape: tuple[int, ...], weights: Array) -> None:
-        """Check every part."""
-        for _, o in self.parts:
-            o.check_domain(shape, weights)
-
     # -- parameters -------------------------------------------------------------------------------
 
-    def check(self, shape: tuple[int, ...]) -> None:
+    def check(self, shape: tuple[int, ...], weights: Array) -> None:
         """Check every part."""
         for _, o in self.parts:
-            o.check(shape)
+            o.check(shape, weights)
+
+    def columns(self, keep: np.ndarray) -> Self:
+        """Every part on the answers where `keep` (n,), bool."""
+        return self._each(lambda o: o.columns(keep))
+
+    def map_tables(self, change: Callable[[Array, list[str]], Array]) -> Self:
+        """A copy with `change(table, axes)` for every table of every part."""
+        return self._each(lambda o: o.map_tables(change))
+
+    def _each(self, change: Callable[[Objective], Objective]) -> Self:
+        raise NotImplementedError

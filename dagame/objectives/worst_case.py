@@ -9,6 +9,7 @@ import numpy as np
 
 from ..numerics.arrays import Array, like, namespace
 from ..numerics.barrier import barrier_minimise
+from ..numerics.shapes import Mask, Numbers, Table, Weights
 from ..show.names import names_of, unlabelled
 from ..show.tables import counted
 from .fit import fit_oracle
@@ -38,11 +39,11 @@ class _WorstCase(Objective):
         mean = xp.sum(xp.exp(log_nu) * weights[..., None], axis=-2)
         return xp.sum(like(self.rewards, log_nu) * mean[..., None, :], axis=-1)
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """min_k <r_k, nu>."""
         return namespace(log_nu).min(self._grades(log_nu, weights), axis=-1)
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """The rewards of a worst grader, a supergradient; `game.rewards` mixes over ties."""
         xp = namespace(log_nu)
         worst = xp.argmin(self._grades(log_nu, weights), axis=-1)
@@ -55,7 +56,7 @@ class _WorstCase(Objective):
         u = xp.sum(alpha[..., None] * like(self.rewards, log_nu), axis=-2)
         return xp.broadcast_to(u[..., None, :], log_nu.shape)
 
-    def dual_form(self, log_nu0: Array, weights: Array) -> DualForm:
+    def dual_form(self, log_nu0: Table, weights: Weights) -> DualForm:
         """u = sum_k alpha_k r_k over the simplex."""
         xp = namespace(log_nu0)
         k, n = self.rewards.shape[-2:]
@@ -65,7 +66,7 @@ class _WorstCase(Objective):
         return DualForm(rows, zero, zero == 0, simplex=True)
 
     def multipliers(
-        self, log_nu: Array, weights: Array, residual: Array, support: Array, factor: float = 1.0
+        self, log_nu: Table, weights: Weights, residual: Table, support: Mask, factor: float = 1.0
     ) -> Array | None:
         """alpha of the least squares fit to the residual, over the simplex."""
         form = self.dual_form(log_nu, weights) * factor
@@ -76,8 +77,8 @@ class _WorstCase(Objective):
         return namespace(start).reshape(alpha, start.shape)
 
     def linearise(
-        self, log_target: Array, weights: Array, multipliers: Array | None = None
-    ) -> tuple[Array, Array]:
+        self, log_target: Table, weights: Weights, multipliers: Array | None = None
+    ) -> tuple[Numbers, Table]:
         """c = 0, u = sum_k alpha_k r_k: Phi(nu) <= <u, nu> for every mixture."""
         if multipliers is None:
             u = self.reward_log(log_target, weights)

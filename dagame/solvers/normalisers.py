@@ -123,13 +123,10 @@ def normalisers_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
 
 def _in_kernel(game: AlignmentGame, form: ExponentialForm, tol: float) -> LoopResult:
     """Game by game in compiled code."""
-    support = game.support if game.forbidden is None else game.support & ~game.forbidden
-    beta = game.beta + form.entropy
-    coupling = COUPLINGS[form.coupling or ""](form.strength / beta)
-    logits, shift = _folded(game, form, support, beta)
-    if logits is not game.log_reference or game.forbidden is not None:
+    support, coupling, logits, shift = _folded(game, form)
+    if logits is not game.log_reference or support is not game.support:
         logits = np.where(support, logits, LOG_ZERO)
-    shape = logits.shape
+    shape, beta = logits.shape, game.beta + form.entropy
     given = row_table(logits, shape), row_table(game.weights, shape[:-1]), shift
     found, steps = np.empty(shape), np.zeros(shape[0], dtype=np.int64)
     solved, number = np.zeros(shape[0], bool), list(COUPLINGS).index(form.coupling or "")
@@ -144,12 +141,8 @@ def _in_kernel(game: AlignmentGame, form: ExponentialForm, tol: float) -> LoopRe
 
 def _attempt(game: AlignmentGame, form: ExponentialForm, tol: float, rounds: int) -> LoopResult:
     """The result of so many rounds."""
-    xp, support = namespace(game.log_reference), game.support
-    if game.forbidden is not None:
-        support = support & ~game.forbidden
-    beta = game.beta + form.entropy
-    coupling = COUPLINGS[form.coupling or ""](form.strength / beta)
-    logits, shift = _folded(game, form, support, beta)
+    support, coupling, logits, shift = _folded(game, form)
+    xp, beta = namespace(logits), game.beta + form.entropy
     rest, live, coupled = logits[..., 0] * 0 + LOG_ZERO, None, support
     if not bool(xp.all(support)):
         if coupling.geometric:  # answers that some context lacks are paid nothing
@@ -180,17 +173,20 @@ def _attempt(game: AlignmentGame, form: ExponentialForm, tol: float, rounds: int
     return LoopResult(log_nu, to_numpy(steps).astype(int), statuses, [], [])
 
 
-def _folded(
-    game: AlignmentGame, form: ExponentialForm, support: Array, beta: float
-) -> tuple[Array, Array]:
-    """log nu0 with rewards and entropies in it, in units of beta, and what that adds to J (B,)."""
-    xp, logits = namespace(game.log_reference), game.log_reference
-    plain = isinstance(form.reward, float)
+def _folded(game: AlignmentGame, form: ExponentialForm) -> tuple[Array, Coupling, Array, Array]:
+    """The answers in play (B, m, n), the coupling, log nu0 with rewards and entropies in it, in units of
+    beta + entropy, and what that adds to J (B,).
+    """
+    xp, logits, support = namespace(game.log_reference), game.log_reference, game.support
+    if game.forbidden is not None:
+        support = support & ~game.forbidden
+    beta, plain = game.beta + form.entropy, isinstance(form.reward, float)
+    coupling = COUPLINGS[form.coupling or ""](form.strength / beta)
     if plain and beta == game.beta:
-        return logits, 0 * logits[..., 0, 0]
+        return support, coupling, logits, 0 * logits[..., 0, 0]
     logits = (game.beta * logits + (form.reward if plain else like(form.reward, logits))) / beta
     level = logsumexp(xp.where(support, logits, LOG_ZERO))
-    return logits - level[..., None], weighted(level, game.weights)
+    return support, coupling, logits - level[..., None], weighted(level, game.weights)
 
 
 def _newton(problem: _Problem, rounds: int) -> tuple[_Point, Array, Array]:

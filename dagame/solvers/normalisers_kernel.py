@@ -16,10 +16,6 @@ from ..numerics.compiled_functions import EPS, compiled, exp, solved_system
 from .per_answer_kernel import (
     BLOCK,
     GEOMETRIC,
-    HELLINGER,
-    corrected,
-    levels,
-    loaded,
     point,
 )
 
@@ -72,29 +68,29 @@ def _judged(
 
 
 @compiled
-def _start(coupling, kappa, table, w, common, rest, at):
+def _start(coupling, kappa, table, w, common, t, rest, at):
     """Writes which answers are coupled, the log-masses of a context outside, and the first c and k."""
     (m, n), geometric = table.shape, coupling == GEOMETRIC
+    common[:] = 0.0
+    t[:] = 0.0
+    for x in range(m):
+        row, weight = table[x], w[x]
+        for z in range(n):
+            common[z] += 1.0 if row[z] > LOG_ZERO / 2 else 0.0
+            t[z] += weight * row[z]
+    overlap, least = 0.0, m if geometric else 1
     for z in range(n):
-        given = 0
-        for x in range(m):
-            given += table[x, z] > LOG_ZERO / 2
-        common[z] = 1.0 if given == m or (given > 0 and not geometric) else 0.0
+        common[z] = 1.0 if common[z] >= least else 0.0
+        overlap += exp(t[z]) * common[z]
     k = 0.0
     rest[:] = LOG_ZERO
     if geometric:
-        overlap = 0.0
-        for z in range(n):
-            mean = 0.0
-            for x in range(m):
-                mean += w[x] * table[x, z]
-            overlap += exp(mean) * common[z]
         k = -math.log(overlap) / (1 + kappa)
         k = min(k if math.isfinite(k) else 0.0, math.log1p(10 / kappa))
         for x in range(m):
-            mass = 0.0
+            row, mass = table[x], 0.0
             for z in range(n):
-                mass += exp(table[x, z]) * (1 - common[z])
+                mass += exp(row[z]) * (1 - common[z])
             rest[x] = math.log(mass) if mass > 0 else LOG_ZERO
     for x in range(m):
         at[x] = -kappa * math.exp(k)
@@ -102,42 +98,26 @@ def _start(coupling, kappa, table, w, common, rest, at):
 
 
 @compiled
-def _ended(coupling, scales, limits, table, w, rest, common, at, y, t, blocks, sums, found):
-    """Writes the log-policy over y, after one more correction; whether it is finite."""
-    (m, n), (kappa, order, _, _), (_, _, steps, near, far, _) = y.shape, scales, limits
-    arguments, share, off, log_y, p = blocks[0], blocks[1], blocks[2], blocks[3], blocks[4]
-    lead = at[m] + math.log(kappa / order)
-    scale, width, finite = math.exp(lead), arguments.shape[1], True
-    power, level, factor = 2.0 if coupling == HELLINGER else 1.0, sums[0], sums[1]
-    found[:] = 0.0
-    for start in range(0, n, width):
-        size = min(width, n - start)
-        some, there = t[start : start + size], common[start : start + size]
-        loaded(table, w, there, lead, at, order, start, size, arguments, share)
-        corrected(
-            coupling == GEOMETRIC, lead, scale, order, steps, near, far, start, size,
-            arguments, share, off, log_y, p, sums, y, some,
-        )  # fmt: skip
-        levels(coupling, kappa, lead, size, share, there, log_y, some, level)
-        for j in range(size):
-            factor[j] = exp(level[j])
-        for x in range(m):
-            row, part, mass = y[x, start : start + size], share[x], 0.0
-            given, logs = table[x, start : start + size], log_y[x]
-            for j in range(size):
-                r = scale / row[j]
-                v = factor[j] * (r * r if coupling == HELLINGER else r)
-                mass += v if part[j] > 0 else 0.0
-            found[0, x] += mass
-            for j in range(size):
-                alone = given[j] + at[x] if given[j] > LOG_ZERO / 2 else LOG_ZERO
-                row[j] = power * (lead - logs[j]) + level[j] if part[j] > 0 else alone
-    for x in range(m):
-        log_mass = math.log(found[0, x] + math.exp(at[x] + rest[x]))
+def _moved(geometric, kappa, kept, move, length, at, moved):
+    """Goes so far along Newton's move from the kept c and k, and writes what that is from where one was."""
+    m = len(at) - 1
+    dk = length * move[m] if geometric else 0.0
+    bend = kappa * math.exp(kept[m]) * (math.expm1(dk) - dk) if geometric else 0.0
+    for x in range(m + 1):
+        moved[x] = -at[x]
+        at[x] = kept[x] + dk if x == m else kept[x] + length * move[x] - bend
+        moved[x] += at[x]
+
+
+@compiled
+def _normalised(w, at, rest, found, y):
+    """Divides the masses of the contexts by their sums; whether these are finite."""
+    finite = True
+    for x in range(len(y)):
+        row, log_mass = y[x], math.log(found[0, x] / w[x] + math.exp(at[x] + rest[x]))
         finite &= math.isfinite(log_mass)
-        for z in range(n):
-            value = y[x, z]
-            y[x, z] = value - log_mass if value > LOG_ZERO / 2 else LOG_ZERO
+        for z in range(len(row)):
+            row[z] = row[z] - log_mass if row[z] > LOG_ZERO / 2 else LOG_ZERO
     return finite
 
 
@@ -149,14 +129,20 @@ def _newton(coupling, table, w, shift, scales, limits, y, columns, rows, squares
     at, kept, moved, gradient, move, rest = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
     found, size = rows[6:10], m + 1 if geometric else m
     outer, hessian = squares[0], squares[1, :size, :size]
-    _start(coupling, kappa, table, w, common, rest, at)
+    _start(coupling, kappa, table, w, common, t, rest, at)
     dual, gap, change, length = math.inf, math.inf, 0.0, 1.0
-    moved[:] = 0.0
-    fresh, steps, done = True, 0, False
+    steps, fresh, over = (
+        0,
+        m > 0,
+        m < 0,
+    )  # constants would be types of their own, and compile all twice
     while True:
         overlap, last = point(
-            coupling, scales, limits, table, w, common, at, moved, fresh, y, t, blocks, sums, found, outer
+            coupling, scales, limits, table, w, common, at, moved, fresh, over,
+            y, t, blocks, sums, found, outer,
         )  # fmt: skip
+        if over:
+            return _normalised(w, at, rest, found, y), steps
         new, near = _judged(
             coupling, scales, limits, w, rest, at, overlap, last, found, outer, gradient[:size], hessian
         )  # fmt: skip
@@ -164,58 +150,22 @@ def _newton(coupling, table, w, shift, scales, limits, y, columns, rows, squares
         for x in range(m):
             largest = max(largest, abs(kept[x]))
         slack = 16 * EPS * (1 + abs(dual) + largest) + 4 * (change * change + last * last)
-        fresh = not math.isfinite(new)
+        fresh, over = not math.isfinite(new), steps == rounds
         if steps == 0 or (not fresh and (new <= dual + slack or near < gap / 4)):
             dual, gap, change, length = new, near, last, 1.0
             for i in range(m + 1):
                 kept[i] = at[i]
-            allowed = tol * max(abs(dual + shift), unit)
-            done = gap <= aim * allowed
-            if done or not math.isfinite(dual) or steps == rounds:
-                break
-            for i in range(size):
                 move[i] = -gradient[i]
-            if not solved_system(hessian, move, size):
-                break
-        elif steps == rounds:
-            break
+            enough = gap <= aim * tol * max(abs(dual + shift), unit)
+            over |= enough or fresh or not solved_system(hessian, move, size)
         else:
             length /= 4
-        steps += 1
-        dk = length * move[m] if geometric else 0.0
-        bend = kappa * math.exp(kept[m]) * (math.expm1(dk) - dk) if geometric else 0.0
-        for x in range(m + 1):
-            moved[x] = -at[x]
-            at[x] = kept[x] + dk if x == m else kept[x] + length * move[x] - bend
-            moved[x] += at[x]
-    if not (math.isfinite(dual) and gap <= tol * max(abs(dual + shift), unit)):
-        return False, steps
-    away = fresh
-    for x in range(m + 1):
-        moved[x] = kept[x] - at[x]
-        away = away or moved[x] != 0
-        at[x] = kept[x]
-    if away:
-        point(
-            coupling,
-            scales,
-            limits,
-            table,
-            w,
-            common,
-            at,
-            moved,
-            fresh,
-            y,
-            t,
-            blocks,
-            sums,
-            found,
-            outer,
-        )
-    return _ended(
-        coupling, scales, limits, table, w, rest, common, at, y, t, blocks, sums, found
-    ), steps
+        if over:
+            if not (math.isfinite(dual) and gap <= tol * max(abs(dual + shift), unit)):
+                return False, steps
+            length = 0.0
+        steps += 0 if over else 1
+        _moved(geometric, kappa, kept, move, length, at, moved)
 
 
 @compiled

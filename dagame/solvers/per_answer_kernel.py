@@ -29,6 +29,9 @@ BLOCK = 1 << 10
 
 GEOMETRIC, KL, HELLINGER = 0, 1, 2
 
+_ROUNDING = 1e-8
+"""Last change of log y after which what another correction leaves is rounding of the policy."""
+
 _DEAD = 1e-300
 """Sums of weights below belong to answers that no context can give."""
 
@@ -40,7 +43,7 @@ def _safe(total):
 
 
 @compiled
-def loaded(table, w, common, lead, c, order, start, size, arguments, share):
+def _loaded(table, w, common, lead, c, order, start, size, arguments, share):
     """Writes s + t/a of the omegas' arguments s, and the weights of the contexts that can give an answer."""
     per = 1 / order
     for x in range(len(w)):
@@ -140,7 +143,7 @@ def _residuals(far, order, start, size, arguments, off, log_y, y, t):
 
 
 @compiled
-def corrected(
+def _corrected(
     geometric, lead, scale, order, steps, near, far, start, size, arguments, share, off, log_y, p, sums, y, t
 ):  # fmt: skip
     """y and t by Newton steps for all numbers of an answer, log y, and the last change of it."""
@@ -190,7 +193,7 @@ def corrected(
 
 
 @compiled
-def levels(coupling, kappa, lead, size, share, common, log_y, t, level):
+def _levels(coupling, kappa, lead, size, share, common, log_y, t, level):
     """log v - log r (Hellinger: - 2 log r) of each answer, LOG_ZERO where no context gives it."""
     level[:size] = 0.0
     if coupling == KL:
@@ -271,16 +274,34 @@ def _added(
 
 
 @compiled
+def _written(coupling, lead, scale, w, c, start, size, table, share, log_y, sums, y, found):
+    """Writes log v over y, and adds w S."""
+    level, factor, power = sums[0], sums[1], 2.0 if coupling == HELLINGER else 1.0
+    for j in range(size):
+        factor[j] = exp(level[j])
+    for x in range(len(y)):
+        row, given = y[x, start : start + size], table[x, start : start + size]
+        part, logs, mass = share[x], log_y[x], 0.0
+        for j in range(size):
+            r = scale / row[j]
+            mass += part[j] * factor[j] * (r * r if coupling == HELLINGER else r)
+        found[0, x] += mass
+        for j in range(size):
+            alone = given[j] + c[x] if given[j] > LOG_ZERO / 2 else LOG_ZERO
+            row[j] = power * (lead - logs[j]) + level[j] if part[j] > 0 else alone
+
+
+@compiled
 def point(
-    coupling, scales, limits, table, w, common, at, moved, fresh, y, t, blocks, sums, found, outer
-):
+    coupling, scales, limits, table, w, common, at, moved, fresh, over, y, t, blocks, sums, found, outer
+):  # fmt: skip
     """Brings the answers to c and k = `at` (m + 1), from where they were before `moved` or anew; the overlap
-    and the last change of an answer's log y.
+    and the last change of an answer's log y. Where it is `over`, to rounding, and writes log v over y.
     """
     (m, n), (kappa, order, _, _), (_, _, steps, near, far, _) = y.shape, scales, limits
     arguments, share, off, log_y, p = blocks[0], blocks[1], blocks[2], blocks[3], blocks[4]
     lead = at[m] + math.log(kappa / order)
-    scale, geometric = math.exp(lead), coupling == GEOMETRIC
+    scale, geometric, near = math.exp(lead), coupling == GEOMETRIC, _ROUNDING if over else near
     found[:] = 0.0
     outer[:] = 0.0
     overlap, change = 0.0, np.int64(0)
@@ -288,20 +309,23 @@ def point(
     for start in range(0, n, width):
         size = min(width, n - start)
         some, there = t[start : start + size], common[start : start + size]
-        loaded(table, w, there, lead, at, order, start, size, arguments, share)
+        _loaded(table, w, there, lead, at, order, start, size, arguments, share)
         if fresh:
             _started(
                 geometric, kappa, lead, at, order, start, size, arguments, share, sums, y, some
             )
         else:
             _followed(geometric, scale, moved, order, start, size, share, p, sums, y, some)
-        last = corrected(
+        last = _corrected(
             geometric, lead, scale, order, steps, near, far, start, size,
             arguments, share, off, log_y, p, sums, y, some,
         )  # fmt: skip
         change = max(change, size_bits(last))
-        levels(coupling, kappa, lead, size, share, there, log_y, some, sums[0])
-        overlap += _added(
-            coupling, kappa, scale, w, order, start, size, share, p, log_y, off, sums, y, found, outer
-        )  # fmt: skip
+        _levels(coupling, kappa, lead, size, share, there, log_y, some, sums[0])
+        if over:
+            _written(coupling, lead, scale, w, at, start, size, table, share, log_y, sums, y, found)
+        else:
+            overlap += _added(
+                coupling, kappa, scale, w, order, start, size, share, p, log_y, off, sums, y, found, outer
+            )  # fmt: skip
     return overlap, from_bits(change)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..numerics.arrays import LOG_ZERO, Array, like, log, logsumexp, namespace
+from ..numerics.shapes import Numbers, Table, Weights
 from ..objectives.forms import Hessian
 from ..objectives.objective import Objective, Scaled
 from ..objectives.pairing import per_context, weighted
@@ -89,7 +90,7 @@ class _ByAnswer(_Paid):
     def _table(self, log_nu: Array) -> Array | float:
         return 1.0 if self.success is None else like(self.success, log_nu)
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """sum_x w_x sum_z c F(nu)."""
         xp = namespace(log_nu)
         total = self._table(log_nu) * self.payment.antiderivative(_probability(log_nu))
@@ -99,11 +100,11 @@ class _ByAnswer(_Paid):
         total = xp.where(log_nu > LOG_ZERO / 2, total, at_zero)
         return weighted(xp.sum(total, axis=-1), weights)
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """c g(nu)."""
         return self._table(log_nu) * self.payment.paid(_probability(log_nu))
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian | None:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian | None:
         """-c w g'(nu), scaled by nu."""
         if self.payment.slope is None:
             return None
@@ -129,17 +130,17 @@ class _BySuccess(_Paid):
     def _log_p(self, log_nu: Array) -> Array:
         return logsumexp(log_nu + log(like(self.success, log_nu)))
 
-    def value_log(self, log_nu: Array, weights: Array) -> Array:
+    def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """sum_x w_x F(p_x)."""
         value = self.payment.antiderivative(_probability(self._log_p(log_nu)))
         return weighted(value, weights)
 
-    def reward_log(self, log_nu: Array, weights: Array) -> Array:
+    def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """g(p_x) c(z)."""
         paid = self.payment.paid(_probability(self._log_p(log_nu)))[..., None]
         return paid * like(self.success, log_nu)
 
-    def hessian_log(self, log_nu: Array, weights: Array) -> Hessian | None:
+    def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian | None:
         """-w_x g'(p_x) c c' per context, where g does not increase."""
         if self.payment.slope is None or not self.payment.concave:
             return None

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import runpy
 import subprocess
 import sys
 from collections import Counter
@@ -223,15 +224,17 @@ def test_pretraining_learns_and_repeats():
         assert a.numel() < 100 or not torch.equal(a, c)
 
 
-def test_the_command_writes_a_folder_and_refuses_a_file(tmp_path):
-    command = [sys.executable, "-m", "dagame.lm.tiny", "--steps", "1", "--out"]
-    done = subprocess.run([*command, str(tmp_path / "w")], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_the_command_writes_a_folder_and_refuses_a_file(tmp_path, monkeypatch, capsys):
+    command = ["dagame.lm.tiny", "--steps", "1", "--out"]
+    monkeypatch.setattr(sys, "argv", [*command, str(tmp_path / "w")])
+    runpy.run_module(command[0], run_name="__main__")
     assert json.loads((tmp_path / "w/config.json").read_text())["model_type"] == "llama"
     (tmp_path / "f").write_text("")
-    failed = subprocess.run([*command, str(tmp_path / "f")], capture_output=True, text=True)
-    assert failed.returncode == 2
-    assert failed.stderr.startswith("dagame: ")
+    monkeypatch.setattr(sys, "argv", [*command, str(tmp_path / "f")])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_module(command[0], run_name="__main__")
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("dagame: ")
 
 
 def test_importing_it_loads_no_heavy_package():

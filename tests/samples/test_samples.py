@@ -241,3 +241,24 @@ def test_columns_may_be_called_anything():
     assert found.summary["solved"] == 2
     assert {"class", "gap (class)", "samples (class)"} <= set(found.classes.columns)
     assert "dagame_answer" in found.rows.columns
+
+
+def test_parts_of_a_bucket_give_what_the_whole_gives(rng, monkeypatch):
+    """Also from a function of buckets, and with tables of an objective."""
+    rows = {"q": rng.integers(0, 30, 900), "f": rng.integers(0, 2, 900)}
+    answers = pl.Series(rng.integers(0, 4, 900)).cast(pl.String)
+    frame = pl.DataFrame(rows).with_columns(answer=answers, ok=pl.Series(answers == "1"))
+    samples = Samples.from_answers(frame, "q", "f", correct="ok")
+
+    def objective(bucket):
+        return dg.Coherence(1.0) + dg.Reward(labelled_table(bucket))
+
+    whole = samples.solve(objective, beta=1.0)
+    monkeypatch.setattr("dagame.samples.games._CELLS", 40)
+    parts = samples.solve(objective, beta=1.0)
+    assert len(parts.buckets) > len(whole.buckets)
+    assert parts.rows.equals(whole.rows)
+    assert parts.classes.equals(whole.classes)
+    assert parts.verdict == whole.verdict
+    whole.summary.pop("seconds"), parts.summary.pop("seconds")
+    assert parts.summary == whole.summary

@@ -31,7 +31,7 @@ def _solved_or_refused(spec, method="auto", **options):
         return None
 
 
-@settings(150)
+@settings(80)
 @given(specs())
 def test_hostile_games_end_in_a_certificate_or_a_status(spec):
     kept = spec.reference.copy(), spec.weights.copy()
@@ -42,7 +42,7 @@ def test_hostile_games_end_in_a_certificate_or_a_status(spec):
         check(spec, solution)
 
 
-@settings(60)
+@settings(30)
 @given(specs(strengths=(1e-3, 0.1, 1.0, 10.0, 1e3), betas=(0.1, 1.0, 10.0), small=(1e-12, 1e-9)))
 def test_games_without_extremes_are_all_solved(spec):
     solution = _solved_or_refused(spec)

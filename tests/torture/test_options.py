@@ -103,7 +103,7 @@ def command_lines():
 def test_wrong_options_end_with_code_2_and_a_reason(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lines = command_lines()
-    chosen = random.Random(8).sample(lines, min(len(lines), scale(60)))
+    chosen = random.Random(8).sample(lines, min(len(lines), scale(40)))
     rows = [{"q": "a", "completion": f"\\boxed{{{k % 2}}}", "ok": k % 2} for k in range(4)]
     Path("s.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     Path("run.yaml").write_text("model: org/model\noutput: out\ndata: {path: data.jsonl}\n")

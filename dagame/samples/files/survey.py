@@ -27,8 +27,8 @@ class Survey(NamedTuple):
 
     lines: those that are not blank; doubtful: the numbers (from 1) of those that polars might misread:
     it takes half of a surrogate pair for some other character, and deep nesting makes it slow; keys:
-    no fewer than there are in all objects, and no more where no text begins with a colon or has a
-    backslash before a quote.
+    no fewer than there are in all objects, and no more where no text begins with a colon (white space before
+    it or not) or has a backslash before a quote.
     """
 
     lines: int
@@ -78,7 +78,7 @@ def _of_lines(data: bytes, start: int, stop: int) -> _Part:
 def _of_block(data: bytes, start: int, end: int) -> _Part:
     signs = np.frombuffer(data, np.uint8, end - start, start)
     newline, blank = signs == _NEWLINE, signs <= _BLANK
-    every = int(np.count_nonzero(newline)) + (signs[-1] != _NEWLINE)
+    every = int(np.count_nonzero(newline)) + int(signs[-1] != _NEWLINE)
     begins = newline[:-1] & blank[1:]  # before lines that begin with white space
     empty = 0
     if blank[0] or begins.any():

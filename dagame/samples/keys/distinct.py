@@ -12,7 +12,6 @@ from ..cores import blocks
 if TYPE_CHECKING:
     import polars as pl
 
-
 _MANY = 100_000
 """Texts from which on parts of a column are worked on side by side."""
 
@@ -34,9 +33,7 @@ class Distinct(NamedTuple):
         places = column.cast(pl.String).cast(own).to_physical()
         size = places.max()
         first = np.empty(0 if size is None else int(cast(int, size)) + 1, dtype=np.int64)
-        for some in reversed(
-            [*blocks(len(column))]
-        ):  # of rows with one text the first is written last
+        for some in reversed([*blocks(len(column))]):  # so that a text's first row is written last
             part = places[some]
             rows = np.arange(some.start, some.stop)
             if part.null_count():

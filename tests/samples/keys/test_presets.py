@@ -20,7 +20,7 @@ def test_examples(name, completion, answer):
 
 
 def test_the_page_of_presets_is_current():
-    docs = Path(__file__).parents[2] / "docs"
+    docs = Path(__file__).parents[3] / "docs"
     spec = importlib.util.spec_from_file_location("make_presets", docs / "make_presets.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

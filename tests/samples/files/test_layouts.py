@@ -155,7 +155,7 @@ def test_aliases_of_the_options_and_notes(tmp_path):
 SHARED = next(
     (
         d
-        for d in (Path(__file__).parents[k] / ".." / "shared" / "data" for k in (2, 3))
+        for d in (Path(__file__).parents[k] / ".." / "shared" / "data" for k in (3, 4))
         if d.exists()
     ),
     None,
