@@ -7,6 +7,7 @@ group, and everything that it keeps has a name of its own, so that a repeated ta
 
 from __future__ import annotations
 
+import errno
 import hmac
 import logging
 import os
@@ -40,13 +41,18 @@ from .local import (
     worths_of,
 )
 from .part import WORTHS, Game, solve_part
-from .shelf import Shelf
+from .shelf import Shelf, unwritten
 
 if TYPE_CHECKING:
     import polars as pl
 
 _LEAST_STORE = 96 << 20
 _SIGN = 32
+_REFUSED = [
+    os.strerror(number)
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
+]
+"""What the system says where it writes no more."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +131,7 @@ class OnRay(Local):
         )
         solving = _SolveGroups(self.shelf, settings, game, run)
         blocks = parts.repartition(settings.groups, keys=[GROUP])
-        worths = blocks.map_batches(solving, batch_size=None, batch_format="pyarrow").materialize()
+        worths = self._run(blocks.map_batches(solving, batch_size=None, batch_format="pyarrow"))
         found = [self._result(run, p) for p in range(settings.groups)]
         for error in found:
             if isinstance(error, DagameError):
@@ -144,13 +150,23 @@ class OnRay(Local):
         writing = _WriteParts(self.shelf, loaded, list(kept), settings, run)
         count = min(len(kept), max(settings.groups, 4 * cores()))
         blocks = worths.repartition(count, keys=[PART])
-        blocks.map_batches(writing, batch_size=None, batch_format="pyarrow").materialize()
+        self._run(blocks.map_batches(writing, batch_size=None, batch_format="pyarrow"))
         parts = [self.shelf.folder / f"out-{run.name}-{k}.arrow" for k in range(len(kept))]
         for part in parts:
             assert part.exists(), "every part has rows, so it has worths"
         pl.scan_ipc(parts).sink_parquet(path, maintain_order=True)
         for part in parts:
             part.unlink()
+
+    def _run(self, data: Any) -> Any:
+        """The data set, computed; a task that could not write, not even its result, is one sentence."""
+        try:
+            return data.materialize()
+        except self.ray.exceptions.RayError as error:
+            reason = next((r for r in _REFUSED if r in str(error)), None)
+            if reason is None:
+                raise
+            raise unwritten(self.shelf.folder, reason) from None
 
     def _items(self, numbers: Sequence[int]) -> Any:
         items = [{"item": int(k)} for k in numbers]
@@ -160,7 +176,7 @@ class OnRay(Local):
         """The function of each number, or the `DagameError` that it raised, in order."""
         run = Run()
         task = _Task(self.shelf, function, run)
-        self._items(numbers).map_batches(task, batch_size=1, batch_format="numpy").materialize()
+        self._run(self._items(numbers).map_batches(task, batch_size=1, batch_format="numpy"))
         return (self._result(run, k) for k in numbers)
 
     def _result(self, run: Run, number: int) -> Any:
@@ -215,7 +231,7 @@ def started(address: str | None, store: int) -> tuple[Any, bool]:
     context.execution_options.preserve_order = True
     context.shuffle_input_batch_bytes = store // 4  # which each task of a shuffle holds
     logging.getLogger("ray").setLevel(logging.ERROR)
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised
     return ray, own
 
 

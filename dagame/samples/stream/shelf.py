@@ -27,6 +27,14 @@ class Piece(NamedTuple):
     rows: int
 
 
+def unwritten(folder: Path, reason: str | None) -> OutputError:
+    """The sentence for a shelf that takes no more."""
+    return OutputError(
+        f"{folder.parent} cannot be written: {reason}; it holds what is kept between the passes, so free "
+        "some space, or name another folder by --out (folder=)."
+    )
+
+
 class Shelf:
     """A folder of files, to which frames are appended (Arrow IPC streams, LZ4)."""
 
@@ -49,10 +57,7 @@ class Shelf:
                 offset = stream.tell()
                 stream.write(data)
         except OSError as error:
-            raise OutputError(
-                f"{self.folder.parent} cannot be written: {system_reason(error)}; it holds what is kept "
-                "between the passes, so free some space, or name another folder by --out (folder=)."
-            ) from error
+            raise unwritten(self.folder, system_reason(error)) from error
         return Piece(name, offset, len(data), len(frame))
 
     def get(self, piece: Piece) -> pl.DataFrame:
