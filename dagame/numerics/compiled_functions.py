@@ -1,6 +1,8 @@
 """What kernels that numba compiles are made of: exp and log as vector instructions, a linear system, a root.
 
-Only files named `..._kernel` import this one, as it loads numba.
+Only files named `..._kernel` import this one, as it loads numba. Numba keeps what it has compiled for as long
+as the file of the function that is called stays as it is: who changes a file that such a one imports deletes
+`__pycache__` (an installation writes all files anew).
 """
 
 from __future__ import annotations

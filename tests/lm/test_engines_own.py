@@ -74,7 +74,7 @@ def test_tinkers_retries_of_another_prompt_are_refused():
 
     group = rollout(RetryOnFailure(max_retries=3))
     assert sum(group.final_rewards_G) == pytest.approx(0.0, abs=1e-9)
-    with pytest.raises(ScheduleError, match=r"3 completions .* rollout_error_tolerance=False"):
+    with pytest.raises(ScheduleError, match=r"5 completions .* rollout_error_tolerance=False"):
         rollout(RetryOnFailure(max_retries=3), broken=1)
 
 

@@ -43,8 +43,8 @@ def engine():
     from dagame.samples.stream.rays import started
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streamed, "_OF_A_PART", (2 << 30) // 1500 // 4)
-        patch.setattr(streamed, "_OF_A_ROW", (2 << 30) // 60 // 4)
+        patch.setattr(streamed, "_OF_A_PART", (2 << 30) // 1500 // 8)
+        patch.setattr(streamed, "_OF_A_ROW", (2 << 30) // 60 // 8)
         ray, _ = started(None, 96 << 20)
         yield ray
         ray.shutdown()

@@ -229,7 +229,7 @@ def stream(
 def _engine(engine: str, address: str | None, shelf: Shelf, size: int) -> tuple[Local, int]:
     """What runs the passes, and the memory of each of its processes."""
     if engine == "ray":
-        return OnRay(shelf, address, size // 4), size // (2 * cores())
+        return OnRay(shelf, address, size // 8), size // (4 * cores())  # the rest is Ray itself
     if engine != "local":
         raise SamplesError(f"engine is {engine!r}; choose 'local' or 'ray'.")
     if address is not None:
