@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-ROOMS = ["dagame.objectives", "dagame.games", "dagame.solvers", "dagame.theory.paid"]
-"""Where the shapes of `dagame.numerics.shapes` stand in signatures."""
+ROOMS = ["dagame.objectives", "dagame.games", "dagame.theory.paid"]
+"""Where the shapes of `dagame.numerics.shapes` stand in signatures; compiled kernels stand elsewhere."""
 
 
 def install() -> Any:
