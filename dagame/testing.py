@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 __all__ = ["a_policy", "check_objective", "games", "objectives", "policies"]
 
 
+def __dir__() -> list[str]:
+    """The public names."""
+    return __all__
+
+
 def check_objective(objective: Any, games: int = 200, seed: int = 0) -> VerificationReport:
     """Everything that can be asked of an objective of your own, on `games` random games of three sizes.
 

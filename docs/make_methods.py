@@ -11,8 +11,8 @@ from dagame.theory.atlas import REFERENCE, SUCCESS, atlas
 
 TEXT = """# What published rewards optimise
 
-A sample that is paid g(p) (with a stop-gradient) follows the gradient of an objective Phi with F' = g, and
-Phi is concave if g does not increase. Then the theorems apply, the equilibrium is known before any training
+A sample that is paid g(p) (with a stop-gradient) follows the gradient of an objective Φ with F' = g, and
+Φ is concave if g does not increase. Then the theorems apply, the equilibrium is known before any training
 and is certified. `dagame.classify(reward)` does this for any reward, `dagame.methods` holds these rows. The
 sources name where a reward is used; objective, concavity and equilibria are derived and computed here.
 

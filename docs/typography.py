@@ -15,7 +15,7 @@ _NAME = rf"(?:{'|'.join(GREEK)}|[A-Za-z])"
 _LETTER = re.compile(
     rf"(?<![\w.'’])(?<!\w-)({_NAME})(0|\*)?(?:_(?:([a-z0-9]{{1,2}}'?)(?!\w)|\{{([^{{}}]+)\}}))?(?![\w'’=-]|\.\w)"
 )
-_POWER = re.compile(r"(?<=[\wΑ-ω)>])\^(?:\{([^{}]+)\}|(-?[A-Za-z0-9]+)(?!\w))")
+_POWER = re.compile(r"(?<=[\wΑ-ω)>])\^(?:\{([^{}]+)\}|\(([^()]+)\)|(-?[A-Za-z0-9]+)(?!\w))")
 _SIGNS = {"<=": "≤", ">=": "≥", "->": "→", "!=": "≠"}
 _SIGN = re.compile(r"(?<!\S)(<=|>=|->|!=)(?!\S)")
 _ARGUMENT = re.compile(r"^\s*[\w, *]+:(?: |$)")
@@ -55,7 +55,7 @@ def typeset(text: str) -> str:
 def _plain(text: str) -> str:
     text = _SIGN.sub(lambda m: _SIGNS[m[1]], text)
     text = _LETTER.sub(_letter, text)
-    return _POWER.sub(lambda m: f"<sup>{_plain(m[1] or m[2])}</sup>", text)
+    return _POWER.sub(lambda m: f"<sup>{_plain(m[1] or m[2] or m[3])}</sup>", text)
 
 
 def _letter(found: re.Match[str]) -> str:

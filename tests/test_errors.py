@@ -89,3 +89,11 @@ def test_unknown_methods_suggest_the_nearest():
         dg.run(game, "miror")
     with pytest.raises(dg.DagameError, match="did you mean 'shannon'"):
         dg.library.named("shanon")
+
+
+def test_a_reference_in_the_objectives_place_is_named():
+    with pytest.raises(dg.DagameError, match="it stands second"):
+        dg.AlignmentGame(dg.Coherence(1.0), np.full((2, 2), 0.5), beta=1.0)
+    with pytest.raises(dg.DagameError, match="objective="):
+        dg.verify(dg.Coherence(1.0))
+    assert dir(dg.testing) == sorted(dg.testing.__all__)

@@ -15,7 +15,6 @@ import typer
 from ..errors import DagameError
 from ..lm.tiny.experiment import Recipe
 from ..objectives.names import NAMES
-from ..solvers import METHODS
 from ..text import visible
 from .command import application, console, numbers_file, require_lm, run
 from .in_parts import Address, Engine, MaxMemory, in_parts, opened
@@ -27,9 +26,9 @@ from .solution_files import content_of, numbers_text, write_solution
 from .terminal import (
     demo_table,
     facts,
-    metrics_table,
     show,
     show_lines,
+    show_run,
     show_warnings,
     show_written,
     stages,
@@ -154,7 +153,9 @@ def solve(
     ] = "coherence",
     strength: Annotated[float, typer.Option(help="Strength of the objective (lambda).")] = 1.0,
     beta: Annotated[float, typer.Option(help="Strength of the KL to the reference.")] = 1.0,
-    method: Annotated[str, typer.Option(help=" | ".join(METHODS) + ".")] = "auto",
+    method: Annotated[
+        str, typer.Option(help="auto, or a solver by name; a wrong one lists them.")
+    ] = "auto",
     device: Annotated[
         str | None,
         typer.Option(help="Solve with torch on auto | cpu | cuda; default numpy, no torch needed."),
@@ -327,9 +328,8 @@ def finetune(
         result = run_finetune(config, resume=resume, progress=say)
     if not result["main"]:
         return
-    names, shown = ("README.md", "metrics.jsonl", "curves.png", "model"), console(json_file == "-")
-    written = [Path(result["output"]) / name for name in names]
-    show(metrics_table(result), written, stderr=json_file == "-")
+    shown = console(json_file == "-")
+    show_run(result, shown)
     show_warnings([told for told in result["warnings"] if told not in known], shown)
     if json_file is not None:
         write_json(json_file, result)

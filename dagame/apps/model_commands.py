@@ -12,13 +12,12 @@ import typer
 from ..objectives.names import NAMES
 from ..text import visible
 from .command import console, numbers_file, require_lm
-from .model_inputs import Asked, Inputs, read_inputs
+from .model_inputs import Asked, read_inputs
 from .next_command import show_next
 from .terminal import certificate_table, comparison_table, show_written, stages
 
 if TYPE_CHECKING:
-    from ..lm.comparison import Compared
-    from ..lm.evaluation import LMEvaluation
+    from ..lm.finetune.inputs import Inputs
 
 Name = Annotated[
     str,
@@ -94,34 +93,39 @@ def evaluate(
     batch_size: Batch = 256,
     json_file: Json = None,
     report: Report = None,
+    card: Annotated[
+        bool, typer.Option("--card", help="Put the verdict on the model card of a RUN.")
+    ] = False,
 ) -> None:
     """Accuracy, agreement, length and KL of a run or a model, beside its reference, with intervals."""
     asked = Asked(
         name, questions, reference, prompt, class_by, context_by, gold, limit, chat,
         extract, canonical, truncated, max_new_tokens,
     )  # fmt: skip
+    from ..errors import DagameError
     from ..files.output import write_json
     from .model_pages import evaluation_page
 
     numbers, page = _targets(asked, json_file, report)
     require_lm()
+    from ..lm.finetune.judged import in_markdown, judge, put_verdict
+
     with stages() as say:
         say("reading the questions")
         inputs = read_inputs(asked)
-        before, after, compared = _measured(inputs, samples, seed, batch_size, say)
-        content = {
-            "settings": _settings(inputs, samples, seed),
-            "notes": _notes(inputs, after, compared),
-            "measures": [row.as_dict() for row in compared],
-            "classes": {
-                "before": None if before is None else before.classes.to_dicts(),
-                "after": after.classes.to_dicts(),
-            },
-        }
+        if card and not inputs.is_run:
+            raise DagameError(
+                "--card puts the verdict on the card of a run of dagame finetune; name its folder, or leave "
+                "--card out."
+            )
+        found = judge(inputs, samples, seed, batch_size, say)
+        content = found.as_dict()
+        cards = put_verdict(Path(name).expanduser(), in_markdown(content)) if card else []
         content = _finish(content, evaluation_page(content) if page else None, numbers, page)
     shown = console(stderr=json_file == "-")
-    shown.print(comparison_table(compared, content["settings"]))
-    _end(shown, content["notes"], [numbers, page])
+    shown.print(visible(content["verdict"], 400), markup=False, highlight=False)
+    shown.print(comparison_table(found.compared, content["settings"]))
+    _end(shown, content["notes"], [numbers, page, *cards])
     if json_file == "-":
         write_json("-", content)
     elif inputs.reference is not None:
@@ -195,7 +199,7 @@ def certify(
             progress=say,
         )
         content = {
-            "settings": _settings(inputs, samples, seed) | _game(inputs),
+            "settings": inputs.settings(samples, seed) | _game(inputs),
             "certificate": found.as_dict(),
             "conditions": _conditions(inputs, found),
         }
@@ -211,32 +215,6 @@ def certify(
         least = max(samples + 1, -(-found.samples_needed // len(rows)))
         more = [_command("certify", asked, "--samples", str(least))]
     show_next(shown, *more, _command("evaluate", asked))
-
-
-def _measured(
-    inputs: Inputs, samples: int, seed: int, batch_size: int, say: Any
-) -> tuple[LMEvaluation | None, LMEvaluation, list[Compared]]:
-    """Evaluations of the reference and of the model, by the same seed, and both side by side."""
-    from ..lm.comparison import compare
-    from ..lm.evaluation import evaluate as measure
-
-    model, pi0, tokenizer, rows = inputs.load(say)
-    options: dict[str, Any] = {
-        "samples": samples,
-        "max_new_tokens": inputs.max_new_tokens,
-        "extract": inputs.answers.extract,
-        "canonical": inputs.answers.canonical,
-        "truncated": inputs.answers.truncated,
-        "seed": seed,
-        "batch_size": batch_size,
-    }
-    before = None
-    if pi0 is not None:
-        before = measure(pi0, tokenizer, rows, progress=lambda s: say(f"reference: {s}"), **options)
-    after = measure(
-        model, tokenizer, rows, reference=pi0, progress=lambda s: say(f"model: {s}"), **options
-    )
-    return before, after, compare(before, after, seed)
 
 
 def _targets(
@@ -277,58 +255,9 @@ def _end(
     show_written([path for path in files if path is not None], shown)
 
 
-def _settings(inputs: Inputs, samples: int, seed: int) -> dict[str, Any]:
-    from ..provenance import provenance
-    from ..samples.bootstrap import CONFIDENCE, RESAMPLES
-
-    return {
-        "model": inputs.model,
-        "reference": inputs.reference,
-        "questions": len({row["class_id"] for row in inputs.rows}),
-        "prompts": len(inputs.rows),
-        "samples": samples,
-        "max_new_tokens": inputs.max_new_tokens,
-        "extract": inputs.answers.extract,
-        "canonical": inputs.answers.canonical,
-        "truncated": inputs.answers.truncated,
-        "seed": seed,
-        "resamples": RESAMPLES,
-        "confidence": CONFIDENCE,
-        "provenance": provenance(),
-    }
-
-
 def _game(inputs: Inputs) -> dict[str, Any]:
     own = {"objective": inputs.objective.name, "strength": inputs.objective.strength}
     return own | {"beta": inputs.beta}
-
-
-def _notes(inputs: Inputs, after: LMEvaluation, compared: Sequence[Compared]) -> list[str]:
-    """What the reader of an evaluation has to know."""
-    notes, questions = [], len(after.classes)
-    if inputs.own_data:
-        notes.append("these are the questions that the run was trained on, not new ones")
-    if questions < 2:
-        notes.append("one question has no bootstrap interval; give more")
-    elif questions < 20:
-        notes.append(
-            f"of {questions} questions a bootstrap interval is too narrow; give 20 or more"
-        )
-    if any(ends is not None and ends[0] == ends[1] for row in compared for ends in row.intervals):
-        notes.append("an interval of width 0 says that all questions gave one number, not more")
-    known = [row.get("answer") is not None for row in inputs.rows]
-    if not any(known):
-        notes.append("no right answers were given, so there is no accuracy; name them by --gold")
-    elif not all(known):
-        notes.append(
-            f"{len(known) - sum(known)} of {len(known)} prompts have no right answer and count in no accuracy"
-        )
-    if after.truncated > 0.05:
-        notes.append(
-            f"{after.truncated:.0%} of the completions were cut at {inputs.max_new_tokens} tokens; "
-            "raise --max-new-tokens"
-        )
-    return notes
 
 
 def _conditions(inputs: Inputs, found: Any) -> list[str]:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..errors import ConfigError, DagameError, SamplesError
+from ..errors import DagameError
 from ..objectives.names import LABELLED
-from ..show.progress import Progress
 
 if TYPE_CHECKING:
+    from ..lm.finetune.inputs import Inputs
     from ..lm.finetune.sections import DataSection
     from ..lm.spec import AnswerSection, ObjectiveSection
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -39,62 +36,6 @@ class Asked:
     objective: str | None = None
     strength: float | None = None
     beta: float | None = None
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """A model and its reference by name, the rows they answer, and how their answers are read.
-
-    rows: one per prompt with class_id, member_id, prompt and, where the file has them, answer and
-    aliases. reference: None where none is known. own_data: whether these are the run's own questions.
-    drawn: of how many contexts of a question the run played the game at a time; None: of all.
-    """
-
-    model: str
-    reference: str | None
-    rows: list[Row]
-    answers: AnswerSection
-    objective: ObjectiveSection
-    beta: float
-    max_new_tokens: int
-    trusted: bool
-    template: dict[str, Any]
-    is_run: bool
-    own_data: bool
-    drawn: int | None = None
-
-    def load(self, say: Progress) -> tuple[Any, Any, Any, list[Row]]:
-        """Model, reference (or None), tokenizer, and the rows with chats written out as texts."""
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        from ..lm.models.loading import pretrained
-        from ..scale import resolve_device
-
-        say("loading the model")
-        trusted = {"trust_remote_code": self.trusted}
-        device = resolve_device("auto")
-        tokenizer = pretrained(AutoTokenizer, self.model, **trusted)
-        model = pretrained(AutoModelForCausalLM, self.model, **trusted).to(device).eval()
-        reference = None
-        if self.reference is not None:
-            say("loading the reference")
-            reference = self._reference(AutoModelForCausalLM, model.dtype).to(device).eval()
-        return model, reference, tokenizer, as_texts(self.rows, tokenizer, self.template)
-
-    def _reference(self, kind: Any, dtype: Any) -> Any:
-        from ..lm.models.loading import pretrained
-
-        try:
-            return pretrained(
-                kind, str(self.reference), trust_remote_code=self.trusted, dtype=dtype
-            )
-        except DagameError as error:
-            if not self.is_run:
-                raise
-            raise type(error)(
-                f"the reference of the run: {error} If it is a folder, start where the run was "
-                "started, or name it by --reference."
-            ) from error
 
 
 def read_inputs(asked: Asked) -> Inputs:
@@ -125,39 +66,35 @@ def read_inputs(asked: Asked) -> Inputs:
 
 
 def _of_run(asked: Asked, folder: Path) -> Inputs:
-    from trl.trainer.grpo_config import GRPOConfig
-
     from ..lm.finetune.folder import read_run
-    from ..lm.finetune.methods import METHODS
+    from ..lm.finetune.inputs import cut_of, inputs_of_run, question_rows, trained_on
+    from ..lm.finetune.sections import other_questions
 
     config = read_run(folder)
-    default = GRPOConfig.__dataclass_fields__["max_completion_length"].default
-    length = config.training.get("max_completion_length", default)
-    if not METHODS[config.method].plays and asked.max_new_tokens is None:
+    length = asked.max_new_tokens or cut_of(config)
+    if length is None:
         raise DagameError(
             f"where completions are cut is not known of a run of method {config.method}, which sampled "
             "none; name it by --max-new-tokens."
         )
     data = config.data
     if asked.questions is not None:
-        data = replace(data, path=asked.questions, name=None, config=None, limit=None)
-    return Inputs(
-        model=str(folder / "model"),
+        data = other_questions(data, asked.questions)
+    rows = question_rows(_named(data, asked), asked.questions or asked.name, asked.context_by)
+    trained = None if asked.questions is None else trained_on(config.data)
+    made = inputs_of_run(config, folder, rows, length, trained)
+    return replace(
+        made,
         reference=asked.reference or config.model,
-        rows=_rows(_named(data, asked), asked),
         answers=_answers(config.answers, asked),
         objective=_objective(config.objective, asked),
         beta=config.beta if asked.beta is None else asked.beta,
-        max_new_tokens=asked.max_new_tokens or int(length or 0),
-        trusted=bool(config.training.get("trust_remote_code", False)),
-        template=dict(config.training.get("chat_template_kwargs") or {}),
-        is_run=True,
         own_data=asked.questions is None,
-        drawn=config.data.contexts if config.method == "grpo" else None,
     )
 
 
 def _of_model(asked: Asked, folder: Path) -> Inputs:
+    from ..lm.finetune.inputs import Inputs, question_rows
     from ..lm.finetune.sections import DataSection
     from ..lm.spec import AnswerSection, ObjectiveSection
 
@@ -181,18 +118,15 @@ def _of_model(asked: Asked, folder: Path) -> Inputs:
         raise DagameError(
             "where completions are cut is not known of a model; name it by --max-new-tokens."
         )
+    data = _named(DataSection(path=asked.questions, chat=asked.chat), asked)
     return Inputs(
         model=str(folder) if folder.exists() else asked.name,
         reference=asked.reference,
-        rows=_rows(_named(DataSection(path=asked.questions, chat=asked.chat), asked), asked),
+        rows=question_rows(data, asked.questions, asked.context_by),
         answers=_answers(AnswerSection(), asked),
         objective=_objective(ObjectiveSection(), asked),
         beta=1.0 if asked.beta is None else asked.beta,
         max_new_tokens=asked.max_new_tokens,
-        trusted=False,
-        template={},
-        is_run=False,
-        own_data=False,
     )
 
 
@@ -223,56 +157,3 @@ def _objective(section: ObjectiveSection, asked: Asked) -> ObjectiveSection:
     if asked.objective is not None and asked.objective != section.name:
         section = replace(section, name=asked.objective, strength=1.0)
     return section if asked.strength is None else replace(section, strength=asked.strength)
-
-
-def _rows(section: DataSection, asked: Asked) -> list[Row]:
-    """Rows of `read_rows` as `dagame.lm.evaluate` takes them; contexts by name, or numbered."""
-    from ..lm.finetune.data import read_rows
-
-    try:
-        found = read_rows(section, asked.context_by)
-    except ConfigError as error:
-        raise ConfigError(f"{asked.questions or asked.name}: {error}") from None
-    rows: list[Row] = []
-    contexts: dict[Any, dict[Any, int]] = {}
-    for row in found:
-        mine = contexts.setdefault(row["class"], {})
-        name = row.get("context", len(mine))
-        if name in mine:
-            raise SamplesError(
-                f"question {row['class']!r} has two prompts of context {name!r}; leave --context out "
-                "to number them, or name what makes a question by --class."
-            )
-        mine[name] = len(mine)
-        labels = {k: row[k] for k in ("answer", "aliases") if k in row}
-        named = {"class_id": row["class"], "member_id": name, "prompt": row["prompt"]}
-        rows.append(named | labels)
-    return rows
-
-
-def as_texts(rows: Sequence[Row], tokenizer: Any, template: dict[str, Any]) -> list[Row]:
-    """Chats written out by the tokenizer's template, as the texts that it reads as the same tokens.
-
-    Raises:
-        DagameError: no chat template, or one whose text is read as other tokens than the chat.
-    """
-    if all(isinstance(row["prompt"], str) for row in rows):
-        return list(rows)
-    if not getattr(tokenizer, "chat_template", None):
-        raise DagameError(
-            "the questions are chats, but the tokenizer has no chat template; give them as text."
-        )
-    from ..lm.models.generation import prompt_ids
-
-    chats = [row["prompt"] for row in rows]
-    texts = tokenizer.apply_chat_template(
-        conversation=chats, add_generation_prompt=True, tokenize=False, **template
-    )
-    wanted = prompt_ids(tokenizer, chats, template)
-    begin = tokenizer.bos_token
-    for candidate in (texts, [t.removeprefix(begin) for t in texts] if begin else texts):
-        if prompt_ids(tokenizer, candidate, template) == wanted:
-            return [{**row, "prompt": t} for row, t in zip(rows, candidate, strict=True)]
-    raise DagameError(
-        "the chat template's text is read as other tokens than the chat itself; give the prompts as text."
-    )

@@ -22,6 +22,7 @@ def evaluation_page(content: Mapping[str, Any]) -> str:
     return render(
         "evaluation.html.j2",
         title="Evaluation of a language model",
+        verdict=content["verdict"],
         settings=content["settings"],
         notes=content["notes"],
         measures=[row for row in content["measures"] if row["after"] is not None],

@@ -34,13 +34,14 @@ def after_sampling(out: Path, cut: bool) -> list[list[str]]:
 
 
 def after_solving(written: Sequence[Path]) -> list[list[str]]:
-    """The same solve with its page, where none was written.
+    """The same solve with its page, where none was written; else at a higher strength, beside it.
 
-    Nothing where one was (a training needs settings that are yet to be written), nor where the samples
-    came from standard input, which cannot be read again.
+    Nothing where the samples came from standard input, which cannot be read again.
     """
-    given = sys.argv[1:]
-    return [] if written or "-" in given else [["dagame", *given, "--out", "solved"]]
+    given = ["dagame", *sys.argv[1:]]
+    if "-" in given:
+        return []
+    return [_stronger(given)] if written else [[*given, "--out", "solved"]]
 
 
 class Step(NamedTuple):
@@ -75,8 +76,7 @@ def steps_after(found: SampleEquilibria, rows: Path | None) -> list[Step]:
             )
         )
     if solving:
-        stronger = f"{STRONGER * float(_option(command, '--strength', '1')):g}"
-        again = _with(_with(command, "--strength", stronger), "--out", f"strength-{stronger}")
+        again = _stronger(command)
         steps.append(Step(f"See the same at {STRONGER} times the strength.", tuple(again)))
     names = [c for c in partition.classes.columns if c != "#class"]
     if rows is None:
@@ -98,6 +98,13 @@ def steps_after(found: SampleEquilibria, rows: Path | None) -> list[Step]:
             )
         )
     return steps
+
+
+def _stronger(command: Sequence[str]) -> list[str]:
+    """The same solve at a higher strength, into a folder of its own."""
+    strength = f"{STRONGER * float(_option(command, '--strength', '1')):g}"
+    changed = _with(_without(command, "--json"), "--strength", strength)
+    return _with(changed, "--out", f"strength-{strength}")
 
 
 def _weighted(command: Sequence[str], rows: Path, name: str, beta: float) -> str:
@@ -128,19 +135,27 @@ def _option(command: Sequence[str], name: str, default: str) -> str:
 
 def _with(command: Sequence[str], name: str, value: str) -> list[str]:
     """The command with this value of an option, in place of any other."""
+    return [*_without(command, name), name, value]
+
+
+def _without(command: Sequence[str], name: str) -> list[str]:
+    """The command without an option and its value."""
     kept, skip = [], False
     for word in command:
         if not skip and word != name and not word.startswith(f"{name}="):
             kept.append(word)
-        skip = word == name
-    return [*kept, name, value]
+        skip = not skip and word == name
+    return kept
 
 
 def after_finetuning(result: dict[str, Any]) -> list[list[str]]:
     """Whether the trained model is better, and how far it still is; where to cut, if that is not its own."""
-    longest = result.get("longest")
-    cut = [] if longest is None else ["--max-new-tokens", str(longest)]
-    return [["dagame", verb, result["output"], *cut] for verb in ("evaluate", "certify")]
+    longest, judged = result.get("longest"), result.get("evaluation", {})
+    length = judged.get("settings", {}).get("max_new_tokens", longest)
+    cut = [] if longest is None else ["--max-new-tokens", str(length)]
+    verbs = ("certify",) if "verdict" in judged else ("evaluate", "certify")
+    new = [judged["questions"]] if judged.get("questions") else []
+    return [["dagame", verb, result["output"], *new, *cut] for verb in verbs]
 
 
 def show_next(shown: Console, *commands: Sequence[str | Path]) -> None:

@@ -228,7 +228,7 @@ class _View:
             panel = (self.names[index], self.answers(index), before, after, correct)
             right = correct is not None and (correct > 0.5).any()
             note = "; the correct answer is green with a tick" if right else ""
-            what = "The most changed question" + (f" but {rank}" if rank else "")
+            what = f"Of the questions that changed most, number {rank + 1}"
             caption = f"{what}: its answers before and after{note}."
             figure = plots.distributions([panel])
             figure.set_size_inches(_WIDTH, 3.0)

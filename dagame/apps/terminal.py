@@ -276,6 +276,24 @@ def metrics_table(result: dict[str, Any]) -> Table:
     return table
 
 
+def show_run(result: dict[str, Any], shown: Console) -> None:
+    """What a training run came to: its metrics, the verdict on questions held out, and its files."""
+    shown.print(metrics_table(result))
+    judged = result.get("evaluation")
+    if judged is None:
+        said = [
+            "Whether it is better was not checked: no questions were held out (evaluation.path)."
+        ]
+    elif "error" in judged:
+        said = [f"Whether it is better was not checked: {judged['error']}"]
+    else:
+        said = [judged["verdict"], *(f"note: {note}" for note in judged["notes"])]
+    for line in said:
+        shown.print(visible(line, 1000), markup=False, highlight=False)
+    names = ("README.md", "metrics.jsonl", "curves.png", "model")
+    show_written([Path(result["output"]) / name for name in names], shown)
+
+
 def show_warnings(sentences: Sequence[str], shown: Console) -> None:
     """Each in yellow, on lines of its own."""
     for sentence in sentences:

@@ -90,13 +90,13 @@ class Certificate(Shown, Exported):
         value, bound = to_numpy(self.value), to_numpy(self.upper_bound)
         rows = [("games", f"{value.size:,}")]
         if not value.ndim:
-            rows = [("value J(pi)", number(value, 10)), ("optimum J* <=", number(bound, 10))]
+            rows = [("value J(π)", number(value, 10)), ("optimum J* ≤", number(bound, 10))]
         rows += [
             ("gap", shortest(to_numpy(self.gap))),
             ("policy's regret", shortest(to_numpy(self.policy_regret))),
             ("target's regret", shortest(to_numpy(self.target_regret))),
-            ("KL to the optimum <=", f"{shortest(to_numpy(self.distance_bound))} nats"),
-            ("total variation <=", shortest(to_numpy(self.tv_bound))),
+            ("KL to the optimum ≤", f"{shortest(to_numpy(self.distance_bound))} nats"),
+            ("total variation ≤", shortest(to_numpy(self.tv_bound))),
         ]
         if np.any(to_numpy(self.violation) > 0):
             rows.append(("distance to the hard set", shortest(to_numpy(self.violation))))

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import InvalidGame, nearest
 from ..numerics.arrays import float64, is_array, to_numpy
+from ..objectives.objective import Objective
 from ..show.names import is_text, names_of, unlabelled
 from ..show.tables import counted, facts_html, shaded_html
 from ..text import shortened
@@ -76,8 +77,12 @@ def taken_apart(
     The answers of a map of texts are numbered as in `answer_names`, else as they occur.
 
     Raises:
-        InvalidGame: a text is not among the names.
+        InvalidGame: a text is not among the names, or the reference is an objective.
     """
+    if isinstance(reference, Objective):
+        raise InvalidGame(
+            "the reference is an objective; it stands second: AlignmentGame(reference, objective, beta=...)."
+        )
     table, columns, rows = unlabelled(reference)
     names = None if answer_names is None else list(map(str, answer_names))
     if answers is None and names is None and columns is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -71,6 +72,55 @@ def compare(before: LMEvaluation | None, after: LMEvaluation, seed: int = 0) -> 
         if not before.prompts.select(names).equals(after.prompts.select(names)):
             raise SamplesError("the two evaluations are of different prompts; give both the same.")
     return [_compared(name, title, before, after, seed) for name, title in MEASURES]
+
+
+def verdict(compared: Sequence[Compared], where: str) -> str:
+    """What changed from the reference to the model, in one sentence; `where`: on which questions.
+
+    "by 0.10 to 0.22" is the 95% interval of the paired difference. A change is certain in words where
+    that excludes 0. A rising share without an answer is told too, as contexts also agree by giving none.
+    """
+    found = {row.name: row for row in compared}
+    told = [found[name] for name in ("agreement", "sampled_accuracy")]
+    none = found["no_answer"]
+    if none.difference_interval is not None and none.difference_interval[0] > 0:
+        told.append(none)
+    said = " and ".join(_changes([row for row in told if row.after is not None]))
+    said = f"{where} {said or 'nothing was measured that says whether it is better'}"
+    if found["sampled_accuracy"].after is None:
+        return f"{said}; whether it is right is not known without right answers."
+    vote = found["majority_accuracy"].before
+    more = "" if vote is None else f"; a majority vote of the reference is right in {vote:.2f}"
+    return f"{said}{more}."
+
+
+_NAMES = {"no_answer": "the share without an answer", "sampled_accuracy": "accuracy"}
+
+
+def _changes(rows: Sequence[Compared]) -> Iterator[str]:
+    """Such as "agreement rose from 0.22 to 0.38 (95% interval: by 0.10 to 0.22)", "accuracy is 0.63"."""
+    last, level = "", "95% interval: "
+    for row in rows:
+        verb, values = _change(row)
+        ends = row.after_interval if row.before is None else row.difference_interval
+        by = "" if row.before is None else "by "
+        interval = "" if ends is None else f" ({level}{by}{ends[0]:.2f} to {ends[1]:.2f})"
+        name = _NAMES.get(row.name, row.name)
+        yield " ".join([name, *([verb] if verb != last else []), values]) + interval
+        last, level = verb, "" if interval else level
+
+
+def _change(row: Compared) -> tuple[str, str]:
+    """Verb and values of a measure that is known."""
+    before, after, ends = row.before, row.after, row.difference_interval
+    assert after is not None
+    if before is None:
+        return "is", f"{after:.2f}"
+    if f"{before:.2f}" == f"{after:.2f}":
+        return "stayed", f"at {after:.2f}"
+    clear = ends is not None and (ends[0] > 0 or ends[1] < 0)
+    verbs = ("rose", "may have risen") if after > before else ("fell", "may have fallen")
+    return verbs[0 if clear else 1], f"from {before:.2f} to {after:.2f}"
 
 
 def _compared(

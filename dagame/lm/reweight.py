@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias, TypedDict, Unpack
 
 import numpy as np
 
@@ -18,11 +18,16 @@ from ..errors import InvalidGame, OutputError, SamplesError
 from ..files.output import check_file, replacing
 from ..numerics.arrays import to_numpy
 from ..samples import Samples
-from ..samples.equilibria import ObjectiveOf
+from ..samples.equilibria import ObjectiveOf, SampleEquilibria
+from ..samples.files.reading import read_frame
+from ..samples.partition import Partition
+from ..samples.worth import solved_by, solved_column
 from ..show.tables import Rows, Shown
 
 if TYPE_CHECKING:
     import polars as pl
+
+Source: TypeAlias = "Samples | SampleEquilibria | pl.DataFrame | str | Path"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -31,10 +36,10 @@ class EquilibriumWeights(Shown):
 
     weight (N,): nu*(z)/nu0(z) of the sample's answer z, mean 1 over the samples of each context;
     mass (N,): nu*(z). Both 0 for rows that left the counts. context (N,): number of the row's context
-    (prompt), over all classes, -1 for such rows; answered (N,): whether z is an answer.
+    (prompt), over all classes, -1 for such rows; answered (N,): whether z is an answer; frame: the rows.
     """
 
-    samples: Samples
+    frame: pl.DataFrame
     weight: np.ndarray
     mass: np.ndarray
     context: np.ndarray
@@ -67,54 +72,164 @@ class Accepted(Shown):
         ]
 
 
+class How(TypedDict, total=False):
+    """What `equilibrium_weights` needs beside its source."""
+
+    objective: ObjectiveOf
+    beta: float
+    class_by: str | Sequence[str]
+    context_by: str | Sequence[str]
+
+
 def equilibrium_weights(
-    samples: Samples, objective: ObjectiveOf, *, beta: float
+    source: Source,
+    objective: ObjectiveOf | None = None,
+    *,
+    beta: float | None = None,
+    class_by: str | Sequence[str] | None = None,
+    context_by: str | Sequence[str] | None = None,
 ) -> EquilibriumWeights:
-    """Solve the game on the samples' empirical answers and weight each sample by nu*/nu0 (T3).
+    """The weight nu*/nu0 of each sample under the equilibrium of the empirical answers (T3).
 
     Args:
-        samples: of the reference, see `dagame.Samples.read` and `from_answers`.
-        objective: Phi for all classes, or a function of a `Bucket` where it has tables.
-        beta: coefficient of KL(pi || pi0).
+        source: `dagame.Samples` (of `read` or `from_answers`), which are solved; what `Samples.solve` gave;
+            or what was written of it, samples.parquet of `dagame solve --out`, as a path or a polars frame
+            of all its rows, whose weights are read.
+        objective: of `Samples`: Phi for all classes, or a function of a `Bucket` where it has tables.
+        beta: of `Samples`: coefficient of KL(pi || pi0).
+        class_by, context_by: of a table: the columns that named classes and contexts when it was solved;
+            a file written by this version knows them.
 
     Raises:
-        SamplesError: a class has no equilibrium (infeasible); it is named.
+        SamplesError: a class has no equilibrium (infeasible), it is named; a table that was not solved, or
+            whose weights do not average to 1 over the samples of each context.
     """
-    found = samples.solve(objective, beta=beta)
+    if isinstance(source, Samples):
+        if objective is None or beta is None:
+            raise SamplesError("samples are not solved yet; name objective= and beta=.")
+        return _of_solved(source.solve(objective, beta=beta))
+    if objective is not None or beta is not None:
+        raise SamplesError(
+            "objective and beta are those of the solve that made these weights; leave them out, or give "
+            "dagame.Samples."
+        )
+    if isinstance(source, SampleEquilibria):
+        return _of_solved(source)
+    return _of_table(source, class_by, context_by)
+
+
+def _of_solved(found: SampleEquilibria) -> EquilibriumWeights:
     if found.summary["infeasible"]:
         raise SamplesError(
             f"class {found.summary['infeasible'][0]!r} has no equilibrium: no answer is possible in "
             "all its contexts; drop it or use a soft objective."
         )
-    partition = samples.partition
+    partition = found.samples.partition
     weight = partition.lookup([to_numpy(s.weights_on_traces()) for s in found.solutions])
     mass = partition.lookup([to_numpy(s.marginals) for s in found.solutions])
-    start = np.concatenate([[0], np.cumsum(partition.contexts_per_class)])
-    counted = partition.counted
-    context = np.where(counted, start[partition.row_class] + partition.row_context, -1)
-    silent = partition.row_answer == partition.no_answer_index[partition.row_class]
-    return EquilibriumWeights(
-        samples, np.nan_to_num(weight), np.nan_to_num(mass), context, counted & ~silent
-    )
+    return _made(found.samples.frame, partition, weight, mass)
 
 
-def _check(weights: object, function: str) -> None:
-    """`SamplesError` unless these are weights with their samples, which a table alone does not tell."""
-    if not isinstance(weights, EquilibriumWeights):
+def _of_table(
+    source: pl.DataFrame | str | Path,
+    class_by: str | Sequence[str] | None,
+    context_by: str | Sequence[str] | None,
+) -> EquilibriumWeights:
+    """The weights that a table of solved samples has, and nu* = weight nu0 from its rows."""
+    import polars as pl
+
+    if isinstance(source, str | Path):
+        known = solved_by(source)
+        frame, _ = read_frame(source)
+        class_by = class_by or known.get("class_by")
+        context_by = context_by or known.get("context_by")
+    else:
+        frame = source
+    if not isinstance(frame, pl.DataFrame):
         raise SamplesError(
-            f"{function} takes the result of dagame.lm.equilibrium_weights(samples, objective, beta=...), "
-            f"with samples = dagame.Samples.read(file, ...), not a {type(weights).__name__}."
+            f"weights are of dagame.Samples, of what their solve gave, or of its table (a path or a polars "
+            f"frame), not of {type(source).__name__}."
         )
+    weight, normalised, answer = (
+        solved_column(frame.columns, name) for name in ("weight", "weight_normalised", "answer")
+    )
+    if not {weight, normalised, answer} <= set(frame.columns):
+        raise SamplesError(
+            "the table has no weights of dagame solve (answer, weight, weight_normalised); give its "
+            "samples.parquet, or dagame.Samples.read(file, ...) with objective= and beta=."
+        )
+    if class_by is None:
+        raise SamplesError(
+            "the table does not say which columns named its classes and contexts; name class_by= and "
+            "context_by=, as when it was solved."
+        )
+    contexts = _listed(context_by)
+    require_columns(frame, [*_listed(class_by), *contexts])
+    frame = frame.with_columns(pl.col(weight).cast(pl.Float64))
+    kept = frame[weight].is_not_null()
+    rows = frame.filter(kept)
+    if not len(rows):
+        raise SamplesError("no row of the table has a weight; look at the status of its classes.")
+    partition = Partition.build(
+        rows.select(_listed(class_by)),
+        rows.select(contexts) if contexts else None,
+        rows[answer],
+        None,
+    )
+    start = partition.lookup([b.reference for b in partition.buckets()])
+    at = np.flatnonzero(kept.to_numpy())
+    ratio = frame[weight].fill_null(0.0).to_numpy()
+    mass = np.zeros(len(frame))
+    mass[at] = ratio[at] * start
+    made = _made(frame, partition, ratio, mass, at)
+    mean = np.bincount(made.context[at], made.weight[at]) / np.bincount(made.context[at])
+    if not np.allclose(mean, 1, atol=1e-4):
+        raise SamplesError(
+            f"the weights of a context average to {mean[np.abs(mean - 1).argmax()]:.3g}, not to 1: rows are "
+            "missing, or class_by and context_by are not those of the solve."
+        )
+    return made
 
 
-def best_of_n(weights: EquilibriumWeights, *, by: str = "mode", seed: int = 0) -> np.ndarray:
+def _made(
+    frame: pl.DataFrame,
+    partition: Partition,
+    weight: np.ndarray,
+    mass: np.ndarray,
+    at: np.ndarray | None = None,
+) -> EquilibriumWeights:
+    """at: the rows of the frame that the partition is of; None: all."""
+    start = np.concatenate([[0], np.cumsum(partition.contexts_per_class)])
+    number = np.where(partition.counted, start[partition.row_class] + partition.row_context, -1)
+    silent = partition.row_answer == partition.no_answer_index[partition.row_class]
+    context, answered = np.full(len(frame), -1), np.zeros(len(frame), dtype=bool)
+    place = slice(None) if at is None else at
+    context[place], answered[place] = number, partition.counted & ~silent
+    return EquilibriumWeights(frame, np.nan_to_num(weight), np.nan_to_num(mass), context, answered)
+
+
+def _listed(names: str | Sequence[str] | None) -> list[str]:
+    return [names] if isinstance(names, str) else list(names or ())
+
+
+def _weights(source: EquilibriumWeights | Source, how: How) -> EquilibriumWeights:
+    if isinstance(source, EquilibriumWeights):
+        return source
+    return equilibrium_weights(source, **how)
+
+
+def best_of_n(
+    weights: EquilibriumWeights | Source, *, by: str = "mode", seed: int = 0, **how: Unpack[How]
+) -> np.ndarray:
     """One row for each context (contexts,): a sample whose answer the equilibrium favours.
 
     by "mode": the answer of the largest nu*(z), what the optimal policy says most often; "weight":
     the largest nu*(z)/nu0(z), what it says more often than the reference did. Ties, such as samples
     of the same answer, are drawn by `seed`. "No answer" is chosen only where there is no other.
+
+    weights: of `equilibrium_weights`, or a source of it: samples, a path or a frame; how: its arguments.
     """
-    _check(weights, "best_of_n")
+    weights = _weights(weights, how)
     if by not in ("mode", "weight"):
         raise InvalidGame(f'by is {by!r}; choose "mode" or "weight".')
     score = np.round(weights.mass if by == "mode" else weights.weight, 12)
@@ -126,14 +241,16 @@ def best_of_n(weights: EquilibriumWeights, *, by: str = "mode", seed: int = 0) -
     return rows[order[last]]
 
 
-def rejection_sample(weights: EquilibriumWeights, *, seed: int = 0) -> Accepted:
+def rejection_sample(
+    weights: EquilibriumWeights | Source, *, seed: int = 0, **how: Unpack[How]
+) -> Accepted:
     """Keep each sample with probability weight / (largest weight in its context).
 
     As nu0 is the empirical answer distribution, the kept samples' answers follow nu* and their
     reasoning given the answer that of the reference: samples of pi*. The expected rate is
-    1 / max_z nu*(z)/nu0(z).
+    1 / max_z nu*(z)/nu0(z). weights, how: as in `best_of_n`.
     """
-    _check(weights, "rejection_sample")
+    weights = _weights(weights, how)
     rows = np.flatnonzero(weights.context >= 0)
     context, weight = weights.context[rows], weights.weight[rows]
     largest = np.zeros(int(context.max(initial=-1)) + 1)
@@ -144,17 +261,19 @@ def rejection_sample(weights: EquilibriumWeights, *, seed: int = 0) -> Accepted:
 
 
 def weighted_sft_rows(
-    weights: EquilibriumWeights,
+    weights: EquilibriumWeights | Source,
     path: str | Path | None = None,
     *,
     prompt: str = "prompt",
     completion: str = "completion",
     min_weight: float = 0.0,
+    **how: Unpack[How],
 ) -> pl.DataFrame:
     """Rows prompt, completion, weight for fine-tuning by weighted likelihood, whose optimum is pi*.
 
     sum_i weight_i log pi(y_i|x) estimates -KL(pi* || pi) up to a constant. Rows of weight at most
-    `min_weight` are left out. `path`: write them as JSONL or Parquet, by the suffix.
+    `min_weight` are left out. `path`: write them as JSONL or Parquet, by the suffix. weights, how: as in
+    `best_of_n`.
 
     Raises:
         SamplesError: the samples lack one of the columns.
@@ -162,8 +281,8 @@ def weighted_sft_rows(
     """
     import polars as pl
 
-    _check(weights, "weighted_sft_rows")
-    frame = weights.samples.frame
+    weights = _weights(weights, how)
+    frame = weights.frame
     require_columns(frame, (prompt, completion))
     rows = pl.DataFrame(
         {"prompt": frame[prompt], "completion": frame[completion], "weight": weights.weight}

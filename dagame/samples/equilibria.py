@@ -20,6 +20,7 @@ from .facts import Facts, summary_of
 from .games import ObjectiveOf, solve_partition
 from .metrics import accuracy, agreement, majority_accuracy
 from .partition import Bucket, Partition, name_text
+from .worth import beside, finite, said_of_rows, worth
 
 if TYPE_CHECKING:
     import polars as pl
@@ -109,8 +110,12 @@ class SampleEquilibria(Shown):
 
     def write_rows(self, path: str | Path, progress: Progress | None = None) -> None:
         """`rows` as a Parquet file."""
+        partition = self.samples.partition
+        names = [
+            [c for c in t.columns if c[:1] != "#"] for t in (partition.classes, partition.contexts)
+        ]
         with Path(path).open("wb") as stream:
-            self.rows.write_parquet(stream)
+            self.rows.write_parquet(stream, metadata=said_of_rows(*names))
 
     @cached_property
     def reading(self) -> HowRead:
@@ -304,39 +309,3 @@ def class_table(
     clash = [c for c in classes.columns if c in table.columns]
     classes = classes.rename({c: f"{c} (class)" for c in clash})
     return pl.concat([classes, table], how="horizontal")
-
-
-def worth(
-    partition: Partition, buckets: Sequence[Bucket], solutions: Sequence[Solution]
-) -> dict[str, np.ndarray]:
-    """Reward, weight and normalised weight of each row of a partition; NaN where it left the counts."""
-    ratios = [to_numpy(s.weights_on_traces()) for s in solutions]
-    normalised = [_normalised(b.counts, r) for b, r in zip(buckets, ratios, strict=True)]
-    return {
-        "reward": partition.lookup([to_numpy(s.rewards) for s in solutions]),
-        "weight": partition.lookup(ratios),
-        "weight_normalised": partition.lookup(normalised),
-    }
-
-
-def _normalised(counts: np.ndarray, ratio: np.ndarray) -> np.ndarray:
-    """The ratio over its mean in the context: mean 1 over the samples of each context."""
-    worths = np.where(counts > 0, counts * np.where(counts > 0, ratio, 0.0), 0.0)
-    mean = worths.sum(-1, keepdims=True) / counts.sum(-1, keepdims=True)
-    return np.divide(ratio, mean, out=np.zeros_like(ratio), where=mean > 0)
-
-
-def finite(table: pl.DataFrame) -> pl.DataFrame:
-    """Null where a number is none."""
-    import polars as pl
-
-    number = pl.col(pl.Float64)
-    return table.with_columns(pl.when(number.is_finite()).then(number).otherwise(None).name.keep())
-
-
-def beside(frame: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
-    """The input rows with more columns, named so that none is hidden."""
-    import polars as pl
-
-    taken = {c: f"dagame_{c}" for c in table.columns if c in frame.columns}
-    return pl.concat([frame, table.rename(taken)], how="horizontal")

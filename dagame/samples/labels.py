@@ -81,7 +81,7 @@ class Gold(NamedTuple):
 
 def said_of_gold(answers: int, within: int, best: float | None) -> str:
     """How so many right answers were read, and whether any sample agrees with one."""
-    said = f"right answers: {answers:,}, {within:,} of them read within a text"
+    said = f"right answers: {answers:,}; {within:,} read as completions are, {answers - within:,} taken whole"
     if best == 0:
         said += "; no sample agrees with one, look at --extract and --canonical"
     return f"{said}."

@@ -118,7 +118,7 @@ class Path(Shown, Exported):
         if np.isfinite(self.objectives).all() and (np.abs(self.objectives) < 1e20).all():
             ends = self.objectives[[np.argmin(self.strengths), np.argmax(self.strengths)]]
             first, last = (float(np.mean(e)) for e in ends)
-            rows.append(("Phi", f"{first:.4g} at the least strength, {last:.4g} at the largest"))
+            rows.append(("Φ", f"{first:.4g} at the least strength, {last:.4g} at the largest"))
         return rows
 
     def _columns(self) -> dict[str, np.ndarray]:

@@ -77,15 +77,15 @@ _ROWS = (
         "expected reward",
         "RLVR; RLOO; Dr. GRPO",
         "r_z",
-        "<r, nu>",
+        "⟨r, ν⟩",
         True,
         of_kind("reward"),
     ),
     Method(
         "GRPO with std division",
         "GRPO (DeepSeekMath), binary reward",
-        "(r - p) / sigma",
-        "2 arcsin sqrt(p)",
+        "(r − p) / σ",
+        "2 arcsin √p",
         False,
         _of("1/sqrt(p*(1-p))", "success"),
         "convex for p > 1/2",
@@ -101,24 +101,24 @@ _ROWS = (
     Method(
         "MaxRL",
         "maximum-likelihood RL, T = 4 terms",
-        "(1 - (1-p)^T) / p",
-        "-sum_{k<=T} (1-p)^k / k",
+        "(1 − (1−p)^T) / p",
+        "−Σ_{k≤T} (1−p)^k / k",
         True,
         _of("1 + (1-p) + (1-p)**2 + (1-p)**3", "success"),
     ),
     Method(
         "pass@k",
         "pass@k training, k = 4",
-        "k (1-p)^{k-1}",
-        "1 - (1-p)^k",
+        "k (1−p)^(k−1)",
+        "1 − (1−p)^k",
         True,
         of_kind("pass-at-k"),
     ),
     Method(
         "majority vote",
         "TTRL",
-        "1{z = argmax nu}",
-        "max_z nu(z)",
+        "1{z = argmax ν}",
+        "max_z ν(z)",
         False,
         of_kind("majority-vote"),
         "explicit optimum",
@@ -126,23 +126,23 @@ _ROWS = (
     Method(
         "EMPO as coded",
         "EMPO",
-        "nu(z)",
-        "(1/2) sum nu^2",
+        "ν(z)",
+        "½ Σ ν²",
         False,
         of_kind("self-consistency", 0.5),
     ),
     Method(
         "entropy diversity",
         "Diversity-GRPO (Shannon)",
-        "-log nu(z)",
-        "H(nu)",
+        "−log ν(z)",
+        "H(ν)",
         True,
         of_kind("shannon"),
     ),
     Method(
         "Gini diversity",
         "Diversity-GRPO (Gini)",
-        "1 - nu(z)",
+        "1 − ν(z)",
         "half of the Gini index",
         True,
         of_kind("gini", 0.5),
@@ -150,23 +150,23 @@ _ROWS = (
     Method(
         "batch exploration",
         "reward less repeats in the batch",
-        "r_z - nu(z)",
-        "<r, nu> - (1/2) sum nu^2",
+        "r_z − ν(z)",
+        "⟨r, ν⟩ − ½ Σ ν²",
         True,
         _exploration,
     ),
     Method(
         "inverse probability",
         "inverse-probability rewards, t = 1/2",
-        "r_z / nu(z)^t",
-        "sum r nu^{1-t} / (1-t)",
+        "r_z / ν(z)^t",
+        "Σ r ν^(1−t) / (1−t)",
         True,
         _inverse,
     ),
     Method(
         "GAPO",
         "GAPO, L = 4 valid answers",
-        "1 - |nu(z) - 1/L|",
+        "1 − |ν(z) − 1/L|",
         "sum of integrals",
         False,
         _of("1 - Abs(p - 1/4)", "answer"),
@@ -175,40 +175,40 @@ _ROWS = (
     Method(
         "expected agreement",
         "agreement of contexts, uniform weights",
-        "mean of nu_x'(z) over x' != x, times 2(m-1)/m (1 for m = 2)",
-        "sum_{x != x'} w w' <nu_x, nu_x'>",
+        "mean of ν_x'(z) over x' ≠ x, times 2(m−1)/m (1 for m = 2)",
+        "Σ_{x≠x'} w w' ⟨ν_x, ν_x'⟩",
         False,
         of_kind("agreement"),
     ),
     Method(
         "coherence",
         "Coherence-GRPO (arithmetic consensus)",
-        "log q(z) - log nu_x(z)",
-        "-Jensen-Shannon divergence",
+        "log q(z) − log ν_x(z)",
+        "−Jensen-Shannon divergence",
         True,
         of_kind("coherence"),
     ),
     Method(
         "pairwise coherence",
-        "-sum of pairwise KL",
+        "−sum of pairwise KL",
         "from the divergence",
-        "-sum w w' KL(nu_x, nu_x')",
+        "−Σ w w' KL(ν_x, ν_x')",
         True,
         of_kind("pairwise-kl"),
     ),
     Method(
         "geometric overlap",
-        "-log geometric overlap",
-        "q(z) / nu_x(z)",
-        "log sum prod nu_x^{w_x}",
+        "−log geometric overlap",
+        "q(z) / ν_x(z)",
+        "log Σ ∏ ν_x^w_x",
         True,
         of_kind("geometric"),
     ),
     Method(
         "worst case of graders",
         "robust rewards, two graders",
-        "<r_k, nu>, k ~ the target's mixture",
-        "min_k <r_k, nu>",
+        "⟨r_k, ν⟩, k ~ the target's mixture",
+        "min_k ⟨r_k, ν⟩",
         True,
         _graders,
     ),
@@ -221,14 +221,14 @@ class Atlas(dict[str, Method]):
     def __repr__(self) -> str:
         width = max(map(len, self), default=0)
         return "\n".join(
-            f"{m.name:<{width}}  pays {m.paid}\n{'':<{width}}  Phi = {m.phi}; concave: {_concave(m)}"
+            f"{m.name:<{width}}  pays {m.paid}\n{'':<{width}}  Φ = {m.phi}; concave: {_concave(m)}"
             for m in self.values()
         )
 
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
-        names = ("method", "source", "paid", "Phi", "concave")
+        names = ("method", "source", "paid", "Φ", "concave")
         rows = [(m.name, m.source, m.paid, m.phi, _concave(m)) for m in self.values()]
         return table_html([Column(name, text=True) for name in names], rows)
 
@@ -281,7 +281,7 @@ def where_it_ends(
 
 def atlas() -> str:
     """The atlas as a Markdown table: reward, objective, concavity, and where each ends on one game."""
-    head = "| method | source | paid | Phi | concave | accuracy | entropy | agreement | gap |"
+    head = "| method | source | paid | Φ | concave | accuracy | entropy | agreement | gap |"
     lines = [head, "|" + "---|" * 9]
     for method in _ROWS:
         end = where_it_ends(method)

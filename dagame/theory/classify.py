@@ -64,26 +64,27 @@ class Classification:
         return solve(AlignmentGame(reference, objective, beta=beta))
 
     def __str__(self) -> str:
-        sums = {"answer": "sum_z F(nu(z))", "success": "F(p)"}[self.of]
-        first = f"paid g(p) = {self.reward}, p the probability of the {self.of}\n  Phi = {sums}"
+        sums = {"answer": "Σ_z F(ν(z))", "success": "F(p)"}[self.of]
+        first = f"paid g(p) = {self.reward}, p the probability of the {self.of}\n  Φ = {sums}"
         if self.objective is not None:
             first += f", F(p) = {self.objective}"
         if self.concave and self.known == "proved":
-            return f"{first}\n  g does not increase, so Phi is concave and every theorem applies."
+            return f"{first}\n  g does not increase, so Φ is concave and every theorem applies."
         if self.concave:
             return (
                 f"{first}\n  g does not increase on the points tried, which proves nothing: certificates "
-                "hold if Phi is concave."
+                "hold if Φ is concave."
             )
         spans = [f"on {_interval(a, b)}" for a, b in self.increasing]
         spans += [f"by a jump at {x:.3g}" for x in self.jumps_up]
         shown = ", ".join(spans[:6]) + (f" and {len(spans) - 6} more" if len(spans) > 6 else "")
         if np.isfinite(self.curvature):
             about = "" if self.exact else "about "
-            way = f"certified (T6) while strength < beta / {about}{-self.curvature:.4g}."
+            most = f" / {about}{-self.curvature:.4g}" if self.curvature != -1 or about else ""
+            way = f"certified (T6) while strength < beta{most}."
         else:
-            way = "mu = -infinity: no strength is certified."
-        return f"{first}\n  g increases {shown}, so Phi is not concave; {way}"
+            way = "μ = −∞: no strength is certified."
+        return f"{first}\n  g increases {shown}, so Φ is not concave; {way}"
 
     @property
     def jumps_up(self) -> tuple[float, ...]:

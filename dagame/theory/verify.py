@@ -50,6 +50,10 @@ def verify(
         progress: called with the name of each check.
     """
     say = progress or silent
+    if not isinstance(seed, int | np.integer):
+        raise InvalidObjective(
+            "the seed of verify is a whole number; an objective is named: verify(objective=...)."
+        )
     if objective is not None:
         return _verify_own(made(objective), seed, games, say)
     checks, skipped = [], []

@@ -69,6 +69,6 @@ worth.select("member_id", "completion", "correct", "reward", "weight").sort("wei
 # %% [markdown]
 # **Try next**
 #
-# - Your file: change `path` and the column names. In a shell, `dagame solve FILE` also writes a page.
+# - Your file: change `path` and the column names. In a shell, `dagame solve FILE --out results` also writes a page.
 # - `strength`: which one raises accuracy most, and does the share without an answer rise with it?
 # - `samples.solve(dg.HardCoherence(), beta=0.1)`: which questions have no common answer at all?

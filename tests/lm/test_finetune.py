@@ -27,8 +27,11 @@ from dagame.lm.finetune.cautions import after, before
 from dagame.lm.finetune.config import PLACED, read_config
 from dagame.lm.finetune.data import read_rows
 from dagame.lm.finetune.folder import last_complete, read_metrics
+from dagame.lm.finetune.inputs import inputs_of_run, question_rows, trained_on
+from dagame.lm.finetune.judged import BEGIN, END, placed, put_verdict
 from dagame.lm.finetune.run import run_finetune
 from dagame.lm.finetune.sections import DataSection, FinetuneConfig, ObjectiveSection
+from dagame.text import markdown
 
 pytestmark = pytest.mark.filterwarnings(  # the trainer itself reads the deprecated name
     "ignore:.*is_gradient_checkpointing.*:FutureWarning"
@@ -108,9 +111,11 @@ def configurations(monkeypatch):
 
 def test_a_run_leaves_weights_metrics_curves_and_a_card(tmp_path, model, configurations):
     told = []
-    path = write(tmp_path / "run.yaml", task(tmp_path, model))
+    held = {"path": questions(tmp_path / "new.jsonl", 3, q="x"), "samples": 4}
+    path = write(tmp_path / "run.yaml", task(tmp_path, model, evaluation=held))
     result = run_finetune(path, progress=told.append)
     out = tmp_path / "out"
+    check_verdict(result["evaluation"], out)
     assert result["steps"] == 5
     assert len(configurations) == 1
     assert difference(weights(out / "model"), weights(model)) > 1e-3
@@ -135,6 +140,63 @@ def test_a_run_leaves_weights_metrics_curves_and_a_card(tmp_path, model, configu
 
     AutoModelForCausalLM.from_pretrained(out / "model")
     assert len(AutoTokenizer.from_pretrained(out / "model")) == len(word_tokenizer())
+
+
+def check_verdict(found, out):
+    """The numbers of an evaluation on three questions held out, in both copies of the card."""
+    assert found["settings"]["questions"] == 3
+    assert found["settings"]["prompts"] == 6
+    assert "3 questions held out of the training" in found["verdict"]
+    measured = {row["name"]: row for row in found["measures"]}
+    low, high = measured["agreement"]["difference_interval"]
+    assert f"by {low:.2f} to {high:.2f})" in found["verdict"]
+    for card in (out / "README.md", out / "model" / "README.md"):
+        text = card.read_text()
+        assert text.count("## Verdict") == text.count(BEGIN) == text.count(END) == 1
+        assert markdown(found["verdict"]) in text
+        assert f"{measured['agreement']['after']:.3f}" in text
+        assert "Not checked: other questions" in text
+        assert "of 3 questions a bootstrap interval is too narrow" in text
+
+
+def test_a_verdict_takes_the_place_of_the_last(tmp_path):
+    (tmp_path / "model").mkdir()
+    for start in ("# Card\n", "\n".join(["# Card", *placed(["first"]), "## Training", ""])):
+        for card in (tmp_path / "README.md", tmp_path / "model" / "README.md"):
+            card.write_text(start)
+        put_verdict(tmp_path, ["second"])
+        put_verdict(tmp_path, ["third"])
+        text = (tmp_path / "model" / "README.md").read_text()
+        assert text.count("third") == text.count("## Verdict") == 1
+        assert "first" not in text
+        assert "second" not in text
+        assert ("## Training" in text) == ("Training" in start)
+
+
+def test_prompts_that_were_trained_on_are_counted(tmp_path, model):
+    config = read_config(write(tmp_path / "run.yaml", task(tmp_path, model)))
+    rows = question_rows(config.data, "data")
+    new = [{**row, "prompt": "x a"} for row in rows[:2]]
+    seen = [
+        inputs_of_run(config, tmp_path, rows + new, 4, trained).seen
+        for trained in (rows, new[:1], [], None)
+    ]
+    assert seen == [12, 2, 0, None]
+    assert trained_on(config.data) == read_rows(config.data)
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"path": "nowhere.jsonl"}, "nowhere.jsonl"),
+        ({"split": "test"}, "split of data.name"),
+        ({"samples": 0}, "evaluation.samples"),
+        ({"folder": "x"}, "folder"),
+    ],
+)
+def test_questions_held_out_are_checked_before_a_model_is_loaded(tmp_path, section, words):
+    with pytest.raises(DagameError, match=words):
+        run_finetune(write(tmp_path / "run.yaml", task(tmp_path, "no-model", evaluation=section)))
 
 
 def section(name="coherence", strength=1.0, beta=0.1, **others):
@@ -184,10 +246,14 @@ def test_the_offline_example_is_the_embedded_model_on_its_problems(tmp_path, mon
     )
     rows = [json.loads(line) for line in (EXAMPLES / "embedded.jsonl").read_text().splitlines()]
     assert rows == tiny.rows("finetune", 40)
+    new = (EXAMPLES / "embedded-new.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in new] == tiny.rows("test", 20)
     content["output"] = str(tmp_path / "out")
     content["batch"] |= {"steps": 1, "classes_per_step": 1, "group_size": 4}
+    content["evaluation"] |= {"limit": 1, "samples": 2}
     result = run_finetune(write(tmp_path / "run.yaml", content))
     assert result["warnings"] == []
+    assert result["evaluation"]["verdict"].startswith("On 1 question held out of the training ")
     assert result["first"]["game/no_answer"] < 0.2
     assert 0.3 < result["first"]["game/accuracy"] < 0.95
     out = io.StringIO()

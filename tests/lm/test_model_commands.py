@@ -16,7 +16,7 @@ from dagame.apps import cli
 from dagame.apps.command import run
 from dagame.errors import SamplesError
 from dagame.lm import tiny
-from dagame.lm.comparison import MEASURES, compare
+from dagame.lm.comparison import MEASURES, Compared, compare, verdict
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*is_gradient_checkpointing.*:FutureWarning",
@@ -128,6 +128,9 @@ def test_a_run_is_evaluated_as_the_python_calls_do(place, trained, dagame, tmp_p
     assert max(map(len, out.splitlines()[:20])) <= 80
     text = page.read_text()
     assert text.startswith("<!doctype html>")
+    assert found["verdict"] in " ".join(out.split())
+    assert found["verdict"].startswith("On 3 questions held out of the training agreement ")
+    assert found["verdict"] in text
     assert not re.search(r"(src|href)=[\"'](?!data:)", text)
     assert "accuracy, sampled" in text
 
@@ -262,6 +265,52 @@ def test_ragged_questions_weigh_by_their_prompts():
     )
     with pytest.raises(SamplesError, match="different prompts"):
         compare(other, found)
+
+
+def test_the_card_of_a_run_takes_the_verdict(place, trained, dagame):
+    card = (trained / "README.md").read_text()
+    assert "not checked**: no questions were held out" in card or "held out of the training" in card
+    given = ("evaluate", trained, place / "new.jsonl", "--samples", 2, "--limit", 1)
+    code, out, err = dagame(*given, "--card")
+    assert code == 0, err
+    for card in (trained / "README.md", trained / "model" / "README.md"):
+        assert "**On 1 question held out of the training" in card.read_text()
+        assert f"wrote {card}" in out
+    code, _, err = dagame("evaluate", place / "base", place / "new.jsonl", *READ, "--card")
+    assert code == 2
+    assert "name its folder" in " ".join(err.split())
+
+
+def measure(name, before, after, ends):
+    return Compared(name, name, before, None, after, ends, None, ends)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "wanted"),
+    [
+        ((0.5, 0.7, (0.1, 0.3)), "accuracy rose from 0.50 to 0.70 (by 0.10 to 0.30)"),
+        ((0.5, 0.7, (-0.1, 0.3)), "accuracy may have risen from 0.50 to 0.70 (by -0.10 to 0.30)"),
+        ((0.7, 0.5, (-0.3, -0.1)), "accuracy fell from 0.70 to 0.50"),
+        ((0.7, 0.5, (-0.3, 0.1)), "accuracy may have fallen from 0.70"),
+        ((0.7, 0.7, (-0.1, 0.1)), "accuracy at 0.70 (by -0.10 to 0.10)"),
+        ((None, 0.7, (0.6, 0.8)), "accuracy is 0.70 (0.60 to 0.80)"),
+        ((0.5, 0.7, None), "accuracy may have risen from 0.50 to 0.70 and"),
+        ((None, None, None), "is not known without right answers"),
+    ],
+)
+def test_a_verdict_is_as_sure_as_its_interval(accuracy, wanted):
+    rows = [
+        measure("agreement", 0.2, 0.2, (-0.1, 0.1)),
+        measure("sampled_accuracy", *accuracy),
+        measure("majority_accuracy", 0.8, 0.9, None),
+        measure("no_answer", 0.1, 0.3, (0.1, 0.3)),
+    ]
+    said = verdict(rows, "On 9 questions")
+    assert said.startswith("On 9 questions agreement stayed at 0.20")
+    assert wanted in said
+    assert "the share without an answer" in said
+    assert "from 0.10 to 0.30 (by 0.10 to 0.30)" in said
+    assert said.endswith((".", "right in 0.80."))
 
 
 @pytest.mark.parametrize(

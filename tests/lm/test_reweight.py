@@ -140,13 +140,59 @@ def test_what_is_wrong_is_named(rng, tmp_path):
         equilibrium_weights(dg.Samples.from_answers(frame, "q", "f"), dg.HardCoherence(), beta=1.0)
 
 
-@pytest.mark.parametrize("function", [best_of_n, rejection_sample, weighted_sft_rows])
-@pytest.mark.parametrize("wrong", ["samples.parquet", pl.DataFrame({"weight": [1.0]})])
-def test_a_file_or_a_frame_is_refused_with_the_way_to_weights(function, wrong):
-    with pytest.raises(DagameError, match=r"equilibrium_weights.*Samples\.read") as error:
-        function(wrong)
-    assert function.__name__ in str(error.value)
-    assert type(wrong).__name__ in str(error.value)
+def same(one, other):
+    assert one.frame.height == other.frame.height
+    for name in ("weight", "mass"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-12)
+    for name in ("context", "answered"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+@pytest.mark.parametrize("no_answer", ["keep", "drop"])
+def test_a_solved_file_or_its_frame_has_the_weights_of_its_samples(rng, tmp_path, no_answer):
+    """Also where the file's own answer column makes the written ones take other names."""
+    frame = samples_of(rng).frame.sample(fraction=1, shuffle=True, seed=1)
+    samples = dg.Samples.from_answers(frame, "q", "f", no_answer=no_answer)
+    found = samples.solve(dg.Coherence(2.0), beta=0.5)
+    wanted = equilibrium_weights(samples, dg.Coherence(2.0), beta=0.5)
+    path = tmp_path / "samples.parquet"
+    found.write_rows(path)
+    same(equilibrium_weights(found), wanted)
+    same(equilibrium_weights(path), wanted)
+    same(equilibrium_weights(pl.read_parquet(path), class_by="q", context_by="f"), wanted)
+    best, how = best_of_n(wanted), {"objective": dg.Coherence(2.0), "beta": 0.5}
+    np.testing.assert_array_equal(best_of_n(str(path)), best)
+    np.testing.assert_array_equal(best_of_n(samples, **how), best)
+    kept = rejection_sample(found).index
+    np.testing.assert_array_equal(rejection_sample(path).index, kept)
+    assert weighted_sft_rows(path).equals(weighted_sft_rows(wanted))
+
+
+def test_the_same_of_samples_in_parts(rng, tmp_path):
+    samples_of(rng).frame.write_ndjson(tmp_path / "s.jsonl")
+    names = {"class_by": "q", "context_by": "f", "answer": "answer"}
+    with dg.Samples.stream(tmp_path / "s.jsonl", **names, max_memory="64MiB") as samples:
+        samples.solve(dg.Coherence(2.0), beta=0.5).write_rows(tmp_path / "samples.parquet")
+    whole = dg.Samples.read(tmp_path / "s.jsonl", **names).solve(dg.Coherence(2.0), beta=0.5)
+    same(equilibrium_weights(tmp_path / "samples.parquet"), equilibrium_weights(whole))
+
+
+def test_tables_that_tell_too_little_or_another_story_are_refused(rng, tmp_path):
+    samples = samples_of(rng)
+    rows = samples.solve(dg.Coherence(2.0), beta=0.5).rows
+    for wrong, words, how in (
+        (pl.DataFrame({"weight": [1.0]}), "Samples.read", {}),
+        (samples, "objective= and beta=", {}),
+        (rows, "class_by=", {}),
+        (rows, "no column 'g'", {"class_by": "g"}),
+        (rows, "average to .*, not to 1", {"class_by": "q", "context_by": "answer"}),
+        (rows.filter(pl.col("weight") > 1), "rows are missing", {"class_by": "q"}),
+        (rows, "leave them out", {"beta": 1.0}),
+        (rows.with_columns(pl.lit(None).alias("weight")), "no row", {"class_by": "q"}),
+        ({"weight": [1.0]}, "not of dict", {}),
+    ):
+        with pytest.raises(DagameError, match=words):
+            best_of_n(wrong, **how)
 
 
 def test_weights_and_accepted_rows_show_themselves_in_a_few_lines(rng):

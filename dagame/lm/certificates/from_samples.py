@@ -78,7 +78,7 @@ class GapEstimate(Shown):
         return [
             ("estimate of the gap", f"{self.gap:.4g} (standard error {self.standard_error:.2g})"),
             (f"{self.confidence:.0%} interval", _ends(low, high)),
-            ("value J(pi)", f"{self.value:.4g} (estimate)"),
+            ("value J(π)", f"{self.value:.4g} (estimate)"),
             ("upper bound D(q)", f"{self.upper_bound:.4g} (estimate)"),
             ("KL to the reference", f"{self.kl:.4g} nats (estimate)"),
             ("game", f"{len(self.classes)} classes, {self.objective}, beta={self.beta:g}"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...objectives.names import LABELLED
 from ...provenance import in_words
 from ...text import markdown
+from .judged import placed
 from .methods import METHODS
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from .sections import FinetuneConfig
 
 CURVES = (
-    ("game/value", "objective Phi"),
+    ("game/value", "objective Φ"),
     ("game/agreement", "agreement of contexts"),
     ("game/accuracy", "accuracy, sampled"),
     ("game/entropy", "answer entropy, nats"),
@@ -114,6 +115,9 @@ def card(
         "",
         *_what(config),
         "",
+        *placed(_NOT_YET if config.held_out() else _NOT_JUDGED),
+        "## Training",
+        "",
         "| | |",
         "|---|---|",
         *(f"| {key} | {markdown(value)} |" for key, value in rows),
@@ -131,13 +135,23 @@ def card(
 _CAVEATS = {
     True: (
         "Training metrics are about the policy's own samples on training prompts. Agreement and low",
-        "entropy are not accuracy: a policy can be unanimously wrong. Evaluate on held-out prompts.",
+        "entropy are not accuracy: a policy can be unanimously wrong.",
     ),
     False: (
         "Training metrics are about the rows that were trained on, not about what the model says on its",
-        "own. Evaluate on held-out prompts.",
+        "own.",
     ),
 }
+
+_NOT_JUDGED = (
+    "**Whether the model is better was not checked**: no questions were held out of the training",
+    "(`evaluation` in the file of the run). `dagame evaluate RUN QUESTIONS --card` judges it on new ones and",
+    "puts the verdict here.",
+)
+_NOT_YET = (
+    "**Whether the model is better was not checked yet**: the run ended before its evaluation did.",
+    "`dagame finetune --resume` goes on with it.",
+)
 
 
 def _what(config: FinetuneConfig) -> list[str]:
@@ -164,7 +178,7 @@ def _played(config: FinetuneConfig) -> list[tuple[str, str]]:
         ("objective", f"{config.objective.name}, strength {config.objective.strength:g}"),
         ("KL to the reference", f"beta {config.beta:g}, in the {config.kl}"),
         ("data", source),
-        ("answers", f"extract {config.answers.extract!r}, canonical {config.answers.canonical!r}, "
+        ("answers", f"extract {config.answers.extract}, canonical {config.answers.canonical}, "
                     f"no answer: {config.answers.no_answer}"),
         ("batch", f"{config.batch.classes_per_step} classes x contexts x "
                   f"{config.batch.group_size} completions"),

@@ -36,6 +36,7 @@ SEEDS = 2**32
 
 _LEAST = ("batch.epochs", "batch.steps", "batch.group_size", "batch.classes_per_step")
 _LEAST += ("data.limit", "data.contexts")
+_LEAST += ("evaluation.samples", "evaluation.limit", "evaluation.max_new_tokens")
 _MOST = 1_000_000
 _COUNTS = ("num_iterations", "steps_per_generation", "gradient_accumulation_steps")
 _COUNTS += ("per_device_train_batch_size", "max_completion_length")
@@ -75,8 +76,10 @@ def _at_home(config: FinetuneConfig, where: str) -> FinetuneConfig:
 
     files = {name: getattr(config.data, name) for name in ("path", "samples")}
     data = replace(config.data, **{k: written_out(f"data.{k}", v) for k, v in files.items()})
+    path = written_out("evaluation.path", config.evaluation.path)
+    judged = replace(config.evaluation, path=path)
     model, output = (str(written_out(k, getattr(config, k))) for k in ("model", "output"))
-    return replace(config, model=model, output=output, data=data)
+    return replace(config, model=model, output=output, data=data, evaluation=judged)
 
 
 def _check_values(config: FinetuneConfig, where: str) -> None:
@@ -103,6 +106,11 @@ def _check_values(config: FinetuneConfig, where: str) -> None:
         config.spec()
     if plays and (config.data.path is None) == (config.data.name is None):
         raise ConfigError(f"{where}: data needs either path (a local file) or name (a data set).")
+    judged = config.evaluation
+    if judged.split is not None and (judged.path is not None or config.data.name is None):
+        raise ConfigError(
+            f"{where}: evaluation.split is a split of data.name; name a file by evaluation.path alone."
+        )
     if config.data.system is not None and not config.data.chat:
         raise ConfigError(f"{where}: data.system is for chats; set data.chat: true.")
     for name in _LEAST:
@@ -162,7 +170,7 @@ def _check_training(config: FinetuneConfig, where: str) -> None:
 
 def _check_paths(config: FinetuneConfig, where: str) -> None:
     """Names that a file system takes, and an output that overwrites neither model nor data."""
-    names = ("model", "output", "data.path", "data.samples", "data.name")
+    names = ("model", "output", "data.path", "data.samples", "data.name", "evaluation.path")
     named = {name: setting(config, name) for name in names}
     for key, name in named.items():
         if name is None:
@@ -173,7 +181,7 @@ def _check_paths(config: FinetuneConfig, where: str) -> None:
             raise ConfigError(f"{where}: {key} is {quoted(name)}, longer than a file name may be.")
     output = Path(config.output).resolve()
     written = [output, *(output / name for name in OWN_FILES)]
-    for key in ("model", "data.path", "data.samples"):
+    for key in ("model", "data.path", "data.samples", "evaluation.path"):
         read = None if named[key] is None else Path(str(named[key])).resolve()
         if read is not None and read.exists() and (read in written or _within(read, written[1:])):
             raise ConfigError(

@@ -57,7 +57,7 @@ def prepare(folder: Path, config: FinetuneConfig, processes: int, resume: bool) 
         write_json(record, {"config": wanted, "processes": processes, **provenance()})
         return None
     config_then, processes_then = _record(record)
-    changed = sorted(k for k in wanted if config_then.get(k) != wanted[k])
+    changed = sorted(k for k in wanted if k != "evaluation" and config_then.get(k) != wanted[k])
     if changed:
         raise OutputError(
             f"{folder} was begun with other settings of {', '.join(changed)}; restore them (they are "

@@ -20,6 +20,7 @@ from ..models.loading import model_folder, pretrained
 from ..trainers.trl.settings import check_sampling
 from .cautions import after, before
 from .config import OWN_FILES, read_config
+from .inputs import question_rows
 from .method import Job
 from .methods import METHODS
 from .sections import FinetuneConfig
@@ -30,7 +31,7 @@ Made = TypeVar("Made")
 def paths_of(config_path: str | Path) -> list[Path]:
     """The files and folders that the run of a file reads or writes, the file among them."""
     config = read_config(config_path)
-    files = filter(None, [config.data.path, config.data.samples])
+    files = filter(None, [config.data.path, config.data.samples, config.evaluation.path])
     named = [config_path, config.model, *files]
     own = [Path(config.output) / name for name in OWN_FILES]
     return [*map(Path, named), *own]
@@ -53,7 +54,8 @@ def run_finetune(
         `output`, `model` (its folder), `steps`, `seconds`, `resumed_from` (a step or None),
         `processes`, `main` (whether this process wrote), `method`, `data` (in one sentence),
         `longest` (tokens of the longest completion trained on, None for grpo), `provenance`, `first` and
-        `last` (logged metrics), `warnings` (sentences, see `cautions`).
+        `last` (logged metrics), `warnings` (sentences, see `cautions`) and, where questions are held out,
+        `evaluation` (of the main process, the numbers of `dagame evaluate`, or their `error`).
 
     Raises:
         DagameError: in one sentence, what to change; also when the disk is full or another process of
@@ -62,6 +64,7 @@ def run_finetune(
     from accelerate import PartialState
 
     from .folder import prepare, reporting_a_lost_folder
+    from .judged import judge_run
 
     say, started = progress or silent, time.perf_counter()
     say("checking the configuration")
@@ -70,12 +73,14 @@ def run_finetune(
     say("reading data")
     job = METHODS[config.method].job(config, folder)
     say(job.told)
+    asked = config.held_out()
+    held = [] if asked is None else question_rows(asked, "evaluation")
     tokenizer = _tokenizer(config, job)
     state = PartialState()
-    with ExitStack() as held, _reporting_stops(folder, state.num_processes):
-        from_main_process(lambda: held.enter_context(locked(folder)))
+    with ExitStack() as entered, _reporting_stops(folder, state.num_processes):
+        from_main_process(lambda: entered.enter_context(locked(folder)))
         checkpoint = from_main_process(lambda: prepare(folder, config, state.num_processes, resume))
-        held.enter_context(reporting_a_lost_folder(folder))
+        entered.enter_context(reporting_a_lost_folder(folder))
         trainer = _trainer(config, folder, job, tokenizer, say)
         with _reporting_damage(trainer, checkpoint):
             trainer.train(resume_from_checkpoint=checkpoint)
@@ -94,6 +99,10 @@ def run_finetune(
             "provenance": provenance(),
         }
         result |= _save(trainer, folder, config, result)
+        if held and state.is_main_process:
+            del trainer  # two models are loaded
+            found = judge_run(config, folder, held, job.prompts, result["longest"], say)
+            result["evaluation"] = found
     return result
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..spec import AnswerSection, GameSpec, ObjectiveSection
@@ -53,6 +53,22 @@ class BatchSection:
 
 
 @dataclass(frozen=True)
+class EvaluationSection:
+    """Questions held out of the training, on which the model is judged at its end beside the one it was.
+
+    path: a file with the columns of `data`; or split: another one of its data set. samples: completions of
+    each prompt. limit: the first so many questions. max_new_tokens: where completions are cut; None: as in
+    the training.
+    """
+
+    path: str | None = None
+    split: str | None = None
+    samples: int = 16
+    limit: int | None = None
+    max_new_tokens: int | None = None
+
+
+@dataclass(frozen=True)
 class FinetuneConfig:
     """A whole run. `training` has fields of the trainer's configuration, `lora` of `peft.LoraConfig`.
 
@@ -77,12 +93,27 @@ class FinetuneConfig:
     seed: int = 0
     training: dict[str, Any] = field(default_factory=dict)
     lora: dict[str, Any] | None = None
+    evaluation: EvaluationSection = field(default_factory=EvaluationSection)
+
+    def held_out(self) -> DataSection | None:
+        """The questions of `evaluation` as data; None where none are named."""
+        named, data = self.evaluation, self.data
+        if named.path is not None:
+            return other_questions(data, named.path, named.limit)
+        if named.split is not None:
+            return replace(data, split=named.split, limit=named.limit)
+        return None
 
     def spec(self) -> GameSpec:
         """The game of the run."""
         own = {"beta": self.beta, "kl": self.kl, "estimator": self.estimator}
         size = self.batch.group_size
         return GameSpec.of_sections(self.objective, self.answers, group_size=size, **own)
+
+
+def other_questions(data: DataSection, path: str, limit: int | None = None) -> DataSection:
+    """Another file of questions, with the columns of a run's own."""
+    return replace(data, path=path, name=None, config=None, limit=limit)
 
 
 def setting(config: Any, name: str) -> Any:

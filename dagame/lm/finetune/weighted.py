@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from ...errors import ConfigError, nearest
 from ...samples.chats import is_truncated
 from ...samples.files.formats import FINISH
 from ...samples.files.reading import read_frame
+from ...samples.worth import solved_column
 from ..trainers.weighted.rows import TRUNCATED, WEIGHT, check_weights
 from .data import Row, read_prompt
 from .method import Job, Method, run_settings
@@ -56,7 +57,7 @@ def read_weighted(section: DataSection, kind: str) -> WeightedRows:
     if kind == "pairs":
         texts = {"chosen": section.chosen_column, "rejected": section.rejected_column}
     frame, _ = read_frame(str(section.samples), text=[section.prompt_column, *texts.values()])
-    column = section.weight_column or _solved_column(frame.columns) or WEIGHT
+    column = section.weight_column or solved_column(frame.columns, WEIGHT)
     for role, name in {"prompt": section.prompt_column, **texts, "weight": column}.items():
         if name not in frame.columns:
             hint = nearest(name, frame.columns, "columns")
@@ -79,11 +80,6 @@ def read_weighted(section: DataSection, kind: str) -> WeightedRows:
             rows.append({**row, WEIGHT: raw[column], **({} if section.chat else chats)})
     check_weights([row[WEIGHT] for row in rows], column)
     return WeightedRows(rows, column, tuple(notes))
-
-
-def _solved_column(names: Sequence[str]) -> str | None:
-    """The column of weights that `dagame solve` wrote, which makes way for one of that name."""
-    return next((n for n in (f"dagame_{WEIGHT}", WEIGHT) if n in names), None)
 
 
 def _cut_off(frame: pl.DataFrame) -> np.ndarray:

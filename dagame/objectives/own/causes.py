@@ -26,8 +26,7 @@ _FACTORS = {
 
 def likely_cause(asked: Asked, p: np.ndarray) -> str:
     """One clause; `p` (m, n) is an interior point."""
-    weights = asked.other_weights(np.random.default_rng(5))
-    weights = asked.weights if weights is None else weights
+    weights = _uneven(asked)
     if asked.m * asked.n > _MOST:
         return f"try it on fewer answers than {asked.n} to see where they differ"
     true, spread = _measured(asked, p, weights)
@@ -45,6 +44,13 @@ def likely_cause(asked: Asked, p: np.ndarray) -> str:
         if np.abs(_centred(guess, p) - true).max() <= _CLOSE * size + 10 * spread:
             return cause
     return _where(u, stated, true, p, size)
+
+
+def _uneven(asked: Asked) -> np.ndarray:
+    """Context weights as uneven as a few draws give: even ones look like a factor."""
+    rng = np.random.default_rng(5)
+    drawn = [w for _ in range(8) if (w := asked.other_weights(rng)) is not None]
+    return max(drawn, key=lambda w: w.max() / w.min()) if drawn else asked.weights
 
 
 def _measured(asked: Asked, p: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, float]:
@@ -137,7 +143,8 @@ def _scaled(asked: Asked, stated: np.ndarray, true: np.ndarray) -> Iterator[tupl
 
 
 def _value_weighs(asked: Asked, p: np.ndarray, weights: np.ndarray) -> bool:
-    """Whether the value depends on the context weights."""
+    """Whether the value depends on the context weights; contexts alike would not tell."""
+    p = (p + np.random.default_rng(5).dirichlet(np.ones(p.shape[1]), len(p))) / 2
     one, other = asked.values(p[None], weights)[0], asked.values(p[None], weights[::-1].copy())[0]
     third = asked.values(p[None], np.full(len(weights), 1 / len(weights)))[0]
     size = max(abs(one), abs(other), abs(third))

@@ -13,10 +13,10 @@ import numpy as np
 
 from ...show.progress import Progress, time_left
 from ..disagreements import Disagreements
-from ..equilibria import beside
 from ..facts import Facts
 from ..files.tables import NamedFile, Wish
 from ..partition import Bucket
+from ..worth import beside, said_of_rows
 from .count import ANSWER, GROUP, SAME, Settings, count, named_rows
 from .kinds import conformed
 from .load import CUT, GOLD, Loaded, kinds_of, load
@@ -168,7 +168,8 @@ class Local:
             return part
 
         parts = list(counted(one, len(kept), say, "writing rows"))
-        pl.scan_ipc(parts).sink_parquet(path, maintain_order=True)
+        said = said_of_rows(settings.roles.class_by, settings.roles.context_by or ())
+        pl.scan_ipc(parts).sink_parquet(path, maintain_order=True, metadata=said)
         for part in parts:
             part.unlink()
 

@@ -11,11 +11,12 @@ import numpy as np
 from ...errors import SamplesError
 from ...games.solution import Solution
 from ..disagreements import Disagreements
-from ..equilibria import class_table, finite, worth
+from ..equilibria import class_table
 from ..facts import Facts
 from ..games import ObjectiveOf, solve_partition
 from ..partition import Bucket, Labels, Partition
 from ..verdict import CELLS
+from ..worth import finite, worth
 from .count import ANSWER, COUNT, SAME, Settings
 
 if TYPE_CHECKING:

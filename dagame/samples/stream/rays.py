@@ -26,6 +26,7 @@ from ...provenance import not_installed
 from ...show.progress import Progress
 from ..cores import cores
 from ..files.tables import NamedFile, Wish
+from ..worth import said_of_rows
 from .count import ANSWER, GROUP, Settings
 from .load import FileRead, Gathered, Loaded, read_file, together
 from .local import (
@@ -154,7 +155,8 @@ class OnRay(Local):
         parts = [self.shelf.folder / f"out-{run.name}-{k}.arrow" for k in range(len(kept))]
         for part in parts:
             assert part.exists(), "every part has rows, so it has worths"
-        pl.scan_ipc(parts).sink_parquet(path, maintain_order=True)
+        said = said_of_rows(settings.roles.class_by, settings.roles.context_by or ())
+        pl.scan_ipc(parts).sink_parquet(path, maintain_order=True, metadata=said)
         for part in parts:
             part.unlink()
 

@@ -13,7 +13,7 @@ _ALPHAS = (0.05, 0.1, 0.2, 0.5)
 
 @check(
     "coverage",
-    "of n+1 questions, each in turn tested on the others: 1-alpha <= share covered (<= + 1/(n+1))",
+    "of n+1 questions, each in turn tested on the others: 1 − α ≤ share covered (≤ that + 1/(n+1))",
     1e-12,
 )
 def _coverage(game: AlignmentGame, rng: np.random.Generator) -> Violations:

@@ -34,7 +34,7 @@ def _pairs(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     return np.maximum(one, other)
 
 
-@check("identity", "J* - J(pi) = beta KL(pi || pi*) + strength KL(nu || nu*) for Shannon", 1e-10)
+@check("identity", "J* − J(π) = β KL(π ‖ π*) + λ KL(ν ‖ ν*) for Shannon", 1e-10)
 def _shannon_gap(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     game = with_traces(game.with_objective(ShannonDiversity(0.8)), rng, channel=False)
     best, policy = solved(game), a_policy(game, rng)
@@ -43,7 +43,7 @@ def _shannon_gap(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     return relative(np.abs(best.value - game.value(policy) - apart), apart)
 
 
-@check("coherence", "soft coherence tends to hard: J*(lambda) - J*(hard) in [0, C / lambda]", 1e-9)
+@check("coherence", "soft coherence tends to hard: J*(λ) − J*(hard) in [0, C / λ]", 1e-9)
 def _limit(game: AlignmentGame, _rng: np.random.Generator) -> Violations:
     hard = solved(game.with_objective(HardCoherence())).value
     values = [solved(game.with_objective(Coherence(s)), tol=1e-12).value for s in (1e3, 1e4)]
@@ -86,9 +86,7 @@ def _projection(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     return np.maximum(worst, (cost - (kl(nu, others) * w).sum(-1)).max(0))
 
 
-@check(
-    "no-regret", "averaged play: gap <= G^2 (1 + log T) / (2 beta T), and it bounds J* - J", 1e-10
-)
+@check("no-regret", "averaged play: gap ≤ G² (1 + log T) / (2 β T), and it bounds J* − J", 1e-10)
 def _no_regret(game: AlignmentGame, _rng: np.random.Generator) -> Violations:
     gini = game.with_objective(GiniDiversity(1.0))
     history = run(gini, "multiplicative_weights", 40)

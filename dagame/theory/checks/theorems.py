@@ -31,7 +31,7 @@ from .base import (
 
 @check(
     "gradient",
-    "reward = gradient of Phi, against central differences",
+    "reward = gradient of Φ, against central differences",
     1e-6,
     of_objective=True,
     kinks="has multipliers instead of a gradient",
@@ -51,7 +51,7 @@ def _gradient(game: AlignmentGame, rng: np.random.Generator) -> Violations:
 
 @check(
     "concavity",
-    "Phi + mu KL lies above its chords",
+    "Φ + μ KL lies above its chords",
     1e-10,
     of_objective=True,
     kinks="is concave by its dual",
@@ -72,7 +72,7 @@ def _concave(game: AlignmentGame, rng: np.random.Generator) -> Violations:
 
 @check(
     "curvature",
-    "mu KL <= B(p, q) <= L KL",
+    "μ KL ≤ B(p, q) ≤ L KL",
     1e-10,
     of_objective=True,
     kinks="has no curvature",
@@ -92,7 +92,7 @@ def _curvature(game: AlignmentGame, rng: np.random.Generator) -> Violations:
 
 @check(
     "T1",
-    "V(pi, q) = J(pi) + B(nu(pi), q), and V(pi, nu(pi)) = J(pi)",
+    "V(π, q) = J(π) + B(ν(π), q), and V(π, ν(π)) = J(π)",
     1e-10,
     of_objective=True,
     kinks="has multipliers, which the target moves",
@@ -167,7 +167,7 @@ def _lifted(game: AlignmentGame, rng: np.random.Generator) -> Violations:
 
 @check(
     "T4",
-    "D(q) >= J* >= J(pi), and KL(pi || pi*) <= gap / (beta + min(mu, 0))",
+    "D(q) ≥ J* ≥ J(π), and KL(π ‖ π*) ≤ gap / (β + min(μ, 0))",
     1e-9,
     of_objective=True,
 )
@@ -237,7 +237,7 @@ def _closed_forms(game: AlignmentGame, _rng: np.random.Generator) -> Violations:
 
 @check(
     "mirror",
-    "J never falls; KL(pi* || pi_t) <= ((L - mu)/(L + beta))^t KL(pi* || pi0)",
+    "J never falls; KL(π* ‖ π_t) ≤ ((L − μ)/(L + β))^t KL(π* ‖ π⁰)",
     1e-9,
     of_objective=True,
     kinks="has no dynamic",

@@ -42,7 +42,7 @@ def _gradient(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     return np.maximum(off, relative(np.abs(slope - stated), stated)).max(-1)
 
 
-@check("transport", "convex, of curvature: 0 <= B(p, q) <= eps sinh^2(D/4) KL(p || q)", 1e-10)
+@check("transport", "convex, of curvature: 0 ≤ B(p, q) ≤ ε sinh²(D/4) KL(p ‖ q)", 1e-10)
 def _curvature(game: AlignmentGame, rng: np.random.Generator) -> Violations:
     costs, epsilon = _costs(game, rng), float(rng.uniform(0.1, 2))
     q, p = _inside(game, rng), a_policy(game.with_objective(PushPull(costs, epsilon=1.0)), rng)

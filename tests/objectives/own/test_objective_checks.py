@@ -365,3 +365,27 @@ def test_the_atlas_is_a_dictionary_that_prints_as_a_table():
         assert name in repr(dg.methods)
     assert "object at" not in repr(dg.methods)
     assert "<th" in dg.methods._repr_html_()
+
+
+@pytest.mark.parametrize("m", [2, 3])
+def test_half_a_gradient_is_not_taken_for_a_context_weight(m):
+    """With two even contexts both are a factor of 2; contexts alike hide whether the value weighs."""
+
+    class Half(dg.Objective):
+        def value(self, marginals, weights):
+            return (np.log(0.05 + marginals[..., 0]) * weights).sum(-1)
+
+        def reward(self, marginals, weights):
+            u = np.zeros_like(marginals)
+            u[..., 0] = 0.5 / (0.05 + marginals[..., 0])
+            return u
+
+    class Weighted(Half):
+        def reward(self, marginals, weights):
+            return 2 * super().reward(marginals, weights) * np.asarray(weights)[..., None]
+
+    reference = np.full((m, 3), 1 / 3)
+    with pytest.raises(dg.DagameError, match=r"a factor 2 is missing|or by another 2"):
+        dg.AlignmentGame(reference, Half(), beta=1.0)
+    with pytest.raises(dg.DagameError, match="context weight too much"):
+        dg.AlignmentGame(reference, Weighted(), beta=1.0)
