@@ -15,6 +15,7 @@ from dagame.numerics import fast
 from dagame.numerics.scalar import wright_omega
 from dagame.numerics.simplex import total_variation
 from dagame.objectives.couplings import COUPLINGS
+from dagame.solvers.normalisers import _attempt
 from tests.games import SEEDS
 
 
@@ -236,3 +237,11 @@ def test_wright_omega_is_that_of_scipy():
     single = wright_omega(s.astype(np.float32))
     assert single.dtype == np.float32
     np.testing.assert_allclose(single[:4001], wrightomega(s[:4001]).real, rtol=2e-5)
+
+
+def test_the_steps_that_are_told_are_the_moves_that_were_made():
+    """On arrays, contexts apart and weakly coupled, so that the first normaliser is far from 0."""
+    reference = [[[0.9998, 1e-4, 1e-4], [1e-4, 0.9998, 1e-4]]]
+    game = dg.AlignmentGame(reference, dg.Coherence(0.1, "geometric"), beta=1.0).unit
+    found = _attempt(game, game.objective.exponential_form(), 1e-10, 1)
+    assert list(found.steps) == [1]
