@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cached_property
 from importlib.util import find_spec
 from itertools import pairwise
@@ -50,6 +51,21 @@ def kernels_from_the_first_game() -> Iterator[None]:
         _Process.solved = before
 
 
+_ALLOWED = ContextVar("kernels are allowed", default=True)
+
+
+@contextmanager
+def on_arrays() -> Iterator[None]:
+    """Inside, no kernel is used: the bits of a result do not depend on what the process solved before, on numba,
+    or on how work is dealt out to threads and processes.
+    """
+    token = _ALLOWED.set(False)
+    try:
+        yield
+    finally:
+        _ALLOWED.reset(token)
+
+
 class Kernel:
     """A compiled function of consecutive rows of tables (B, ..., n), loaded once this pays.
 
@@ -73,8 +89,8 @@ class Kernel:
         _Process.solved += self._cost(table)
 
     def _cost(self, table: Array) -> float:
-        """On arrays, of a table that the kernel could have, else 0."""
-        if not isinstance(table, np.ndarray) or table.dtype != np.float64:
+        """On arrays, of a table that the kernel may and could have, else 0."""
+        if not (_ALLOWED.get() and isinstance(table, np.ndarray) and table.dtype == np.float64):
             return 0.0
         return self._work * (CALL + table.size) if table.shape[-2] <= self._contexts else 0.0
 

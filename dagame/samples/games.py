@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import SamplesError
 from ..games.game import AlignmentGame
 from ..games.solution import Solution
+from ..numerics.fast import on_arrays
 from ..objectives import Objective
 from ..show.progress import Progress, silent
 from ..solvers import solve
@@ -54,7 +55,8 @@ def solve_partition(
 ) -> tuple[list[Bucket], list[Solution]]:
     """The tables of a partition, in parts of `_CELLS`, and their certified solutions.
 
-    Each class is solved as if it were alone; on the CPU one thread per core takes part after part.
+    Each class is solved as if it were alone; on the CPU one thread per core takes part after part. Compiled
+    kernels are not used, so that the same samples give the same bits in parts, on Ray and in a long process.
     """
     say = progress or silent
     cells = _CELLS if device is None else sys.maxsize
@@ -63,6 +65,7 @@ def solve_partition(
         objective if isinstance(objective, Objective) else objective(bucket) for bucket in buckets
     ]
 
+    @on_arrays()
     def solved(k: int) -> Solution:
         game = AlignmentGame(_placed(buckets[k].reference, device), objectives[k], beta=beta)
         found = solve(game, method, tol=tol, throw=False)

@@ -17,6 +17,7 @@ from ..errors import DagameError
 from ..games.game import AlignmentGame
 from ..games.solution import Solution, Status
 from ..numerics.arrays import like, to_numpy
+from ..numerics.fast import on_arrays
 from ..solvers import solve
 from ..solvers.base import index_like
 from .bootstrap import CONFIDENCE, RESAMPLES, bootstrap_means
@@ -295,6 +296,7 @@ def _scrambled(x: np.ndarray) -> np.ndarray:
     return x ^ (x >> np.uint64(31))
 
 
+@on_arrays()
 def fitted(
     counts: np.ndarray, mask: np.ndarray, game: AlignmentGame, beta: float
 ) -> tuple[np.ndarray, np.ndarray]:

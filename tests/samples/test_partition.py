@@ -1,10 +1,13 @@
 """A partition against sets and sorted lists of Python's."""
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import dagame as dg
+from dagame.numerics import fast
 from dagame.samples import Partition, numbering
 from dagame.samples.keys.distinct import each_once, once_if_repeated
 
@@ -65,3 +68,25 @@ def test_a_function_of_texts_is_called_with_each_once(once, texts):
     assert found.to_list() == [None if t is None else t + t for t in texts]
     if once is each_once:
         assert sorted(asked) == sorted({t for t in texts if t is not None})
+
+
+@pytest.mark.parametrize("consensus", ["arithmetic", "geometric"])
+def test_the_bits_do_not_depend_on_what_the_process_solved_before(consensus):
+    """Compiled kernels, equal to the plain path to rounding only, are loaded once much was solved."""
+    rng = np.random.default_rng(0)
+    size = 600
+    frame = pl.DataFrame(
+        {
+            "class": rng.integers(0, 20, size),
+            "context": rng.integers(0, 3, size),
+            "answer": [f"a{a}" for a in rng.integers(0, 6, size)],
+        }
+    )
+    samples = dg.Samples.from_answers(frame, "class", "context")
+    objective = dg.Coherence(7.0, consensus)
+    before = samples.solve(objective, beta=0.7)
+    with fast.kernels_from_the_first_game():
+        after = samples.solve(objective, beta=0.7)
+    assert after.rows.equals(before.rows)
+    assert after.classes.equals(before.classes)
+    assert after.verdict == before.verdict
