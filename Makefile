@@ -4,13 +4,17 @@ BIN := .venv/bin
 EXTRAS := '.[lm,endpoint,asp,fast]'
 TOOLS := pytest pytest-xdist hypothesis array-api-strict fastapi uvicorn
 
-.PHONY: demo test newest oldest test-newest test-oldest torture lint types audit bench smollm2 docs figures notebooks clean
+.PHONY: demo test shapes newest oldest test-newest test-oldest torture lint types audit bench smollm2 docs figures notebooks clean
 
 demo: .venv/.installed
 	$(BIN)/dagame demo --out demo-out
 
 test: .venv/.installed
 	$(BIN)/pytest -n 2 --dist worksteal
+
+# The shapes that stand in signatures, checked at every call.
+shapes: .venv/.installed
+	$(BIN)/pytest -n 2 --shapes tests/objectives tests/games
 
 # The tests that touch a dependency (tests/dependencies.py), the self-checks and a short demo, at the
 # newest versions that are found today, and at the oldest that are allowed, each in an environment of its own

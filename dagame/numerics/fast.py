@@ -56,8 +56,10 @@ _ALLOWED = ContextVar("kernels are allowed", default=True)
 
 @contextmanager
 def on_arrays() -> Iterator[None]:
-    """Inside, no kernel is used: the bits of a result do not depend on what the process solved before, on numba,
-    or on how work is dealt out to threads and processes.
+    """Inside, no kernel is used.
+
+    Then the bits of a result depend neither on what the process solved before, nor on numba, nor on how
+    work is dealt out to threads and processes.
     """
     token = _ALLOWED.set(False)
     try:
