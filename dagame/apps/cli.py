@@ -15,6 +15,7 @@ import typer
 from ..errors import DagameError
 from ..lm.tiny.experiment import Recipe
 from ..objectives.names import NAMES
+from ..solvers import METHODS
 from ..text import visible
 from .command import application, console, numbers_file, require_lm, run
 from .in_parts import Address, Engine, MaxMemory, in_parts, opened
@@ -153,9 +154,7 @@ def solve(
     ] = "coherence",
     strength: Annotated[float, typer.Option(help="Strength of the objective (lambda).")] = 1.0,
     beta: Annotated[float, typer.Option(help="Strength of the KL to the reference.")] = 1.0,
-    method: Annotated[
-        str, typer.Option(help="auto, or a solver by name; a wrong one lists them.")
-    ] = "auto",
+    method: Annotated[str, typer.Option(help=", ".join(METHODS) + ".")] = "auto",
     device: Annotated[
         str | None,
         typer.Option(help="Solve with torch on auto | cpu | cuda; default numpy, no torch needed."),

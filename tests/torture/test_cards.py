@@ -22,7 +22,7 @@ from dagame.lm.finetune.sections import DataSection, FinetuneConfig
 from dagame.provenance import provenance
 from dagame.text import visible
 
-TAGS = {"h1", "p", "table", "thead", "tbody", "tr", "th", "td", "code", "hr"}
+TAGS = {"h1", "h2", "strong", "p", "table", "thead", "tbody", "tr", "th", "td", "code", "hr"}
 
 
 def require_text(folder, model, data):

@@ -88,6 +88,7 @@ words = st.text(
     st.characters(exclude_categories=["C", "Z"], exclude_characters="~"), min_size=1, max_size=12
 )
 positive = st.integers(1, 1000)
+PAID = sorted({*NAMES} - {"hard-coherence"})  # whose rewards are multipliers, so it is refused
 valid = st.fixed_dictionaries(
     {
         "model": words,
@@ -107,7 +108,7 @@ valid = st.fixed_dictionaries(
     },
     optional={
         "objective": st.fixed_dictionaries(
-            {"name": st.sampled_from(NAMES), "strength": st.floats(0.01, 100)}
+            {"name": st.sampled_from(PAID), "strength": st.floats(0.01, 100)}
         ),
         "answers": st.fixed_dictionaries(
             {}, optional={"canonical": st.sampled_from(["exact", "number", "casefold"])}

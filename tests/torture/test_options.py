@@ -63,7 +63,7 @@ BEGUN = 77
 
 RUN = f"""
 import contextlib, io, json, sys, traceback
-from dagame import cli
+from dagame.apps import cli
 from dagame.bench import cli as bench, common
 from dagame.apps.command import run
 

@@ -75,6 +75,8 @@ def faults(source):
             names = [f"{node.module}.{alias.name}" for alias in node.names] + [node.module or ""]
         for name in names:
             parts = name.split(".")
+            if name.startswith("urllib.parse"):  # of texts alone
+                continue
             if parts[0] in MODULES or parts[-1] in METHODS | CLASSES or name == "os.system":
                 yield f"imports {name}"
         if isinstance(node, ast.Attribute) and node.attr in METHODS | CLASSES:
@@ -108,6 +110,7 @@ FORBIDDEN = """
 import pickle
 from pickle import loads
 import requests.sessions
+from urllib.request import urlopen
 from os import system
 from subprocess import getoutput
 eval("1")

@@ -276,7 +276,7 @@ def _by_first_lines(name: str, data: bytes, found: Survey) -> pl.DataFrame | Non
         return None
     text = pl.col(pl.String).str
     nested = frame.select((text.starts_with("[") | text.starts_with("{")).any())
-    return None if any(nested.row(0)) else frame
+    return None if nested.width and any(nested.row(0)) else frame
 
 
 @cache
