@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
-ROOMS = ["dagame.objectives", "dagame.games", "dagame.theory.paid"]
-"""Where the shapes of `dagame.numerics.shapes` stand in signatures; compiled kernels stand elsewhere."""
+ROOT = Path(__file__).parents[1]
+ROOMS = ("objectives", "games", "theory/paid.py")
+"""Where the shapes of `dagame.numerics.shapes` stand in signatures."""
+
+
+def modules() -> list[str]:
+    """Those of `ROOMS`, but for kernels: numba compiles no function that is checked."""
+    places = [ROOT / "dagame" / room for room in ROOMS]
+    files = [file for place in places for file in (*place.rglob("*.py"), place) if file.is_file()]
+    return [
+        ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        for file in files
+        if file.stem != "__init__" and not file.stem.endswith("_kernel")
+    ]
 
 
 def install() -> Any:
@@ -14,7 +27,7 @@ def install() -> Any:
     from jaxtyping import install_import_hook
 
     os.environ["DAGAME_SHAPES"] = "1"
-    return install_import_hook(ROOMS, f"{__name__}.checked")
+    return install_import_hook(modules(), f"{__name__}.checked")
 
 
 def checked(function: Any) -> Any:
