@@ -87,7 +87,7 @@ def solvers(
 def roof(quick: Quick = False, seed: Seed = 0, json_file: Json = None, plot: Plot = None) -> None:
     """Solves of every objective in copies of their reference, with gaps, and cvxpy beside.
 
-    In full about 2 minutes on one core; sizes that would take a solve over 2 seconds are left out.
+    In full about 1.5 minutes on one core; sizes that would take a solve over 2 seconds are left out.
     """
     from . import roof as bench
 
