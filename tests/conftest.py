@@ -64,3 +64,14 @@ def xp(request):
         return lambda values: torch.as_tensor(np.asarray(values))
     strict = pytest.importorskip("array_api_strict")
     return lambda values: strict.asarray(np.asarray(values))
+
+
+@pytest.fixture(params=["arrays", "kernel"])
+def arrays_and_kernel(request, monkeypatch):
+    """On arrays alone, and with compiled kernels from the first game on."""
+    from dagame.numerics import fast
+
+    if request.param == "kernel":
+        pytest.importorskip("numba")
+    monkeypatch.setattr(fast, "LOADING", 0.0 if request.param == "kernel" else np.inf)
+    return request.param

@@ -1,7 +1,8 @@
 """numpy without the layers that its functions have in Python, which on small arrays cost more than the sums.
 
 The same routines with the same results, bit for bit: `sum` and its kind are the reductions of their ufuncs,
-shapes and types are changed by the array's own methods, and what has nothing to change is not changed.
+shapes and types are changed by the array's own methods, and what has nothing to change is not changed. With
+further arguments it is numpy's own function.
 """
 
 from __future__ import annotations
@@ -14,44 +15,56 @@ import numpy as np
 Axis = int | tuple[int, ...] | None
 
 
-def _reduction(ufunc: np.ufunc) -> Any:
+def _reduction(ufunc: np.ufunc, whole: Any) -> Any:
     reduce: Any = ufunc.reduce
 
-    def reduced(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    def reduced(
+        x: Any, axis: Axis = None, *more: Any, keepdims: bool = False, **options: Any
+    ) -> Any:
+        if more or options:
+            return whole(x, axis, *more, keepdims=keepdims, **options)
         return reduce(x, axis, None, None, keepdims)
 
     return reduced
 
 
-def _clip(x: Any, low: Any = None, high: Any = None) -> Any:
+def _clip(x: Any, low: Any = None, high: Any = None, **options: Any) -> Any:
+    if options:
+        return np.clip(x, *(end for end in (low, high) if end is not None), **options)
     x = x if low is None else np.maximum(x, low)
     return x if high is None else np.minimum(x, high)
 
 
-def _reshape(x: Any, shape: tuple[int, ...]) -> Any:
-    return x.reshape(shape)
+def _reshape(x: Any, shape: Any, **options: Any) -> Any:
+    return np.reshape(x, shape, **options) if options or not _is_array(x) else x.reshape(shape)
 
 
-def _broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
-    return x if np.shape(x) == tuple(shape) else np.broadcast_to(x, shape)
+def _broadcast_to(x: Any, shape: Any, **options: Any) -> Any:
+    if _is_array(x) and not options and x.shape == shape:
+        return x
+    return np.broadcast_to(x, shape, **options)
 
 
-def _astype(x: Any, dtype: Any) -> Any:
-    return x.astype(dtype)
+def _astype(x: Any, dtype: Any, **options: Any) -> Any:
+    return x.astype(dtype, **options)
 
 
 def _matrix_transpose(x: Any) -> Any:
-    return x.swapaxes(-1, -2)
+    return x.swapaxes(-1, -2) if _is_array(x) else np.matrix_transpose(x)
+
+
+def _is_array(x: Any) -> bool:
+    return type(x) is np.ndarray
 
 
 NUMPY = SimpleNamespace(
     **{
         **vars(np),
-        "sum": _reduction(np.add),
-        "max": _reduction(np.maximum),
-        "min": _reduction(np.minimum),
-        "all": _reduction(np.logical_and),
-        "any": _reduction(np.logical_or),
+        "sum": _reduction(np.add, np.sum),
+        "max": _reduction(np.maximum, np.max),
+        "min": _reduction(np.minimum, np.min),
+        "all": _reduction(np.logical_and, np.all),
+        "any": _reduction(np.logical_or, np.any),
         "clip": _clip,
         "reshape": _reshape,
         "broadcast_to": _broadcast_to,

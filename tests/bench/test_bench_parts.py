@@ -1,7 +1,9 @@
 """Parts of the benchmarks on their own: slopes, counts of calls, peers, profiles."""
 
 import io
+import re
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -163,3 +165,11 @@ def test_a_prediction_leaves_out_classes_without_a_common_answer():
     assert out["infeasible"] == 1
     assert out["accuracy"] == lm.predict(alone, dg.Coherence(1.0, "geometric"), 0.5)["accuracy"]
     assert np.isfinite(out["value"])
+
+
+def test_results_name_no_path_of_one_machine():
+    folder = Path(__file__).parents[2] / "benchmarks" / "results"
+    machine = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|Users|mnt)/")
+    files = sorted(folder.rglob("*.json"))
+    assert len(files) > 20
+    assert [file.name for file in files if machine.search(file.read_text(encoding="utf-8"))] == []

@@ -42,6 +42,30 @@ def test_shapes_and_types():
     assert counted.sum() == (TABLE > 0).sum()
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda xp: xp.sum(TABLE, axis=0, dtype=np.float32),
+        lambda xp: xp.sum(TABLE, 0, np.float32),
+        lambda xp: xp.max(TABLE[:1], axis=-1, initial=9.0),
+        lambda xp: xp.any(TABLE, axis=0, where=TABLE > 0),
+        lambda xp: xp.clip(TABLE, min=-0.5),
+        lambda xp: xp.clip(TABLE, max=0.5),
+        lambda xp: xp.clip(TABLE, min=-0.5, max=0.5),
+        lambda xp: xp.reshape(TABLE, (12, 5), order="F"),
+        lambda xp: xp.reshape([1, 2, 3, 4], (2, 2)),
+        lambda xp: xp.broadcast_to([1.0, 2.0], (2,)),
+        lambda xp: xp.matrix_transpose([[1, 2], [3, 4]]),
+        lambda xp: xp.astype(TABLE, np.float64, copy=False),
+    ],
+)
+def test_an_objective_may_use_all_arguments_of_numpy(call):
+    """A user's objective calls them by `namespace(marginals)`."""
+    ours, theirs = call(NUMPY), call(np)
+    assert type(ours) is type(theirs)
+    np.testing.assert_array_equal(ours, theirs)
+
+
 def test_scalars_and_arrays_of_numpy_share_it():
     assert namespace(TABLE, 1.0, None, np.float64(2)) is NUMPY is namespace(np.float64(2))
 

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 
 import dagame as dg
-from dagame.numerics import fast
 from dagame.numerics.arrays import LOG_ZERO, log, logsumexp
 from dagame.numerics.simplex import kl
 from dagame.numerics.transport import (
@@ -18,13 +17,7 @@ from dagame.numerics.transport import (
 )
 from tests.games import SEEDS
 
-
-@pytest.fixture(autouse=True, params=["arrays", "kernel"])
-def how(request, monkeypatch):
-    """On arrays, and in compiled code from the first transport on."""
-    if request.param == "kernel":
-        pytest.importorskip("numba")
-    monkeypatch.setattr(fast, "LOADING", 0.0 if request.param == "kernel" else np.inf)
+pytestmark = pytest.mark.usefixtures("arrays_and_kernel")
 
 
 def pot():

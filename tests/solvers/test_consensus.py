@@ -7,18 +7,10 @@ from hypothesis import strategies as st
 
 import dagame as dg
 from dagame.games.library import random_reference
-from dagame.numerics import fast
 from dagame.numerics.simplex import total_variation
 from tests.games import SEEDS
 
-
-@pytest.fixture(params=["arrays", "kernel"], autouse=True)
-def path(request, monkeypatch):
-    """Every test on arrays, and with the compiled kernel from the first game on."""
-    if request.param == "kernel":
-        pytest.importorskip("numba")
-    monkeypatch.setattr(fast, "LOADING", 0.0 if request.param == "kernel" else np.inf)
-    return request.param
+pytestmark = pytest.mark.usefixtures("arrays_and_kernel")
 
 
 def drawn(seed, m=3, n=5, batch=(4,), zeros=0.2):
