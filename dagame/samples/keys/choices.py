@@ -64,6 +64,8 @@ _CONNECTIVE = re.compile(
     r"[^\S\n]+(?:because|since|as|and|or|is|which|with|for|given|due|so|not)\b"
 )
 
+_ASKED = re.compile(r"[)\]}*_\"'\u201d$\s]*\?\s*\w")  # "Is it A? No"
+
 
 def stated_letters(candidate: str) -> str | None:
     """The letters behind the last statement of a candidate that a letter follows, joined."""
@@ -98,5 +100,7 @@ def _letters(text: str) -> str | None:
             break
         either |= join[1].lower().endswith(("or", "\u6216"))
         rest = rest[join.end() :]
+    if _ASKED.match(rest):
+        return None
     names = sorted(set(letters))
     return (" or " if either else ",").join(names) or None

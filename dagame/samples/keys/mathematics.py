@@ -40,6 +40,7 @@ _SYSTEM = re.compile(
     re.DOTALL,
 )
 _RELATION = re.compile(r"[=<>]|\\[lgn]eq?(?![A-Za-z])")
+_SENTENCE_CASE = re.compile(r"(?:No|[A-Z][a-z]{2,})(?: +[a-z]+)*")
 _WORDS = re.compile(r"\\(?:text(?:rm|bf|it|sf|normal)?|math(?:rm|bf|it|sf)|mbox)\s*\{([^{}]*)\}")
 
 
@@ -49,7 +50,8 @@ def exact_key(answer: str) -> str:
     A rational is "p/q"; any other value, equation, interval, tuple, set, list, matrix or quantity is
     its normal form; text that has no certain meaning is itself, without white space and wrappers.
 
-    Values are exact. Case is kept. A percentage is a hundredth and \$ is dropped (so is "dollars");
+    Values are exact. Case is kept but for the capital that begins plain words: "No solution" is "no
+    solution". A percentage is a hundredth and \$ is dropped (so is "dollars");
     other units stay and are never converted: 60 min and 1 h are two keys. "x = 5" is an equation,
     equal to "5 = x" and "2x = 10" but not to "5". An equation between equal numbers, "3 + 4 = 7", is
     the number. A list keeps its order and what it repeats, a set in braces and a system of equations
@@ -78,6 +80,8 @@ def text_key(text: str) -> str:
         text = _WORDS.sub(r" \1 ", text)
     text = re.sub(r"\\(?:left|right)(?![A-Za-z])|\\[,;:! ]|\\q?quad(?![A-Za-z])|~", " ", text)
     text = re.sub(r"\\[dt]frac(?![A-Za-z])", r"\\frac", text).strip()
+    if _SENTENCE_CASE.fullmatch(text):
+        text = text.lower()
     return re.sub(r"(?<=[\d.])(\s+)(?=[\d.])|\s+", lambda m: " " if m[1] else "", text)
 
 

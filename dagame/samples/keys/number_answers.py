@@ -34,10 +34,11 @@ _BEFORE = (
 )
 _ASCII = "|".join(word for word in MAGNITUDES if word.isascii())
 _HAN = "".join(word for word in MAGNITUDES if not word.isascii())
+_SHORT = "[kKM]|[Mm]ln|[Mm]io|[Bb]n"  # of a magnitude that could be something else: it stays text
 _AFTER = "|".join(
     (
         rf"{_GAP}\d{{3}}{_CHARACTER}*",  # a group of thousands
-        rf"{_GAP}+(?i:(?:{_ASCII})s?)\b|{_GAP}?[{_HAN}]",
+        rf"{_GAP}+(?i:(?:{_ASCII})s?)\b|{_GAP}?[{_HAN}]|{_GAP}(?:{_SHORT})\b",
         rf"{_GAP}*[%\uff05\u066a\u2030]|{_GAP}+(?i:per ?cent|pct)\b",
         rf"{_GAP}+(?:{_LONE}){_GAP}+{_CHARACTER}+|{_GAP}+[{_SIGN}]{_WORD}",
         rf"{_GAP}+{_COMMAND}{_GAP}*{_CHARACTER}*",
@@ -114,14 +115,18 @@ _FRONT = re.compile(
     rf"(?P<sign>[{MINUS}+]?)\s*(?P<currency>\\?[^\W\d]{{0,3}}[$\u20ac\u00a3\u00a5\u20b9]?)\s*(?P<sign_2>[{MINUS}+]?)"
     rf"(?P<number>[\d.,'\u2019\u066b\u066c]*[{_DIGIT}](?:[eE][-+]?\d+)?)(?P<unit>[^{_DIGIT}]*)"
 )
-_TWO_PARTS = re.compile(rf"\s*[^\W\d]+\s+(?:and\s+)?[{_DIGIT}][\d.,/]*\s*[^\W\d]+")
+_GOES_ON = re.compile(
+    rf"\s*[^\W\d]+\s+(?:and\s+)?[{_DIGIT}][\d.,/]*\s*[^\W\d]+"  # 2 hours 30 minutes
+    r"|\s*(?:[(\[]?\s*(?:or|to|through|till|until)\s+)?"  # 10 to 12, 10 $12, 10 00
+    rf"\\?[$\u20ac\u00a3\u00a5\u20b9]?\s*[{_DIGIT}]"
+)
 
 
 def first_number(line: str) -> str | None:
     """The number that a line begins with, whatever unit or sentence follows.
 
-    Of an equation its right side. "2 hours 30 minutes" is not 2 and "10:30" not 10: where the rest
-    goes on with the number, the line is text.
+    Of an equation its right side. "2 hours 30 minutes" is not 2, "10:30" and "10 to 12" not 10, "3k" not 3:
+    where the rest goes on with the number, the line is text.
     """
     parts = [p for p in _EQUALS.split(line.lstrip("# \t")) if re.search(rf"[{_DIGIT}]", p)]
     if not parts:
@@ -131,7 +136,7 @@ def first_number(line: str) -> str | None:
     if match is None:
         return None
     found = whole_number(match[0])
-    if found is None or match.start() > 4 or _TWO_PARTS.match(text[match.end() :]):
+    if found is None or match.start() > 4 or _goes_on(text, match, found):
         return bare(text) or None
     number = found.rstrip(" %\\\uff05\u066a\u2030")
     if value(number) is not None:
@@ -140,5 +145,12 @@ def first_number(line: str) -> str | None:
     if front is None or (front["sign"] and front["sign_2"]):
         return found
     number = front["sign"] + front["sign_2"] + front["number"]
-    joined = re.match(rf"[{_SIGN}*:(]", front["unit"]) and not front["unit"].startswith("/")
+    joined = re.match(rf"[{_SIGN}*:(]|\s*(?:{_SHORT}|[xyzn])\b", front["unit"])
+    joined = joined and not front["unit"].startswith("/")
     return found if value(number) is None or joined else number
+
+
+def _goes_on(text: str, match: re.Match[str], found: str) -> bool:
+    """Whether more numbers stand beside the one that was found, before or behind it."""
+    before = match[0].rpartition(found)[0]
+    return bool(re.search(rf"[{_DIGIT}]\s+$", before) or _GOES_ON.match(text[match.end() :]))

@@ -34,7 +34,7 @@ _SHARE = re.compile(r"\s*(?:(%|\u066a|(?i:per ?cents?|pct))|\u2030)$")
 _WORDS = "|".join(word for word in MAGNITUDES if word.isascii())
 _SIGNS = "".join(word for word in MAGNITUDES if not word.isascii())
 _MAGNITUDE = re.compile(rf"\s*({_WORDS})s?$|\s*([{_SIGNS}])$", re.IGNORECASE)
-_DOLLAR = re.compile(r"([-+]?)\s*\$\s*([-+]?)")
+_DOLLAR = re.compile(r"^([-+]?)\s*\$\s*([-+]?)|(?<=\S)\s*\$$")
 _FRACTION = re.compile(r"\\[dtc]?frac\s*\{([^{}\\]*)\}\s*\{([^{}\\]*)\}|\\[dtc]?frac([0-9])([0-9])")
 _WORD = re.compile(r"\\(?:text|mathrm|mbox)\s*\{\s*([A-Za-z][A-Za-z ]*)\}")
 _SPACE = re.compile(r"\\[,;: ]|\\q?quad\b|~")
@@ -44,7 +44,9 @@ def value(text: str) -> Fraction | None:
     """The value of the whole text, None where it has none or could have two."""
     text = plain(text).strip()
     text = _from_latex(_SIGN_WORD.sub(lambda m: "" if m[1].lower() == "plus" else "-", text))
-    text = _DOLLAR.sub(lambda m: m[1] + m[2] if not (m[1] and m[2]) else m[0], text, count=1)
+    text = _DOLLAR.sub(
+        lambda m: m[0] if m[1] and m[2] else (m[1] or "") + (m[2] or ""), text.strip(), count=1
+    )
     factor = Fraction(1)
     share = _SHARE.search(text)
     if share is not None:

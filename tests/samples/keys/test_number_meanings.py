@@ -9,6 +9,7 @@ from collections import defaultdict
 from fractions import Fraction
 
 import polars as pl
+import pytest
 from number_meanings import a_value, other_meanings, spellings, surroundings
 
 from dagame.samples.keys.reader import AnswerReader
@@ -58,6 +59,28 @@ def test_gsm8k_reads_every_spelling_whatever_follows():
         if key != str(value)
     ]
     assert not wrong, wrong[:25]
+
+
+@pytest.mark.parametrize("preset", ["gsm8k", "last-number"])
+@pytest.mark.parametrize("magnitude", ["k", "K", "M", " k", " mln", " Mln", " bn", " M", " mio"])
+def test_a_number_is_never_read_without_its_magnitude(preset, magnitude):
+    rows = [f"#### {n}{magnitude}" for n in (3, 1.5, 250)] + ["#### 3 kids", "#### 3"]
+    found = keys(preset, rows)
+    assert found[3] == found[4] == "3"
+    assert len({*found}) == 4
+    assert not {*found[:3]} & {"3", "3/2", "250"}
+
+
+@pytest.mark.parametrize(
+    "behind", [" {}", " to {}", " (or {})", " or {}", " until {}", " ${}", " € {}", " -{}", "x"]
+)
+def test_gsm8k_reads_no_line_that_goes_on_with_its_number(behind):
+    rng = random.Random(4)
+    numbers = rng.sample(range(2, 100), 20)  # three digits would be a group of thousands
+    rows = [f"#### {n}{behind.format(n + 1)}" for n in numbers]
+    found = keys("gsm8k", rows)
+    assert not {*found} & {str(n) for n in range(200)}
+    assert len({*found}) == len(numbers)
 
 
 def test_what_only_contains_a_number_shares_no_key_with_another_meaning():
