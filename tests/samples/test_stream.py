@@ -76,14 +76,16 @@ def assert_same(tmp_path, path, objective=None, least=2, **options):
     return plain
 
 
-@pytest.mark.parametrize("name", ["s.jsonl", "s.parquet", "s.csv", "s.jsonl.gz", "s.jsonl.zst"])
+@pytest.mark.parametrize(
+    "name", ["s.jsonl", "s.parquet", "s.csv", "s;.csv", "s.jsonl.gz", "s.jsonl.zst"]
+)
 def test_every_format_in_parts(tmp_path, parts, name):
     parts(2000 if name in ("s.jsonl", "s.jsonl.gz") else 1000)
     path, data = tmp_path / name, rows()
     if name == "s.parquet":
         pl.DataFrame(data).write_parquet(path)
-    elif name == "s.csv":
-        pl.DataFrame(data).drop("gold").write_csv(path)
+    elif name.endswith(".csv"):
+        pl.DataFrame(data).drop("gold").write_csv(path, separator=";" if ";" in name else ",")
     else:
         import zstandard
 

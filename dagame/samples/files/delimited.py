@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,19 @@ _BLOCK = 50_000
 _INTEGER = r"^(?:0|-?[1-9][0-9]{0,17})$"
 _REAL = r"^-?(?:0|[1-9][0-9]{0,16})(?:\.[0-9]{1,20})?(?:[eE][-+]?[0-9]{1,2})?$"
 _LIMIT = Lock()
+
+
+def separator_of(kind: str, data: bytes) -> tuple[str, str | None]:
+    """The sign between fields, and what is said of it where the kind does not tell.
+
+    Of CSV the header decides: a comma, or where it has none outside quotes a semicolon or a tab.
+    """
+    header = re.sub(rb'"[^"]*"', b"", data.lstrip(b"\r\n").partition(b"\n")[0])
+    if kind == "tsv" or (b"," not in header and b"\t" in header):
+        return "\t", None if kind == "tsv" else "fields are separated by tabs"
+    if b"," not in header and b";" in header:
+        return ";", "fields are separated by semicolons"
+    return ",", None
 
 
 def read_table(data: bytes, separator: str) -> tuple[list[str], pl.DataFrame, Faults]:

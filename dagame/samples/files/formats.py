@@ -61,6 +61,12 @@ FORMATS = {
         class_by="custom_id",
         skip_null=True,
     ),
+    "anthropic": Format(
+        has=("custom_id", "result.type"),
+        completion="result.message",
+        class_by="custom_id",
+        skip_null=True,
+    ),
     "vllm": Format(has=("prompt", "outputs.text"), completion="outputs", class_by="prompt"),
     "trl": Format(has=("prompt", "completion", "step"), completion="completion", class_by="prompt"),
     "verl": Format(
@@ -72,7 +78,7 @@ FORMATS = {
 GUESSED = (
     "completions", "response", "responses", "output", "outputs", "generation", "generations",
     "generated_text", "generated", "text", "resps", "model_output", "model_outputs", "choices",
-    "messages",
+    "messages", "conversations", "conversation",
 )  # fmt: skip
 """Columns that may hold the completions where there is no column `completion`."""
 

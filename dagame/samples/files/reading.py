@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import SamplesError, one_line
 from ..cores import on_all_cores
 from .containers import contents, shown
-from .delimited import Faults, read_table, typed
+from .delimited import Faults, read_table, separator_of, typed
 from .formats import open_document
 from .json_rows import as_lines, check_size, first_record, read_lines, records_of, stop
 from .packed import MOST_UNPACKED
@@ -97,7 +97,7 @@ def read_rows(
     opener = partial(open_document, path=rows, wanted=wanted)
     made = _parsed(name, data, kind, on_error, opener)
     if kind in ("csv", "tsv"):
-        made = Rows(name, typed(made.frame, text, labels), None, made.skipped)
+        made = replace(made, frame=typed(made.frame, text, labels))
     if not len(made.frame) or not made.frame.width:
         raise no_rows(name, bool(made.skipped))
     return made
@@ -144,8 +144,9 @@ def _parsed(
             return Rows(name, _parquet(name, data))
         if kind in ("json", "document"):
             return _json(name, data, on_error, opener, whole=kind == "document")
-        frame, faults = delimited_frame(name, data, "\t" if kind == "tsv" else ",", on_error)
-        return Rows(name, frame, None, tuple(line for line, _ in faults))
+        separator, said = separator_of(kind, data)
+        frame, faults = delimited_frame(name, data, separator, on_error)
+        return Rows(name, frame, None, tuple(line for line, _ in faults), said)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raised = unreadable(name, kind, error)
     raise raised

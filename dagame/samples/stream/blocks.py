@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import SamplesError
 from ..files.containers import KINDS, PACKED, STDIN, check_regular, checked, shown
-from ..files.delimited import Faults, Kinds
+from ..files.delimited import Faults, Kinds, separator_of
 from ..files.json_rows import NOT_BLANK, faults_of, has_lines, is_no_document, read_lines, stop
 from ..files.packed import PIECE, bounded, unpacked_parts
 from ..files.reading import Rows, delimited_frame, no_rows, read_rows, unreadable
@@ -134,7 +134,7 @@ class _Text:
         elif kind == "json":
             yield from self._json(first)
         else:
-            yield from self._delimited("\t" if kind == "tsv" else ",")
+            yield from self._delimited(*separator_of(kind, first))
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[str | None, Iterator[bytes]]]:
@@ -205,7 +205,7 @@ class _Text:
 
     # -- records ----------------------------------------------------------------------------------
 
-    def _delimited(self, separator: str) -> Iterator[Rows]:
+    def _delimited(self, separator: str, said: str | None) -> Iterator[Rows]:
         kinds: Kinds | None = None
         for frame, faults in self._records(separator):
             self._check_faults(faults)
@@ -219,7 +219,7 @@ class _Text:
             rows += len(frame)
             skipped = skipped or bool(faults)
             numbers = tuple(number for number, _ in faults)
-            yield Rows(self.name, kinds.cast(frame, text, labels), None, numbers)
+            yield Rows(self.name, kinds.cast(frame, text, labels), None, numbers, said)
         if not rows:
             raise no_rows(self.name, skipped)
 

@@ -72,13 +72,30 @@ def objects_one_after_the_other(folder, rows):
     return write(folder / "s.json", "\n".join(json.dumps(r, indent=2) for r in rows)), PLAIN
 
 
-def comma_separated(folder, rows):
+def comma_separated(folder, rows, sign=","):
     path = folder / "s.csv"
     with path.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
+        writer = csv.DictWriter(stream, list(rows[0]), delimiter=sign)
         writer.writeheader()
         writer.writerows(rows)
     return path, PLAIN
+
+
+def semicolon_separated(folder, rows):
+    return comma_separated(folder, rows, ";")
+
+
+def tab_separated(folder, rows):
+    return comma_separated(folder, rows, "\t")
+
+
+def sharegpt(folder, rows):
+    made = [
+        {"q": r["q"], "f": r["f"], "ok": r["ok"],
+         "conversations": [{"from": "human", "value": "?"}, {"from": "gpt", "value": r["completion"]}]}
+        for r in rows
+    ]  # fmt: skip
+    return write(folder / "s.jsonl", lines(made)), PLAIN
 
 
 def parquet(folder, rows):
@@ -330,6 +347,18 @@ def openai_batch(folder, rows):
     return write(folder / "s.jsonl", lines(made)), {"context_by": "f", "correct": "ok"}
 
 
+def anthropic_batch(folder, rows):
+    made = [
+        {"custom_id": r["q"], "f": r["f"], "ok": r["ok"],
+         "result": {"type": "succeeded", "message": {
+             "role": "assistant", "stop_reason": "end_turn",
+             "content": [{"type": "text", "text": r["completion"]}]}}}
+        for r in rows
+    ]  # fmt: skip
+    lost = {"custom_id": "lost", "f": "x", "result": {"type": "errored", "error": {"type": "x"}}}
+    return write(folder / "s.jsonl", lines([lost, *made])), {"context_by": "f", "correct": "ok"}
+
+
 def vllm(folder, rows):
     made = [
         {"request_id": "0", "prompt": q, "f": f, "ok": [r["ok"] for r in group],
@@ -365,11 +394,12 @@ LAYOUTS = {
     made.__name__: made
     for made in (
         plain, pretty_array, array_on_a_line, object_with_the_list, one_list_of_two, columns,
-        columns_of_pandas, split_of_pandas, objects_one_after_the_other, comma_separated, parquet,
-        packed_gz, packed_zst, packed_zip, another_suffix, lists, lists_in_parquet,
+        columns_of_pandas, split_of_pandas, objects_one_after_the_other, comma_separated,
+        semicolon_separated, tab_separated, parquet, sharegpt, packed_gz, packed_zst,
+        packed_zip, another_suffix, lists, lists_in_parquet,
         lists_beside_mixed_kinds, text_or_list, paths, paths_into_each, columns_as_contexts, chats,
         chats_of_parts, lists_of_chats, responses, output_items, a_file_each, files_of_several_kinds,
-        list_of_files, lm_eval, inspect_log, inspect_archive, openai_batch, vllm, verl, frame,
-        list_of_rows,
+        list_of_files, lm_eval, inspect_log, inspect_archive, openai_batch, anthropic_batch, vllm, verl,
+        frame, list_of_rows,
     )
 }  # fmt: skip
