@@ -313,7 +313,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(place, monkeypatch):
 
 
 def test_a_table_from_the_disk_builds_nothing(tmp_path, monkeypatch):
-    monkeypatch.setenv("DAGAME_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("DAGAME_CACHE_DIR", str(tmp_path / "made" / "when needed"))
     kept = reward_table(dg.ShannonDiversity(), 7)
     monkeypatch.setattr("dagame.estimators.programs.variance_optimal", None)
     np.testing.assert_array_equal(reward_table(dg.ShannonDiversity(), 7).entries, kept.entries)

@@ -161,6 +161,29 @@ def test_a_policy_that_never_gives_an_answer_is_certified_near_by(phi, seed):
     assert float(found.gap) == pytest.approx(float(found.policy_regret + found.target_regret))
 
 
+def test_a_trace_that_is_never_given_is_certified_near_by_where_t6_moves_its_cost():
+    """Its answer is given by another trace: log pi is -infinity there, log nu is not."""
+    game = a_game(dg.Sharpening(0.5))
+    policy = np.array([[0.0, 0.4, 0.4, 0.2], [0.05, 0.25, 0.3, 0.4]])
+    found = dg.certify(game, policy)
+    assert dg.solve(game).value <= found.upper_bound + 1e-12
+    assert found.gap < 1
+
+
+@pytest.mark.parametrize(
+    "phi", [dg.Coherence(2.0), dg.PairwiseCoherence(1.0), dg.GiniDiversity(1.0)]
+)
+def test_no_gap_is_below_zero_by_rounding(phi):
+    reference = np.random.default_rng(0).dirichlet(np.ones(3), (100, 2))
+    game = dg.AlignmentGame(reference, phi, beta=1.0)
+    found = dg.solve(game)
+    for certificate in (
+        dg.certify(game, found.policy),
+        dg.certify(game, found.policy, found.target),
+    ):
+        assert (certificate.gap >= 0).all()
+
+
 def test_an_objective_of_unknown_sign_is_certified_on_a_condition():
     class Mine(dg.Objective):
         def value(self, marginals, weights=None):
