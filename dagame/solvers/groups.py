@@ -88,7 +88,7 @@ def grouped_solve(game: AlignmentGame) -> LoopResult | None:
     if not bool(xp.all(game.support)):
         log_nu = xp.where(game.support, log_nu, LOG_ZERO)
     solved = to_numpy(met)
-    statuses = np.full(len(solved), Status.STALLED, dtype=object)
+    statuses = Status.STALLED.times(len(solved))
     statuses[solved] = Status.SOLVED
     return LoopResult(log_nu, np.zeros(len(solved), dtype=int), statuses, [], [], multipliers)
 
