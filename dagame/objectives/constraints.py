@@ -126,7 +126,7 @@ class HardConstraint(OnSet, Objective):
     def _matrix(self, log_nu: Array, weights: Array) -> Array:
         """G (r, m, n), or (B, r, m, n) where rows across contexts have weights (B, m)."""
         made = functools.partial(self._weighted_matrix, log_nu, weights)
-        return self._once("_matrices", (weights,), made, (log_nu.shape[-2:], log_nu.dtype))
+        return self._once("_matrices", (weights,), made, tuple(log_nu.shape[-2:]))
 
     def _weighted_matrix(self, log_nu: Array, weights: Array) -> Array:
         rows, xp = self._rows(log_nu), namespace(log_nu)
