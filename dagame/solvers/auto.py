@@ -58,7 +58,7 @@ def auto(game: AlignmentGame, limits: Limits, start: Array | None = None) -> tup
     is a log-policy near the optimum, if one is known.
     """
     direct, found = "closed_form", closed(game, limits.tol)
-    if found is None and game.provable:
+    if found is None and game.provable and not game.objective.has_multipliers:
         tried = ((name, method(game, limits.tol)) for name, method in _DIRECT)
         direct, found = next((pair for pair in tried if pair[1] is not None), ("", None))
     if found is not None:
