@@ -44,10 +44,11 @@ def _broadcast_to(x: Any, shape: Any, **options: Any) -> Any:
         return np.broadcast_to(x, shape, **options)
     if x.shape == shape:
         return x
-    view = np.nditer(x, _ANY, _READ, itershape=shape, order="C").itviews[0]
+    view = _iterator(x, _ANY, _READ, itershape=shape, order="C").itviews[0]
     return view if view.shape == shape else np.broadcast_to(x, shape)
 
 
+_iterator: Any = np.nditer
 _ANY, _READ = ["multi_index", "zerosize_ok", "refs_ok"], [["readonly"]]
 
 
