@@ -53,6 +53,10 @@ REFEREED = 4_000
 """Numbers of a single game that is also given to cvxpy."""
 
 
+REPEATS, REPEATS_OF_SMALL = 9, 99
+"""Of a solve; of a small one, nine of which are over within a disturbance of the machine."""
+
+
 def processor_seconds(call: Callable[[], Any], repeats: int, at_most: float = np.inf) -> float:
     """Median processor time of the process, of `repeats` calls, fewer after `at_most` seconds."""
     times: list[float] = []
@@ -131,9 +135,10 @@ def _measured(game: AlignmentGame, limit: float, referee: float | None) -> tuple
     """The columns of a game, and the seconds of a solve."""
     games = max(1, int(np.prod(game.batch_shape)))
     found = solve(game, throw=False)  # warm
-    seconds = processor_seconds(lambda: solve(game, throw=False), 9, limit / 4)
-    theirs, their_gap = None, None
     small = games == 1 and game.contexts * game.n <= REFEREED
+    repeats = REPEATS_OF_SMALL if small else REPEATS
+    seconds = processor_seconds(lambda: solve(game, throw=False), repeats, limit / 4)
+    theirs, their_gap = None, None
     if referee is not None and small and game.objective.concave:
         theirs, their_gap = _refereed(game, referee)
     row: Row = {

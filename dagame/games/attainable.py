@@ -44,10 +44,10 @@ def targets(game: AlignmentGame, log_pi: Array, log_target: Array | None) -> lis
     zero = game.answer_support & (log_q <= LOG_ZERO / 2)
     if game.forbidden is not None:
         zero = zero & ~game.forbidden
-    bad = xp.any(xp.any(zero, axis=-1), axis=-1)
+    bad = xp.any(zero, axis=(-2, -1))
     if game.transfer and policy is not None:
         zero = game.support & (policy <= LOG_ZERO / 2) & game.open_traces
-        bad = bad | xp.any(xp.any(zero, axis=-1), axis=-1)
+        bad = bad | xp.any(zero, axis=(-2, -1))
     found = [Target(log_q, policy, ~bad, log_target is None)]
     if not bool(xp.any(bad)):
         return found

@@ -22,7 +22,7 @@ from ..numerics.arrays import (
 from ..numerics.simplex import log_kl
 from ..objectives.difference import majorant, minorant
 from ..objectives.own.conditions import Condition
-from ..objectives.pairing import pairing, weighted
+from ..objectives.pairing import weighted
 from ..show.tables import Exported, Shown, indexed, number, shortest
 from .attainable import Target, confront, refute, targets
 from .game import AlignmentGame, require_game
@@ -201,6 +201,14 @@ class Proof(NamedTuple):
     violation: Array
 
 
+class _Point(NamedTuple):
+    """A log-policy, its log-marginals and Phi of them."""
+
+    log_pi: Array
+    log_nu: Array
+    phi: Array
+
+
 def proved(
     game: AlignmentGame,
     log_pi: Array,
@@ -211,9 +219,10 @@ def proved(
     violation, log_pi = _projected(game, log_pi)
     unit, xp = game.unit, namespace(log_pi)
     log_nu = unit.answer_map.log_push_forward(log_pi)
-    value = unit.value_log(log_pi, log_nu)
+    at = _Point(log_pi, log_nu, unit.objective.value_log(log_nu, unit.weights))
+    value = at.phi - unit.cost(log_pi)
     found = targets(unit, log_pi, log_target)
-    policy_regret, target_regret, replies = _least(unit, log_pi, log_nu, found, multipliers)
+    policy_regret, target_regret, replies = _least(unit, at, found, multipliers)
     regret = policy_regret + target_regret
     rounding = 1e-14 * (1 + xp.abs(value))
     regret = xp.where((regret < 0) & (regret > -rounding), 0 * regret, regret)
@@ -299,7 +308,7 @@ def _projected(game: AlignmentGame, log_pi: Array) -> tuple[Array, Array]:
     """Distance of nu(pi) to a hard set, and the policy moved onto it, traces given answers kept."""
     log_nu = game.answer_map.log_push_forward(log_pi)
     violation = game.objective.violation(log_nu, game.weights)
-    violation = violation + 0 * weighted(log_pi[..., 0], game.weights)
+    violation = violation + 0 * log_pi[..., 0, 0]
     inside = game.objective.project(log_nu, game.weights)
     if inside is log_nu:
         return violation, log_pi
@@ -309,7 +318,7 @@ def _projected(game: AlignmentGame, log_pi: Array) -> tuple[Array, Array]:
 
 
 def _regrets(
-    game: AlignmentGame, log_pi: Array, log_nu: Array, target: Target, multipliers: Array | None
+    game: AlignmentGame, at: _Point, target: Target, multipliers: Array | None
 ) -> tuple[Array, Array, Array]:
     """max_pi' V(pi', q) - V(pi, q), V(pi, q) - J(pi), 0 at q = nu(pi), and the best response.
 
@@ -322,17 +331,18 @@ def _regrets(
     on_traces, rho = game.answer_map.pull_back(u), game.transfer
     if rho:
         on_traces = on_traces - rho * (target.log_policy - game.log_reference)
+    (log_pi, log_nu, phi), xp = at, namespace(at.phi)
     log_best = game.log_best_response(on_traces, game.free_beta)
     policy_regret = game.free_beta * weighted(log_kl(log_pi, log_best), game.weights)
     if target.is_policy and multipliers is None:
         reply = game.objective.reply_gap(log_nu, game.weights) + 0 * policy_regret
         return policy_regret, reply, log_best
-    phi = game.objective.value_log(log_nu, game.weights)
-    paid, xp = pairing(u, log_nu, game.weights), namespace(phi)
+    paid_each = xp.exp(log_nu) * u
+    paid = weighted(xp.sum(paid_each, axis=-1), game.weights)
     target_regret = constant + paid - phi
     if multipliers is not None:
         target_regret = target_regret + _charge(game, log_nu, multipliers)
-    size = pairing(xp.abs(u), log_nu, game.weights)
+    size = weighted(xp.sum(xp.abs(paid_each), axis=-1), game.weights)
     rounding = 1e-14 * (xp.abs(constant) + size + xp.abs(phi))
     target_regret = xp.where(xp.abs(target_regret) <= rounding, 0 * phi, target_regret)
     if rho:
@@ -353,21 +363,17 @@ def _charge(game: AlignmentGame, log_nu: Array, multipliers: Array) -> Array | f
 
 
 def _least(
-    game: AlignmentGame,
-    log_pi: Array,
-    log_nu: Array,
-    found: list[Target],
-    multipliers: Array | None,
+    game: AlignmentGame, at: _Point, found: list[Target], multipliers: Array | None
 ) -> tuple[Array, Array, list[Array]]:
     """The two regrets at the target that gives the least bound, and the best responses to all."""
     best: tuple[Array, Array] | None = None
     replies = []
     for target in found:
-        policy_regret, target_regret, reply = _regrets(game, log_pi, log_nu, target, multipliers)
+        policy_regret, target_regret, reply = _regrets(game, at, target, multipliers)
         replies.append(reply)
         xp = namespace(policy_regret)
         total = policy_regret + target_regret
-        void = ~target.usable | ~(infinities(total) > -xp.inf)
+        void = ~target.usable | ~(total > LOG_ZERO / 2e10)
         policy_regret = xp.where(void, -LOG_ZERO, policy_regret)
         target_regret = xp.where(void, 0.0, target_regret)
         if best is not None:

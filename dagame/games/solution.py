@@ -50,6 +50,21 @@ class Status(enum.Enum):
     def __str__(self) -> str:
         return f"{self.name.lower()}: {self.value}"
 
+    @cached_property
+    def _boxed(self) -> np.ndarray:
+        """In an array (): of a bare member numpy asks what arrays have, which takes longer."""
+        box = np.empty((), dtype=object)
+        box[()] = self
+        return box
+
+    def times(self, count: int) -> np.ndarray:
+        """An array (count,) of nothing else."""
+        return self._boxed.repeat(count)
+
+    def among(self, statuses: np.ndarray) -> np.ndarray:
+        """Where an array of statuses holds this one, bool."""
+        return statuses == self._boxed
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class History(Shown, Exported):
@@ -243,7 +258,7 @@ class Solution(Shown, Exported):
     @property
     def solved(self) -> np.ndarray:
         """Whether each game reached the tolerance (*batch,)."""
-        return np.asarray(self.statuses == Status.SOLVED)
+        return np.asarray(Status.SOLVED.among(self.statuses))
 
     def weights_on_traces(self) -> Array:
         """pi*(y) / pi0(y) of each trace (*batch, m, traces): nu*(a(y)) / nu0(a(y)) by T3.

@@ -123,23 +123,24 @@ class Kernel:
         """
         function, rows = self.function, len(found[0])
         assert function is not None
+        workers = min(os.cpu_count() or 1, rows) if found[0].size > _ALONE else 1
+        if workers == 1:
+            function(*given, *numbers, *found)
+            return
 
         def some(part: slice) -> None:
             tables = (table if len(table) == 1 else table[part] for table in given)
             function(*tables, *numbers, *(table[part] for table in found))
 
-        workers = min(os.cpu_count() or 1, rows) if found[0].size > _ALONE else 1
         ends = [rows * k // workers for k in range(workers + 1)]
-        parts = [slice(*pair) for pair in pairwise(ends)]
-        if workers == 1:
-            some(parts[0])
-        else:
-            with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(some, parts))
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(some, (slice(*pair) for pair in pairwise(ends))))
 
 
 def row_table(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Of this shape, row by row and writable: the one kind of array that kernels are compiled for."""
     if values.shape == shape and values.flags.carray:
         return values
-    return np.require(np.broadcast_to(values, shape), requirements=["C", "W"])
+    table = np.empty(shape, values.dtype)
+    table[...] = values
+    return table

@@ -40,9 +40,16 @@ def _reshape(x: Any, shape: Any, **options: Any) -> Any:
 
 
 def _broadcast_to(x: Any, shape: Any, **options: Any) -> Any:
-    if _is_array(x) and not options and x.shape == shape:
+    if options or not _is_array(x) or type(shape) is not tuple:
+        return np.broadcast_to(x, shape, **options)
+    if x.shape == shape:
         return x
-    return np.broadcast_to(x, shape, **options)
+    view = _iterator(x, _ANY, _READ, itershape=shape, order="C").itviews[0]
+    return view if view.shape == shape else np.broadcast_to(x, shape)
+
+
+_iterator: Any = np.nditer
+_ANY, _READ = ["multi_index", "zerosize_ok", "refs_ok"], [["readonly"]]
 
 
 def _astype(x: Any, dtype: Any, **options: Any) -> Any:

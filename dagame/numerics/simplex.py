@@ -122,7 +122,7 @@ def log_kl(log_p: Array, log_q: Array) -> Array:
 def _log_kl(xp: Any, log_p: Array, log_q: Array) -> Array:
     d = log_p - log_q
     p = xp.exp(log_p)
-    if isinstance(d, np.ndarray) and d.size and d.min() > -_FINITE:  # a transfer elsewhere
+    if isinstance(d, np.ndarray) and d.size and xp.min(d) > -_FINITE:  # a transfer elsewhere
         return xp.sum(p * xp.abs(d + xp.expm1(-d)), axis=-1)
     near, q = xp.abs(d) < 0.5, xp.exp(log_q)
     small = xp.where(near, d, 0.0)

@@ -86,7 +86,7 @@ def entropic_transport(log_nu: Array, cost: Array, epsilon: float) -> Transport:
     _require(off, cost, epsilon)
     if _in_graph(log_nu, cost):
         second = _attached(log_nu, cost, epsilon, second)
-    second = second - namespace(second).mean(second, axis=-1, keepdims=True)
+    second = second - namespace(second).sum(second, axis=-1, keepdims=True) / second.shape[-1]
     first, rows = _first(cost, epsilon, second)
     return Transport(first, second, rows)
 

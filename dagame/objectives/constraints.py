@@ -125,6 +125,10 @@ class HardConstraint(OnSet, Objective):
 
     def _matrix(self, log_nu: Array, weights: Array) -> Array:
         """G (r, m, n), or (B, r, m, n) where rows across contexts have weights (B, m)."""
+        made = functools.partial(self._weighted_matrix, log_nu, weights)
+        return self._once("_matrices", (weights,), made, tuple(log_nu.shape[-2:]))
+
+    def _weighted_matrix(self, log_nu: Array, weights: Array) -> Array:
         rows, xp = self._rows(log_nu), namespace(log_nu)
         matrix = like(rows.matrix, log_nu)
         if not rows.across.any():
@@ -163,6 +167,9 @@ class HardConstraint(OnSet, Objective):
 
     def violation(self, log_nu: Table, weights: Weights) -> Numbers | float:
         """The largest excess of a row of G nu <= h."""
+        return self._once("_off", (log_nu, weights), lambda: self._distance(log_nu, weights))
+
+    def _distance(self, log_nu: Array, weights: Array) -> Array:
         slack, xp = self.slack(log_nu, weights), namespace(log_nu)
         equal = xp.asarray(self._rows(log_nu).equal, device=log_nu.device)
         excess = xp.where(equal, xp.abs(slack), xp.maximum(slack, 0 * slack))

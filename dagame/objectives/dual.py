@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..numerics.arrays import LOG_ZERO, Array, log_normalise, logsumexp, namespace
-from ..numerics.barrier import ACCURACY, ROUNDS, barrier_minimise
+from ..numerics.barrier import ACCURACY, ROUNDS, Oracle, barrier_minimise
 from ..numerics.fast import Kernel, row_table
 from .forms import DualForm
 from .pairing import weighted
@@ -54,10 +54,34 @@ def solve_dual(form: DualForm, log_reference: Array, weights: Array, beta: float
     xp, size, r = namespace(log_reference), log_reference.shape[0], form.rows.shape[1]
     if isinstance(form.rows, np.ndarray) and form.rows.strides[0] == 0:  # the same for all games
         form = form._replace(rows=form.rows[:1])
+    unit = 1.0
     if not form.simplex:
-        largest = xp.max(xp.max(xp.abs(form.rows), axis=-1), axis=-1)
+        largest = xp.max(xp.abs(form.rows), axis=(-2, -1))
         unit = 1 / xp.where(largest > 0, largest, 1.0)
         form = form._replace(rows=form.rows * unit[..., None, None], bound=form.bound * unit)
+    y = xp.zeros((size, r), dtype=log_reference.dtype, device=log_reference.device)
+    y = y + (1 / r if form.simplex else beta * xp.astype(form.positive, y.dtype))
+    if r <= _ROWS and KERNEL.ready(log_reference):
+        shared = (_per_game(part) for part in (form.bound, form.positive))
+        given = [row_table(part, part.shape) for part in (form.rows, *shared, log_reference)]
+        given.append(row_table(weights, log_reference.shape[:-1]))
+        KERNEL.run(tuple(given), (form.simplex, float(beta), ACCURACY, ROUNDS), (y,))
+    else:
+        if r <= _ROWS:
+            KERNEL.without(log_reference)
+        oracle = _oracle(form, log_reference, weights, beta)
+        y = barrier_minimise(oracle, y, form.positive, simplex=form.simplex)
+    return y * unit
+
+
+def _per_game(row: Array) -> Array:
+    """(B or 1, r) of one row for all games (r,) or one for each."""
+    return row[None] if row.ndim == 1 else row
+
+
+def _oracle(form: DualForm, log_reference: Array, weights: Array, beta: float) -> Oracle:
+    """The function that `solve_dual` minimises, with its gradient and Hessian."""
+    xp, (size, r) = namespace(log_reference), (log_reference.shape[0], form.rows.shape[1])
     w = xp.broadcast_to(weights, log_reference.shape[:-1])
 
     def oracle(y: Array) -> tuple[Array, Array, Array]:
@@ -72,16 +96,4 @@ def solve_dual(form: DualForm, log_reference: Array, weights: Array, beta: float
         hessian = left @ xp.matrix_transpose(xp.reshape(centred, (size, r, -1))) / beta
         return value, gradient, hessian
 
-    start = xp.zeros((size, r), dtype=log_reference.dtype, device=log_reference.device)
-    start = start + 1 / r if form.simplex else start + beta * xp.astype(form.positive, start.dtype)
-    few = r <= _ROWS
-    if few and KERNEL.ready(log_reference):
-        parts = form.rows, np.atleast_2d(form.bound), np.atleast_2d(form.positive)
-        given = [row_table(part, part.shape) for part in (*parts, log_reference, w)]
-        numbers = form.simplex, float(beta), ACCURACY, ROUNDS
-        KERNEL.run(tuple(given), numbers, (y := start + 0.0,))
-    else:
-        if few:
-            KERNEL.without(log_reference)
-        y = barrier_minimise(oracle, start, form.positive, simplex=form.simplex)
-    return y if form.simplex else y * unit
+    return oracle

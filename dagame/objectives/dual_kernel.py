@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from ..numerics.arrays import LOG_ZERO
-from ..numerics.barrier import FLAT, RUNAWAY
+from ..numerics.barrier import FLAT, LESS, LONGEST, NEAR, RUNAWAY, UNEVEN
 from ..numerics.compiled_functions import compiled, solved_system
 
 
@@ -117,16 +117,33 @@ def _newton_step(bend, slope, y, simplex, move, work):
 
 
 @compiled
+def _move_slopes(z, y, move, positive, t, change):
+    """Moves z as `barrier._slopes` does."""
+    steepest = LONGEST
+    for i in range(len(z)):
+        if positive[i]:
+            change[i] = (t - z[i] * move[i]) / y[i] - z[i]
+            steepest = max(steepest, -change[i] / z[i])
+    for i in range(len(z)):
+        if positive[i]:
+            z[i] += LONGEST / steepest * change[i]
+
+
+@compiled
 def _minimised(rows, used, bound, positive, log_nu0, w, numbers, y, vectors, squares, centred, nu):
     """Moves y to the least value of the dual function, as `barrier.barrier_minimise` does."""
     r, (simplex, beta, accuracy, rounds) = len(rows), numbers
     gradient, move, new, means, slope = vectors[0], vectors[1], vectors[2], vectors[3], vectors[4]
+    z, change = vectors[5], vectors[6]
     hessian, bend, work = squares[0], squares[1], squares[2]
     value = _oracle(rows, used, bound, log_nu0, w, beta, y, nu, means, centred, gradient, hessian)
     t = 0.0
     for i in range(r):
         if positive[i]:
             t = max(1.0, abs(value))
+    for i in range(r):
+        z[i] = t / y[i] if positive[i] else 0.0
+    polished = False
     for _ in range(rounds):
         free, runaway = 1.0, False
         for i in range(r):
@@ -136,7 +153,7 @@ def _minimised(rows, used, bound, positive, log_nu0, w, numbers, y, vectors, squ
         for i in range(r):
             inverse = 1 / y[i] if positive[i] else 0.0
             slope[i] = gradient[i] - t * inverse
-            own = t * inverse * inverse
+            own = z[i] * inverse
             flat = not (positive[i] and y[i] < FLAT)
             for j in range(r):
                 bend[i, j] = hessian[i, j]
@@ -146,14 +163,17 @@ def _minimised(rows, used, bound, positive, log_nu0, w, numbers, y, vectors, squ
         for i in range(r):
             decrement -= slope[i] * move[i]
         limit = accuracy * max(abs(value), 1.0)
-        near = decrement <= (0.3 * t if t > limit else 1e-8 * limit)
-        if runaway or (near and t <= limit):
+        near = decrement <= (NEAR * t if t > limit else 1e-8 * limit)
+        last = near and t <= limit
+        if runaway or (last and polished):
             break
-        shrink = 0.99
+        polished = last
+        _move_slopes(z, y, move, positive, t, change)
+        shrink = LONGEST
         for i in range(r):
-            if positive[i] and move[i] < 0:
+            if positive[i]:
                 shrink = max(shrink, -move[i] / y[i])
-        length, slack, before = min(0.99 / shrink, 1.0), 1e-13 * max(abs(value), 1.0), value
+        length, slack, before = LONGEST / shrink, 1e-13 * max(abs(value), 1.0), value
         good = False
         for _ in range(40):
             gain = before
@@ -177,7 +197,10 @@ def _minimised(rows, used, bound, positive, log_nu0, w, numbers, y, vectors, squ
                 rows, used, bound, log_nu0, w, beta, y, nu, means, centred, gradient, hessian
             )
         if near and t > limit:
-            t = max(0.01 * t, 0.99 * limit)
+            t = max(LESS * t, 0.99 * limit)
+        for i in range(r):
+            if positive[i]:
+                z[i] = min(max(z[i], t / y[i] / UNEVEN), t / y[i] * UNEVEN)
     if simplex:
         total = 0.0
         for i in range(r):
@@ -209,7 +232,7 @@ def minimise(rows, bound, positive, log_reference, weights, simplex, beta, accur
     rows (B, r, m, n) or (1, r, m, n), bound and positive (B, r) or (1, r), weights (B, m).
     """
     (_, r, m, n), games = rows.shape, len(y)
-    vectors, squares = np.empty((5, r)), np.empty((3, r + 2, max(r, 1)))
+    vectors, squares = np.empty((7, r)), np.empty((3, r + 2, max(r, 1)))
     centred, nu, used = np.empty((r + 1, n)), np.empty(n), np.empty((m, r), dtype=np.int64)
     numbers = simplex, beta, accuracy, rounds
     for b in range(games):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ..numerics.arrays import LOG_ZERO
 from ..numerics.compiled_functions import TINY, compiled, exp
 from .forms import SMOOTH
@@ -50,26 +52,30 @@ def _means(log_nu, nu, w, log_q):
 
 
 @compiled
-def _of_pairs(factor, log_nu, w, u, blocks):
+def _of_pairs(factor, log_nu, nu, w, u, blocks):
     """The term of Jensen-Shannon divergences of pairs: its value; adds rewards and blocks."""
     m, n = log_nu.shape
     value = 0.0
     for z in range(n):
-        for x in range(m):
-            log_p = log_nu[x, z]
-            if not log_p > LOG_ZERO / 2:
-                continue
-            for y in range(m):
-                if y == x:
+        for one in range(m):
+            for two in range(one):
+                first = log_nu[one, z] >= log_nu[two, z]
+                x, y = (one, two) if first else (two, one)
+                if not log_nu[x, z] > LOG_ZERO / 2:
                     continue
-                apart = min(max(log_nu[y, z] - log_p, -700.0), 700.0)  # log nu_y/nu_x
-                other = math.exp(apart)
-                off = math.log(2.0) - math.log1p(other)  # log(2 nu_x/(nu_x + nu_y))
+                apart = max(log_nu[y, z] - log_nu[x, z], -700.0)  # log nu_y/nu_x, at most 0
+                root = math.exp(apart / 2)
+                share, paid = 1 / (1 + root * root), factor * w[x] * w[y]
+                off = math.log(2.0) - math.log1p(root * root)  # log(2 nu_x/(nu_x + nu_y))
                 u[x, z] -= factor * w[y] * off
-                value -= factor * w[x] * w[y] * (math.exp(log_p) * off)
-                share = 1 / (1 + other)
-                blocks[z, x, x] += factor * w[x] * w[y] * (1 - share)
-                blocks[z, x, y] -= factor * w[x] * w[y] * math.exp(apart / 2) * share
+                value -= paid * nu[x, z] * off
+                blocks[z, x, x] += paid * root * root * share
+                if log_nu[y, z] > LOG_ZERO / 2:
+                    u[y, z] -= factor * w[x] * (off + apart)
+                    value -= paid * nu[y, z] * (off + apart)
+                    blocks[z, y, y] += paid * share
+                    blocks[z, x, y] -= paid * root * share
+                    blocks[z, y, x] -= paid * root * share
     return value
 
 
@@ -114,15 +120,21 @@ def _separate(kind, factor, t, log_nu, nu, root, w, u, blocks, columns):
 
 
 @compiled
-def _to_mean(kind, factor, t, log_nu, nu, w, log_q, u, blocks):
+def _to_mean(kind, factor, t, log_nu, nu, root, w, log_q, u, blocks):
     """The value of a divergence from the mean; adds rewards and blocks."""
     m, n = nu.shape
-    value = 0.0
+    value, part = 0.0, np.zeros(m)
     for z in range(n):
-        if not log_q[z] > LOG_ZERO / 2:
+        q, mean_first, joint = 0.0, 0.0, 1.0
+        if kind == _EUCLIDEAN:
+            joint = 2.0
+            for x in range(m):
+                q += w[x] * nu[x, z]
+        elif not log_q[z] > LOG_ZERO / 2:
             continue
-        q = math.exp(log_q[z])
-        mean_first = _excess(log_q[z], t)
+        elif kind == _BREGMAN:
+            q, mean_first = math.exp(log_q[z]), _excess(log_q[z], t)
+            joint = _power(log_q[z], t - 1)
         for x in range(m):
             log_p = log_nu[x, z]
             if not log_p > LOG_ZERO / 2:
@@ -132,20 +144,24 @@ def _to_mean(kind, factor, t, log_nu, nu, w, log_q, u, blocks):
                     value += factor * w[x] * q * mean_first / t
                 continue
             if kind == _ARITHMETIC:
-                off, bend, both = log_p - log_q[z], 1.0, -log_q[z]
+                off, bend = log_p - log_q[z], 1.0
                 value -= factor * w[x] * nu[x, z] * off
             elif kind == _EUCLIDEAN:
-                off, bend, both = 2 * (nu[x, z] - q), 2 * nu[x, z], math.log(2.0)
+                off, bend = 2 * (nu[x, z] - q), 2 * nu[x, z]
                 value -= factor * w[x] * (nu[x, z] - q) ** 2
             else:
                 first = _excess(log_p, t)
-                off, bend, both = first - mean_first, _power(log_p, t - 1), (t - 2) * log_q[z]
+                off, bend = first - mean_first, _power(log_p, t - 1)
                 value -= factor * w[x] * (nu[x, z] * first - q * mean_first) / t
             u[x, z] -= factor * off
             blocks[z, x, x] += factor * w[x] * bend
+        for x in range(m):  # the root of nu, or of nu/q
+            part[x] = w[x] * root[x, z]
+            if kind != _EUCLIDEAN:
+                part[x] = w[x] * math.exp((log_nu[x, z] - log_q[z]) / 2)
+        for x in range(m):
             for y in range(m):
-                apart = (log_p + log_nu[y, z]) / 2 + both
-                blocks[z, x, y] -= factor * w[x] * w[y] * math.exp(apart)
+                blocks[z, x, y] -= factor * joint * part[x] * part[y]
     return value
 
 
@@ -174,12 +190,12 @@ def evaluated(log_nu0, reward, w, beta, scale, terms, log_nu, nu, root, u, block
         if kinds[k] <= _RENYI:
             value += _separate(kinds[k], factor, orders[k], log_nu, nu, root, w, u, blocks, columns)
         elif kinds[k] == _JENSEN_SHANNON:
-            value += _of_pairs(factor, log_nu, w, u, blocks)
+            value += _of_pairs(factor, log_nu, nu, w, u, blocks)
         else:
-            if not averaged:
+            if not averaged and kinds[k] != _EUCLIDEAN:
                 _means(log_nu, nu, w, log_q)
                 averaged = True
-            value += _to_mean(kinds[k], factor, orders[k], log_nu, nu, w, log_q, u, blocks)
+            value += _to_mean(kinds[k], factor, orders[k], log_nu, nu, root, w, log_q, u, blocks)
     for x in range(m):
         top, total = -math.inf, 0.0
         for z in range(n):

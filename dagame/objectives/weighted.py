@@ -245,7 +245,7 @@ class Weighted(Structure):
         """That of a single part."""
         alone = self._alone()
         form = None if alone is None else alone[1].dual_form(log_nu0, weights)
-        return None if alone is None or form is None else form * alone[0]
+        return None if alone is None or form is None else _times(alone[0], form)
 
     def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian | None:
         """Sum of the parts' Hessians, if all are known."""

@@ -58,11 +58,11 @@ def auto(game: AlignmentGame, limits: Limits, start: Array | None = None) -> tup
     is a log-policy near the optimum, if one is known.
     """
     direct, found = "closed_form", closed(game, limits.tol)
-    if found is None and game.provable:
+    if found is None and game.provable and not game.objective.has_multipliers:
         tried = ((name, method(game, limits.tol)) for name, method in _DIRECT)
         direct, found = next((pair for pair in tried if pair[1] is not None), ("", None))
     if found is not None:
-        missed = np.flatnonzero(found.statuses == Status.STALLED)
+        missed = np.flatnonzero(Status.STALLED.among(found.statuses))
         if not missed.size or not game.provable or game.objective.has_multipliers:
             return direct, found
         name, again = in_pieces(
@@ -90,7 +90,7 @@ def _in_rounds(
     newton = takes_newton(game)
     if newton and start is not None:
         near = iterate(game, Newton(), limits, start=start, patience=60)
-        far = np.flatnonzero(near.statuses != Status.SOLVED)
+        far = np.flatnonzero(~Status.SOLVED.among(near.statuses))
         if not far.size:
             return "newton", near
         name, again = _in_rounds(_rows(game, far), limits)
@@ -99,7 +99,7 @@ def _in_rounds(
         return "newton", played(game, Newton(), limits)
     first = limits._replace(max_steps=min(limits.max_steps, 100)) if newton else limits
     result = played(game, Anderson(), first)
-    failed = np.flatnonzero(result.statuses != Status.SOLVED)
+    failed = np.flatnonzero(~Status.SOLVED.among(result.statuses))
     if not newton or not failed.size:
         return "anderson", result
     again = played(_rows(game, failed), Newton(), limits)

@@ -37,7 +37,7 @@ def concave_convex(game: AlignmentGame, limits: Limits, concave: Concave) -> Loo
     if game.objective.has_multipliers or minorant(game.objective, start, game.weights) is None:
         return None
     policy, inner = game.log_reference, limits._replace(tol=limits.tol / 10)
-    statuses = np.full(policy.shape[0], Status.MAX_STEPS, dtype=object)
+    statuses = Status.MAX_STEPS.times(policy.shape[0])
     steps = np.zeros(len(statuses), dtype=int)
     values: list[np.ndarray] = []
     gaps: list[np.ndarray] = []
@@ -48,23 +48,23 @@ def concave_convex(game: AlignmentGame, limits: Limits, concave: Concave) -> Loo
         values.append(value)
         gaps.append(gap)
         size = np.maximum(np.abs(value), game.beta)
-        open_ = statuses == Status.MAX_STEPS
+        open_ = Status.MAX_STEPS.among(statuses)
         statuses[open_ & (gap <= limits.tol * size)] = Status.LOCAL
-        open_ = statuses == Status.MAX_STEPS
+        open_ = Status.MAX_STEPS.among(statuses)
         if not open_.any() or step == min(_ROUNDS, limits.max_steps):
             break
         steps[open_] = step + 1
         if newton and (gap <= _NEAR * size)[open_].all():
             newton, found = False, iterate(game, Newton(), limits, start=policy, patience=20)
             rose = accepted(game, game.evaluate(found.log_policy), now.value)
-            moved = open_ & (found.statuses == Status.SOLVED) & to_numpy(rose)
+            moved = open_ & Status.SOLVED.among(found.statuses) & to_numpy(rose)
         else:
             below = minorant(game.objective, now.log_marginals, game.weights)
             if below is None:
                 return None
             found = concave(game.replaced(objective=below), inner, policy)
-            lost = open_ & (found.statuses != Status.SOLVED)
+            lost = open_ & ~Status.SOLVED.among(found.statuses)
             statuses[lost] = found.statuses[lost]
-            moved = open_ & (found.statuses != Status.INFEASIBLE)
+            moved = open_ & ~Status.INFEASIBLE.among(found.statuses)
         policy = pick(index_like(policy, moved), found.log_policy, policy)
     return LoopResult(policy, steps, statuses, values, gaps)

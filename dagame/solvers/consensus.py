@@ -175,7 +175,7 @@ def _in_kernel(game: AlignmentGame, form: ExponentialForm, tol: float) -> LoopRe
     found, steps = np.empty(shape), np.zeros(shape[0], dtype=np.int64)
     solved, numbers = np.zeros(shape[0], bool), tuple(map(float, scales[:-1]))
     KERNEL.run(given, (scaled, numbers, _LIMITS), (found, steps, solved))
-    statuses = np.full(shape[0], Status.SOLVED, dtype=object)
+    statuses = Status.SOLVED.times(shape[0])
     result = LoopResult(found, steps, statuses, [], [])
     missed = np.flatnonzero(~solved)
     if not missed.size:
@@ -228,7 +228,7 @@ def _on_arrays(game: AlignmentGame, form: ExponentialForm, tol: float) -> LoopRe
     solved = to_numpy(found.solved)
     if not solved.all():
         log_nu = pick(found.solved, log_nu, game.log_reference)
-    statuses = np.full(len(solved), Status.STALLED, dtype=object)
+    statuses = Status.STALLED.times(len(solved))
     statuses[solved] = Status.SOLVED
     return LoopResult(log_nu, to_numpy(found.steps).astype(int), statuses, [], [])
 

@@ -36,7 +36,7 @@ def closed(game: AlignmentGame, tol: float) -> LoopResult | None:
     if feasible is not None:
         return judged(game, _unjudged(log_nu, to_numpy(feasible)), tol)
     result = judged(game, _unjudged(log_nu, np.ones(log_nu.shape[0], dtype=bool)), tol)
-    missed = np.flatnonzero(result.statuses == Status.STALLED)
+    missed = np.flatnonzero(Status.STALLED.among(result.statuses))
     if missed.size:
         value = to_numpy(game.objective.value_log(log_nu, game.weights))
         result.statuses[missed[value[missed] <= NO_VALUE]] = Status.INFEASIBLE
@@ -79,7 +79,7 @@ def dual(game: AlignmentGame, tol: float) -> LoopResult | None:
     if known is None:
         found = dual_solve(game)
         return soft(game, tol) if found is None else judged(game, found, tol)
-    missed = np.flatnonzero(known.statuses == Status.STALLED)
+    missed = np.flatnonzero(Status.STALLED.among(known.statuses))
     if not missed.size:
         return known
     rest = game.rows(index_like(game.log_reference, missed))
@@ -127,7 +127,7 @@ def convex(game: AlignmentGame, tol: float) -> LoopResult:
 
 def _unjudged(log_nu: Array, feasible: np.ndarray) -> LoopResult:
     """A direct method's result before its certificate: games are infeasible or, until judged, stalled."""
-    statuses = np.full(len(feasible), Status.INFEASIBLE, dtype=object)
+    statuses = Status.INFEASIBLE.times(len(feasible))
     statuses[feasible] = Status.STALLED
     return LoopResult(log_nu, np.zeros(len(statuses), dtype=int), statuses, [], [])
 
@@ -148,7 +148,7 @@ def judged(game: AlignmentGame, result: LoopResult, tol: float) -> LoopResult:
         tol = max(tol, _SINGLE_GAP)
     proven = np.abs(gap) <= tol * np.maximum(np.abs(value), game.beta)
     finite = np.isfinite(value) & (value > NO_VALUE)
-    solved = (result.statuses == Status.STALLED) & proven & finite
+    solved = Status.STALLED.among(result.statuses) & proven & finite
     result.statuses[solved] = Status.SOLVED
     return result
 
@@ -168,13 +168,13 @@ def constrained(game: AlignmentGame, limits: Limits) -> tuple[str, LoopResult]:
     try:
         name, result = "convex", convex(game, tol)
         finite = _attained(game)
-        result.statuses[(result.statuses == Status.INFEASIBLE) & finite] = Status.STALLED
+        result.statuses[Status.INFEASIBLE.among(result.statuses) & finite] = Status.STALLED
     except (NotConcave, NotConverged):
         name, result = "proximal", _unjudged(game.log_reference, ~lost)
     result.statuses[lost] = Status.INFEASIBLE
     again = np.flatnonzero(
-        (result.statuses == Status.STALLED)
-        | ((result.statuses == Status.SOLVED) & (_relative_gaps(game, result) > tol))
+        Status.STALLED.among(result.statuses)
+        | (Status.SOLVED.among(result.statuses) & (_relative_gaps(game, result) > tol))
     )
     if not again.size:
         return name, result
@@ -187,7 +187,7 @@ def constrained(game: AlignmentGame, limits: Limits) -> tuple[str, LoopResult]:
     if found is None:
         return name, result
     log_nu, y = (like(part, game.log_reference) for part in found)
-    empty = np.full(len(again), Status.STALLED, dtype=object)
+    empty = Status.STALLED.times(len(again))
     moved = LoopResult(log_nu, np.full(len(again), rounds), empty, [], [], y)
     moved = judged(rest, moved, tol)
     if name == "convex":  # cvxpy's own accuracy is enough where these steps do not better it

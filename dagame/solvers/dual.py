@@ -38,15 +38,16 @@ def dual_solve(game: AlignmentGame) -> LoopResult | None:
     y = solve_dual(form, work, float64(game.weights), beta)
     log_nu = game.masked(like(dual_log_policy(form, work, y, beta), game.log_reference))
     off, clashes = _residual(game, form, log_nu)
-    statuses = np.full(log_nu.shape[0], Status.STALLED, dtype=object)
+    statuses = Status.STALLED.times(log_nu.shape[0])
     notes: list[str] = []
     for b in np.flatnonzero(~(off <= _FEASIBLE)):
         names = clashes(int(b))
         if names:
             statuses[b] = Status.INFEASIBLE
             notes.append(f"game {b}: clash of {', '.join(names)}")
-    lost = like((statuses == Status.INFEASIBLE).astype(float), game.log_reference) > 0
-    log_nu = pick(lost, game.log_reference, log_nu)
+    if notes:
+        lost = like(Status.INFEASIBLE.among(statuses).astype(float), game.log_reference) > 0
+        log_nu = pick(lost, game.log_reference, log_nu)
     steps = np.zeros(len(statuses), dtype=int)
     return LoopResult(log_nu, steps, statuses, [], [], like(y, game.log_reference), tuple(notes))
 
@@ -60,19 +61,22 @@ def _split(game: AlignmentGame) -> tuple[DualForm, Array, float] | None:
     form = parts.term.dual_form(game.log_reference_answers, game.weights)
     if form is None:
         return None
-    form = parts.factor * form
+    form = form if parts.factor == 1 else parts.factor * form
     if channel:
         form = form._replace(rows=game.answer_map.pull_back(form.rows))
-    return form, game.masked(log_normalise(parts.logits(game))), game.beta + parts.entropy
+    logits = parts.logits(game)
+    if logits is not game.log_reference:
+        logits = game.masked(log_normalise(logits))
+    return form, logits, game.beta + parts.entropy
 
 
 def _residual(game: AlignmentGame, form: DualForm, log_nu: Array) -> tuple[np.ndarray, Any]:
     """How far each game is from feasible, and a function that names its clashing rows."""
-    log_answers = game.answer_map.log_push_forward(log_nu)
-    off = np.broadcast_to(
-        to_numpy(0.0 + game.objective.violation(log_answers, game.weights)), log_nu.shape[:1]
-    )
+    off = np.zeros(log_nu.shape[0])
     sets = [part for _, part in game.objective.terms() if part.hard]
+    if sets:
+        log_answers = game.answer_map.log_push_forward(log_nu)
+        off = off + to_numpy(game.objective.violation(log_answers, game.weights))
 
     def clashes(b: int) -> list[str]:
         rows: Any = sets[0]

@@ -206,7 +206,7 @@ def _gathered(
         joined = [xp.concat(parts, axis=0) for parts in zip(*(b for _, b in finished), strict=True)]
         best = take(_Best(*joined), index_like(best.gap, np.argsort(rows)))
     steps = to_numpy(best.at)
-    statuses = np.full(len(rows), Status.MAX_STEPS, dtype=object)
+    statuses = Status.MAX_STEPS.times(len(rows))
     statuses[steps < stalled_at] = Status.STALLED
     statuses[to_numpy(best.value) < NO_VALUE] = Status.INFEASIBLE
     broken = ~np.isfinite(to_numpy(best.value)) | np.isnan(to_numpy(best.gap))

@@ -80,7 +80,7 @@ def climb(game: AlignmentGame, limits: Limits) -> LoopResult:
         rung = game if last else game.with_objective(factor * game.objective)
         result = iterate(rung, Newton(), limits if last else rough, start=start, patience=60)
         start, steps = result.log_policy, steps + result.steps
-        if (result.statuses == Status.INFEASIBLE).all():  # at one strength, hence at all
+        if Status.INFEASIBLE.among(result.statuses).all():  # at one strength, hence at all
             break
     return result._replace(steps=steps)
 

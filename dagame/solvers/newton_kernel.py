@@ -32,9 +32,9 @@ def _inverted(a, size):
         pivot = a[k, k]
         if not pivot > 0:
             return False
-        a[k, k] = 1.0
+        a[k, k], inverse = 1.0, 1 / pivot
         for j in range(size):
-            a[k, j] /= pivot
+            a[k, j] *= inverse
         for i in range(size):
             if i != k:
                 factor = a[i, k]

@@ -112,7 +112,7 @@ def normalisers_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
         found = _attempt(game, form, tol, _FEW if size > 1 else _ROUNDS)
         if size == 1:
             return found
-    missed = np.flatnonzero(found.statuses != Status.SOLVED)
+    missed = np.flatnonzero(~Status.SOLVED.among(found.statuses))
     if not missed.size:
         return found
     rest = game.rows(index_like(game.log_reference, missed))
@@ -134,7 +134,7 @@ def _in_kernel(game: AlignmentGame, form: ExponentialForm, tol: float) -> LoopRe
     KERNEL.run(given, (number, scales, _LIMITS), (found, steps, solved))
     if not solved.all():
         found[~solved] = game.log_reference[~solved]
-    statuses = np.full(shape[0], Status.STALLED, dtype=object)
+    statuses = Status.STALLED.times(shape[0])
     statuses[solved] = Status.SOLVED
     return LoopResult(found, steps, statuses, [], [])
 
@@ -168,7 +168,7 @@ def _attempt(game: AlignmentGame, form: ExponentialForm, tol: float, rounds: int
     flags = to_numpy(solved)
     if not flags.all():
         log_nu = pick(solved, log_nu, game.log_reference)
-    statuses = np.full(len(flags), Status.STALLED, dtype=object)
+    statuses = Status.STALLED.times(len(flags))
     statuses[flags] = Status.SOLVED
     return LoopResult(log_nu, to_numpy(steps).astype(int), statuses, [], [])
 

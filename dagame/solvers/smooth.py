@@ -67,7 +67,7 @@ def smooth_solve(game: AlignmentGame, tol: float) -> LoopResult | None:
     even = game.smoothness is None  # rewards that are huge at rare answers
     numbers = _numbers(form, game.beta, tol, strengths(game)[0], even)
     KERNEL.run(given, numbers, (log_nu, steps, solved, record))
-    statuses = np.full(shape[0], Status.STALLED, dtype=object)
+    statuses = Status.STALLED.times(shape[0])
     values, gaps = record[:, : int(steps.max()) + 1].transpose(2, 1, 0)
     return LoopResult(log_nu, steps, statuses, list(values), list(gaps))
 

@@ -40,5 +40,5 @@ def soft_solve(game: AlignmentGame) -> LoopResult | None:
     sound = sound & xp.all(xp.max(log_nu, axis=-1) > LOG_ZERO / 2, axis=-1) & found.found
     log_nu = game.masked(pick(sound, log_nu, game.log_reference))
     size = log_nu.shape[0]
-    statuses = np.full(size, Status.STALLED, dtype=object)
+    statuses = Status.STALLED.times(size)
     return LoopResult(log_nu, np.zeros(size, dtype=int), statuses, [], [])

@@ -117,10 +117,10 @@ def _assembled(
 ) -> Solution:
     xp, batch = namespace(game.log_reference), game.batch_shape
     log_nu, notes = result.log_policy, result.notes
-    if (result.statuses != Status.SOLVED).any():
+    if not Status.SOLVED.among(result.statuses).all():
         ruled_out = _ruled_out(game) | impossible(inner)
-        result.statuses[ruled_out & (result.statuses != Status.SOLVED)] = Status.INFEASIBLE
-        infeasible = result.statuses == Status.INFEASIBLE
+        result.statuses[ruled_out & ~Status.SOLVED.among(result.statuses)] = Status.INFEASIBLE
+        infeasible = Status.INFEASIBLE.among(result.statuses)
         log_nu = pick(like(infeasible, log_nu) > 0, inner.log_reference, log_nu)
         notes = causes(game, infeasible, notes)
     log_nu = xp.reshape(log_nu, (*batch, *inner.log_reference.shape[-2:]))
@@ -182,7 +182,7 @@ def _lifted(game: AlignmentGame, log_nu: Array) -> Array:
 
 
 def _raise_unless_solved(solution: Solution, tol: float) -> None:
-    if (solution.statuses == Status.SOLVED).all():
+    if Status.SOLVED.among(solution.statuses).all():
         return
     ended = (Status.SOLVED, Status.LOCAL, Status.INFEASIBLE)
     bad = np.asarray(np.logical_and.reduce([solution.statuses != status for status in ended]))

@@ -42,6 +42,23 @@ def test_shapes_and_types():
     assert counted.sum() == (TABLE > 0).sum()
 
 
+@pytest.mark.parametrize("shape", [(3, 4, 5), (2, 3, 4, 5), (0, 4, 5), (3, -1, 5), (4, 5), ()])
+@pytest.mark.parametrize("at", [np.s_[:1], np.s_[0], np.s_[..., :1], np.s_[:0], np.s_[0, 0, 0]])
+def test_views_are_numpys_and_so_are_refusals(at, shape):
+    given = np.asarray(TABLE[at])
+    try:
+        theirs = np.broadcast_to(given, shape)
+    except ValueError:
+        with pytest.raises(ValueError, match=r"broadcast|negative|dimensions"):
+            NUMPY.broadcast_to(given, shape)
+        return
+    ours = NUMPY.broadcast_to(given, shape)
+    assert ours.shape == theirs.shape
+    assert np.shares_memory(ours, given) == np.shares_memory(theirs, given)
+    assert ours is given or not ours.flags.writeable
+    np.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.parametrize(
     "call",
     [
