@@ -3,26 +3,33 @@ PYTHON ?= python3
 BIN := .venv/bin
 EXTRAS := '.[lm,endpoint,asp,fast]'
 TOOLS := pytest pytest-xdist hypothesis array-api-strict fastapi uvicorn
+# How many processes run tests; 0: that of pytest itself, where `make -j2` keeps both cores busy.
+WORKERS ?= 2
 
-.PHONY: demo test shapes newest oldest test-newest test-oldest torture lint types audit bench smollm2 docs figures notebooks clean
+.PHONY: demo doctor test shapes newest oldest test-newest test-oldest torture lint types audit bench smollm2 docs figures notebooks clean
 
 demo: .venv/.installed
 	$(BIN)/dagame demo --out demo-out
 
+doctor: .venv/.installed
+	$(BIN)/dagame doctor
+
 test: .venv/.installed
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 # The shapes that stand in signatures, checked at every call.
 shapes: .venv/.installed
-	$(BIN)/pytest -n 2 --shapes $(addprefix tests/objectives/test_,facts.py identities.py objectives.py rows.py) tests/games
+	$(BIN)/pytest -n $(WORKERS) --shapes $(addprefix tests/objectives/test_,facts.py identities.py objectives.py rows.py) tests/games
 
 # The tests that touch a dependency (tests/dependencies.py), the self-checks and a short demo, at the
 # newest versions that are found today, and at the oldest that are allowed, each in an environment of its own
-# but for torch, which is that of .venv.
+# but for torch, which is that of .venv. So are the caches: kernels of one numba are none for another.
+test-newest test-oldest: export NUMBA_CACHE_DIR = $(CURDIR)/.venv-$*/numba
 test-newest test-oldest: test-%: %
 	.venv-$*/bin/dagame doctor
-	.venv-$*/bin/python -m pytest -n 2 --dist worksteal -m dependency $$(.venv-$*/bin/python tests/dependencies.py)
-	.venv-$*/bin/dagame demo --steps 20 --problems 12 --out .venv-$*/demo --json .venv-$*/demo.json
+	.venv-$*/bin/python -m pytest -n $(WORKERS) --dist worksteal -o cache_dir=.venv-$*/pytest -m dependency \
+		$$(.venv-$*/bin/python tests/dependencies.py)
+	.venv-$*/bin/dagame demo --steps 8 --problems 12 --out .venv-$*/demo --json .venv-$*/demo.json
 	.venv-$*/bin/python .ci/gain.py .venv-$*/demo.json
 
 # Made anew each time, so that "newest" is today's: seconds, as uv links files from its cache.

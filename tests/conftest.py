@@ -1,5 +1,6 @@
 """One worker, one thread; hypothesis without deadlines, derandomised, so that CI repeats itself."""
 
+import gc
 import os
 import tempfile
 
@@ -40,6 +41,23 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if is_listed(item.nodeid):
             item.add_marker("dependency")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session):
+    """Collecting tests is importing, and what that makes stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_is_loaded_stays():
+    """A full collection, which trainers ask for at every turn, need not walk what was imported so far."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -3,23 +3,27 @@
 A run behaves as one of `python -m dagame` whose imports are done. It ends undisturbed; or it is killed,
 or its folder moved away, at its k-th change of that (audit hook: files opened for writing, renames, locks,
 folders made and removed); or it is killed when a file passes n bytes, in the middle of the write,
-whatever library writes (RLIMIT_FSIZE); or there its writes fail instead, as on a full disk. Started as a
-script this is the parent: no run waits for imports, and no thread is alive at a fork.
+whatever library writes (RLIMIT_FSIZE); or there its writes fail instead, as on a full disk. Or several
+run at once, as the processes of one distributed job, or one goes on, as a server does. Started as a script
+this is the parent: no run waits for imports, and no thread is alive at a fork.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
 import resource
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +42,10 @@ SOLVING = (
     "polars",
     "rich.progress",
     "cvxpy",
+    "email.parser",
 )
+OPTIONAL = ("pydantic.type_adapter",)
+"""What newer versions of typer load when a command is called."""
 STEADY = {"SOURCE_DATE_EPOCH": "0", "GIT_DIR": os.devnull, "HF_HUB_OFFLINE": "1"}
 """What makes outputs of the same run equal: no clock, and no commit, which an edit meanwhile would change."""
 TRAINING = (
@@ -73,7 +80,8 @@ class Forks:
     def __init__(self, modules: Sequence[str]) -> None:
         env = os.environ | STEADY | {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
         here = Path(__file__).parent
-        env["PYTHONPATH"] = os.pathsep.join(map(str, [ROOT, here, here / "torture"]))
+        places = [ROOT, here, here / "torture", here / "lm"]
+        env["PYTHONPATH"] = os.pathsep.join(map(str, places))
         self.process = subprocess.Popen(
             [sys.executable, "-W", "ignore", __file__, *modules],
             stdin=subprocess.PIPE,
@@ -139,21 +147,50 @@ class Forks:
             said = [p.read_text() if text else p.read_bytes() for p in (out, err)]
         return subprocess.CompletedProcess(list(argv), outcome.code, *said)
 
-    def _done(self, argv: Sequence[str | Path], **job: Any) -> Outcome:
+    def together(
+        self, argv: Sequence[str | Path], *, call: str, env: Sequence[dict[str, str]], limit: float
+    ) -> list[Outcome]:
+        """A run in each of the environments, all at once."""
+        return self._all_done([_job(argv, env=e, call=call, signal=0) for e in env], limit)
+
+    def ranks(
+        self, argv: Sequence[str | Path], *, call: str, count: int = 2, limit: float = 600
+    ) -> list[Outcome]:
+        """That many processes of one distributed job, with the environment that torchrun sets."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        env = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+        each = [env | {"RANK": str(k), "LOCAL_RANK": str(k)} for k in range(count)]
+        return self.together(argv, call=call, env=each, limit=limit)
+
+    @contextmanager
+    def going_on(
+        self, argv: Sequence[str | Path], *, call: str, folder: Path
+    ) -> Iterator[Callable[[], bool]]:
+        """A run until it is left, its streams in the folder; whether it still goes on."""
+        for name in STREAMS:
+            (folder / name).touch()
+        job = _job(argv, call=call, env={}, streams=str(folder), cwd=str(folder), signal=0)
+        number = self._asked({"jobs": [job]})[0]
+        try:
+            yield lambda: self._asked({"ask": number})
+        finally:
+            self._asked({"end": number})
+
+    def _done(self, argv: Sequence[str | Path], *, limit: float, **job: Any) -> Outcome:
+        (outcome,) = self._all_done([_job(argv, **job)], limit)
+        return outcome
+
+    def _all_done(self, jobs: Sequence[dict[str, Any]], limit: float) -> list[Outcome]:
+        return [Outcome(**found) for found in self._asked({"jobs": jobs, "limit": limit})]
+
+    def _asked(self, task: dict[str, Any]) -> Any:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        plain = {
-            "call": COMMAND,
-            "kill": None,
-            "move": None,
-            "root": "/",
-            "torn": None,
-            "full": None,
-        }
-        job = plain | {"argv": [str(a) for a in argv], "streams": None} | job
-        self.process.stdin.write(json.dumps(job) + "\n")
+        self.process.stdin.write(json.dumps(task) + "\n")
         self.process.stdin.flush()
-        return Outcome(**json.loads(self.process.stdout.readline()))
+        return json.loads(self.process.stdout.readline())
 
     def changes(self, argv: Sequence[str | Path], **options: Any) -> int:
         """How often an undisturbed run changes the folder `root`."""
@@ -162,35 +199,76 @@ class Forks:
         return outcome.changes
 
 
+def _job(argv: Sequence[str | Path], **changes: Any) -> dict[str, Any]:
+    """What a child is told: an undisturbed run of the command, but for the changes."""
+    plain = {
+        "argv": [str(a) for a in argv],
+        "call": COMMAND,
+        "streams": None,
+        "kill": None,
+        "move": None,
+        "root": "/",
+        "torn": None,
+        "full": None,
+    }
+    return plain | changes
+
+
 # -- in the parent --------------------------------------------------------------------------------
 
 
 def _serve(modules: Sequence[str]) -> None:
+    gc.disable()
     for name in modules:
         importlib.import_module(name)
+    for name in OPTIONAL:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    gc.freeze()  # so that no child walks, and thereby copies, what was imported
+    gc.enable()
     for line in sys.stdin:
-        job = json.loads(line)
-        reader, writer = os.pipe()
-        if (child := os.fork()) == 0:
-            os.close(reader)
-            _run(job, writer)
-        os.close(writer)
-        print(json.dumps(_watched(child, reader, job["limit"])), flush=True)
+        print(json.dumps(_answered(json.loads(line))), flush=True)
 
 
-def _watched(child: int, reader: int, limit: float) -> dict[str, Any]:
-    """What the child says until it ends; it is killed at the limit."""
-    said, hung, end = b"", False, time.monotonic() + limit
-    while True:
-        ready, _, _ = select.select([reader], [], [], max(end - time.monotonic(), 0))
+def _answered(task: dict[str, Any]) -> Any:
+    if (child := task.get("ask")) is not None:
+        return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    if (child := task.get("end")) is not None:
+        os.killpg(child, signal.SIGKILL)
+        return os.waitpid(child, 0)[1]
+    children = dict(_begun(job) for job in task["jobs"])
+    return _watched(children, task["limit"]) if "limit" in task else list(children.values())
+
+
+def _begun(job: dict[str, Any]) -> tuple[int, int]:
+    """What to read a child's words from, and its number."""
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        os.close(reader)
+        _run(job, writer)
+    os.close(writer)
+    return reader, child
+
+
+def _watched(children: dict[int, int], limit: float) -> list[dict[str, Any]]:
+    """What children say until all have ended; those that have not are killed at the limit."""
+    said, end = dict.fromkeys(children, b""), time.monotonic() + limit
+    alive = set(children)
+    while alive:
+        ready, _, _ = select.select(list(alive), [], [], max(end - time.monotonic(), 0))
         if not ready:
-            hung = True
-            os.killpg(child, signal.SIGKILL)
+            for reader in alive:
+                os.killpg(children[reader], signal.SIGKILL)
             break
-        data = os.read(reader, 1 << 16)
-        if not data:
-            break
-        said += data
+        for reader in ready:
+            data = os.read(reader, 1 << 16)
+            said[reader] += data
+            if not data:
+                alive.remove(reader)
+    return [_ended(said[r], child, r in alive, r) for r, child in children.items()]
+
+
+def _ended(said: bytes, child: int, hung: bool, reader: int) -> dict[str, Any]:
     os.close(reader)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     text, _, changes = said.decode(errors="replace").partition(COUNTED)

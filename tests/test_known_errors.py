@@ -2,8 +2,6 @@
 
 import io
 import json
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -71,35 +69,14 @@ def test_a_damaged_file_of_safetensors(tmp_path):
     assert damaged(caught.value)
 
 
-LOST = """
-import os, sys, torch, torch.distributed as d
-from dagame.known_errors import connection_lost
-rank = int(sys.argv[1])
-d.init_process_group("gloo", init_method="file://" + sys.argv[2], rank=rank, world_size=2)
-d.all_reduce(torch.zeros(1))
-if rank == 1:
-    os._exit(0)
-try:
-    for _ in range(100):
-        d.all_reduce(torch.zeros(1))
-except Exception as error:
-    print(connection_lost(error), type(error).__name__, str(error)[:200])
-os._exit(0)
-"""
+def test_a_lost_process():
+    pytest.importorskip("trl")
+    pytest.importorskip("resource")
+    from commandline import parent
+    from forks import TRAINING
 
-
-def test_a_lost_process(tmp_path):
-    pytest.importorskip("torch")
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", LOST, str(rank), str(tmp_path / "store")],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    said = [process.communicate(timeout=120)[0] for process in started]
-    assert said[0].startswith("True "), said
+    first, _ = parent(TRAINING).ranks([], call="faults:lose_a_process")
+    assert first.said.startswith("True "), first
     assert not connection_lost(RuntimeError("out of memory"))
 
 

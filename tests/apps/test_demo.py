@@ -79,7 +79,7 @@ def test_a_model_that_moved_is_closer_to_the_equilibrium():
     base, tokenizer = tiny.load()
     model, _ = tiny.load()
     recipe = Recipe(steps=8, classes_per_step=4)
-    judge = Judge.of(base, tokenizer, tiny.rows("selection", 12), recipe, 0)
+    judge = Judge.of(base, tokenizer, tiny.rows("selection", 5), recipe, 0)
     before, _ = judge.measure(base)
     curve = fine_tune(model, tokenizer, tiny.rows("finetune"), recipe.objective(), recipe, 0)
     after, _ = judge.measure(model)

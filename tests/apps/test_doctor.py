@@ -56,16 +56,13 @@ def test_packages_are_those_that_are_installed():
     assert not {"pytest", "jupyterlab"} & set(found)
 
 
-def run(*arguments, **environment):
-    command = [sys.executable, "-m", "dagame", "doctor", *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "80"} | environment
-    )
-
-
 @pytest.fixture(scope="module")
 def whole():
-    return run("--json", "-")
+    pytest.importorskip("resource")
+    from commandline import dagame, dagame_lm
+
+    run = dagame_lm if find_spec("trl") else dagame
+    return run("doctor", "--json", "-", columns=80)
 
 
 def test_every_check_passes_here(whole):

@@ -13,6 +13,7 @@ from dagame.errors import InvalidGame, NotConcave, SamplesError
 from dagame.files.output import write_json
 from dagame.lm.certificates.bounds import SampleTables, estimate, exceeding, intervals
 from dagame.lm.certificates.estimate import certificate_from_samples
+from dagame.numerics.fast import on_arrays
 
 
 def drawn(rng, nu0, nu, copies, reference, policy):
@@ -280,6 +281,7 @@ def test_against_a_plain_recomputation(rng):
     assert stated.interval[1] == pytest.approx(high + beta * due, abs=1e-6)
 
 
+@on_arrays()  # bits are compared, and kernels may be loaded by any game
 def test_classes_together_are_the_classes_alone(rng):
     """Also of different numbers of contexts and answers; nothing depends on the order of rows."""
     parts = [

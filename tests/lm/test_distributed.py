@@ -11,20 +11,44 @@ import pytest
 import yaml
 
 pytest.importorskip("trl")
+pytest.importorskip("resource")
 
+from commandline import parent
 from distributed import runs, weighted
+from forks import TRAINING
 from safetensors.numpy import load_file
 from test_trl import centred, completion_log, euclidean_rewards
 
 
-def torchrun(*tasks, extra=(), script=runs):
-    """Runs of two processes, one after the other; what the ranks of each say."""
+def written(tasks):
+    """The file of each task, in its folder."""
     files = []
     for task in tasks:
         folder = Path(task["folder"])
         folder.mkdir(parents=True)
         files.append(folder / "task.json")
         files[-1].write_text(json.dumps(task))
+    return files
+
+
+def said(files):
+    """What the ranks of each say."""
+    return [
+        [json.loads((file.parent / f"rank{r}.json").read_text()) for r in (0, 1)] for file in files
+    ]
+
+
+def forked(*tasks, extra=()):
+    """Runs of two processes, one after the other, forked after their imports."""
+    files = written(tasks)
+    for rank in parent(TRAINING).ranks([*files, *extra], call="distributed.runs:main"):
+        assert rank.code == 0, rank.said[-6000:]
+    return said(files)
+
+
+def torchrun(*tasks):
+    """Runs of two processes, one after the other, started as a user does."""
+    files = written(tasks)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     env = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), str(Path(__file__).parent)]),
@@ -32,16 +56,14 @@ def torchrun(*tasks, extra=(), script=runs):
         "HF_HUB_OFFLINE": "1",
     }
     done = subprocess.run(
-        [*command, script.__file__, *map(str, files), *extra],
+        [*command, weighted.__file__, *map(str, files)],
         capture_output=True,
         text=True,
         env=env,
         timeout=600,
     )
     assert done.returncode == 0, done.stderr[-6000:]
-    return [
-        [json.loads((file.parent / f"rank{r}.json").read_text()) for r in (0, 1)] for file in files
-    ]
+    return said(files)
 
 
 def finetune_file(folder, model):
@@ -72,7 +94,7 @@ def test_two_processes_split_a_class_and_a_group_and_resume_exactly(tmp_path):
         "resume": str(tmp_path / "one" / "checkpoint-2"),
     }
     file = finetune_file(tmp_path, model)
-    (first, second), again = torchrun(task, resumed, extra=[str(file)])
+    (first, second), again = forked(task, resumed, extra=[file])
     assert [f["world"] for f in (first, second, *again)] == [2] * 4
 
     completions = 3 * runs.CONTEXTS * runs.GROUP
@@ -130,7 +152,7 @@ def test_weights_of_rows_on_two_processes(tmp_path):
             "resumed": {"weights": weighted.WEIGHTS, "options": saving, "resume": resumed},
         }.items():
             tasks.append({"folder": str(tmp_path / f"{kind}-{name}")} | made | changes)
-    found = torchrun(*tasks, script=weighted)
+    found = torchrun(*tasks)
     assert [rank["world"] for ranks in found for rank in ranks] == [2] * 2 * len(tasks)
 
     for kind in ("sft", "dpo"):

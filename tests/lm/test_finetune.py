@@ -2,11 +2,7 @@
 
 import io
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -263,25 +259,15 @@ def test_the_offline_example_is_the_embedded_model_on_its_problems(tmp_path, mon
     assert "_" not in out.getvalue()
 
 
-KILLED = """
-import os, signal, sys
-from dagame.lm.finetune.run import run_finetune
-
-def progress(line):
-    if line.startswith("step 5 of"):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-run_finetune(sys.argv[1], progress=progress)
-"""
-
-
 def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, model):
+    pytest.importorskip("resource")
+    from commandline import parent
+    from forks import TRAINING as loaded
+
     straight = task(tmp_path, model, batch__steps=7)
     run_finetune(write(tmp_path / "straight.yaml", straight))
     path = write(tmp_path / "killed.yaml", straight | {"output": str(tmp_path / "killed")})
-    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", KILLED, str(path)], capture_output=True, env=env)
-    assert done.returncode == -signal.SIGKILL
+    assert parent(loaded).run([path], call="distributed.runs:killed").killed
     out = tmp_path / "killed"
     assert not (out / "model").exists()
     assert [row["step"] for row in read_metrics(out / "metrics.jsonl")] == [1, 2, 3, 4, 5]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -46,26 +44,19 @@ def url(tmp_path_factory, weights):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    code = "from transformers.cli.transformers import main; main()"
-    command = [sys.executable, "-c", code, "serve", weights, "--device", "cpu"]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
-    log = tmp_path_factory.mktemp("server") / "log"
-    with log.open("wb") as stream:
-        server = subprocess.Popen(command, stdout=stream, stderr=stream)
-    try:
+    command = ["serve", weights, "--device", "cpu", "--host", "127.0.0.1", "--port", str(port)]
+    folder, call = tmp_path_factory.mktemp("server"), "transformers.cli.transformers:main"
+    with commandline.parent(TRAINING).going_on(command, call=call, folder=folder) as alive:
         for _ in range(SECONDS * 10):
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1).close()
                 break
             except (urllib.error.URLError, ConnectionError, TimeoutError):
-                assert server.poll() is None, log.read_text()
+                assert alive(), (folder / "errors").read_text()
                 time.sleep(0.1)
         else:
-            pytest.fail(f"the server did not start: {log.read_text()}")
+            pytest.fail(f"the server did not start: {(folder / 'errors').read_text()}")
         yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        server.kill()
-        server.wait()
 
 
 @pytest.fixture(scope="module")

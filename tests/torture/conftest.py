@@ -6,10 +6,10 @@ import pytest
 @pytest.fixture(scope="module")
 def forks():
     pytest.importorskip("resource")
-    from forks import SOLVING, Forks
+    from commandline import parent
+    from forks import SOLVING
 
-    with Forks(SOLVING) as made:
-        yield made
+    return parent(SOLVING)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -50,3 +51,22 @@ def hold() -> None:
     with locked(sys.argv[1]):
         print("held", flush=True)
         signal.pause()
+
+
+def lose_a_process() -> None:
+    """Of two, the second leaves; what the first gets told, and whether that is known."""
+    import torch
+    import torch.distributed as dist
+
+    from dagame.known_errors import connection_lost
+
+    dist.init_process_group("gloo")
+    dist.all_reduce(torch.zeros(1))
+    if dist.get_rank() == 1:
+        os._exit(0)
+    try:
+        for _ in range(100):
+            dist.all_reduce(torch.zeros(1))
+    except Exception as error:
+        print(connection_lost(error), type(error).__name__, str(error)[:200], flush=True)
+    os._exit(0)

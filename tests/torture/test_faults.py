@@ -237,15 +237,11 @@ def test_the_cache_killed_at_every_change(forks, tmp_path):
             assert forks.run(["4"], **options).said == right
 
 
-def test_many_processes_on_one_cache(tmp_path):
-    env = child_env() | {"DAGAME_CACHE_DIR": str(tmp_path)}
-    code = "import sys, faults; sys.argv[1:] = ['4', '5', '6']; faults.build_tables()"
-    many = [
-        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=env)
-        for _ in range(3)
-    ]
-    said = {process.communicate(timeout=300)[0] for process in many}
-    assert [process.returncode for process in many] == [0] * len(many)
+def test_many_processes_on_one_cache(forks, tmp_path):
+    env = [{"DAGAME_CACHE_DIR": str(tmp_path)}] * 3
+    many = forks.together(["4", "5", "6"], call="faults:build_tables", env=env, limit=300)
+    assert [outcome.code for outcome in many] == [0] * len(many)
+    said = {outcome.said for outcome in many}
     assert len(said) == 1
     assert len(said.pop().splitlines()) == 3
     assert len(list((tmp_path / "tables").iterdir())) == 3

@@ -16,7 +16,8 @@ pytest.importorskip("trl")
 pytest.importorskip("resource")
 
 from budget import FACTOR
-from forks import ROOT, TRAINING, Forks
+from commandline import parent
+from forks import ROOT, TRAINING
 from outputs import chosen, mounted, one_sentence
 from training import fresh, result, started_again, whole, write_task
 
@@ -35,8 +36,7 @@ from dagame.lm.finetune.run import _reporting_damage
 
 @pytest.fixture(scope="module")
 def forks():
-    with Forks(TRAINING) as made:
-        yield made
+    return parent(TRAINING)
 
 
 @pytest.fixture(scope="module")

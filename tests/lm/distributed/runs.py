@@ -1,7 +1,9 @@
-"""A tiny random language model on a few tokens, and one GRPO run on it; also a script for torchrun."""
+"""A tiny random language model on a few tokens, and GRPO runs on it, which `forks` starts."""
 
 import gc
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -129,5 +131,12 @@ def train(task):
     Path(task["folder"], f"rank{state.process_index}.json").write_text(json.dumps(facts))
 
 
-if __name__ == "__main__":
-    main()
+def killed():
+    """A run from a file, killed as step 5 is told."""
+    from dagame.lm.finetune.run import run_finetune
+
+    def progress(line):
+        if line.startswith("step 5 of"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    run_finetune(sys.argv[1], progress=progress)
