@@ -37,6 +37,7 @@ from .local import (
     count_part,
     counts_of,
     frame_of,
+    gathered,
     kept_group,
     worth_of_rows,
     worths_of,
@@ -133,11 +134,7 @@ class OnRay(Local):
         solving = _SolveGroups(self.shelf, settings, game, run)
         blocks = parts.repartition(settings.groups, keys=[GROUP])
         worths = self._run(blocks.map_batches(solving, batch_size=None, batch_format="pyarrow"))
-        found = [self._result(run, p) for p in range(settings.groups)]
-        for error in found:
-            if isinstance(error, DagameError):
-                raise error
-        return [group for group in found if group is not None], worths
+        return gathered(self._groups(run, settings.groups)), worths
 
     def write(
         self, loaded: Loaded, kept: Sequence[Kept], settings: Settings, worths: Any, path: Path,
@@ -180,6 +177,13 @@ class OnRay(Local):
         task = _Task(self.shelf, function, run)
         self._run(self._items(numbers).map_batches(task, batch_size=1, batch_format="numpy"))
         return (self._result(run, k) for k in numbers)
+
+    def _groups(self, run: Run, count: int) -> Iterator[Group | None]:
+        for p in range(count):
+            found = self._result(run, p)
+            if isinstance(found, DagameError):
+                raise found
+            yield found
 
     def _result(self, run: Run, number: int) -> Any:
         place = self.shelf.folder / f"{run.name}-{number}.pickle"
