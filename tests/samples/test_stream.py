@@ -271,6 +271,20 @@ def test_no_more_tables_are_held_than_are_looked_at(monkeypatch, cells):
     assert sum(len(g.buckets) for g in found) == sum(len(g.solutions) for g in found) == tables
 
 
+def test_of_the_texts_that_are_looked_at_no_others_are_held(tmp_path, parts, monkeypatch):
+    parts(200_000)
+    monkeypatch.setattr(streamed, "TRIED_ROWS", 10)
+    texts = [f"{k} " + "so it goes " * 50 + f"#### {k % 7}" for k in range(4000)]
+    made = [{"q": k % 5, "f": 0, "completion": text} for k, text in enumerate(texts)]
+    (tmp_path / "s.jsonl").write_bytes(lines(made))
+    with Samples.stream(tmp_path / "s.jsonl", **COLUMNS) as samples:
+        assert len(samples.counted) > 5
+        found = streamed._spread(samples.loaded, samples.work.shelf)
+    assert found.to_list() == texts[::400]
+    views = [part.to_arrow(compat_level=pl.CompatLevel.newest()) for part in found.get_chunks()]
+    assert sum(view.get_total_buffer_size() for view in views) < 3 * sum(map(len, texts[::400]))
+
+
 def test_the_command_in_parts(tmp_path):
     for name, more in (("a", []), ("b", ["--max-memory", "64MiB"])):
         ran = dagame(
