@@ -6,11 +6,11 @@
 
 The completions are made here: eight to a question, in two phrasings, about 100 bytes as JSON lines in
 files of a million. `memory` is the most that all processes of a run held together (each shared page once,
-PSS, and the whole of Ray's object store; looked at twice a second), `CPU s` what they took. Every
-way solves the same files by `dagame solve`; `same` compares what it prints and every row of
-samples.parquet with those of the first way that ran, the plain one up to 5e6 rows. `--equal` does so for
-a file, with all numbers of the JSON. The way `cluster` starts a Ray cluster of its own, which the run joins
-by --address.
+PSS, and the whole of Ray's object store; looked at twice a second), and in the JSON `held` says which
+of `KINDS` held it then; `CPU s` is what they took. Every way solves the same files by `dagame solve`;
+`same` compares what it prints and every row of samples.parquet with those of the first way that ran, the
+plain one up to 5e6 rows. `--equal` does so for a file, with all numbers of the JSON. The way `cluster`
+starts a Ray cluster of its own, which the run joins by --address.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -41,6 +42,14 @@ WAYS = {
     "cluster": ["--engine", "ray", "--address"],
 }
 _IN_A_FILE = 1_000_000
+KINDS = {
+    "actors of Ray Data": r"ray::_",
+    "spilling": r"ray::\S*(Spill|Restore)",
+    "engine of Ray": r"ray::\w+Agent|ray\.scripts|/ray/(core|dashboard|autoscaler|_private/log_monitor)",
+    "tasks": r"ray::|/ray/_private/workers",
+    "dagame": r"",
+}
+"""Of which kind a process is: the first whose expression the beginning of its command line has."""
 
 
 def make(folder: Path, rows: int, seed: int = 0) -> int:
@@ -72,15 +81,16 @@ class Watch(threading.Thread):
     def __init__(self, *roots: int) -> None:
         """`roots` are numbers of processes."""
         super().__init__(daemon=True)
-        self.roots, self.most, self.over = roots, 0, threading.Event()
+        self.roots, self.over = roots, threading.Event()
         self.spent: dict[int, float] = {}
+        self.worst: dict[str, int] = {}
 
     def run(self) -> None:
         """Look twice a second."""
         while not self.over.wait(0.5):
             now = below(*self.roots)
             self.spent |= now
-            self.most = max(self.most, _held(list(now)))
+            self.worst = max(self.worst, _held(list(now)), key=lambda held: sum(held.values()))
 
     @property
     def cpu(self) -> float:
@@ -105,22 +115,25 @@ def below(*roots: int) -> dict[int, float]:
     return {number: spent[number] for number in found if number in spent}
 
 
-def _held(processes: list[int]) -> int:
-    """Bytes of all of them, each shared page once, and all that their shared files in memory take."""
-    held, shared = 0, {}
+def _held(processes: list[int]) -> dict[str, int]:
+    """Bytes of each of `KINDS`, each shared page once, and what Ray's store takes of memory."""
+    held, store = dict.fromkeys(KINDS, 0), {}
     for process in processes:
         place = Path(f"/proc/{process}")
         try:
             lines = (place / "smaps_rollup").read_text().splitlines()
+            words = (place / "cmdline").read_text().split("\0")
             if (place / "comm").read_text() == "raylet\n":  # which holds the object store
                 for fd in (place / "fd").iterdir():
                     if os.readlink(fd).startswith("/dev/shm/"):  # noqa: S108 -- looked for, not written
-                        shared[fd.stat().st_ino] = fd.stat().st_blocks * 512
+                        store[fd.stat().st_ino] = fd.stat().st_blocks * 512
         except OSError:
             continue
         sizes = {name: int(size) << 10 for name, size, _ in (x.split() for x in lines[1:])}
-        held += sizes["Pss:"] - sizes["Pss_Shmem:"]
-    return held + sum(shared.values())
+        first = " ".join(words[:4])
+        kind = next(kind for kind, looks in KINDS.items() if re.search(looks, first))
+        held[kind] += sizes["Pss:"] - sizes["Pss_Shmem:"]
+    return {**held, "object store": sum(store.values())}
 
 
 @contextmanager
@@ -178,7 +191,7 @@ def run(
     return {
         "seconds": seconds,
         "cpu": watch.cpu,
-        "memory": watch.most,
+        "worst": watch.worst,
         "found": found_in(out, printed),
     }
 
@@ -228,7 +241,8 @@ def sizes(folder: Path, counts: list[int], ways: list[str], memory: str) -> list
                     "seconds": made["seconds"],
                     "CPU s": made["cpu"],
                     "rows/CPU s": round(count / made["cpu"]),
-                    "memory GiB": made["memory"] / 2**30,
+                    "memory GiB": sum(made["worst"].values()) / 2**30,
+                    "held": {k: v / 2**30 for k, v in made["worst"].items() if v},
                     "same": compared(made["found"], first),
                 }
             )
@@ -301,7 +315,8 @@ def main() -> None:
             keep(f"{options.name}_passes", passes(folder, options.passes, options.max_memory))
         if options.sizes:
             rows = sizes(folder, options.sizes, options.ways, options.max_memory)
-            keep(options.name, rows, max_memory=options.max_memory, python=environment()["python"])
+            facts = {"max_memory": options.max_memory, "python": environment()["python"]}
+            keep(options.name, rows, **facts, held=[row.pop("held") for row in rows])
 
 
 if __name__ == "__main__":

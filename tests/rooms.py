@@ -340,6 +340,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "part",
         "look",
         "local",
+        "engine",
         "rays",
         "solving",
         "streamed",

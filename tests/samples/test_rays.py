@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -40,7 +41,7 @@ def write(folder, files=3):
 @pytest.fixture(scope="module")
 def engine():
     """One engine of two cores for all tests, joined by the runs in its process."""
-    from dagame.samples.stream.rays import started
+    from dagame.samples.stream.engine import started
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(streamed, "_OF_A_PART", (2 << 30) // 1500 // 8)
@@ -78,8 +79,8 @@ def test_a_full_disk_is_no_file_that_cannot_be_read():
         Gathered(skip=False).fail(SamplesError("no JSON"))
 
 
-def workers():
-    """Processes of this engine that run tasks."""
+def workers(*names):
+    """Processes of this engine that bear one of these names, which tell what they run."""
     found = []
     for place in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -88,7 +89,7 @@ def workers():
             above = (Path("/proc") / parent / "stat").read_text().rpartition(")")[2].split()[1]
         except OSError:
             continue
-        if words.startswith(b"ray::MapBatches") and int(above) == os.getpid():
+        if words.startswith(names) and int(above) == os.getpid():
             found.append(int(place.parent.name))
     return found
 
@@ -100,7 +101,7 @@ def test_the_same_as_at_once_and_after_a_worker_is_killed(engine, tmp_path):
 
     def kill():
         while not killed:
-            for number in workers()[:1]:
+            for number in workers(b"ray::MapBatches")[:1]:
                 os.kill(number, signal.SIGKILL)
                 killed.append(number)
             time.sleep(0.05)
@@ -121,6 +122,27 @@ def test_the_same_as_at_once_and_after_a_worker_is_killed(engine, tmp_path):
     assert killed
     written = pl.read_parquet(tmp_path / "rows.parquet").with_columns(plain.rows["file"])
     assert written.equals(plain.rows)
+
+
+def test_one_process_spills_and_one_restores(engine):
+    assert "RAY_max_io_workers" not in os.environ
+    held = [engine.put(np.full(12 << 20, k, dtype=np.uint8)) for k in range(20)]
+    assert [int(engine.get(one)[-1]) for one in held] == list(range(20))
+    assert len(workers(b"ray::IDLE_Spill", b"ray::SPILL")) == 1
+    assert len(workers(b"ray::IDLE_Restore", b"ray::RESTORE")) == 1
+
+
+def test_of_many_small_results_this_process_holds_one_megabyte(engine):
+    """The others are in the store, which spills; see `engine._OWN`."""
+
+    def small():
+        return [np.full(50_000, k, dtype=np.uint8) for k in range(40)]
+
+    assert "RAY_task_rpc_inlined_bytes_limit" not in os.environ
+    found = engine.remote(num_returns=40)(small).remote()
+    engine.wait(found, num_returns=40)
+    places = engine.experimental.get_object_locations(found).values()
+    assert sum(not place["node_ids"] for place in places) * 50_000 <= 1_000_000
 
 
 def test_a_damaged_file_is_named_or_counted(engine, tmp_path):

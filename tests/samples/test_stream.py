@@ -1,7 +1,11 @@
 """Samples in parts: the results of `Samples.read` to the last bit, whatever the parts, or a refusal."""
 
+import gc
 import gzip
 import json
+import weakref
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -17,7 +21,7 @@ from dagame.lm.spec import named_objective
 from dagame.numerics.exact import ExactSum, exact_mean
 from dagame.objectives.names import NAMES
 from dagame.samples import Samples
-from dagame.samples.stream import streamed
+from dagame.samples.stream import local, streamed
 
 COLUMNS = {"class_by": "q", "context_by": "f"}
 
@@ -237,6 +241,50 @@ def test_what_was_solved_first_stays_when_another_game_is_solved(tmp_path, parts
         first.write_rows(tmp_path / "rows.parquet")
     plain = Samples.read(tmp_path / "s.jsonl", **COLUMNS).solve(dg.Coherence(1.0), beta=1.0)
     assert pl.read_parquet(tmp_path / "rows.parquet").equals(plain.rows)
+
+
+@pytest.mark.parametrize("cells", [[60, 60, 80], [60, 60, 81, 5], [201, 3], [1, 0, 7], []])
+def test_no_more_tables_are_held_than_are_looked_at(monkeypatch, cells):
+    class Table:
+        """A bucket, or a solution, of which it can be told whether it is still held."""
+
+    monkeypatch.setattr(local, "CELLS", 200)
+    empty = local.Group(None, None, None, None, (), 0, [], [])
+    facts = [SimpleNamespace(cells=n) for n in cells]
+    alive = [weakref.WeakSet() for _ in cells]
+    held = []
+
+    def groups():
+        for fact, tables in zip(facts, alive, strict=True):
+            made = Table(), Table()
+            tables.update(made)
+            yield replace(empty, facts=fact, buckets=[made[0]], solutions=[made[1]])
+            del made
+            yield None
+            gc.collect()
+            held.append(sum(f.cells for f, t in zip(facts, alive, strict=True) if len(t)))
+            yield replace(empty, lost_rows=1)
+
+    found = local.gathered(groups())
+    assert max(held, default=0) <= 200
+    assert [g.facts for g in found if g.facts is not None] == facts
+    assert sum(g.lost_rows for g in found) == len(cells)
+    tables = 0 if sum(cells) > 200 else len(cells)
+    assert sum(len(g.buckets) for g in found) == sum(len(g.solutions) for g in found) == tables
+
+
+def test_of_the_texts_that_are_looked_at_no_others_are_held(tmp_path, parts, monkeypatch):
+    parts(200_000)
+    monkeypatch.setattr(streamed, "TRIED_ROWS", 10)
+    texts = [f"{k} " + "so it goes " * 50 + f"#### {k % 7}" for k in range(4000)]
+    made = [{"q": k % 5, "f": 0, "completion": text} for k, text in enumerate(texts)]
+    (tmp_path / "s.jsonl").write_bytes(lines(made))
+    with Samples.stream(tmp_path / "s.jsonl", **COLUMNS) as samples:
+        assert len(samples.counted) > 5
+        found = streamed._spread(samples.loaded, samples.work.shelf)
+    assert found.to_list() == texts[::400]
+    views = [part.to_arrow(compat_level=pl.CompatLevel.newest()) for part in found.get_chunks()]
+    assert sum(view.get_total_buffer_size() for view in views) < 3 * sum(map(len, texts[::400]))
 
 
 def test_the_command_in_parts(tmp_path):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from ..disagreements import Disagreements
 from ..facts import Facts
 from ..files.tables import NamedFile, Wish
 from ..partition import Bucket
+from ..verdict import CELLS
 from ..worth import beside, said_of_rows
 from .count import ANSWER, GROUP, SAME, Settings, count, named_rows
 from .kinds import conformed
@@ -149,9 +150,9 @@ class Local:
             deal.add(worths_of(counts, made))
             return kept_group(made, self.shelf)
 
-        solved = list(counted(one, settings.groups, say, "solving classes"))
+        solved = gathered(counted(one, settings.groups, say, "solving classes"))
         deal.end()
-        return [group for group in solved if group is not None], f"worths-{run}"
+        return solved, f"worths-{run}"
 
     def write(
         self, loaded: Loaded, kept: Sequence[Kept], settings: Settings, worths: Any, path: Path,
@@ -221,6 +222,25 @@ def kept_group(made: Solved, shelf: Shelf, name: str = "") -> Group:
         made.names, table, made.facts, made.disagreements, made.lost, made.lost_rows, made.buckets,
         made.solutions,
     )  # fmt: skip
+
+
+def gathered(groups: Iterable[Group | None]) -> list[Group]:
+    """The groups that have classes, taken one by one; buckets and solutions are let go above `CELLS`.
+
+    They are looked at only where all groups have so few cells together, so no more of them is held.
+    """
+    found: list[Group] = []
+    cells = 0
+    for group in groups:
+        if group is None:
+            continue
+        few = cells <= CELLS
+        cells += 0 if group.facts is None else group.facts.cells
+        found.append(group)
+        if cells > CELLS:
+            late = slice(0 if few else len(found) - 1, None)
+            found[late] = [replace(one, buckets=[], solutions=[]) for one in found[late]]
+    return found
 
 
 def counts_of(shelf: Shelf, kept: Sequence[Kept], part: int) -> pl.DataFrame:

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import errno
 import hmac
-import logging
 import os
 import pickle
 import secrets
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import DagameError, SamplesError, one_line
-from ...provenance import not_installed
+from ...errors import DagameError, SamplesError
 from ...show.progress import Progress
 from ..cores import cores
 from ..files.tables import NamedFile, Wish
 from ..worth import said_of_rows
 from .count import ANSWER, GROUP, Settings
+from .engine import started
 from .load import FileRead, Gathered, Loaded, read_file, together
 from .local import (
     PART,
@@ -37,6 +35,7 @@ from .local import (
     count_part,
     counts_of,
     frame_of,
+    gathered,
     kept_group,
     worth_of_rows,
     worths_of,
@@ -133,11 +132,7 @@ class OnRay(Local):
         solving = _SolveGroups(self.shelf, settings, game, run)
         blocks = parts.repartition(settings.groups, keys=[GROUP])
         worths = self._run(blocks.map_batches(solving, batch_size=None, batch_format="pyarrow"))
-        found = [self._result(run, p) for p in range(settings.groups)]
-        for error in found:
-            if isinstance(error, DagameError):
-                raise error
-        return [group for group in found if group is not None], worths
+        return gathered(self._groups(run, settings.groups)), worths
 
     def write(
         self, loaded: Loaded, kept: Sequence[Kept], settings: Settings, worths: Any, path: Path,
@@ -181,6 +176,13 @@ class OnRay(Local):
         self._run(self._items(numbers).map_batches(task, batch_size=1, batch_format="numpy"))
         return (self._result(run, k) for k in numbers)
 
+    def _groups(self, run: Run, count: int) -> Iterator[Group | None]:
+        for p in range(count):
+            found = self._result(run, p)
+            if isinstance(found, DagameError):
+                raise found
+            yield found
+
     def _result(self, run: Run, number: int) -> Any:
         place = self.shelf.folder / f"{run.name}-{number}.pickle"
         if not place.exists():
@@ -190,51 +192,6 @@ class OnRay(Local):
         if not hmac.compare_digest(signed[:_SIGN], run.sign(signed[_SIGN:])):
             raise SamplesError(f"{place} was changed by something else; nothing of it is read.")
         return pickle.loads(signed[_SIGN:])  # noqa: S301 -- signed by this run's own tasks
-
-
-def started(address: str | None, store: int) -> tuple[Any, bool]:
-    """Ray with an engine, quiet, and without its reports to its makers; whether it was begun here."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-        import ray.data
-    except ImportError:
-        told = not_installed("ray", "ray", "--engine ray")
-        raise DagameError(f"{told}; or leave --engine out") from None
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    own = not ray.is_initialized()
-    if own:
-        try:
-            if address is None:
-                ray.init(
-                    "local",
-                    num_cpus=cores(),
-                    object_store_memory=store,
-                    include_dashboard=False,
-                    **quiet,
-                )
-            else:
-                ray.init(address, **quiet)
-        except Exception as error:  # Ray raises bare ones
-            ray.shutdown()
-            said = one_line(error, 200)
-            if address is None:
-                raise DagameError(f"Ray does not start: {said}.") from None
-            raise DagameError(
-                f"Ray at {address} cannot be reached: {said}; one that asks for a token is joined with "
-                "RAY_AUTH_MODE=token, as `ray get-auth-token` tells it."
-            ) from None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of its own settings
-        context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    context.execution_options.preserve_order = True
-    context.shuffle_input_batch_bytes = store // 4  # which each task of a shuffle holds
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised
-    return ray, own
 
 
 def keep(shelf: Shelf, run: Run, number: int, found: Any) -> None:

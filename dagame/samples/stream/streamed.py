@@ -269,7 +269,8 @@ def _spread(loaded: Loaded, shelf: Shelf) -> pl.Series:
         first = -before % step
         if first < piece.rows:
             rows = np.arange(first, piece.rows, step)
-            found.append(_column(loaded, shelf, k, text).gather(rows))
+            few = _column(loaded, shelf, k, text).gather(rows)  # which holds the texts of the part
+            found.append(pl.Series(text, few.to_list(), dtype=pl.String))
         before += piece.rows
     return pl.concat(found)
 
