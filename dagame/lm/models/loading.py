@@ -10,7 +10,6 @@ from ...known_errors import needs_own_code
 from ...text import visible
 from .gguf import folder_of, is_gguf
 
-
 SMALL = 1_000_000
 
 
