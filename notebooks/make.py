@@ -24,7 +24,7 @@ from traitlets.config import Config
 HERE = Path(__file__).parent
 SOURCES = sorted((HERE / "src").glob("*.py"))
 WIDGET = "application/vnd.jupyter.widget-view+json"
-_ENVIRONMENT = {"PYTHONWARNINGS": "ignore::FutureWarning", "OMP_NUM_THREADS": "1"}
+_ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
 SMALL = {
     "seed=0, games=100": "games=6, objective=dg.Coherence(2.0)",
     "steps, replicas = 6000, 24": "steps, replicas = 300, 4",

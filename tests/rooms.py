@@ -189,7 +189,6 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "verl",
         "whole_classes",
         "slime",
-        "verl",
         "tinker",
         "nemo_rl",
         "prime_rl",

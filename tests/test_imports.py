@@ -53,6 +53,7 @@ def test_every_file_has_its_place_in_a_room():
     listed = {
         (*filter(None, room.split(".")), name) for room, names in ROOMS.items() for name in names
     }
+    assert len(listed) == sum(map(len, ROOMS.values())), "a name stands twice in its room"
     assert listed == {_module(p)[:k] for p in FILES for k in range(1, len(_module(p)) + 1)}
 
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.models import ArgumentInfo, OptionInfo
 
 from ..errors import DagameError
 from ..files.output import check_file, hush, system_reason
@@ -24,9 +26,77 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+WORDS = {str: "TEXT", Path: "PATH", int: "INTEGER", float: "NUMBER"}
+
+
+def _name_values(function: Callable[..., Any]) -> None:
+    """Name what each parameter of a command takes, where its declaration does not: an argument by its own
+    name, an option in `WORDS`, or COLUMN where its help begins with that.
+    """
+    function.__annotations__ = get_type_hints(function, include_extras=True)  # no longer strings
+    for name, hint in function.__annotations__.items():
+        for info in getattr(hint, "__metadata__", ()):
+            if isinstance(info, ArgumentInfo):
+                info.metavar = info.metavar or name.upper()
+            elif isinstance(info, OptionInfo) and info.metavar is None:
+                word = next((word for kind, word in WORDS.items() if kind in _kinds(hint)), None)
+                info.metavar = "COLUMN" if (info.help or "").startswith("Column") else word
+
+
+def _kinds(hint: Any) -> set[Any]:
+    """The types that an annotation mentions."""
+    return {hint}.union(
+        *map(_kinds, get_args(hint)[: 1 if hasattr(hint, "__metadata__") else None])
+    )
+
+
+class _InWords:
+    """A command whose help leaves out what typer says besides: types of Python, and braces."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters; arguments and flags have no type shown."""
+        params = super().get_params(ctx)  # pyright: ignore[reportAttributeAccessIssue]
+        for one in params:
+            if one.metavar is None or one.param_type_name == "argument":
+                vars(one)["display_type"] = _nothing
+        return params
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The words of the usage line."""
+        pieces = super().collect_usage_pieces(ctx)  # pyright: ignore[reportAttributeAccessIssue]
+        return [piece.replace("{", "").replace("}", "") for piece in pieces]
+
+
+def _nothing(*_: Any) -> str:
+    return ""
+
+
+class _Command(_InWords, TyperCommand):
+    """A command of typer's, its values named in words."""
+
+
+class _Group(_InWords, TyperGroup):
+    """A group of such commands."""
+
+
+class _Application(typer.Typer):
+    """Typer's, the values of its commands named in words."""
+
+    def command(self, *args: Any, **settings: Any) -> Any:
+        """As typer's."""
+        register = super().command(*args, **{"cls": _Command} | settings)
+
+        def named(function: Callable[..., Any]) -> Callable[..., Any]:
+            _name_values(function)
+            return register(function)
+
+        return named
+
+
 def application(summary: str) -> typer.Typer:
     """A typer application whose only option is --version."""
-    app = typer.Typer(
+    app = _Application(
+        cls=_Group,
         help=summary,
         no_args_is_help=True,
         add_completion=False,

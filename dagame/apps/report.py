@@ -116,7 +116,7 @@ def _number(value: Any, digits: int = 4) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:.{digits}f}"
+        return f"{value:z.{digits}f}"  # a zero has no sign
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

@@ -163,8 +163,11 @@ def _engine(
 
         return VLLMEngine(model, max_new_tokens, chat)
     from ..lm.engines.in_process import TransformersEngine
+    from ..lm.models.loading import fit_threads
 
-    return TransformersEngine(model, max_new_tokens, chat, batch_size)
+    made = TransformersEngine(model, max_new_tokens, chat, batch_size)
+    fit_threads(made.network)
+    return made
 
 
 def _mostly_cut(found: Sampled) -> bool:

@@ -198,7 +198,7 @@ def demo_table(result: dict[str, Any]) -> Table:
         ("gap, estimate", "gap"),
     ):
         table.add_row(label, *(_cell(result[c][name]) for c in columns))
-    ends = [" to ".join(f"{v:.3f}" for v in result[c]["gap_interval"]) for c in columns]
+    ends = [" to ".join(f"{v:z.3f}" for v in result[c]["gap_interval"]) for c in columns]
     table.add_row("its 95% interval", *ends)
     p = result["predicted"]
     table.caption = (
@@ -237,11 +237,14 @@ def certificate_table(content: dict[str, Any]) -> Table:
     table = table_of(f"{found['objective']}, beta {found['beta']:g}", "", "estimate")
     low, high = found["interval"]
     for name, text in (
-        ("gap, what any policy could gain", f"{found['gap']:.4f} ± {found['standard_error']:.4f}"),
-        (f"its {found['confidence']:.0%} interval", f"{low:.4f} to {_finite(high)}"),
-        ("value J of the model", f"{found['value']:.4f}"),
-        ("upper bound of every J", f"{found['upper_bound']:.4f}"),
-        ("KL to the reference, nats", f"{found['kl']:.4f}"),
+        (
+            "gap, what any policy could gain",
+            f"{found['gap']:z.4f} ± {found['standard_error']:z.4f}",
+        ),
+        (f"its {found['confidence']:.0%} interval", f"{low:z.4f} to {_finite(high)}"),
+        ("value J of the model", f"{found['value']:z.4f}"),
+        ("upper bound of every J", f"{found['upper_bound']:z.4f}"),
+        ("KL to the reference, nats", f"{found['kl']:z.4f}"),
         ("KL to the optimum, at most", _finite(found["distance_bound"])),
         ("questions, prompts", f"{facts['questions']:,}, {facts['prompts']:,}"),
         ("samples of each prompt", f"{facts['samples']:,} per model"),
@@ -251,13 +254,13 @@ def certificate_table(content: dict[str, Any]) -> Table:
 
 
 def _finite(value: float) -> str:
-    return f"{value:.4f}" if value < float("inf") else "no upper end"
+    return f"{value:z.4f}" if value < float("inf") else "no upper end"
 
 
 def _with_ends(value: float | None, ends: tuple[float, float] | None) -> str:
     if value is None:
         return ""
-    return f"{value:.3f}" if ends is None else f"{value:.3f}\n{ends[0]:.3f} to {ends[1]:.3f}"
+    return f"{value:z.3f}" if ends is None else f"{value:z.3f}\n{ends[0]:z.3f} to {ends[1]:z.3f}"
 
 
 def metrics_table(result: dict[str, Any]) -> Table:
@@ -302,4 +305,4 @@ def show_warnings(sentences: Sequence[str], shown: Console) -> None:
 
 
 def _cell(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+    return "" if value is None else f"{value:z.4f}"

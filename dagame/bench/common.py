@@ -20,6 +20,7 @@ from .tables import Row, Section, told
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from rich import progress as rich_progress
 
@@ -192,6 +193,18 @@ def label(axes: Axes, x: str, y: str, title: str = "") -> None:
     axes.set_ylabel(y, fontsize=9)
     axes.set_title(title, fontsize=10)
     axes.tick_params(labelsize=8)
+
+
+def plain_ticks(axis: Axis) -> None:
+    """A few numbers in plain digits along a logarithmic axis that spans less than two decades."""
+    from matplotlib.ticker import AutoLocator, FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    if high > 100 * low:
+        return
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 4 * low else AutoLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def save_plot(figure: Figure, path: Path, suffix: str) -> None:

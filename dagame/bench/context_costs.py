@@ -42,7 +42,7 @@ ORDERS = {
 }
 LEVELS = {
     "|Y|": "number of traces of a context; 16 answers",
-    "agreement before": "mean over pairs of contexts of <nu_x, nu_x'> of the answers, at the reference",
+    "agreement before": "mean over pairs of contexts of ⟨ν_x, ν_x'⟩ of the answers, at the reference",
     "agreement, traces": "the same at the equilibrium of coherence of traces",
     "KL, traces": "nats paid for it on traces, mean over contexts",
     "seconds, traces": "to solve that game",
@@ -137,7 +137,7 @@ def levels(
         rows.append(row)
     sizes = [r["|Y|"] for r in rows]
     slopes = {
-        f"{name}_coherence": slope(sizes, [r[f"seconds, {name}s"] for r in rows])
+        f"coherence of {name}s": slope(sizes, [r[f"seconds, {name}s"] for r in rows])
         for name in ("trace", "answer")
     }
     return rows, slopes

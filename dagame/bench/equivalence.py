@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,10 +79,32 @@ def run(quick: bool = False, seed: int = 0, watch: Watch | None = None) -> Resul
         seed,
         {"games per objective": count, "beta": 1.0, "tolerance": TOLERANCE, "referee": "CLARABEL"},
         [Section("rows", title, rows, LEGEND)],
-        {"games": sum(r["games"] for r in rows)},
+        {"games": sum(r["games"] for r in rows), "notes": [verdict(rows)]},
         time.perf_counter() - started,
         passed,
     )
+
+
+def verdict(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What all rows together say, in a sentence."""
+    refereed = [row for row in rows if row["solved by cvxpy"]]
+    games, better = (
+        sum(row[name] for row in refereed) for name in ("solved by cvxpy", "cvxpy better")
+    )
+    worst = max((row["largest difference"] for row in refereed), default=0.0)
+    return (
+        f"On {games:,} random games of {len(refereed)} objectives the equilibrium and cvxpy's optimum of "
+        f"answer-level fine-tuning differ by at most {_rounded_up(worst):.1e} of max(1, |J|); cvxpy's is "
+        f"better in {better:,}."
+    )
+
+
+def _rounded_up(value: float) -> float:
+    """To two digits, never down."""
+    if value <= 0:
+        return 0.0
+    unit = 10.0 ** (np.floor(np.log10(value)) - 1)
+    return float(np.ceil(value / unit) * unit)
 
 
 def _play(kind: str, rng: np.random.Generator, k: int) -> Played:

@@ -24,12 +24,11 @@ from ..estimators import METHODS, MINIMAX_LIMIT, Frontier, count_rewards, fronti
 from ..estimators.sampled import SampledGame, SampledRun, train
 from ..games.game import AlignmentGame
 from ..objectives import Coherence, GiniDiversity, PassAtK, ShannonDiversity
-from .common import Result, Watch, group, label, median_seconds, panels, slope
+from .common import Result, Watch, group, label, median_seconds, panels, plain_ticks, slope
 from .tables import Row, Section
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 PARTS = ("tables", "gaps", "throughput")
@@ -321,18 +320,6 @@ def _look(estimator: str) -> dict[str, Any]:
     return {"color": "#111827", "ls": ":"}
 
 
-def _plain_ticks(axis: Axis) -> None:
-    """A few numbers in plain digits along a logarithmic axis that spans less than two decades."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    low, high = axis.get_view_interval()
-    if high > 100 * low:
-        return
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
-
-
 def _draw_tables(axes: Sequence[Axes], result: Result) -> None:
     from ..show.plots import CYCLE
 
@@ -352,7 +339,8 @@ def _draw_tables(axes: Sequence[Axes], result: Result) -> None:
         axes[2].loglog(x, y, "o-", ms=4, color=CYCLE[c], label=f"K = {k}")
         plain = next(r for r in result["tables"] if (r["method"], r["K"]) == ("plug_in", int(k)))
         axes[2].plot(plain["worst rmse"], plain["sup-bias"], "s", ms=7, mfc="none", color=CYCLE[c])
-    _plain_ticks(axes[2].xaxis)
+    for axis in (axes[2].xaxis, axes[2].yaxis):
+        plain_ticks(axis)
     label(axes[2], "worst rmse", "sup-bias", "less bias costs noise; squares: plug_in")
     axes[2].legend(fontsize=8, frameon=False)
 
@@ -365,5 +353,5 @@ def _draw_gaps(axes: Sequence[Axes], result: Result) -> None:
             band = curve["10%"], curve["90%"]
             one.fill_between(x, *band, color=look["color"], alpha=0.15, lw=0)
         label(one, "samples drawn", "exact gap", f"{name}, K = {GROUP}")
-        _plain_ticks(one.yaxis)
+        plain_ticks(one.yaxis)
         one.legend(fontsize=7, frameon=False)

@@ -23,7 +23,7 @@ from ..games.game import AlignmentGame
 from ..numerics.fast import kernels_from_the_first_game
 from ..objectives.catalogue import CATALOGUE, Kind
 from ..solvers import solve
-from .common import Result, Watch, group, label, panels
+from .common import Result, Watch, group, label, panels, plain_ticks
 from .peers import NotStated, cvxpy
 from .tables import Row, Section
 
@@ -185,6 +185,7 @@ def draw(result: Result) -> Figure:
         axes.set_yticks(range(len(names)), names if axes is left else [""] * len(names))
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.minorticks_off()
+        plain_ticks(axes.xaxis)
         axes.grid(axis="x", alpha=0.3, lw=0.6)
         label(axes, x, "")
     handles, texts = left.get_legend_handles_labels()

@@ -104,7 +104,7 @@ def _changes(rows: Sequence[Compared]) -> Iterator[str]:
         verb, values = _change(row)
         ends = row.after_interval if row.before is None else row.difference_interval
         by = "" if row.before is None else "by "
-        interval = "" if ends is None else f" ({level}{by}{ends[0]:.2f} to {ends[1]:.2f})"
+        interval = "" if ends is None else f" ({level}{by}{ends[0]:z.2f} to {ends[1]:z.2f})"
         name = _NAMES.get(row.name, row.name)
         yield " ".join([name, *([verb] if verb != last else []), values]) + interval
         last, level = verb, "" if interval else level

@@ -255,7 +255,7 @@ def _climb(
             move = epsilon * xp.log(xp.clip(now.columns, precision.smallest_normal, None))
             sinkhorn = _at(log_nu, cost, epsilon, now.second - move, tilt)
             next_ = _better(slow, sinkhorn, next_)
-        stuck = ~(next_.off < now.off / 2) & (now.off < math.sqrt(precision.eps))
+        stuck = ~(next_.off < now.off / 2) & (now.off <= _limit(now.off))
         now = _better(~done & (took | (next_.off < now.off)), next_, now)
         done = done | (now.off <= enough) | (stuck & last)
     return now.second, now.off

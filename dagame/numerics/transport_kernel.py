@@ -8,6 +8,9 @@ import numpy as np
 
 from .compiled_functions import EPS, TINY, compiled, solved_system
 
+LIMIT = 1e-8
+"""`transport._limit` in double precision; a climb that rounding stops below it has ended."""
+
 
 @compiled
 def _at(log_nu, cost, epsilon, second, tilt, nu, rows, columns):
@@ -91,7 +94,7 @@ def _climbed(log_nu, cost, epsilon, tilt, last, rounds, second, tables, matrix, 
             new_off, new_value = _at(
                 log_nu, cost, epsilon, new, tilt, new_nu, new_rows, new_columns
             )
-        stuck = not new_off < off / 2 and off < math.sqrt(EPS)
+        stuck = not new_off < off / 2 and off <= LIMIT
         if took or new_off < off:
             off, value = new_off, new_value
             for j in range(k):

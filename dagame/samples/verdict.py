@@ -142,7 +142,9 @@ def _majority(found: Found, vote: float) -> str:
     """
     said = f"a majority vote over all samples is right in {vote:.2f}"
     now, held = found.summary["accuracy_equilibrium"], found.held_out.accuracy
+    joined = ": "
     if held is not None and held.gain < (now - held.before) / 2 and now > held.before + 0.02:
+        joined = "; or "
         said += ": draw more samples of each context, these bear out less than half of the gain"
     if vote <= now + _CLEAR:
         return said
@@ -153,7 +155,7 @@ def _majority(found: Found, vote: float) -> str:
         more = held_out(found.buckets, found.solutions, factor=10.0).accuracy
         if more is None or more.after < held.after:
             return said
-    return f"{said}: raise the strength (10 times gives {stronger.accuracy:.2f})"
+    return f"{said}{joined}raise the strength (10 times gives {stronger.accuracy:.2f})"
 
 
 # -- other strengths ------------------------------------------------------------------------------

@@ -79,8 +79,8 @@ plots.before_after([accuracy, majority, agreement], later="after training")
 # coherence brings every phrasing to it. Where the majority is wrong, it brings them there too.
 #
 # **How much is left?** The certificate, estimated from fresh samples of both models: no proof. Few samples bias the
-# estimate of the gap upwards, which its standard error does not show; the interval allows for it. Trust the interval,
-# each end of which holds with 95% alone.
+# estimate of the gap upwards, which its standard error does not show; the interval allows for it. Trust the interval:
+# each of its two ends holds with 95%, both together with at least 90%.
 
 # %%
 dg.lm.certificate(

@@ -59,7 +59,7 @@ def rows_of(data: Data) -> list[tuple[str, str, str]]:
 
 def draw(data: Data) -> Any:
     """Two panels of dumbbells."""
-    made = figure(PAGE, 2.6)
+    made = figure(PAGE, 1.8)
     rows = rows_of(data)
     gap = len(data["embedded"])
     places = [-k - (0.8 if k >= gap else 0) for k in range(len(rows))]
@@ -72,11 +72,11 @@ def draw(data: Data) -> Any:
                 np.linspace(0.18, -0.18, len(seeds)), seeds, strict=True
             ):
                 at = [place + shift] * 2
-                axes.plot([before, after], at, "-", color=colour, lw=0.9)
-                axes.plot(before, at[0], "o", mfc="white", mec=colour, ms=3.6, mew=0.8)
-                axes.plot(after, at[0], "o", color=colour, ms=3.6)
+                axes.plot([before, after], at, "-", color=colour, lw=0.8)
+                axes.plot(before, at[0], "o", mfc="white", mec=colour, ms=3, mew=0.8)
+                axes.plot(after, at[0], "o", color=colour, ms=3)
         axes.set_xlim(-0.02, 1.02)
-        axes.set_ylim(places[-1] - 0.6, 0.9)
+        axes.set_ylim(places[-1] - 0.6, 1.25)
         axes.tick_params(axis="y", length=0)
         for block, top in zip(BLOCKS, (0.5, places[gap] + 0.5), strict=True):
             axes.axhline(top + 0.05, color=QUIET, lw=0.4)

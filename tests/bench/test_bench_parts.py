@@ -11,7 +11,7 @@ from rich.console import Console
 
 import dagame as dg
 from dagame.bench import lm
-from dagame.bench.common import Watch, environment, slope
+from dagame.bench.common import Watch, environment, panels, plain_ticks, slope
 from dagame.bench.context_costs import FORMS, calls, kl_pair_by_pair, levels
 from dagame.bench.equivalence import _on_traces
 from dagame.bench.peers import NotStated, OutOfTime, _cost, cvxpy, peers, scipy_minimiser
@@ -78,7 +78,7 @@ def test_trace_coherence_pays_more_kl():
     (row,) = rows
     assert row["KL, traces"] > row["KL, answers"]
     assert row["agreement, answers"] > row["agreement before"]
-    assert slopes == {"trace_coherence": None, "answer_coherence": None}
+    assert slopes == {"coherence of traces": None, "coherence of answers": None}
 
 
 def test_evaluated_traces_are_counted(rng):
@@ -173,3 +173,20 @@ def test_results_name_no_path_of_one_machine():
     files = sorted(folder.rglob("*.json"))
     assert len(files) > 20
     assert [file.name for file in files if machine.search(file.read_text(encoding="utf-8"))] == []
+
+
+@pytest.mark.parametrize("high", [1.5, 6.0, 50.0])
+def test_a_logarithmic_axis_of_a_short_span_has_several_plain_numbers(high):
+    """Matplotlib labels powers of ten alone, of which such a span may hold one or none."""
+    figure, (axes,) = panels(1)
+    axes.loglog([7.0, 7.0 * high], [1.0, 2.0])
+    plain_ticks(axes.xaxis)
+    low, top = axes.get_xlim()
+    figure.draw_without_rendering()
+    texts = [
+        tick.label1.get_text()
+        for tick in axes.xaxis.get_major_ticks()
+        if low <= tick.get_loc() <= top
+    ]
+    assert len([text for text in texts if float(text)]) >= 2
+    assert not any(tick.label1.get_text() for tick in axes.xaxis.get_minor_ticks())

@@ -17,6 +17,7 @@ transformers = pytest.importorskip("transformers")
 from dagame.errors import DagameError  # noqa: E402
 from dagame.lm import tiny  # noqa: E402
 from dagame.lm.evaluation import evaluate  # noqa: E402
+from dagame.lm.models.loading import SMALL, fit_threads  # noqa: E402
 from dagame.lm.tiny import llama  # noqa: E402
 from dagame.lm.tiny.corpus import CORPORA, batches, completion, misreadings  # noqa: E402
 from dagame.lm.tiny.problems import trace  # noqa: E402
@@ -244,3 +245,20 @@ def test_importing_it_loads_no_heavy_package():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_a_small_model_has_one_thread_and_a_large_one_all_of_them():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        model, _ = tiny.load()
+        assert fit_threads(model) == 2
+        assert torch.get_num_threads() == 1
+        torch.set_num_threads(2)
+        with torch.device("meta"):
+            large = torch.nn.Linear(SMALL, 1)
+        large.device = torch.device("cpu")
+        fit_threads(large)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

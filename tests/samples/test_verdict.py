@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 import dagame as dg
+from dagame.apps.sample_file import sample_file
 from dagame.samples import Samples
 from dagame.samples.verdict import FACTORS, _Change, _changes, at_strength, curve
 
@@ -98,6 +99,15 @@ def test_a_higher_strength_is_advised_only_where_it_closes_half_of_the_distance_
     mixed = {"x": {"1": 6, "2": 5}, "y": {"1": 6, "2": 5}, "z": {"1": 5, "2": 5}}
     found = solved({"a": mixed}, dg.Coherence(1.0), correct={"a": "1"})
     assert "a majority vote over all samples is right in 1.00." in found.verdict
+
+
+def test_two_advices_are_joined_by_one_word(tmp_path):
+    path = sample_file(tmp_path / "s.jsonl", seed=0)
+    read = Samples.read(path, "question", "format", extract="Answer: (.*)", correct="correct")
+    verdict = read.solve(dg.Coherence(2.0), beta=1.0).verdict
+    assert "draw more samples of each context" in verdict
+    assert "; or raise the strength (10 times gives" in verdict
+    assert verdict.count(": ") == 1
 
 
 def test_the_verdict_says_that_no_answer_becomes_commoner():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from commandline import dagame
 
 import dagame as dg
 from dagame.games import library
@@ -14,6 +15,13 @@ def test_every_theorem_holds():
     assert all(c.cases > 0 for c in report.checks)
     assert report.as_dict()["passed"]
     assert "<table>" in report._repr_html_()
+
+
+def test_the_command_of_the_readme_passes():
+    """As a newcomer types it: its own number of games, seed 0, of which one is hard for transport."""
+    done = dagame("verify")
+    assert done.returncode == 0, done.stderr
+    assert "VIOLATED" not in done.stdout
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

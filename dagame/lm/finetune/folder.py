@@ -204,7 +204,9 @@ class RunFiles(TrainerCallback):
         with self.metrics.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({"step": state.global_step, **numbers}) + "\n")
         shown = [
-            f"{name.removeprefix('game/')} {numbers[name]:.3f}" for name in _TOLD if name in numbers
+            f"{name.removeprefix('game/')} {numbers[name]:z.3f}"
+            for name in _TOLD
+            if name in numbers
         ]
         self.progress(f"step {state.global_step} of {state.max_steps}: {', '.join(shown)}")
 

@@ -11,7 +11,7 @@ from ...errors import ConfigError, DagameError, SamplesError
 from ...provenance import provenance
 from ...samples.bootstrap import CONFIDENCE, RESAMPLES
 from ...show.progress import Progress
-from ..models.loading import pretrained
+from ..models.loading import fit_threads, pretrained
 from ..spec import AnswerSection, ObjectiveSection
 from .data import Row, read_rows
 from .methods import METHODS
@@ -53,6 +53,7 @@ class Inputs:
         device = resolve_device("auto")
         tokenizer = pretrained(AutoTokenizer, self.model, **trusted)
         model = pretrained(AutoModelForCausalLM, self.model, **trusted).to(device).eval()
+        fit_threads(model)
         reference = None
         if self.reference is not None:
             say("loading the reference")

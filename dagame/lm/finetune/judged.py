@@ -198,7 +198,7 @@ def in_markdown(found: dict[str, Any]) -> list[str]:
 def _cell(value: float | None, ends: Sequence[float] | None) -> str:
     if value is None:
         return ""
-    return f"{value:.3f}" + ("" if ends is None else f" ({ends[0]:.3f} to {ends[1]:.3f})")
+    return f"{value:z.3f}" + ("" if ends is None else f" ({ends[0]:z.3f} to {ends[1]:z.3f})")
 
 
 def placed(lines: Sequence[str]) -> list[str]:

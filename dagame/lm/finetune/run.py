@@ -16,7 +16,7 @@ from ...files.output import check_folder, locked, put_text, replacing_all, syste
 from ...known_errors import connection_lost, damaged
 from ...provenance import provenance
 from ...show.progress import Progress, silent
-from ..models.loading import model_folder, pretrained
+from ..models.loading import fit_threads, model_folder, pretrained
 from ..trainers.trl.settings import check_sampling
 from .cautions import after, before
 from .config import OWN_FILES, read_config
@@ -61,6 +61,7 @@ def run_finetune(
         DagameError: in one sentence, what to change; also when the disk is full or another process of
             the run ended, after which `resume` goes on.
     """
+    import torch
     from accelerate import PartialState
 
     from .folder import prepare, reporting_a_lost_folder
@@ -82,6 +83,7 @@ def run_finetune(
         checkpoint = from_main_process(lambda: prepare(folder, config, state.num_processes, resume))
         entered.enter_context(reporting_a_lost_folder(folder))
         trainer = _trainer(config, folder, job, tokenizer, say)
+        entered.callback(torch.set_num_threads, fit_threads(trainer.model))
         with _reporting_damage(trainer, checkpoint):
             trainer.train(resume_from_checkpoint=checkpoint)
         say("saving the model")

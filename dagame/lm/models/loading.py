@@ -10,6 +10,22 @@ from ...known_errors import needs_own_code
 from ...text import visible
 from .gguf import folder_of, is_gguf
 
+SMALL = 1_000_000
+
+
+def fit_threads(model: Any) -> int:
+    """Let torch use one thread for a model of fewer than `SMALL` parameters on the CPU.
+
+    Its tensors are too small to share: threads that wait for each other cost more than they save, most of
+    all on a machine that does other work. Returns how many there were, for `torch.set_num_threads`.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    if model.device.type == "cpu" and sum(p.numel() for p in model.parameters()) < SMALL:
+        torch.set_num_threads(1)
+    return before
+
 
 def model_folder(name: str | os.PathLike[str]) -> str:
     """What transformers loads: the folder that a GGUF file is converted into, other names as they are."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
@@ -195,7 +196,9 @@ def fine_tune(
             callbacks=[_steps_to(progress)],
         )
         trainer.remove_callback(PrinterCallback)
-        trainer.train()
+        with warnings.catch_warnings():  # TRL calls old names of transformers
+            warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\b")
+            trainer.train()
         return [row for row in trainer.state.log_history if "loss" in row]
 
 
