@@ -40,7 +40,9 @@ FEATURES = {
     "solvers/soft.py solvers/folded.py solvers/concave_convex.py solvers/causes.py "
     "objectives/couplings.py objectives/difference.py",
     "compiled kernels": "solvers/consensus_kernel.py solvers/normalisers_kernel.py "
-    "solvers/per_answer_kernel.py numerics/compiled_functions.py numerics/fast.py numerics/roots",
+    "solvers/per_answer_kernel.py solvers/newton_kernel.py solvers/smooth.py objectives/dual_kernel.py "
+    "objectives/smooth_kernel.py numerics/transport_kernel.py numerics/compiled_functions.py "
+    "numerics/fast.py numerics/plain.py numerics/roots",
     "sets without an interior": "objectives/path.py objectives/program.py objectives/set_rows.py",
     "paths of strengths, sliders": "solvers/path.py show/path.py solvers/knobs.py solvers/explore",
     "mathematics read exactly": "samples/keys/formulas/ samples/keys/quantities.py samples/keys/units.py "

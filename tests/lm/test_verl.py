@@ -234,6 +234,6 @@ def test_rows_keep_the_schedule_and_survive_parquet(tmp_path):
 def test_answers_are_read_with_aliases_and_labels():
     reader = AnswerReader("boxed")
     text = r"so \boxed{UK}"
-    assert read_answer(reader, text, ["Britain", "UK"], None) == {"pred": "Britain", "acc": 1.0}
-    assert read_answer(reader, text, None, [["Britain", "UK"]]) == {"pred": "Britain", "acc": None}
+    assert read_answer(reader, text, ["Britain", "UK"], None) == {"pred": "britain", "acc": 1.0}
+    assert read_answer(reader, text, None, [["Britain", "UK"]]) == {"pred": "britain", "acc": None}
     assert read_answer(reader, "?", "UK", None) == {"pred": None, "acc": 0.0}

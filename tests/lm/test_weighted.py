@@ -125,8 +125,9 @@ def test_four_batches_of_one_are_one_batch_of_four(kind, tmp_path):
         )
         for batch in (1, 2, 4)
     ]
-    assert distance(parts[0], parts[1]) < 2e-6
-    assert distance(parts[0], parts[2]) < 2e-6
+    rounding = 5e-6  # of float32 sums in another order, which differs between processors
+    assert distance(parts[0], parts[1]) < rounding
+    assert distance(parts[0], parts[2]) < rounding
     assert distance(parts[0], trained(unweighted(kind, tmp_path / "un"))) > 1e-4
 
 
