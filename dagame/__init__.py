@@ -7,8 +7,9 @@ numpy and array-api-compat only; torch, cvxpy, matplotlib, polars and transforme
 from __future__ import annotations
 
 import sys as _sys
+from typing import TYPE_CHECKING as _CHECKED
 
-from . import _moved, conformal, domains, estimators, lm, testing
+from . import _moved
 from .errors import DagameError
 from .games import library
 from .games.answer_map import AnswerMap
@@ -21,11 +22,14 @@ from .objectives import catalogue as _catalogue
 from .objectives import sets as _sets
 from .objectives.catalogue import *
 from .objectives.sets import *
-from .samples import Samples
 from .solvers import Path, explore, path, run, solve
-from .theory.atlas import methods
-from .theory.classify import Classification, classify
-from .theory.verify import VerificationReport, verify
+
+if _CHECKED:
+    from . import conformal, domains, estimators, lm, testing
+    from .samples import Samples
+    from .theory.atlas import methods
+    from .theory.classify import Classification, classify
+    from .theory.verify import VerificationReport, verify
 
 __version__ = "0.1.0"
 
@@ -62,6 +66,16 @@ __all__ += _catalogue.__all__
 __all__ += _sets.__all__
 
 
+_LATER = {
+    "Samples": "samples",
+    "methods": "theory.atlas",
+    "Classification": "theory.classify",
+    "classify": "theory.classify",
+    "VerificationReport": "theory.verify",
+    "verify": "theory.verify",
+}
+"""Public names of rooms that are loaded when one is asked for, as the public rooms are themselves."""
+
 _sys.meta_path.insert(0, _moved.Finder())
 
 
@@ -71,9 +85,12 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> object:
-    """A room of the package, such as `dagame.show`, loaded when it is asked for."""
+    """A room of the package, such as `dagame.show`, or what it exports, loaded when it is asked for."""
     from importlib import import_module, util
 
+    if name in _LATER:
+        globals()[name] = found = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+        return found
     moved = _moved.new_path(f"{__name__}.{name}")
     if not name.startswith("_") and moved is None and util.find_spec(f"{__name__}.{name}"):
         return import_module(f"{__name__}.{name}")
