@@ -50,7 +50,7 @@ def equivalence(
 ) -> None:
     """Equilibrium against cvxpy's optimum of answer-level fine-tuning on random games, by objective.
 
-    In full about 1.5 minutes on one core.
+    In full about 0.5 minutes on one core.
     """
     from . import equivalence as bench
 
