@@ -184,6 +184,31 @@ def test_no_gap_is_below_zero_by_rounding(phi):
         assert (certificate.gap >= 0).all()
 
 
+class Squares(dg.Objective):
+    """sum p^2, convex: B(p, q) = |p - q|^2 >= mu KL for no finite mu <= 0 but by a bound on p."""
+
+    concave = False
+
+    def value(self, marginals, weights):
+        return ((marginals**2).sum(-1) * weights).sum(-1)
+
+    def reward(self, marginals, weights):
+        return 2 * marginals
+
+
+class Bounded(Squares):
+    curvature = -2.0
+
+
+@pytest.mark.parametrize(
+    ("phi", "message"),
+    [(Squares(), "state `curvature`"), (Bounded(), "its curvature is mu = -2, and beta = 0.8")],
+)
+def test_what_no_theorem_covers_says_what_would(phi, message):
+    with pytest.raises(dg.DagameError, match=message):
+        dg.certify(a_game(phi), POLICY)
+
+
 def test_an_objective_of_unknown_sign_is_certified_on_a_condition():
     class Mine(dg.Objective):
         def value(self, marginals, weights=None):
