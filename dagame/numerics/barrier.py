@@ -131,7 +131,7 @@ def _line_search(
     length = LONGEST / xp.maximum(xp.max(shrink, axis=-1), 0 * value + LONGEST)
     length = xp.where(done, 0 * length, length)
     slack = 1e-13 * xp.maximum(xp.abs(value), xp.ones_like(value))
-    for _ in range(40):
+    for _ in range(60):
         new = y + length[:, None, ...] * move
         found = oracle(new)
         ratio = xp.where(positive, new / xp.where(positive, y, 1.0), 1.0)

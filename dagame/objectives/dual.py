@@ -57,7 +57,8 @@ def solve_dual(form: DualForm, log_reference: Array, weights: Array, beta: float
     unit = 1.0
     if not form.simplex:
         largest = xp.max(xp.abs(form.rows), axis=(-2, -1))
-        unit = 1 / xp.where(largest > 0, largest, 1.0)
+        scale = xp.where(largest > 0, largest, xp.abs(form.bound))  # of a row of zeros its bound
+        unit = 1 / xp.where(scale > 0, scale, 1.0)
         form = form._replace(rows=form.rows * unit[..., None, None], bound=form.bound * unit)
     y = xp.zeros((size, r), dtype=log_reference.dtype, device=log_reference.device)
     y = y + (1 / r if form.simplex else beta * xp.astype(form.positive, y.dtype))

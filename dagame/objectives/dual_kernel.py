@@ -175,7 +175,7 @@ def _minimised(rows, used, bound, positive, log_nu0, w, numbers, y, vectors, squ
                 shrink = max(shrink, -move[i] / y[i])
         length, slack, before = LONGEST / shrink, 1e-13 * max(abs(value), 1.0), value
         good = False
-        for _ in range(40):
+        for _ in range(60):
             gain = before
             for i in range(r):
                 new[i] = y[i] + length * move[i]

@@ -231,7 +231,22 @@ def _forward(triangle: Array, right: Array) -> Array:
     flat = xp.abs(xp.linalg.diagonal(unit)) < 1e-15
     unit = unit + eye * xp.astype(flat, unit.dtype)[:, None, :]
     right = xp.where(flat, 0.0, right * scale)
-    return xp.linalg.solve(xp.matrix_transpose(unit), right[..., None])[..., 0]
+    try:
+        return xp.linalg.solve(xp.matrix_transpose(unit), right[..., None])[..., 0]
+    except (
+        np.linalg.LinAlgError,
+        RuntimeError,
+    ):  # its pivots can cancel; torch's is a RuntimeError
+        return _substituted(unit, right)
+
+
+def _substituted(triangle: Array, right: Array) -> Array:
+    """The same row by row, whose pivots are the diagonal."""
+    xp, found = namespace(triangle), right[:, :0]
+    for k in range(triangle.shape[-1]):
+        known = xp.sum(triangle[:, :k, k] * found, axis=-1)
+        found = xp.concat([found, ((right[:, k] - known) / triangle[:, k, k])[:, None]], axis=-1)
+    return found
 
 
 def _length(change: Array, done: Array) -> Array:

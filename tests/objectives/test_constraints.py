@@ -121,6 +121,42 @@ def test_clashing_constraints_are_named():
     assert solution.value[0] == -np.inf
 
 
+def test_a_clash_across_contexts_is_named_whatever_rows_are_beside_it():
+    clash = dg.Cap([0, 1, 2], 0.2, across=True) & dg.Quota([[0, 2]], [0.6])
+    beside = dg.Moment([-0.9, -0.7, -0.9, 0.3], 0.2)
+    game = dg.AlignmentGame(np.full((2, 4), 0.25), dg.HardConstraint(clash & beside), beta=1.0)
+    solution = dg.solve(game, throw=False)
+    assert solution.status.name == "INFEASIBLE"
+    assert "cap 0.2 across contexts" in solution.notes[0]
+    assert "quota 0.6" in solution.notes[0]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("beta", [1e-3, 1.0])
+def test_an_answer_of_next_to_no_mass_is_raised_to_a_bound(backend, beta):
+    """A quota leaves the ratios within its group as the reference has them."""
+    reference = np.array([[1e-17, 0.3, 0.7]])
+    if backend == "torch":
+        reference = pytest.importorskip("torch").tensor(reference)
+    slack = dg.Moment([0.1, 0.2, 0.3], 1.0)
+    hard = dg.HardConstraint(dg.Quota([[1, 2]], [0.2]) & slack)
+    solution = dg.solve(dg.AlignmentGame(reference, hard, beta=beta))
+    np.testing.assert_allclose(solution.marginals, [[0.8, 0.06, 0.14]], rtol=1e-9)
+
+
+@pytest.mark.parametrize("beta", [1e-29, 1e-20, 1.0, 1e11])
+def test_a_row_that_always_holds_changes_nothing_at_any_beta(beta):
+    floor = dg.Floor([0], 0.9)
+    slack = dg.Moment([-0.4, 0.07, -0.01], 0.2)
+    reference = [[0.1, 0.8, 0.1], [0.3, 0.5, 0.2]]
+    game = dg.AlignmentGame(reference, dg.HardConstraint(floor & slack), beta=beta)
+    np.testing.assert_allclose(
+        dg.solve(game).marginals,
+        [[0.9, 0.1 * 8 / 9, 0.1 / 9], [0.9, 0.1 * 5 / 7, 0.1 * 2 / 7]],
+        rtol=1e-9,
+    )
+
+
 def test_constraints_with_rewards_and_diversity(rng):
     objective = (
         dg.HardConstraint(dg.Cap([1], 0.1))

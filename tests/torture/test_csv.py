@@ -85,6 +85,25 @@ def test_lines_without_quotes_are_read_as_by_pythons_reader(tmp_path):
         assert skipped == [number for number, _ in bad]
 
 
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ('"q;\n1",completion\n1,a\n', ["q;\n1", "completion"]),
+        ('"q,\n;""1""",completion\n1,a\n', ['q,\n;"1"', "completion"]),
+        ('"q,\n1";completion\n1;"a,b"\n', ["q,\n1", "completion"]),
+        ('5" q;completion\n1;"a,b"\n', ['5" q', "completion"]),
+        ("q;completion\r1;a,b\r", ["q", "completion"]),
+        ("\r\nq;completion\r\n1;a,b\r\n", ["q", "completion"]),
+    ],
+)
+def test_the_separator_is_the_whole_header_s(tmp_path, text, columns):
+    path = tmp_path / "s.csv"
+    path.write_bytes(text.encode())
+    frame, _ = read_frame(path)
+    assert frame.columns == columns
+    assert frame["completion"][0] in ("a", "a,b")
+
+
 @pytest.mark.parametrize("line", ['2,"oops\n', 'x",",y\n'])
 def test_a_stray_quote_costs_its_line_and_no_more(tmp_path, line):
     good = "".join(f"{k},{k}\n" for k in range(1000))

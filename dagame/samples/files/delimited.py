@@ -20,6 +20,8 @@ Faults = list[tuple[int, str]]
 _BLOCK = 50_000
 _INTEGER = r"^(?:0|-?[1-9][0-9]{0,17})$"
 _REAL = r"^-?(?:0|[1-9][0-9]{0,16})(?:\.[0-9]{1,20})?(?:[eE][-+]?[0-9]{1,2})?$"
+_QUOTED = re.compile(rb'(?<![^,;\t\r\n])"[^"]*+(?:""[^"]*+)*+"')
+_HEADER = re.compile(rb"[\r\n]*((?:" + _QUOTED.pattern + rb"|[^\r\n])*+)")
 _LIMIT = Lock()
 
 
@@ -28,7 +30,8 @@ def separator_of(kind: str, data: bytes) -> tuple[str, str | None]:
 
     Of CSV the header decides: a comma, or where it has none outside quotes a semicolon or a tab.
     """
-    header = re.sub(rb'"[^"]*"', b"", data.lstrip(b"\r\n").partition(b"\n")[0])
+    found = _HEADER.match(data)
+    header = _QUOTED.sub(b"", found[1]) if found else b""
     if kind == "tsv" or (b"," not in header and b"\t" in header):
         return "\t", None if kind == "tsv" else "fields are separated by tabs"
     if b"," not in header and b";" in header:
