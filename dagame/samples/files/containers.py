@@ -229,7 +229,7 @@ def _sniffed(name: str, data: bytes, kind: str | None) -> tuple[str, bytes]:
             kind = "parquet"
         elif not head or head[:1] in b"[{":
             kind = "json"
-        elif b"\t" in line or b"," in line:
+        elif any(sign in line for sign in (b"\t", b",", b";")):
             kind = "tsv" if b"\t" in line else "csv"
         else:
             raise SamplesError(f"{name} is of no known kind; name it by --format.")

@@ -127,8 +127,12 @@ def test_every_layout_by_the_command_line(tmp_path, name, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["plain", "pretty_array", "packed_zst", "packed_zip", "comma_separated", "parquet"]
-)
+    "name",
+    [
+        "plain", "pretty_array", "packed_zst", "packed_zip", "comma_separated", "semicolon_separated",
+        "parquet",
+    ],
+)  # fmt: skip
 def test_standard_input(tmp_path, name):
     source, options = LAYOUTS[name](tmp_path, ROWS)
     done = dagame(*command("-", options, tmp_path / "out"), input=source.read_bytes(), text=False)
