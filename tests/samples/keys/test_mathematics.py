@@ -181,6 +181,7 @@ def test_the_time_grows_with_the_length_only(piece):
         [r"\text{(B)}", "B", "(B)"],
         [r"\text{Yes}", "yes", "Yes."],
         [r"\text{No solution}", "no solution"],
+        [r"\infty", "infinity", "Infinity", r"\text{Infinity}", "∞"],
         [r"\mathrm{e}^2", "e^2", r"\exp(2)"],
         [r"x^{\frac12}", r"\sqrt x", r"\sqrt{x}"],
         ["f(x) = x^2", "x^2 = f(x)"],

@@ -132,6 +132,9 @@ def _tokens_of(match: re.Match[str], start: int, spaced: bool, before: list[Toke
     return [_of_command(groups["command"], start, spaced)]
 
 
+_INFINITY = ("infty", "infinity", "Infinity", "oo")
+
+
 def _of_command(name: str, start: int, spaced: bool) -> Token:
     name = _SPELLINGS.get(name, name)
     if name in FUNCTIONS and name != "sqrt":
@@ -150,7 +153,7 @@ def _of_run(run: str, start: int, spaced: bool, before: list[Token]) -> list[Tok
     name = _SPELLINGS.get(run, run)
     if name in FUNCTIONS and not (name == "min" and _is_number_before(before)):
         return [Token("command" if name == "sqrt" else "function", name, start, spaced)]
-    if run in ("pi", "infty", "infinity", "oo"):
+    if run == "pi" or run in _INFINITY:
         return [Token("command", "pi" if run == "pi" else "infty", start, spaced)]
     if len(run) == 1 and run != "µ":
         return [Token("letter", run, start, spaced)]
@@ -182,6 +185,7 @@ def _of_text(
     if (
         re.fullmatch(r"[-+0-9.,/%*^()= ]*", plain)
         or (plain in FUNCTIONS and not behind)
+        or plain in _INFINITY
         or re.fullmatch(r"\([A-Za-z]\)", plain)
     ):
         return [t._replace(start=start, spaced=True) for t in tokens(plain)[:-1]]
