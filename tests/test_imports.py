@@ -20,8 +20,29 @@ def test_import_loads_no_heavy_package():
     assert shown.stdout.strip() == "[]"
 
 
+def test_import_loads_only_the_rooms_of_a_game():
+    code = "import sys, dagame; print(*{m.split('.')[1] for m in sys.modules if m.startswith('dagame.')})"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {*shown.stdout.split()} & {
+        "samples",
+        "theory",
+        "lm",
+        "conformal",
+        "domains",
+        "apps",
+        "bench",
+    }
+
+
 def test_public_names_exist():
     assert all(hasattr(dagame, name) for name in dagame.__all__)
+
+
+def test_names_that_are_loaded_later_are_those_that_types_are_checked_with():
+    tree = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    told = {(a.name, n.module) for n in block.body for a in n.names if n.module}
+    assert told == {*dagame._LATER.items()}
 
 
 def _module(path: Path) -> tuple[str, ...]:
