@@ -27,6 +27,11 @@ def falling(n):
     return np.linspace(1, -1, n)
 
 
+def _an_order(rng):
+    """0.1 to 4, and not near 1."""
+    return float(rng.choice([rng.uniform(0.1, 0.95), rng.uniform(1.05, 4)]))
+
+
 def _labelled(kind):
     return lambda s, rng, m, n: kind.build(s, every_other(n))
 
@@ -39,6 +44,7 @@ LABELLED: dict[str, Make] = {
 BESIDES: dict[str, Make] = {
     "renyi-near-1": lambda s, rng, m, n: dg.RenyiDiversity(s, 0.999),
     "tsallis-1.5": lambda s, rng, m, n: dg.TsallisDiversity(s, 1.5),
+    "tsallis, any order": lambda s, rng, m, n: dg.TsallisDiversity(s, _an_order(rng)),
     "bregman-1": lambda s, rng, m, n: dg.BregmanCoherence(1.0, s),
     "pass-at-1": lambda s, rng, m, n: dg.PassAtK(every_other(n), 1, s),
     "pass-at-2": lambda s, rng, m, n: dg.PassAtK(every_other(n), 2, s),
@@ -75,7 +81,9 @@ BESIDES: dict[str, Make] = {
     "euclidean, gini, reward": lambda s, rng, m, n: (
         dg.Reward(s * np.eye(n)[0]) + 0.5 * dg.GiniDiversity() + dg.Coherence(0.4 * s, "euclidean")
     ),
-    "shannon, gini": lambda s, rng, m, n: dg.ShannonDiversity(s) + 0.7 * dg.GiniDiversity(s),
+    "shannon, gini": lambda s, rng, m, n: (
+        dg.ShannonDiversity(s) + rng.uniform(0.1, 4) * dg.GiniDiversity(s)
+    ),
     "log-success, gini": lambda s, rng, m, n: (
         dg.LogSuccess(np.eye(n)[0], 1.5 * s) + dg.GiniDiversity(0.5 * s)
     ),

@@ -13,6 +13,7 @@ from dagame.solvers import smooth
 from tests.games import SEEDS
 from tests.kinds import made, those
 
+
 def concave_and_stated(phi):
     """A smooth form with more than rewards in it."""
     form = phi.smooth_form()
