@@ -72,6 +72,7 @@ BESIDES: dict[str, Make] = {
     "coherence, reward": lambda s, rng, m, n: dg.Coherence(s) + dg.Reward(0.4 * s * falling(n)),
     "coherence, shannon": lambda s, rng, m, n: dg.Coherence(s) + 0.4 * s * dg.ShannonDiversity(),
     "coherence, gini": lambda s, rng, m, n: dg.Coherence(s) + 0.3 * s * dg.GiniDiversity(),
+    "coherence, less gini": lambda s, rng, m, n: dg.Coherence(s) - 0.1 * s * dg.GiniDiversity(),
     "coherence, hellinger": lambda s, rng, m, n: (
         dg.Coherence(s) + 0.3 * dg.PairwiseCoherence(s, "hellinger")
     ),
