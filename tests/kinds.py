@@ -80,7 +80,7 @@ BESIDES: dict[str, Make] = {
         dg.Coherence(s, "euclidean") + s * dg.TsallisDiversity(order=0.3)
     ),
     "euclidean, gini, reward": lambda s, rng, m, n: (
-        dg.Reward(s * np.eye(n)[0]) + 0.5 * dg.GiniDiversity() + dg.Coherence(0.4 * s, "euclidean")
+        dg.Reward(s * np.eye(n)[0]) + dg.GiniDiversity(0.5 * s) + dg.Coherence(0.4 * s, "euclidean")
     ),
     "shannon, gini": lambda s, rng, m, n: (
         dg.ShannonDiversity(s) + rng.uniform(0.1, 4) * dg.GiniDiversity(s)
