@@ -118,6 +118,12 @@ def between_t4_and_t6(phi: dg.Objective) -> bool:
     return phi.concave is True or phi.curvature > -1
 
 
+def of_any_size(name: str) -> bool:
+    """Whether a row's parameters are numbers, which fit any number of contexts and answers."""
+    parameters = CATALOGUE[name].parameters(np.random.default_rng(0), 2, 3)
+    return all(isinstance(p, float | int) for p in parameters)
+
+
 def separable(phi: dg.Objective) -> bool:
     """A sum over answers of one function of each one's probability."""
     try:

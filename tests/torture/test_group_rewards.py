@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import dagame as dg
 from dagame.lm import GroupReward, group_rewards
 from dagame.objectives.catalogue import CATALOGUE
-from tests.kinds import ROWS, everywhere, made, those
+from tests.kinds import ROWS, everywhere, made, of_any_size, those
 
 KEYS = [
     None,
@@ -39,18 +39,8 @@ def paid_for_truth(bucket):
     return dg.Reward(np.nan_to_num(bucket.correct)[:, None, :])
 
 
-def of_any_size(kind):
-    """Whether its parameters are numbers, which fit answers and contexts of any number."""
-    parameters = kind.parameters(np.random.default_rng(0), 2, 3)
-    return all(isinstance(p, float | int) for p in parameters)
-
-
 OBJECTIVES = {
-    **{
-        name: made(name, 3.0, 2, 3)
-        for name in those(everywhere, ROWS)
-        if of_any_size(CATALOGUE[name])
-    },
+    **{name: made(name, 3.0, 2, 3) for name in those(everywhere, ROWS) if of_any_size(name)},
     "sum": made("coherence, shannon", 1.0, 2, 3),
     "truth": paid_for_truth,
 }
