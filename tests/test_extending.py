@@ -6,6 +6,7 @@ where its kind is listed and the import that the row needs; the whole of `extend
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -14,6 +15,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from dagame.objectives.catalogue import CATALOGUE
 
 pytest.importorskip("trl")
 pytest.importorskip("mkdocs")
@@ -74,6 +77,12 @@ HOMES = {
     "quarter": "dagame/estimators",
     "resampled": "dagame/lm/finetune",
 }
+LISTED = {
+    "tests/kinds.py": "orders, sums and sets that no row of the catalogue has, for all tests",
+    "benchmarks/textbook.py": "the definitions, stated apart from the package",
+}
+"""The files outside the package that may name five objectives or more in one list, and why."""
+
 TOUCHED = {"kaniadakis": 3, "halfway": 2, "quarter": 2, "resampled": 2}
 """Files that a part touches; an objective's third is its row of the theory."""
 
@@ -124,6 +133,18 @@ def extended(tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr
     return touched, json.loads(done.stdout.splitlines()[-1])
+
+
+def test_objectives_are_listed_in_the_catalogue_alone(monkeypatch):
+    """Other lists go by what objectives state, so that a new one is in them."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import measures
+
+    names = measures.objective_names(measures.Tree(ROOT))
+    assert names == {kind.public for kind in CATALOGUE.values()}
+    files = [p for room in ("tests", "benchmarks") for p in (ROOT / room).rglob("*.py")]
+    trees = {str(p.relative_to(ROOT)): ast.parse(p.read_text("utf-8")) for p in files}
+    assert {f for f, tree in trees.items() if measures.objective_lists([tree], names)} == {*LISTED}
 
 
 @pytest.mark.parametrize("part", CHANGES)

@@ -81,6 +81,15 @@ def test_the_support_that_a_row_says_is_needed(kind):
 
 
 @KINDS
+def test_the_referee_states_what_is_differentiable(kind, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(dg.__file__).parents[1] / "benchmarks"))
+    from textbook import line_of
+
+    known = all(line_of(part) is not None for _, part in made(kind).terms())
+    assert known == (not (kind.multipliers or kind.kinked or kind.on_traces))
+
+
+@KINDS
 def test_a_row_with_labels_takes_them_alone(kind):
     if kind.labels:
         correct = np.array([[1.0, 0.0, 1.0]])
