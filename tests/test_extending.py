@@ -143,8 +143,14 @@ def test_objectives_are_listed_in_the_catalogue_alone(monkeypatch):
     names = measures.objective_names(measures.Tree(ROOT))
     assert names == {kind.public for kind in CATALOGUE.values()}
     files = [p for room in ("tests", "benchmarks") for p in (ROOT / room).rglob("*.py")]
-    trees = {str(p.relative_to(ROOT)): ast.parse(p.read_text("utf-8")) for p in files}
-    assert {f for f, tree in trees.items() if measures.objective_lists([tree], names)} == {*LISTED}
+    texts = {str(p.relative_to(ROOT)): p.read_text("utf-8") for p in files}
+    found = {
+        file
+        for file, text in texts.items()
+        if sum(name in text for name in names) >= 5  # or else no list of it has five
+        and measures.objective_lists([ast.parse(text)], names)
+    }
+    assert found == set(LISTED)
 
 
 @pytest.mark.parametrize("part", CHANGES)

@@ -67,7 +67,7 @@ def apart(one, other):
     return float(np.nan_to_num(np.abs(a - b)).max(initial=0)) / size
 
 
-@settings(50)
+@settings(35)
 @given(frames(), st.sampled_from(sorted(SAMPLED)), SEEDS)
 def test_the_order_of_rows_changes_no_bit(frame, name, seed):
     order = np.random.default_rng(seed).permutation(len(frame))
@@ -80,7 +80,7 @@ def test_the_order_of_rows_changes_no_bit(frame, name, seed):
         assert found.summary[key] == again.summary[key]
 
 
-@settings(40)
+@settings(30)
 @given(frames(), st.sampled_from(sorted(SAMPLED)), SEEDS)
 def test_names_of_classes_contexts_and_answers_do_not_matter(frame, name, seed):
     rng = np.random.default_rng(seed)
@@ -98,7 +98,7 @@ def test_names_of_classes_contexts_and_answers_do_not_matter(frame, name, seed):
         assert one is other is None or one == pytest.approx(other, abs=allowed)
 
 
-@settings(30)
+@settings(20)
 @given(frames(), st.sampled_from(sorted(SAMPLED)))
 def test_a_class_does_not_see_the_others(frame, name):
     together, _ = solved(frame, SAMPLED[name])
