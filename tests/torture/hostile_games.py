@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import math
-import sys
-from pathlib import Path
 from typing import NamedTuple
 
+import mpmath as mp
 import numpy as np
+import referee
 from hypothesis import strategies as st
+from textbook import exact
 
 import dagame as dg
 from tests.kinds import HOSTILE
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
-import mpmath as mp
-import referee
-from textbook import exact
 
 mp.mp.dps = 50
 

@@ -2,14 +2,14 @@
 
 import itertools
 import math
-import sys
-from pathlib import Path
 
+import mpmath as mp
 import numpy as np
 import pytest
 from budget import scale, settings
 from hypothesis import given
 from hypothesis import strategies as st
+from referee import combined
 
 import dagame as dg
 from dagame.estimators import (
@@ -24,11 +24,6 @@ from dagame.estimators.tables import ANALYSIS_LIMIT, CENTRED, TABLE_LIMIT
 from dagame.objectives.catalogue import CATALOGUE
 from tests.games import SEEDS
 from tests.kinds import BESIDES, KINDS, every_other, made, separable
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
-import mpmath as mp
-from referee import combined
 
 
 def has_a_table(name, phi):
