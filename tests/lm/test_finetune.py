@@ -11,7 +11,7 @@ import yaml
 
 pytest.importorskip("trl")
 
-from distributed.runs import model_folder, word_tokenizer
+from distributed.runs import ON_CPU, model_folder, word_tokenizer
 from rich.console import Console
 from safetensors.numpy import load_file
 
@@ -38,9 +38,7 @@ TRAINING = {
     "learning_rate": 1e-2,
     "max_completion_length": 4,
     "save_steps": 2,
-    "use_cpu": True,
-    "bf16": False,
-    "dataloader_pin_memory": False,
+    **ON_CPU,
     "gradient_checkpointing": False,
 }
 
