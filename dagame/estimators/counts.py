@@ -36,7 +36,7 @@ from ..objectives import Objective
 from ..objectives.parameters import of_games
 from .cells import Cells, checked_cells, numbers
 from .registry import BY_NAME, METHODS, TABLES_ONLY
-from .tables import CENTRED, counted_derivative, lookup_table
+from .tables import CENTRED, lookup_table
 
 ESTIMATORS = ("auto", *METHODS)
 ADVANTAGES = ("auto", None, "leave_two_out", "leave_one_out", "group_mean", "std")
@@ -260,13 +260,12 @@ def _parts(
     if table is not None:
         paid = np.broadcast_to(table, cells.counts.shape)[cells.b, cells.x, cells.z]
         return (_Constant(lambda others, of: paid),)
-    try:
-        of = counted_derivative(objective)[1]
-    except NotSeparable:
+    form = objective.counted_form()
+    if form is None:
         return _from_marginals(objective, cells, estimator)
-    if of == "answer":
+    if form.success is None:
         return (_Answer(_table_lookup(objective, estimator)),)
-    table = np.broadcast_to(np.asarray(objective.success), cells.counts.shape)  # type: ignore[attr-defined]
+    table = np.broadcast_to(np.asarray(form.success), cells.counts.shape)
     success = table[cells.b, cells.x, cells.z]
     if np.isin(success, (0.0, 1.0)).all():
         return (_Success(_table_lookup(objective, estimator), success),)
@@ -286,7 +285,7 @@ def _constant_table(objective: Objective, cells: Cells, multipliers: Any) -> np.
                 f"multipliers have shape {y.shape} or are not finite; give {rows} for {objective!r}."
             )
         y = np.broadcast_to(y, (shape[0], y.shape[-1]))
-        return objective.linearise(here, cells.weights, like(y, here))[1]
+        return objective.reply.linearise(here, cells.weights, like(y, here))[1]
     form = objective.exponential_form()
     if form is None or form.entropy != 0 or form.coupling is not None:
         return None

@@ -212,7 +212,7 @@ class AlignmentGame(NamedGame):
     @cached_property
     def forbidden(self) -> Array | None:
         """Answers that every policy of finite value avoids (*batch, m, n), or None."""
-        return self.objective.forbidden(self.log_reference_answers, self.weights)
+        return self.objective.domain.forbidden(self.log_reference_answers, self.weights)
 
     @cached_property
     def open_traces(self) -> Array:
@@ -362,7 +362,7 @@ class AlignmentGame(NamedGame):
 
         Answers that no finite policy gives are paid minus infinity.
         """
-        constant, u = self.objective.linearise(log_q, self.weights, multipliers)
+        constant, u = self.objective.reply.linearise(log_q, self.weights, multipliers)
         xp, forbidden = namespace(u), self.forbidden
         if forbidden is not None:
             u = xp.where(forbidden, LOG_ZERO, u)
@@ -375,7 +375,7 @@ class AlignmentGame(NamedGame):
         xp = namespace(log_q)
         residual = xp.where(self.answer_support, log_q - self.log_reference_answers, 0.0)
         phi = self.unit.objective
-        return phi.multipliers(log_q, self.weights, residual, self.answer_support)
+        return phi.reply.multipliers(log_q, self.weights, residual, self.answer_support)
 
 
 def require_game(game: Any) -> AlignmentGame:
