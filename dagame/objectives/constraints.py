@@ -174,7 +174,7 @@ class HardConstraint(Domain, Reply, OnSet, Objective):
     def _distance(self, log_nu: Array, weights: Array) -> Array:
         slack, xp = self.slack(log_nu, weights), namespace(log_nu)
         equal = xp.asarray(self._rows(log_nu).equal, device=log_nu.device)
-        excess = xp.where(equal, xp.abs(slack), xp.maximum(slack, 0 * slack))
+        excess = xp.where(equal, xp.abs(slack), xp.maximum(slack, xp.zeros_like(slack)))
         return xp.max(excess, axis=-1)
 
     def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
