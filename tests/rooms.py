@@ -228,6 +228,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "dual_kernel",
         "dual",
         "smooth_kernel",
+        "domain",
+        "reply",
         "structure",
         "sets",
         "weighted",

@@ -123,7 +123,7 @@ def _play(kind: str, rng: np.random.Generator, k: int) -> Played:
     if value is None or log_nu is None:
         return Played(status.name.lower(), gap, None, False, how)
     size = max(1.0, abs(ours))
-    slack = game.objective.slack(log_nu, game.weights)
+    slack = game.objective.domain.slack(log_nu, game.weights)
     worth = 0.0
     if slack is not None and solution.multipliers is not None:
         worth = float((solution.multipliers * np.maximum(slack, 0)).sum())

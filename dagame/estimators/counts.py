@@ -35,8 +35,9 @@ from ..numerics.arrays import LOG_ZERO, like, log
 from ..objectives import Objective
 from ..objectives.parameters import of_games
 from .cells import Cells, checked_cells, numbers
+from .method import Method
 from .registry import BY_NAME, METHODS, TABLES_ONLY
-from .tables import CENTRED, counted_derivative, lookup_table
+from .tables import CENTRED, lookup_table
 
 ESTIMATORS = ("auto", *METHODS)
 ADVANTAGES = ("auto", None, "leave_two_out", "leave_one_out", "group_mean", "std")
@@ -117,6 +118,31 @@ def count_rewards(
         InvalidObjective: the estimator cannot estimate a term, or the baseline needs single counts.
         InvalidGame: counts are no (B, m, n) table of counts, or a context has none.
     """
+    _check_asked(estimator, baseline)
+    cells = checked_cells(counts, objective, weights)
+    terms = [(f, _parts(o, cells, estimator, multipliers)) for f, o in objective.terms() if f]
+    parts = [(f, part) for f, ways in terms for part in ways]
+    if baseline == "auto":
+        whole = any(isinstance(part, _Row) for _, part in parts)
+        baseline = "leave_one_out" if whole else "leave_two_out"
+    of = np.maximum(cells.size - (2 if baseline in CENTRED else 1), 0)
+    left, nothing = np.minimum(cells.count - 1, of), np.zeros(len(cells.b))
+    paid = sum((f * part.paid(cells, left, of) for f, part in parts), start=nothing)
+    if not np.isfinite(paid).all() or (np.abs(paid) > -LOG_ZERO / 2).any():
+        raise InvalidObjective(
+            f"estimator {estimator!r} pays an answer that another context lacks minus infinity "
+            f"under {objective!r}; take 'krichevsky_trofimov' or 'auto'."
+        )
+    if baseline == "group_mean":
+        paid = paid * cells.size / np.maximum(cells.size - 1, 1)
+    others = None
+    if baseline == "leave_two_out":
+        others = cells.dense(sum((f * part.mean_of_others(cells) for f, part in parts), nothing))
+    return CountRewards(cells.counts, cells.dense(paid), baseline, others)
+
+
+def _check_asked(estimator: str, baseline: str | None) -> None:
+    """Refuse an estimator or a baseline that there is not; warn of one that plays another game."""
     if estimator not in ESTIMATORS:
         raise InvalidObjective(
             f"estimator is {estimator!r}; choose one of {', '.join(ESTIMATORS)}."
@@ -128,37 +154,8 @@ def count_rewards(
             "dividing by the group's standard deviation changes the game: any group with two "
             "answers gets the same advantages from every monotone reward; take "
             "baseline='leave_two_out'.",
-            stacklevel=2,
+            stacklevel=3,
         )
-    cells = checked_cells(counts, objective, weights)
-    parts = [
-        (f, part)
-        for f, o in objective.terms()
-        if f != 0.0
-        for part in _parts(o, cells, estimator, multipliers)
-    ]
-    if baseline == "auto":
-        whole = any(isinstance(part, _Row) for _, part in parts)
-        baseline = "leave_one_out" if whole else "leave_two_out"
-    of = np.maximum(cells.size - (2 if baseline in CENTRED else 1), 0)
-    left = np.minimum(cells.count - 1, of)
-    total = np.zeros(len(cells.b))
-    for factor, part in parts:
-        total = total + factor * part.paid(cells, left, of)
-    if not np.isfinite(total).all() or (np.abs(total) > -LOG_ZERO / 2).any():
-        raise InvalidObjective(
-            f"estimator {estimator!r} pays an answer that another context lacks minus infinity "
-            f"under {objective!r}; take 'krichevsky_trofimov' or 'auto'."
-        )
-    if baseline == "group_mean":
-        total = total * cells.size / np.maximum(cells.size - 1, 1)
-    others = None
-    if baseline == "leave_two_out":
-        mean = np.zeros(len(cells.b))
-        for factor, part in parts:
-            mean = mean + factor * part.mean_of_others(cells)
-        others = cells.dense(mean)
-    return CountRewards(cells.counts, cells.dense(total), baseline, others)
 
 
 # -- the ways ---------------------------------------------------------------------------------------
@@ -260,13 +257,12 @@ def _parts(
     if table is not None:
         paid = np.broadcast_to(table, cells.counts.shape)[cells.b, cells.x, cells.z]
         return (_Constant(lambda others, of: paid),)
-    try:
-        of = counted_derivative(objective)[1]
-    except NotSeparable:
+    form = objective.counted_form()
+    if form is None:
         return _from_marginals(objective, cells, estimator)
-    if of == "answer":
+    if form.success is None:
         return (_Answer(_table_lookup(objective, estimator)),)
-    table = np.broadcast_to(np.asarray(objective.success), cells.counts.shape)  # type: ignore[attr-defined]
+    table = np.broadcast_to(np.asarray(form.success), cells.counts.shape)
     success = table[cells.b, cells.x, cells.z]
     if np.isin(success, (0.0, 1.0)).all():
         return (_Success(_table_lookup(objective, estimator), success),)
@@ -286,7 +282,7 @@ def _constant_table(objective: Objective, cells: Cells, multipliers: Any) -> np.
                 f"multipliers have shape {y.shape} or are not finite; give {rows} for {objective!r}."
             )
         y = np.broadcast_to(y, (shape[0], y.shape[-1]))
-        return objective.linearise(here, cells.weights, like(y, here))[1]
+        return objective.reply.linearise(here, cells.weights, like(y, here))[1]
     form = objective.exponential_form()
     if form is None or form.entropy != 0 or form.coupling is not None:
         return None
@@ -321,28 +317,35 @@ def _from_marginals(objective: Objective, cells: Cells, estimator: str) -> tuple
         own, rest = split
         table = _Answer(_table_lookup(own, estimator))
         return table, _Answer(_columns(rest, cells, "krichevsky_trofimov"))
-    affine = objective.answerwise and objective.affine
     if estimator == "auto":
-        estimator = "u_statistic" if affine else "krichevsky_trofimov"
-    method = BY_NAME[estimator]
-    if method.affine and not affine:
+        estimator = "u_statistic" if _is_affine(objective) else "krichevsky_trofimov"
+    _check_estimates(BY_NAME[estimator], objective)
+    if objective.answerwise:
+        return (_Answer(_columns(objective, cells, estimator)),)
+    return (_Row(objective, estimator),)
+
+
+def _is_affine(objective: Objective) -> bool:
+    return objective.answerwise and objective.affine
+
+
+def _check_estimates(method: Method, objective: Objective) -> None:
+    """Raise where a method cannot estimate the rewards of marginals of this objective."""
+    if method.affine and not _is_affine(objective):
         raise InvalidObjective(
-            f"the reward of {objective!r} is not affine in the marginals, where alone {estimator!r} is "
-            "exact; take 'krichevsky_trofimov' or 'auto'."
+            f"the reward of {objective!r} is not affine in the marginals, where alone {method.name!r} "
+            "is exact; take 'krichevsky_trofimov' or 'auto'."
         )
     if method.share is None:
         raise NotSeparable(
-            f"{estimator!r} makes tables over counts of one answer, which {objective!r} has not; "
+            f"{method.name!r} makes tables over counts of one answer, which {objective!r} has not; "
             "take 'krichevsky_trofimov', 'leave_one_out', 'plug_in' or 'auto'."
         )
-    if not objective.answerwise:
-        if method.whole is None:
-            raise NotSeparable(
-                f"{estimator!r} estimates single answers, but {objective!r} needs whole marginals; take "
-                "'krichevsky_trofimov', 'leave_one_out', 'plug_in' or 'auto'."
-            )
-        return (_Row(objective, estimator),)
-    return (_Answer(_columns(objective, cells, estimator)),)
+    if method.whole is None and not objective.answerwise:
+        raise NotSeparable(
+            f"{method.name!r} estimates single answers, but {objective!r} needs whole marginals; take "
+            "'krichevsky_trofimov', 'leave_one_out', 'plug_in' or 'auto'."
+        )
 
 
 def _columns(objective: Objective, cells: Cells, estimator: str) -> Own:

@@ -224,19 +224,18 @@ def train(
         return learning_rate / (1.0 if decay is None else np.sqrt(1 + t / decay))
 
     play(sampled, policy, steps, rate, watch)
-    log_policies = np.stack(kept)
+    samples = wanted * sampled.group_size * game.contexts
+    values, gaps, violations = _certified(game, np.stack(kept))
+    return SampledRun(
+        game, samples, values, gaps, violations, np.stack(kept), sampled.multipliers, label
+    )
+
+
+def _certified(game: AlignmentGame, log_policies: np.ndarray) -> list[np.ndarray]:
+    """J, gap and violation (records, R) of log-policies (records, R, m, traces)."""
     lead = log_policies.shape[:2]
     flat = log_policies.reshape(-1, *log_policies.shape[2:])
     many = game.replaced(log_reference=np.broadcast_to(game.log_reference, flat.shape))
-    certificate = certify_log(many, flat)
-    violation = np.broadcast_to(to_numpy(certificate.violation), flat.shape[:1])
-    return SampledRun(
-        game,
-        wanted * sampled.group_size * game.contexts,
-        np.reshape(certificate.value, lead),
-        np.reshape(certificate.gap, lead),
-        np.reshape(violation, lead),
-        log_policies,
-        sampled.multipliers,
-        label,
-    )
+    proof = certify_log(many, flat)
+    violation = np.broadcast_to(to_numpy(proof.violation), flat.shape[:1])
+    return [np.reshape(found, lead) for found in (proof.value, proof.gap, violation)]

@@ -20,9 +20,10 @@ import numpy as np
 
 from ..errors import InvalidDistribution, InvalidObjective, NotSeparable, nearest
 from ..objectives import Objective
+from ..objectives.forms import CountedForm
 from .binomial import binomial, grid
 from .exact import polynomial
-from .method import Derivative
+from .method import Derivative, Method
 from .registry import BY_NAME, METHODS
 
 BASELINES = (None, "leave_two_out", "leave_one_out", "group_mean")
@@ -151,6 +152,29 @@ def reward_table(
         InvalidObjective: no objective, unknown method or baseline, K too small or too large, f' not
             polynomial, entries beyond 1e100.
     """
+    factors = {"rmse_factor": rmse_factor, "bias_factor": bias_factor}
+    chosen = _checked_method(method, group_size, baseline, factors)
+    form, k = counted_form(objective), int(group_size) - (baseline in CENTRED)
+    if all(factor is None for factor in factors.values()):
+        factors = {"rmse_factor": 1.1, "bias_factor": None} if chosen.factors else {}
+    with np.errstate(over="ignore", invalid="ignore"):
+        entries = chosen.entries(form.slope, k, **factors)
+    if not (np.abs(entries) <= _LARGEST).all():
+        raise InvalidObjective(
+            f"{objective!r} has rewards beyond {_LARGEST:g}, which leave no room for their "
+            "squares; divide the objective and beta by the same number."
+        )
+    if baseline in CENTRED:
+        entries = np.append(entries, entries[-1])
+    if baseline == "group_mean":
+        entries = entries * group_size / (group_size - 1)
+    return RewardTable(entries, form.slope, method, baseline, form.of)
+
+
+def _checked_method(
+    method: str, group_size: Any, baseline: str | None, factors: dict[str, float | None]
+) -> Method:
+    """The method of that name, where it goes with the baseline, the group's size and the factors given."""
     if baseline not in BASELINES:
         raise InvalidObjective(f"baseline is {baseline!r}; choose one of {BASELINES}.")
     if method not in METHODS:
@@ -161,44 +185,29 @@ def reward_table(
         raise InvalidObjective(f"group_size is {group_size!r}; give an integer >= {least}{under}.")
     if group_size > TABLE_LIMIT:
         raise InvalidObjective(f"group_size is {group_size:,}; tables end at K = {TABLE_LIMIT:,}.")
-    factors = {"rmse_factor": rmse_factor, "bias_factor": bias_factor}
-    chosen, given = BY_NAME[method], rmse_factor is not None or bias_factor is not None
-    if given and not chosen.factors:
+    given = [name for name, factor in factors.items() if factor is not None]
+    if given and not BY_NAME[method].factors:
         raise InvalidObjective(f"rmse_factor and bias_factor do not apply to method {method!r}.")
-    if rmse_factor is not None and bias_factor is not None:
+    if len(given) > 1:
         raise InvalidObjective("give rmse_factor or bias_factor, not both.")
-    slope, of = counted_derivative(objective)
-    k = int(group_size) - (baseline in CENTRED)
-    if not given:
-        factors = {"rmse_factor": 1.1, "bias_factor": None} if chosen.factors else {}
-    with np.errstate(over="ignore", invalid="ignore"):
-        entries = chosen.entries(slope, k, **factors)
-    if not (np.abs(entries) <= _LARGEST).all():
-        raise InvalidObjective(
-            f"{objective!r} has rewards beyond {_LARGEST:g}, which leave no room for their "
-            "squares; divide the objective and beta by the same number."
-        )
-    if baseline in CENTRED:
-        entries = np.append(entries, entries[-1])
-    if baseline == "group_mean":
-        entries = entries * group_size / (group_size - 1)
-    return RewardTable(entries, slope, method, baseline, of)
+    return BY_NAME[method]
 
 
-def counted_derivative(objective: Objective) -> tuple[Derivative, str]:
-    """f' and whether its probability is that of the "answer" or of "success"; else `NotSeparable`."""
+def counted_form(objective: Objective) -> CountedForm:
+    """The objective's, or `NotSeparable`."""
     if not isinstance(objective, Objective):
         raise InvalidObjective(
             f"objective is a {type(objective).__name__}, not a dagame Objective; try "
             "dagame.ShannonDiversity()."
         )
-    try:
-        return objective.separable_derivative(), "answer"
-    except NotSeparable as error:
-        slope = objective.success_derivative()
-        if slope is None:
-            raise error from None
-        return slope, "success"
+    form = objective.counted_form()
+    if form is None:
+        lacking = next((o for _, o in objective.terms() if o.counted_form() is None), objective)
+        raise NotSeparable(
+            f"{type(lacking).__name__} is not a sum of one function of each answer's probability, so "
+            "it has no reward table over counts; use the group rewards instead."
+        )
+    return form
 
 
 def automatic_method(objective: Objective, group_size: int, baseline: str | None) -> str:
@@ -209,7 +218,7 @@ def automatic_method(objective: Objective, group_size: int, baseline: str | None
     is least on average over p. No supremum over p decides: that of p |bias| at 1/p is reached at p -> 0,
     where it is the same for all tables, and a table that is designed for it is far off elsewhere.
     """
-    slope = counted_derivative(objective)[0]
+    slope = counted_form(objective).slope
     if polynomial(slope, int(group_size) - (2 if baseline in CENTRED else 1)) is not None:
         return "u_statistic"
     near, nearer = (abs(p * float(slope(np.array([p]))[0])) for p in (1e-6, 1e-12))
@@ -222,9 +231,9 @@ _PROBE = grid(16, 4)
 
 def lookup_table(objective: Objective, size: int, method: str, baseline: str | None) -> RewardTable:
     """`reward_table`, remembered by the values of f' on a grid; `method` may be "auto"."""
-    slope, of = counted_derivative(objective)
-    values = np.asarray(slope(_PROBE), float) + 0 * _PROBE
-    key = values.tobytes(), of, size, method, baseline
+    form = counted_form(objective)
+    values = np.asarray(form.slope(_PROBE), float) + 0 * _PROBE
+    key = values.tobytes(), form.of, size, method, baseline
     if key not in _MEMO:
         if len(_MEMO) >= 4096:
             _MEMO.clear()

@@ -307,9 +307,9 @@ def _local(game: AlignmentGame, log_pi: Array, violation: Array) -> Certificate:
 def _projected(game: AlignmentGame, log_pi: Array) -> tuple[Array, Array]:
     """Distance of nu(pi) to a hard set, and the policy moved onto it, traces given answers kept."""
     log_nu = game.answer_map.log_push_forward(log_pi)
-    violation = game.objective.violation(log_nu, game.weights)
+    violation = game.objective.domain.violation(log_nu, game.weights)
     violation = violation + 0 * log_pi[..., 0, 0]
-    inside = game.objective.project(log_nu, game.weights)
+    inside = game.objective.domain.project(log_nu, game.weights)
     if inside is log_nu:
         return violation, log_pi
     xp = namespace(log_pi)
@@ -335,7 +335,7 @@ def _regrets(
     log_best = game.log_best_response(on_traces, game.free_beta)
     policy_regret = game.free_beta * weighted(log_kl(log_pi, log_best), game.weights)
     if target.is_policy and multipliers is None:
-        reply = game.objective.reply_gap(log_nu, game.weights) + 0 * policy_regret
+        reply = game.objective.reply.reply_gap(log_nu, game.weights) + 0 * policy_regret
         return policy_regret, reply, log_best
     paid_each = xp.exp(log_nu) * u
     paid = weighted(xp.sum(paid_each, axis=-1), game.weights)
@@ -355,7 +355,7 @@ def _charge(game: AlignmentGame, log_nu: Array, multipliers: Array) -> Array | f
     """What multipliers charge marginals outside a hard set, >= 0: sum_i max(0, y_i (G_i nu - h_i))."""
     total: Array | float = 0.0
     for factor, part in game.objective.terms():
-        slack = part.slack(log_nu, game.weights)
+        slack = part.domain.slack(log_nu, game.weights)
         if slack is not None:
             due, xp = multipliers * slack, namespace(slack)
             total = total + factor * xp.sum(xp.maximum(due, 0 * due), axis=-1)

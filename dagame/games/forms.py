@@ -62,7 +62,7 @@ class GameForms(DistributionalGame):
     def reached(self, log_nu: Array, cost: Array | float) -> Array:
         """J (*batch,), minus infinity outside a hard set and where it is not a finite number."""
         value = self.objective.value_log(log_nu, self.weights) - cost
-        inside = self.objective.violation(log_nu, self.weights) == 0
+        inside = self.objective.domain.violation(log_nu, self.weights) == 0
         xp = namespace(value)
         return xp.where(inside & xp.isfinite(value), value, -xp.inf)
 

@@ -91,15 +91,7 @@ class AlignmentGame(NamedGame):
     ) -> None:
         """See the class."""
         given = taken_apart(reference, answers, answer_names, context_names)
-        p = as_floating(given.reference, "reference")
-        if p.ndim < 2:
-            raise InvalidGame(
-                f"reference has shape {tuple(p.shape)}; give (*batch, contexts, traces), for one "
-                "context reference[None, :]."
-            )
-        if math.prod(p.shape) == 0:
-            raise InvalidGame(f"reference is empty, of shape {tuple(p.shape)}.")
-        p = check_distribution(p, "reference")
+        p = _checked_reference(given.reference)
         if not isinstance(objective, Objective):
             raise InvalidGame(f"objective is {no_objective(objective)}")
         vars(self).update(
@@ -114,16 +106,7 @@ class AlignmentGame(NamedGame):
             answer_names=distinct(given.answer_names, self.n, "answers"),
             context_names=distinct(given.context_names, self.contexts, "contexts"),
         )
-        if objective.on_traces and answers is not None:
-            raise InvalidGame(
-                f"{objective!r} acts on traces; leave answers=None and push the policy forward "
-                "with dagame.AnswerMap."
-            )
-        if self.answer_map.kind == "channel" and objective.deterministic_only:
-            raise InvalidGame(
-                f"{objective!r} needs a deterministic answer map; for a channel use "
-                "HardConstraint(Parity(0.0))."
-            )
+        _check_answer_map(objective, self.answer_map, answers is not None)
         self._check_objective(objective)
 
     def _check_objective(self, given: Objective) -> None:
@@ -212,7 +195,7 @@ class AlignmentGame(NamedGame):
     @cached_property
     def forbidden(self) -> Array | None:
         """Answers that every policy of finite value avoids (*batch, m, n), or None."""
-        return self.objective.forbidden(self.log_reference_answers, self.weights)
+        return self.objective.domain.forbidden(self.log_reference_answers, self.weights)
 
     @cached_property
     def open_traces(self) -> Array:
@@ -362,7 +345,7 @@ class AlignmentGame(NamedGame):
 
         Answers that no finite policy gives are paid minus infinity.
         """
-        constant, u = self.objective.linearise(log_q, self.weights, multipliers)
+        constant, u = self.objective.reply.linearise(log_q, self.weights, multipliers)
         xp, forbidden = namespace(u), self.forbidden
         if forbidden is not None:
             u = xp.where(forbidden, LOG_ZERO, u)
@@ -375,7 +358,34 @@ class AlignmentGame(NamedGame):
         xp = namespace(log_q)
         residual = xp.where(self.answer_support, log_q - self.log_reference_answers, 0.0)
         phi = self.unit.objective
-        return phi.multipliers(log_q, self.weights, residual, self.answer_support)
+        return phi.reply.multipliers(log_q, self.weights, residual, self.answer_support)
+
+
+def _checked_reference(reference: Array) -> Array:
+    """pi0 as floating probabilities (*batch, m, traces), or an error."""
+    p = as_floating(reference, "reference")
+    if p.ndim < 2:
+        raise InvalidGame(
+            f"reference has shape {tuple(p.shape)}; give (*batch, contexts, traces), for one "
+            "context reference[None, :]."
+        )
+    if math.prod(p.shape) == 0:
+        raise InvalidGame(f"reference is empty, of shape {tuple(p.shape)}.")
+    return check_distribution(p, "reference")
+
+
+def _check_answer_map(objective: Objective, answer_map: AnswerMap, given: bool) -> None:
+    """Raise `InvalidGame` where the objective cannot be played on answers of this map."""
+    if objective.on_traces and given:
+        raise InvalidGame(
+            f"{objective!r} acts on traces; leave answers=None and push the policy forward "
+            "with dagame.AnswerMap."
+        )
+    if answer_map.kind == "channel" and objective.deterministic_only:
+        raise InvalidGame(
+            f"{objective!r} needs a deterministic answer map; for a channel use "
+            "HardConstraint(Parity(0.0))."
+        )
 
 
 def require_game(game: Any) -> AlignmentGame:

@@ -232,7 +232,7 @@ class Solution(Shown, Exported):
     @property
     def consensus(self) -> Array:
         """The consensus that belongs to the target, (*batch, n)."""
-        log_q = self.game.objective.consensus_log(self.log_marginals, self.game.weights)
+        log_q = self.game.objective.reply.consensus_log(self.log_marginals, self.game.weights)
         return namespace(log_q).exp(log_q)
 
     @cached_property

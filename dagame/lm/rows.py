@@ -53,7 +53,7 @@ class Batch:
 
     def slack(self) -> np.ndarray | None:
         """The excess G nu - h of the objective's hard set, its mean over classes (r,); None without one."""
-        found = [c.objective.slack(c.log_marginals, c.weights) for c in self.classes]
+        found = [c.objective.domain.slack(c.log_marginals, c.weights) for c in self.classes]
         known = [np.asarray(s) for s in found if s is not None]
         if not known:
             return None

@@ -15,6 +15,7 @@ from .diversity import ShannonDiversity
 from .forms import ExponentialForm, Hessian, SmoothForm
 from .objective import Objective, Scaled
 from .pairing import geometric_mean_log, mean_log, minus_infinity_where, pairing, weighted
+from .reply import Reply
 
 
 class ArithmeticCoherence(Objective):
@@ -83,7 +84,7 @@ class _MeanCertainty(Objective):
         return mean_log(log_nu, weights)[..., None, :] + 0 * log_nu
 
 
-class GeometricCoherence(Objective):
+class GeometricCoherence(Reply, Objective):
     """-min_q sum_x w_x KL(q || nu_x) = log sum_z prod_x nu_x(z)^{w_x}; q ∝ prod_x nu_x^{w_x}."""
 
     concave = True

@@ -15,12 +15,14 @@ from ..errors import InvalidGame, InvalidObjective
 from ..numerics.arrays import LOG_ZERO, Array, like, namespace, to_numpy
 from ..numerics.barrier import barrier_minimise
 from ..numerics.shapes import Mask, Numbers, Table, Weights
+from .domain import Domain
 from .dual import dual_log_policy, solve_dual
 from .fit import fit_oracle
 from .forms import DualForm
 from .objective import Objective
 from .pairing import weighted
 from .program import Program, compiled_on
+from .reply import Reply
 from .set_rows import Rows
 from .sets import (
     ConstraintSet,
@@ -102,7 +104,7 @@ class OnSet(Structure):
 
 
 @dataclass(frozen=True, eq=False)
-class HardConstraint(OnSet, Objective):
+class HardConstraint(Domain, Reply, OnSet, Objective):
     """Phi = 0 on the set C = {G nu <= h}, -infinity off it (docs/theory/objectives.md#closed-forms).
 
     The target's move is the multipliers y >= 0 (free for equalities): reward u_x(z) =
@@ -172,7 +174,7 @@ class HardConstraint(OnSet, Objective):
     def _distance(self, log_nu: Array, weights: Array) -> Array:
         slack, xp = self.slack(log_nu, weights), namespace(log_nu)
         equal = xp.asarray(self._rows(log_nu).equal, device=log_nu.device)
-        excess = xp.where(equal, xp.abs(slack), xp.maximum(slack, 0 * slack))
+        excess = xp.where(equal, xp.abs(slack), xp.maximum(slack, xp.zeros_like(slack)))
         return xp.max(excess, axis=-1)
 
     def value_log(self, log_nu: Table, weights: Weights) -> Numbers:

@@ -19,7 +19,7 @@ def minorant(objective: Objective, log_nu: Array, weights: Array) -> Objective |
     """
 
     def tangent(part: Objective) -> Array:
-        constant, u = part.linearise(log_nu, weights)
+        constant, u = part.reply.linearise(log_nu, weights)
         return u + constant[..., None, None]
 
     return _replaced(objective, tangent)

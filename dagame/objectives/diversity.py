@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -16,7 +15,7 @@ from ..numerics.roots import DAMPED, rows
 from ..numerics.scalar import Omegas, normaliser
 from ..numerics.shapes import Numbers, Table, Weights
 from ..numerics.simplex import log_entropy
-from .forms import ExponentialForm, Hessian, SmoothForm
+from .forms import CountedForm, ExponentialForm, Hessian, SmoothForm
 from .objective import Objective, Scaled
 from .pairing import per_context, weighted
 
@@ -47,9 +46,9 @@ class _Shannon(Objective):
 
         return cp.sum(cp.multiply(weights[:, None], cp.entr(nu)))
 
-    def separable_derivative(self) -> Callable[[Any], Any]:
+    def counted_form(self) -> CountedForm:
         """f'(p) = -log p, up to a constant."""
-        return lambda p: -np.log(p)
+        return CountedForm(lambda p: -np.log(p))
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +106,9 @@ class _Gini(Objective):
         root = np.sqrt(weights)[:, None]
         return weights.sum() - cp.sum_squares(cp.multiply(root, nu))
 
-    def separable_derivative(self) -> Callable[[Any], Any]:
+    def counted_form(self) -> CountedForm:
         """f'(p) = -2 p."""
-        return lambda p: -2 * p
+        return CountedForm(lambda p: -2 * p)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,10 +174,10 @@ class _Tsallis(Objective):
         total = cp.sum(cp.multiply(weights[:, None], cp.power(nu, t)))
         return 1 / (t - 1) * (weights.sum() - total)
 
-    def separable_derivative(self) -> Callable[[Any], Any]:
+    def counted_form(self) -> CountedForm:
         """f'(p) = -t p^{t-1}/(t-1)."""
         t = self.order
-        return lambda p: -t / (t - 1) * np.asarray(p) ** (t - 1)
+        return CountedForm(lambda p: -t / (t - 1) * np.asarray(p) ** (t - 1))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,8 @@ Each form adds, and is scaled by a number, as its objective does.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from ..numerics.arrays import Array, namespace
 
@@ -121,6 +122,33 @@ class DualForm(NamedTuple):
 
     def __rmul__(self, factor: float) -> DualForm:  # type: ignore[override]
         return self * factor
+
+
+class CountedForm(NamedTuple):
+    """Phi(nu) = sum_x w_x sum_z f(nu_x(z)), one f for every answer, or sum_x w_x F(p_x).
+
+    `slope` is f', or F' of p_x = sum_z success(z) nu_x(z), success (n,) or (*batch, m, n), where that is
+    given: what a sample is paid then depends on how many of its group share its answer, or succeed.
+    """
+
+    slope: Callable[[Any], Any]
+    success: Any = None
+
+    @property
+    def of(self) -> str:
+        """Whose probability it is a function of: that of the "answer", or that of "success"."""
+        return "answer" if self.success is None else "success"
+
+    def __mul__(self, factor: float) -> CountedForm:  # type: ignore[override]
+        """The form of factor * Phi."""
+        return self._replace(slope=lambda p: factor * self.slope(p))
+
+    def __rmul__(self, factor: float) -> CountedForm:  # type: ignore[override]
+        return self * factor
+
+    def __add__(self, other: CountedForm) -> CountedForm:  # type: ignore[override]
+        """The form of a sum of two objectives, both of the answers' probabilities."""
+        return CountedForm(lambda p: self.slope(p) + other.slope(p))
 
 
 def _side_by_side(one: Array | None, other: Array | None) -> Array | None:

@@ -9,13 +9,15 @@ import numpy as np
 
 from ..numerics.arrays import LOG_ZERO, Array, log_normalise, namespace
 from ..numerics.shapes import Mask, Numbers, Shared, Table, Weights
+from .domain import Domain
 from .forms import ExponentialForm
 from .objective import Objective
 from .pairing import geometric_mean_log, mean_log, outside_common_support, weighted
+from .reply import Reply
 
 
 @dataclass(frozen=True, eq=False)
-class HardCoherence(Objective):
+class HardCoherence(Domain, Reply, Objective):
     """nu_x the same for every context x: Phi = 0 there, -inf elsewhere (docs/theory/objectives.md#coherence).
 
     nu* ∝ prod_x nu0_x^{w_x} (with other terms of exponential form: their rewards enter the

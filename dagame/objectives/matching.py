@@ -14,6 +14,7 @@ from ..numerics.roots import RAISED, rows
 from ..numerics.scalar import Omegas, normaliser
 from ..numerics.shapes import Mask, Numbers, Table, Weights
 from ..numerics.simplex import check_distribution, log_kl
+from .domain import Domain
 from .forms import ExponentialForm, Hessian
 from .objective import Objective, Scaled
 from .pairing import minus_infinity_where, weighted
@@ -31,7 +32,7 @@ class _Matching(Objective):
         return namespace(log_nu).broadcast_to(table, log_nu.shape)
 
 
-class _Reverse(_Matching):
+class _Reverse(Domain, _Matching):
     """-sum_x w_x KL(nu_x || rho_x); where rho is 0, nu* is 0."""
 
     smoothness, curvature = 1.0, 1.0  # type: ignore[assignment]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ..numerics.arrays import LOG_ZERO, Array, log_normalise, namespace, to_numpy
 from ..numerics.shapes import Numbers, Table, Weights
 from ..numerics.simplex import log_entropy
-from .forms import ExponentialForm, Hessian
+from .forms import CountedForm, ExponentialForm, Hessian
 from .objective import Objective, Scaled
 from .pairing import pairing, weighted
 
@@ -32,9 +30,9 @@ class _Sharpening(Objective):
         """Reward 0, entropy -1."""
         return ExponentialForm(0.0, -1.0)
 
-    def separable_derivative(self) -> Callable[[Any], Any]:
+    def counted_form(self) -> CountedForm:
         """f'(p) = log p, up to a constant."""
-        return np.log
+        return CountedForm(np.log)
 
     def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """-w / nu, scaled: -w."""
@@ -79,9 +77,9 @@ class _SelfConsistency(Objective):
         """2 nu."""
         return 2 * namespace(log_nu).exp(log_nu)
 
-    def separable_derivative(self) -> Callable[[Any], Any]:
+    def counted_form(self) -> CountedForm:
         """f'(p) = 2 p."""
-        return lambda p: 2 * p
+        return CountedForm(lambda p: 2 * p)
 
     def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian:
         """-2 w, scaled: -2 w nu."""

@@ -21,7 +21,7 @@ from ..numerics.arrays import LOG_ZERO, Array, infinities, like, log, namespace
 from ..numerics.shapes import Numbers, Table, Weights
 from ..text import shortened
 from .arguments import prepared, with_weights
-from .forms import ExponentialForm, Hessian
+from .forms import CountedForm, ExponentialForm, Hessian
 from .parameters import check_strength
 from .sets import ConstraintSet
 from .structure import Structure
@@ -281,10 +281,10 @@ class Scaled(Weighted, Objective):
         found = self.parts[0][1].separated()
         return None if found is None else (self.strength * found[0], self.strength * found[1])
 
-    def success_derivative(self) -> Callable[[Any], Any] | None:
+    def counted_form(self) -> CountedForm | None:
         """The row's, scaled."""
-        slope = self.parts[0][1].success_derivative()
-        return None if slope is None else lambda p: self.strength * slope(p)
+        form = self.parts[0][1].counted_form()
+        return None if form is None else self.strength * form
 
     check = Structure.check  # its own tables, by their names
     columns = Structure.columns  # type: ignore[assignment]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from ..numerics.arrays import LOG_ZERO, Array, logsumexp, namespace
 from ..numerics.shapes import Numbers, PerContext, Shared, Table, Weights
 
@@ -44,3 +47,16 @@ def per_context(columns: Array) -> Array:
 def outside_common_support(log_nu: Array) -> Array:
     """Answers (*batch, 1, n) that some context lacks."""
     return namespace(log_nu).any(log_nu < LOG_ZERO / 2, axis=-2, keepdims=True)
+
+
+def total(values: Iterable[Any]) -> Any:
+    """A sum that starts from the first element, so that arrays keep their namespace."""
+    found = None
+    for value in values:
+        found = value if found is None else found + value
+    return 0.0 if found is None else found
+
+
+def times(factor: float, term: Any) -> Any:
+    """factor * term, without a pass over arrays where the factor is 1."""
+    return term if factor == 1 else factor * term

@@ -12,6 +12,7 @@ from ..numerics.arrays import LOG_ZERO, Array, exp_capped, namespace
 from ..numerics.shapes import Mask, Numbers, Table, Weights
 from ..numerics.simplex import log_kl
 from .coherence import EuclideanCoherence
+from .domain import Domain
 from .forms import ExponentialForm, Hessian, SmoothForm
 from .objective import Objective, Scaled
 from .pairing import mean_log, minus_infinity_where, outside_common_support, weighted
@@ -36,7 +37,7 @@ class _Pairwise(Objective):
     between_contexts = True
 
 
-class PairwiseKL(_Pairwise):
+class PairwiseKL(Domain, _Pairwise):
     """-sum_{x,x'} w_x w_x' KL(nu_x || nu_x'), in O(m) by the mean of the logs l.
 
     = -sum_x w_x sum_z nu_x (log nu_x - l), reward -(log nu_x - l - q / nu_x) with q the mean. No finite L.

@@ -13,10 +13,12 @@ from ..numerics.scalar import increasing_root
 from ..numerics.shapes import Mask, Numbers, Shared, Table, Weights
 from ..numerics.simplex import log_kl
 from .constraints import OnSet, rows_cvxpy
+from .domain import Domain
 from .objective import Objective, Scaled
 from .pairing import minus_infinity_where, pairing, weighted
 from .program import compiled
 from .projection import project
+from .reply import Reply
 from .set_rows import Groups, clashing
 from .sets import Parity, compiled_groups, compiled_rows
 
@@ -24,7 +26,7 @@ _FAINTEST = -1000.0
 
 
 @dataclass(frozen=True, eq=False)
-class _Soft(OnSet, Objective):
+class _Soft(Domain, Reply, OnSet, Objective):
     """The distance to a set at strength 1."""
 
     smoothness = 1.0

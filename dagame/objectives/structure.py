@@ -6,27 +6,27 @@ Each has a default that says nothing, so that an objective states what it has.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..errors import InvalidObjective, NotSeparable
+from ..errors import InvalidObjective
 from ..numerics.arrays import Array
-from ..numerics.shapes import Mask, Numbers, Shared, Table, Weights
-from .forms import DualForm, ExponentialForm, Hessian, SmoothForm
-from .pairing import mean_log, pairing
+from ..numerics.shapes import Numbers, Table, Weights
+from .domain import EVERYWHERE, Domain
+from .forms import CountedForm, DualForm, ExponentialForm, Hessian, SmoothForm
 from .parameters import Parametric
+from .reply import Reply, Tangent
 
 if TYPE_CHECKING:
     from .objective import Objective
 
 _STATED_BY = {
-    "hessian_log": "has_hessian",
-    "violation": "hard",
-    "project": "hard",
-    "consensus_log": "own_consensus",
+    (Parametric, "hessian_log"): "has_hessian",
+    (Domain, "violation"): "hard",
+    (Domain, "project"): "hard",
+    (Reply, "consensus_log"): "own_consensus",
 }
 """Methods and facts: a class that defines the method has the fact, unless it states it otherwise."""
 
@@ -37,8 +37,8 @@ class Structure(Parametric):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls._outside = cls.__module__.partition(".")[0] != __name__.partition(".")[0]
-        for method, fact in _STATED_BY.items():
-            if method in vars(cls) and fact not in vars(cls):
+        for (kind, method), fact in _STATED_BY.items():
+            if issubclass(cls, kind) and method in vars(cls) and fact not in vars(cls):
                 setattr(cls, fact, True)
 
     _outside: ClassVar[bool] = False
@@ -115,57 +115,15 @@ class Structure(Parametric):
             return 0.0
         return abs(float(self.strength)) if isinstance(self.strength, Real) else 1.0
 
-    def value_and_reward_log(self, log_nu: Table, weights: Weights) -> tuple[Numbers, Table]:
-        """Phi and its gradient, of `Objective`."""
-        raise NotImplementedError
-
     # -- the target's side ------------------------------------------------------------------------
 
-    def linearise(
-        self, log_target: Table, weights: Weights, multipliers: Array | None = None
-    ) -> tuple[Numbers, Table]:
-        """The target's move as an affine upper bound of Phi: constant c (*batch,), rewards u.
+    @property
+    def reply(self) -> Reply:
+        """The target's move, by default a point."""
+        return Tangent(self)  # type: ignore[arg-type]
 
-        Phi(nu) <= c + <u, nu> for all nu (concave Phi): u = grad Phi(q), c = Phi(q) - <u, q>.
-        Objectives with multipliers take u and c from those instead.
-        """
-        value, u = self.value_and_reward_log(log_target, weights)
-        return value - pairing(u, log_target, weights), u
-
-    def multipliers(
-        self, log_nu: Table, weights: Weights, residual: Table, support: Mask, factor: float = 1.0
-    ) -> Array | None:
-        """The multipliers whose reward comes nearest to `residual` (*batch, m, n) at nu.
-
-        Stationarity asks u = beta log(nu/nu0) + constant per context on the reference's `support`;
-        `residual` is that less the rewards of the other terms, in units of beta; it is explained by
-        `factor` times this objective. None where the target's move is the point alone.
-        """
-        return None
-
-    def project(self, log_nu: Table, weights: Weights) -> Table:
-        """The nearest marginals at which Phi is finite; the identity unless Phi is a hard set."""
-        return log_nu
-
-    def violation(self, log_nu: Table, weights: Weights) -> Numbers | float:
-        """How far nu is outside Phi's domain (0 unless Phi is a hard set), shape (*batch,)."""
-        return 0.0
-
-    def slack(self, log_nu: Array, weights: Array) -> Array | None:
-        """The excess G nu - h (*batch, r) of a hard set {G nu <= h}; None where Phi is no hard set."""
-        return None
-
-    def reply_gap(self, log_nu: Table, weights: Weights) -> Numbers | float:
-        """By how much the affine bound at nu exceeds Phi(nu): 0 but for replies found by iteration."""
-        return 0.0
-
-    def consensus_log(self, log_nu: Table, weights: Weights) -> Shared:
-        """The consensus that belongs to the marginals, (*batch, n): the weighted mean."""
-        return mean_log(log_nu, weights)
-
-    def forbidden(self, log_nu0: Table, weights: Weights) -> Mask | None:
-        """Answers of the reference (*batch, m, n) that every finite policy avoids; None: there are none."""
-        return None
+    domain: ClassVar[Domain] = EVERYWHERE
+    """Where Phi is finite."""
 
     # -- structure that solvers may use -----------------------------------------------------------
 
@@ -217,19 +175,12 @@ class Structure(Parametric):
         """
         raise InvalidObjective(f"{type(self).__name__} states no cvxpy expression.")
 
-    def separable_derivative(self) -> Callable[[Any], Any]:
-        """f' with Phi(nu) = sum_x w_x sum_z f(nu_x(z)), the same f for every answer."""
-        raise NotSeparable(
-            f"{type(self).__name__} is not a sum of one function of each answer's probability, so "
-            "it has no reward table over counts; use the group rewards instead."
-        )
+    def counted_form(self) -> CountedForm | None:
+        """The form of `CountedForm`, if Phi has it, so that samples are paid from a table over counts."""
+        return None
 
     def separated(self) -> tuple[Objective, Objective] | None:
         """Phi as a sum over answers plus a rest that needs the other contexts; None: no such sum."""
-        return None
-
-    def success_derivative(self) -> Callable[[Any], Any] | None:
-        """The derivative F' where Phi(nu) = sum_x w_x F(p_x), p_x = sum_z success(z) nu_x(z); else None."""
         return None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from ..numerics.arrays import LOG_ZERO, Array, exp_capped, like, log, log_normal
 from ..numerics.roots import TILTED, rows
 from ..numerics.scalar import increasing_root
 from ..numerics.shapes import Numbers, Table, Weights
-from .forms import Hessian
+from .forms import CountedForm, Hessian
 from .objective import Objective, Scaled
 from .pairing import minus_infinity_where, per_context, weighted
 from .parameters import as_table
@@ -70,9 +69,9 @@ class _LogSuccess(_Success):
         c = like(self.success, log_nu)
         return c * exp_capped(-self._log_mass(log_nu, c))[..., None]
 
-    def success_derivative(self) -> Callable[[Any], Any]:
+    def counted_form(self) -> CountedForm:
         """The derivative F'(p) = 1 / p of F(p) = log p."""
-        return lambda p: 1 / np.asarray(p, float)
+        return CountedForm(lambda p: 1 / np.asarray(p, float), self.success)
 
     def closed_form(self, log_nu0: Table, weights: Weights, beta: float) -> Table | None:
         """Root of t + log p(e^t) = -log beta, t = log s, increasing in t."""
@@ -131,9 +130,11 @@ class _PassAtK(_Success):
         rest = self._log_mass(log_nu, 1 - c)[..., None]
         return self.k * xp.exp((self.k - 1) * rest) * c
 
-    def success_derivative(self) -> Callable[[Any], Any]:
+    def counted_form(self) -> CountedForm:
         """The derivative F'(p) = k (1 - p)^{k-1} of F(p) = 1 - (1 - p)^k."""
-        return lambda p: self.k * (1 - np.asarray(p, float)) ** (self.k - 1)
+        return CountedForm(
+            lambda p: self.k * (1 - np.asarray(p, float)) ** (self.k - 1), self.success
+        )
 
     def closed_form(self, log_nu0: Table, weights: Weights, beta: float) -> Table | None:
         """Root of s - (k / beta)(1 - p(s))^{k-1}, increasing in s."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import math
-import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from ..numerics.arrays import LOG_ZERO, Array
-from ..numerics.shapes import Mask, Numbers, Shared, Table, Weights
-from .forms import DualForm, ExponentialForm, Hessian, SmoothForm
-from .pairing import mean_log, minus_infinity_where
+from ..numerics.shapes import Numbers, Table, Weights
+from .domain import Domain, Intersection
+from .forms import CountedForm, DualForm, ExponentialForm, Hessian, SmoothForm
+from .pairing import minus_infinity_where, times, total
+from .reply import Reply, SumOfReplies
 from .structure import Structure, stated_curvature
 
 if TYPE_CHECKING:
@@ -27,24 +27,6 @@ def _value(factor: float, value: Array) -> Array:
     if factor == 1:
         return value
     return minus_infinity_where(factor * value, (value <= LOG_ZERO / 2) & (factor > 0))
-
-
-def _times(factor: float, term: Any) -> Any:
-    """factor * term, without a pass over arrays where the factor is 1."""
-    return term if factor == 1 else factor * term
-
-
-def _total(values: Iterable[Any]) -> Any:
-    """A sum that starts from the first element, so that arrays keep their namespace."""
-    total = None
-    for v in values:
-        total = v if total is None else total + v
-    return 0.0 if total is None else total
-
-
-def _first(values: Iterable[Any]) -> Any:
-    """The first that is not None."""
-    return next((v for v in values if v is not None), None)
 
 
 def _smoothness(objective: Objective) -> float:
@@ -76,7 +58,7 @@ class Weighted(Structure):
 
     def _sum(self, of: Callable[[Objective], Any]) -> Any:
         """sum_k factor_k of(Phi_k)."""
-        return _total(_times(f, of(o)) for f, o in self.parts)
+        return total(times(f, of(o)) for f, o in self.parts)
 
     def _alone(self) -> tuple[float, Objective] | None:
         """The only part and its factor, if it is >= 0."""
@@ -151,7 +133,7 @@ class Weighted(Structure):
 
     def value_log(self, log_nu: Table, weights: Weights) -> Numbers:
         """Sum of the parts'."""
-        return _total(_value(f, o.value_log(log_nu, weights)) for f, o in self.parts)
+        return total(_value(f, o.value_log(log_nu, weights)) for f, o in self.parts)
 
     def reward_log(self, log_nu: Table, weights: Weights) -> Table:
         """Sum of the parts'."""
@@ -160,54 +142,17 @@ class Weighted(Structure):
     def value_and_reward_log(self, log_nu: Table, weights: Weights) -> tuple[Numbers, Table]:
         """Sums of the parts', each part's at once."""
         found = [(f, *o.value_and_reward_log(log_nu, weights)) for f, o in self.parts]
-        return _total(_value(f, v) for f, v, _ in found), _total(_times(f, u) for f, _, u in found)
+        return total(_value(f, v) for f, v, _ in found), total(times(f, u) for f, _, u in found)
 
-    def linearise(
-        self, log_target: Table, weights: Weights, multipliers: Array | None = None
-    ) -> tuple[Numbers, Table]:
-        """Sums of the parts'; the multipliers go to the one part that has them."""
-        lines = [(f, *o.linearise(log_target, weights, multipliers)) for f, o in self.parts]
-        return _total(_times(f, c) for f, c, _ in lines), _total(_times(f, u) for f, _, u in lines)
+    @property
+    def reply(self) -> Reply:  # type: ignore[override]
+        """Made of the parts'."""
+        return SumOfReplies(self.parts)
 
-    def multipliers(
-        self, log_nu: Table, weights: Weights, residual: Table, support: Mask, factor: float = 1.0
-    ) -> Array | None:
-        """Those of the one part that has them, after the other parts' rewards."""
-        found = [(f, o) for f, o in self.live if o.has_multipliers]
-        if not found:
-            return None
-        ((own, special),) = found
-        for f, o in self.parts:
-            if o is not special:
-                residual = residual - factor * f * o.reward_log(log_nu, weights)
-        return special.multipliers(log_nu, weights, residual, support, factor * own)
-
-    def project(self, log_nu: Table, weights: Weights) -> Table:
-        """Onto the domain of the one part that is a hard set."""
-        return functools.reduce(lambda at, part: part[1].project(at, weights), self.parts, log_nu)
-
-    def violation(self, log_nu: Table, weights: Weights) -> Numbers | float:
-        """That of the one part that is a hard set."""
-        return _total(o.violation(log_nu, weights) for _, o in self.parts)
-
-    def slack(self, log_nu: Array, weights: Array) -> Array | None:
-        """That of the one part that is a hard set."""
-        return _first(o.slack(log_nu, weights) for _, o in self.parts)
-
-    def reply_gap(self, log_nu: Table, weights: Weights) -> Numbers | float:
-        """Sum of those of the parts with positive factors."""
-        return _total(f * o.reply_gap(log_nu, weights) for f, o in self.parts if f > 0)
-
-    def consensus_log(self, log_nu: Table, weights: Weights) -> Shared:
-        """The first part's own notion of consensus, else the mean."""
-        own = _first(o for _, o in self.parts if o.own_consensus)
-        return mean_log(log_nu, weights) if own is None else own.consensus_log(log_nu, weights)
-
-    def forbidden(self, log_nu0: Table, weights: Weights) -> Mask | None:
-        """Answers that one of the parts excludes."""
-        found = [o.forbidden(log_nu0, weights) for f, o in self.parts if f > 0]
-        masks = [m for m in found if m is not None]
-        return functools.reduce(operator.or_, masks) if masks else None
+    @property
+    def domain(self) -> Domain:  # type: ignore[override]
+        """Where all parts are finite."""
+        return Intersection(self.parts)
 
     # -- structure --------------------------------------------------------------------------------
 
@@ -232,20 +177,20 @@ class Weighted(Structure):
         forms: list[tuple[float, Any]] = [(f, o.exponential_form()) for f, o in self.parts]
         if any(form is None for _, form in forms):
             return None
-        return _total(f * form for f, form in forms)
+        return total(f * form for f, form in forms)
 
     def smooth_form(self) -> SmoothForm | None:
         """Sum of the parts' forms, if all have one."""
         forms: list[tuple[float, Any]] = [(f, o.smooth_form()) for f, o in self.parts]
         if any(form is None for _, form in forms):
             return None
-        return _total(f * form for f, form in forms)
+        return total(f * form for f, form in forms)
 
     def dual_form(self, log_nu0: Table, weights: Weights) -> DualForm | None:
         """That of a single part."""
         alone = self._alone()
         form = None if alone is None else alone[1].dual_form(log_nu0, weights)
-        return None if alone is None or form is None else _times(alone[0], form)
+        return None if alone is None or form is None else times(alone[0], form)
 
     def hessian_log(self, log_nu: Table, weights: Weights) -> Hessian | None:
         """Sum of the parts' Hessians, if all are known."""
@@ -255,10 +200,12 @@ class Weighted(Structure):
         """Sum of the parts' expressions."""
         return self._sum(lambda o: o.cvxpy(nu, weights, constraints))
 
-    def separable_derivative(self) -> Callable[[Any], Any]:
-        """Sum of the parts' derivatives."""
-        parts = [(f, o.separable_derivative()) for f, o in self.parts]
-        return lambda p: _total(f * d(p) for f, d in parts)
+    def counted_form(self) -> CountedForm | None:
+        """Sum of the parts' forms, if all have one of the answer's probability."""
+        forms: list[tuple[float, Any]] = [(f, o.counted_form()) for f, o in self.parts]
+        if any(form is None or form.success is not None for _, form in forms):
+            return None
+        return total(f * form for f, form in forms)
 
     # -- parameters -------------------------------------------------------------------------------
 

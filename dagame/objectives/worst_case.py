@@ -17,10 +17,11 @@ from .forms import DualForm
 from .objective import Objective, Scaled
 from .pairing import weighted
 from .parameters import as_table, largest
+from .reply import Reply
 
 
 @dataclass(frozen=True, eq=False)
-class _WorstCase(Objective):
+class _WorstCase(Reply, Objective):
     rewards: Any
     tables = {"rewards": "k n"}  # noqa: RUF012
     has_multipliers = True

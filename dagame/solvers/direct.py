@@ -97,7 +97,7 @@ def _attained(game: AlignmentGame) -> np.ndarray:
     """Games (B,) that have a policy of finite value: the reference, or the point of a hard set next to it."""
     start = game.log_reference
     if game.answer_map.kind == "identity":
-        inside = game.objective.project(start, game.weights)
+        inside = game.objective.domain.project(start, game.weights)
         start = game.masked(log_normalise(game.masked(inside)))
     return to_numpy(game.value_log(start)) > NO_VALUE
 

@@ -76,7 +76,7 @@ def _residual(game: AlignmentGame, form: DualForm, log_nu: Array) -> tuple[np.nd
     sets = [part for _, part in game.objective.terms() if part.hard]
     if sets:
         log_answers = game.answer_map.log_push_forward(log_nu)
-        off = off + to_numpy(game.objective.violation(log_answers, game.weights))
+        off = off + to_numpy(game.objective.domain.violation(log_answers, game.weights))
 
     def clashes(b: int) -> list[str]:
         rows: Any = sets[0]

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..numerics.arrays import LOG_ZERO, Array, like, log, logsumexp, namespace
 from ..numerics.shapes import Numbers, Table, Weights
-from ..objectives.forms import Hessian
+from ..objectives.forms import CountedForm, Hessian
 from ..objectives.objective import Objective, Scaled
 from ..objectives.pairing import per_context, weighted
 from ..objectives.parameters import as_table
@@ -71,6 +71,10 @@ class _Paid(Objective):
     def _edge(self, value: float, pick: Callable[[float, float], float]) -> float:
         return value
 
+    def _counted(self) -> CountedForm:
+        paid = self.payment.paid
+        return CountedForm(lambda p: np.asarray(paid(np.asarray(p, dtype=float))), self.success)
+
 
 def _probability(log_p: Array) -> Array:
     xp = namespace(log_p)
@@ -112,11 +116,9 @@ class _ByAnswer(_Paid):
         bend = -self._table(log_nu) * weights[..., None] * self.payment.slope(nu) * nu
         return Hessian(xp.where(log_nu > LOG_ZERO / 2, bend, 0.0))
 
-    def separable_derivative(self) -> Callable[[Any], Any]:
+    def counted_form(self) -> CountedForm | None:
         """g, where every answer is paid alike."""
-        if self.success is not None:
-            return super().separable_derivative()
-        return lambda p: np.asarray(self.payment.paid(np.asarray(p, dtype=float)))
+        return self._counted() if self.success is None else None
 
 
 class _BySuccess(_Paid):
@@ -150,9 +152,9 @@ class _BySuccess(_Paid):
         column = factor[..., None] * like(self.success, log_nu) * xp.exp(log_nu / 2)
         return Hessian(0 * log_nu, per_context(column))
 
-    def success_derivative(self) -> Callable[[Any], Any]:
+    def counted_form(self) -> CountedForm:
         """The derivative F' of F, which is the payment g."""
-        return lambda p: np.asarray(self.payment.paid(np.asarray(p, dtype=float)))
+        return self._counted()
 
 
 class _OfPayment(Scaled):

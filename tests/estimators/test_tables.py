@@ -74,7 +74,7 @@ def test_polynomial_rewards_are_exactly_unbiased(phi, k, baseline):
     groups, chance = every_group(NU, k)
     table = reward_table(phi, k, "u_statistic", baseline)
     found = update(NU, groups, chance, centred(paid_by(groups, table), baseline))
-    np.testing.assert_allclose(found, gradient(NU, phi.separable_derivative()(NU)), atol=1e-12)
+    np.testing.assert_allclose(found, gradient(NU, phi.counted_form().slope(NU)), atol=1e-12)
     assert table.sup_bias < 1e-12
 
 
@@ -115,7 +115,7 @@ def test_naive_baselines_shrink_gini(k):
     phi = dg.GiniDiversity(1.0)
     groups, chance = every_group(NU, k)
     paid = paid_by(groups, reward_table(phi, k, "u_statistic"))
-    true = gradient(NU, phi.separable_derivative()(NU))
+    true = gradient(NU, phi.counted_form().slope(NU))
     shrunk = update(NU, groups, chance, centred(paid, "leave_one_out"))
     np.testing.assert_allclose(shrunk, (1 - 1 / (k - 1)) * true, atol=1e-12)
     shrunk = update(NU, groups, chance, centred(paid, "group_mean"))
@@ -139,7 +139,7 @@ def test_the_entropy_update_shrinks_unevenly(p, factor):
     groups, chance = every_group(nu, 8)
     paid = paid_by(groups, reward_table(phi, 8, "plug_in"))
     found = update(nu, groups, chance, centred(paid, "group_mean"))
-    true = gradient(nu, phi.separable_derivative()(nu))
+    true = gradient(nu, phi.counted_form().slope(nu))
     assert found[0] / true[0] == pytest.approx(factor, abs=6e-4)
 
 
@@ -176,10 +176,10 @@ def test_expected_inverse_count(k, p):
 
 
 def test_polynomials_are_recognised():
-    gini = polynomial(dg.GiniDiversity(2.0).separable_derivative(), 5)
+    gini = polynomial(dg.GiniDiversity(2.0).counted_form().slope, 5)
     np.testing.assert_allclose(gini, [0, -4], atol=1e-10)
-    assert polynomial(dg.ShannonDiversity().separable_derivative(), 8) is None
-    assert polynomial(dg.TsallisDiversity(1.0, 2.5).separable_derivative(), 20) is None
+    assert polynomial(dg.ShannonDiversity().counted_form().slope, 8) is None
+    assert polynomial(dg.TsallisDiversity(1.0, 2.5).counted_form().slope, 20) is None
 
 
 # -- success ----------------------------------------------------------------------------------------
@@ -358,7 +358,7 @@ def test_what_cannot_be_estimated(call, message):
 @pytest.mark.parametrize("phi", [dg.ShannonDiversity(), dg.TsallisDiversity(1.0, 3.0)])
 def test_the_jackknife_deletes_the_other_samples_one_by_one(phi, k):
     """K f'(share) - (K - 1) mean of f'(share without j) over j != i, deleting samples from a list."""
-    slope = phi.separable_derivative()
+    slope = phi.counted_form().slope
     for n, found in enumerate(reward_table(phi, k, "jackknife").entries):
         others = [1] * n + [0] * (k - 1 - n)
         deleted = [slope((1 + sum(others) - o) / (k - 1)) for o in others]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..numerics.arrays import LOG_ZERO, Array, exp_capped, namespace
-from .forms import Hessian
+from .forms import CountedForm, Hessian
 from .objective import Objective, Scaled
 from .pairing import weighted
 
@@ -38,9 +37,11 @@ class _Kaniadakis(Objective):
         bend = ((1 - k) * exp_capped(-k * log_nu) + (1 + k) * exp_capped(k * log_nu)) / 2
         return Hessian(weights[..., None] * xp.where(log_nu > LOG_ZERO / 2, bend, 0.0))
 
-    def separable_derivative(self) -> Callable[[Any], Any]:
+    def counted_form(self) -> CountedForm:
         k = self.k
-        return lambda p: ((1 - k) * np.asarray(p) ** -k - (1 + k) * np.asarray(p) ** k) / (2 * k)
+        return CountedForm(
+            lambda p: ((1 - k) * np.asarray(p) ** -k - (1 + k) * np.asarray(p) ** k) / (2 * k)
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -114,7 +114,7 @@ def test_the_projection_with_zeros_against_cvxpy(seed):
     least = least_divergence(nu, w, chosen)
     if least is not None and np.isfinite(value):
         assert value == pytest.approx(least, abs=1e-6)
-    c, u = phi.linearise(log_nu, w)
+    c, u = phi.reply.linearise(log_nu, w)
     for _ in range(20):  # the dual's bound is one of Phi everywhere
         other = rng.dirichlet(np.full(n, 0.5), m)
         bound = float(c + (w[:, None] * np.where(other > 0, u * other, 0)).sum())

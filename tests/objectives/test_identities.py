@@ -43,7 +43,7 @@ def test_consensus_forms(seed):
     nu, w = marginals(seed)
     geometric = dg.Coherence(1.0, "geometric")
     assert geometric.value(nu, w) == pytest.approx(np.log(np.prod(nu ** w[:, None], axis=0).sum()))
-    q = np.exp(geometric.consensus_log(np.log(nu), w))
+    q = np.exp(geometric.reply.consensus_log(np.log(nu), w))
     assert geometric.value(nu, w) == pytest.approx(-(w * kl(q[None], nu)).sum())
     rng = np.random.default_rng(seed)
     for other in rng.dirichlet(np.ones(5), 20):

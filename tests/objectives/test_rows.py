@@ -45,7 +45,7 @@ def test_stated_facts_are_those_of_the_methods(name):
     assert not (value <= LOG_ZERO / 2 and not phi.hard)
     lacking = np.where(np.arange(4) == 1, LOG_ZERO, log_nu)
     lacking[:, 0] = log_nu[:, 0]
-    shut = phi.forbidden(lacking, W)
+    shut = phi.domain.forbidden(lacking, W)
     if phi.answerwise:
         assert phi.common_support == (shut is not None)
 

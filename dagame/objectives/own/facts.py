@@ -121,14 +121,14 @@ def check_bound(asked: Asked, others: np.ndarray, points: np.ndarray, noise: flo
     one = asked.copies(1)
     for p in points:
         log_p = log(asked.array(p[None]))
-        chosen = one.multipliers(log_p, w, 0 * log_p, log_p > LOG_ZERO / 2)
-        c, u = one.linearise(log_p, w, chosen)
+        chosen = one.reply.multipliers(log_p, w, 0 * log_p, log_p > LOG_ZERO / 2)
+        c, u = one.reply.linearise(log_p, w, chosen)
         c, u = float(to_numpy(c).reshape(-1)[0]), to_numpy(u).reshape(p.shape)
         bound = c + (asked.weights[:, None] * u * others).sum((-2, -1))
         size = np.abs(values[np.isfinite(values)]).max(initial=0.0) + np.abs(u).max()
         over = np.where(values > -np.inf, values - bound, -np.inf).max()
         if over > 30 * noise + 1e-9 * size:
             raise InvalidObjective(
-                f"{asked.name}.linearise gives no upper bound of value: at another point the value is "
+                f"{asked.name}.reply.linearise gives no upper bound of value: at another point the value is "
                 f"{over:.3g} above c + <u, nu>."
             )

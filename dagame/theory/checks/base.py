@@ -196,7 +196,7 @@ def a_policy(game: AlignmentGame, rng: np.random.Generator, like: np.ndarray | N
     if not game.objective.has_multipliers or game.answer_map.kind != "identity":
         return p
     inside = np.exp(
-        game.objective.project(np.where(p > 0, np.log(p + (p == 0)), -1e30), game.weights)
+        game.objective.domain.project(np.where(p > 0, np.log(p + (p == 0)), -1e30), game.weights)
     )
     return inside / inside.sum(-1, keepdims=True)
 
