@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 import dagame as dg
-from dagame.errors import NotSeparable
 from dagame.objectives.catalogue import CATALOGUE
 
 Make = Callable[[float, np.random.Generator, int, int], dg.Objective]
@@ -122,15 +121,6 @@ def of_any_size(name: str) -> bool:
     """Whether a row's parameters are numbers, which fit any number of contexts and answers."""
     parameters = CATALOGUE[name].parameters(np.random.default_rng(0), 2, 3)
     return all(isinstance(p, float | int) for p in parameters)
-
-
-def separable(phi: dg.Objective) -> bool:
-    """A sum over answers of one function of each one's probability."""
-    try:
-        phi.separable_derivative()
-    except NotSeparable:
-        return False
-    return True
 
 
 def everywhere(phi: dg.Objective) -> bool:

@@ -23,16 +23,16 @@ from dagame.estimators import (
 from dagame.estimators.tables import ANALYSIS_LIMIT, CENTRED, TABLE_LIMIT
 from dagame.objectives.catalogue import CATALOGUE
 from tests.games import SEEDS
-from tests.kinds import BESIDES, KINDS, every_other, made, separable
+from tests.kinds import BESIDES, KINDS, every_other, made
 
 
-def has_a_table(name, phi):
+def has_a_table(name):
     """A sum over answers, or a function of a success whose labels are 0 and 1."""
     random = name in CATALOGUE and CATALOGUE[name].labels
-    return separable(phi) or (phi.success_derivative() is not None and not random)
+    return made(name, 1.0, 1, 3).counted_form() is not None and not random
 
 
-COUNTED = [name for name in KINDS if has_a_table(name, made(name, 1.0, 1, 3))]
+COUNTED = [name for name in KINDS if has_a_table(name)]
 
 
 def slope_of(phi):
