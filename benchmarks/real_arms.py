@@ -148,17 +148,7 @@ def weighted(setting: Setting, seed: int, model: Any, tokenizer: Any) -> list[di
         {"class_id": k // recipe.contexts, "member_id": k % recipe.contexts, "prompt": prompt}
         for k, prompt in enumerate(plan["prompt"])
     ]
-    seen = dg.lm.evaluate(
-        model,
-        tokenizer,
-        rows,
-        samples=recipe.group_size,
-        max_new_tokens=asked.max_new_tokens,
-        extract=asked.extract,
-        truncated=asked.truncated,
-        seed=seed + 2_000_003,
-        batch_size=128,
-    )
+    seen = asked.evaluate(model, tokenizer, rows, recipe.group_size, seed + 2_000_003)
     drawn = seen.completions.with_columns(
         prompt=pl.Series([r["prompt"] for r in rows for _ in range(recipe.group_size)])
     )

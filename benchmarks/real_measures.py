@@ -46,24 +46,6 @@ class Measure:
             found["other"] = self.questions.other
         return found
 
-    def evaluate(
-        self, model: Any, tokenizer: Any, rows: Rows, samples: int, seed: int, reference: Any = None
-    ) -> Any:
-        """`dagame.lm.evaluate` of the rows."""
-        asked = self.questions
-        return dg.lm.evaluate(
-            model,
-            tokenizer,
-            rows,
-            samples=samples,
-            max_new_tokens=asked.max_new_tokens,
-            extract=asked.extract,
-            truncated=asked.truncated,
-            reference=reference,
-            seed=seed,
-            batch_size=128,
-        )
-
     def before(self, base: Any, tokenizer: Any) -> None:
         """Measure the reference once, and keep its samples."""
         file = self.work / "before.json"
@@ -71,7 +53,7 @@ class Measure:
             return
         found = {}
         for name, rows in self.sets.items():
-            seen = self.evaluate(base, tokenizer, rows, BEFORE, 1_000_003)
+            seen = self.questions.evaluate(base, tokenizer, rows, BEFORE, 1_000_003)
             seen.completions.write_parquet(self.work / f"before-{name}.parquet")
             found[name] = of_facts(seen)
         file.write_text(json.dumps(found), encoding="utf-8")
@@ -85,7 +67,7 @@ class Measure:
         found: dict[str, Any] = {}
         for name, rows in self.sets.items():
             reference = base if name == "same" else None
-            seen = self.evaluate(model, tokenizer, rows, AFTER, seed, reference)
+            seen = self.questions.evaluate(model, tokenizer, rows, AFTER, seed, reference)
             found[name] = of_facts(seen)
             if name == "same":
                 found["kl error"] = seen.kl_error

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+import dagame as dg
+
 Rows = list[dict[str, Any]]
 
 TRAINED, OTHER, COUNTRIES = "P36", "P30", ("P17", "P1376")
@@ -40,6 +42,23 @@ class Questions:
     extract: str | Callable[[str], str | None]
     truncated: str
     max_new_tokens: int
+
+    def evaluate(
+        self, model: Any, tokenizer: Any, rows: Rows, samples: int, seed: int, reference: Any = None
+    ) -> Any:
+        """`dagame.lm.evaluate` of the rows."""
+        return dg.lm.evaluate(
+            model,
+            tokenizer,
+            rows,
+            samples=samples,
+            max_new_tokens=self.max_new_tokens,
+            extract=self.extract,
+            truncated=self.truncated,
+            reference=reference,
+            seed=seed,
+            batch_size=128,
+        )
 
 
 def first_name(text: str) -> str | None:

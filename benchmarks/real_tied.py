@@ -173,17 +173,7 @@ def prepare(setting: Any) -> None:
     asked = setting.questions
     names = list(dict.fromkeys(row["class_id"] for row in asked.train))[:FACTS]
     rows = [row for row in asked.train if row["class_id"] in names]
-    seen = dg.lm.evaluate(
-        model,
-        tokenizer,
-        rows,
-        samples=SAMPLES,
-        max_new_tokens=asked.max_new_tokens,
-        extract=asked.extract,
-        truncated=asked.truncated,
-        seed=3_000_003,
-        batch_size=128,
-    )
+    seen = asked.evaluate(model, tokenizer, rows, SAMPLES, 3_000_003)
     parts = [(rows, "train", seen.completions)]
     for name, measured in (("same", asked.test), ("other", asked.other)):
         if measured:

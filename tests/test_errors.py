@@ -1,9 +1,13 @@
 """Bad input: one sentence that says what is wrong, where, and what to do."""
 
+import inspect
+
 import numpy as np
 import pytest
 
 import dagame as dg
+from dagame.objectives.catalogue import CATALOGUE
+from tests.kinds import made
 
 GOOD = [[0.5, 0.5], [0.2, 0.8]]
 
@@ -60,12 +64,7 @@ def test_policies_that_do_not_fit(policy, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: dg.ShannonDiversity(-1.0), "strength is -1"),
-        (lambda: dg.Coherence(float("inf")), "strength is inf"),
-        (lambda: dg.GiniDiversity("2"), "strength is '2'"),
-        (lambda: dg.Coherence(1.0, consensus="median"), "consensus is 'median'"),
         (lambda: dg.TargetMatching([0.5, 0.6]), "target sums to 1.1"),
-        (lambda: dg.TargetMatching([0.5, 0.5], direction="sideways"), "direction is 'sideways'"),
         (lambda: dg.Reward([np.nan, 1]), "without NaN"),
         (lambda: dg.solvers.Mirror(-1), "step_size is -1"),
         (lambda: dg.AnswerMap.index([0.5]), "integers"),
@@ -77,6 +76,29 @@ def test_policies_that_do_not_fit(policy, message):
 def test_parameters_outside_their_domain(make, message):
     with pytest.raises(dg.DagameError, match=message):
         make()
+
+
+@pytest.mark.parametrize("wrong", [-1.0, float("inf"), "2"])
+@pytest.mark.parametrize("name", [n for n, kind in CATALOGUE.items() if kind.strengths])
+def test_a_strength_outside_its_domain(name, wrong):
+    with pytest.raises(dg.DagameError, match=f"strength is {wrong!r}"):
+        made(name, wrong, 2, 3)
+
+
+OPTIONS = [
+    (kind.public, option.name)
+    for kind in CATALOGUE.values()
+    for option in inspect.signature(getattr(dg, kind.public)).parameters.values()
+    if isinstance(option.default, str)
+]
+
+
+@pytest.mark.parametrize(("public", "option"), sorted(set(OPTIONS)))
+def test_an_option_that_is_none_is_named(public, option):
+    (kind, *_) = (kind for kind in CATALOGUE.values() if kind.public == public)
+    tables = kind.parameters(np.random.default_rng(0), 2, 3)
+    with pytest.raises(dg.DagameError, match=f"{option} is 'sideways'"):
+        getattr(dg, public)(*tables, **{option: "sideways"})
 
 
 def test_unknown_methods_suggest_the_nearest():

@@ -11,6 +11,8 @@ import pytest
 from commandline import dagame
 
 from dagame.apps.sample_file import sample_file
+from dagame.objectives.catalogue import CATALOGUE
+from dagame.objectives.names import NAMES
 
 EXTRACT = r"Answer: (\S+)"
 
@@ -100,12 +102,11 @@ def test_json_to_stdout_is_all_that_stdout_holds(samples, tmp_path):
     assert not (tmp_path / "report.html").exists()
 
 
-@pytest.mark.parametrize(
-    "objective",
-    ["shannon", "gini", "hard-coherence", "geometric-coherence", "majority-vote", "log-success"],
-)
+@pytest.mark.parametrize("objective", NAMES)
 def test_every_objective(samples, objective):
-    done = solving(samples, "--objective", objective, "--correct", "correct", "--json", "-")
+    convex = any(k.command == objective and not (k.concave or k.kinked) for k in CATALOGUE.values())
+    more = ("--strength", "0.1") if convex else ()
+    done = solving(samples, "--objective", objective, "--correct", "correct", "--json", "-", *more)
     found = json.loads(done.stdout)["summary"]
     assert done.returncode == 0
     assert found["solved"] + len(found["infeasible"]) == 8

@@ -5,7 +5,6 @@ import importlib
 import itertools
 import json
 import pickle
-import sys
 import zipfile
 from fractions import Fraction
 from pathlib import Path
@@ -391,10 +390,8 @@ CFA = ROOT / ".." / "shared" / "data" / "cfa"
 
 
 @pytest.fixture
-def weights(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    yield importlib.import_module("conformal_weights")
-    sys.modules.pop("common", None)
+def weights():
+    return importlib.import_module("conformal_weights")
 
 
 def planted(rng, folder, name, levels):

@@ -75,9 +75,7 @@ def finetune_file(folder, model):
         "batch": {"group_size": 4, "classes_per_step": 3, "steps": 2},
         "training": {
             "max_completion_length": 4,
-            "use_cpu": True,
-            "bf16": False,
-            "dataloader_pin_memory": False,
+            **runs.ON_CPU,
         },
     }
     (folder / "data.jsonl").write_text("".join(json.dumps(r) + "\n" for r in runs.problems()))

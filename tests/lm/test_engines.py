@@ -1,15 +1,16 @@
 """The adapters of the training engines: recounts, split classes, settings, and the engines' own code."""
 
-import sys
 from argparse import Namespace
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 
+import engines
 import numpy as np
 import pytest
+from engine_cases import BETA, CONTEXTS, Drawn, K, recount, wanted
+from engine_single import slime_arguments, slime_sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,11 +21,6 @@ from dagame.lm.trainers import slime
 from dagame.lm.trainers.nemo_rl import settings as nemo
 from dagame.lm.trainers.prime_rl import settings as prime
 from dagame.lm.trainers.tinker import settings as tinker
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-import engines
-from engine_cases import BETA, CONTEXTS, Drawn, K, recount, wanted
-from engine_single import slime_arguments, slime_sample
 
 KINDS = [None, "1", "2", "3"]
 

@@ -1,18 +1,14 @@
 """The adapters inside engines that are installed: what is refused, lost, or measured only."""
 
 import asyncio
-import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
+from engine_cases import ANSWERS, BETA, CONTEXTS, OBJECTIVE, K, prompts, recount, wanted
 from test_engines import drawn, game
 
 from dagame.errors import InvalidGame, ScheduleError, SettingsError
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-from engine_cases import ANSWERS, BETA, CONTEXTS, OBJECTIVE, K, prompts, recount, wanted
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the engines' own
 

@@ -11,7 +11,7 @@ import yaml
 
 pytest.importorskip("trl")
 
-from distributed.runs import model_folder, word_tokenizer
+from distributed.runs import ON_CPU, model_folder, word_tokenizer
 from rich.console import Console
 from safetensors.numpy import load_file
 
@@ -27,6 +27,7 @@ from dagame.lm.finetune.inputs import inputs_of_run, question_rows, trained_on
 from dagame.lm.finetune.judged import BEGIN, END, placed, put_verdict
 from dagame.lm.finetune.run import run_finetune
 from dagame.lm.finetune.sections import DataSection, FinetuneConfig, ObjectiveSection
+from dagame.objectives.catalogue import CATALOGUE
 from dagame.text import markdown
 
 pytestmark = pytest.mark.filterwarnings(  # the trainer itself reads the deprecated name
@@ -37,9 +38,7 @@ TRAINING = {
     "learning_rate": 1e-2,
     "max_completion_length": 4,
     "save_steps": 2,
-    "use_cpu": True,
-    "bf16": False,
-    "dataloader_pin_memory": False,
+    **ON_CPU,
     "gradient_checkpointing": False,
 }
 
@@ -202,7 +201,9 @@ def section(name="coherence", strength=1.0, beta=0.1, **others):
 
 
 def test_a_game_beyond_the_theorems_is_said():
-    for name in ("sharpening", "self-consistency", "agreement"):
+    beyond = [k.command for k in CATALOGUE.values() if k.command and not (k.concave or k.kinked)]
+    assert beyond
+    for name in beyond:
         (told,) = before(section(name))
         assert "beta 0.1 is not above 1" in told
         assert before(section(name, 0.05)) == before(section(name, beta=2.0)) == []

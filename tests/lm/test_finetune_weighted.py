@@ -9,7 +9,7 @@ import yaml
 pytest.importorskip("trl")
 pytest.importorskip("peft")
 
-from distributed.runs import random_model, word_tokenizer
+from distributed.runs import ON_CPU, random_model, word_tokenizer
 from distributed.weighted import OTHER, PROMPTS, ROWS, SHORT, WEIGHTS
 from test_finetune import difference, weights
 
@@ -30,9 +30,7 @@ TRAINING = {
     "learning_rate": 1e-2,
     "per_device_train_batch_size": 2,
     "save_steps": 2,
-    "use_cpu": True,
-    "bf16": False,
-    "dataloader_pin_memory": False,
+    **ON_CPU,
     "gradient_checkpointing": False,
 }
 methods = pytest.mark.parametrize("method", ["sft", "dpo"])

@@ -1,9 +1,7 @@
 """The experiment on a real model without the model: questions, consistency, votes, predictions."""
 
 import json
-import sys
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -13,7 +11,6 @@ from hypothesis import strategies as st
 
 import dagame as dg
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 questions = pytest.importorskip("real_questions")
 pytest.importorskip("transformers")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from textbook import line_of
 
 import dagame as dg
 from dagame.games.library import COMMON_SUPPORT, KINKED, OBJECTIVES
@@ -78,6 +79,12 @@ def test_the_support_that_a_row_says_is_needed(kind):
     elif not kind.multipliers:
         assert np.isfinite(value)
     assert (kind.name in COMMON_SUPPORT) == (kind.support != "any")
+
+
+@KINDS
+def test_the_referee_states_what_is_differentiable(kind):
+    known = all(line_of(part) is not None for _, part in made(kind).terms())
+    assert known == (not (kind.multipliers or kind.kinked or kind.on_traces))
 
 
 @KINDS

@@ -14,7 +14,9 @@ from dagame.games.library import KINKED, OBJECTIVES, random_reference
 from dagame.numerics.arrays import LOG_ZERO
 from dagame.objectives.catalogue import CATALOGUE
 from dagame.objectives.names import LABEL_FREE, LABELLED, by_name
+from dagame.objectives.parameters import axes_of
 from tests.games import SEEDS
+from tests.kinds import ROWS, made, those
 
 ALL = OBJECTIVES | KINKED
 NU = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
@@ -122,28 +124,47 @@ def test_a_scaled_objective_is_the_same_game_at_another_beta(seed, factor):
         assert float(one.value) == pytest.approx(factor * float(other.value), rel=1e-9, abs=1e-12)
 
 
+def axes_of_tables(phi):
+    """The axes of its tables, the same for all of them; [] if it has none."""
+    return next((axes for _, o in phi.terms() for _, axes in axes_of(o)), [])
+
+
+def parameters_per_game(kind, lead, m, n):
+    """Random parameters, each table with the batch `lead` and, where it may, one row per context."""
+    rng = np.random.default_rng(0)
+    first = kind.parameters(rng, m, n)
+    axes = axes_of_tables(kind.build(0.5, *first))
+
+    def stacked(place, one):
+        rows = (m,) if np.ndim(one) < len(axes) else ()
+        drawn = [kind.parameters(rng, m, n)[place] for _ in np.ndindex(*lead, *rows)]
+        return np.reshape(drawn, (*lead, *rows, *np.shape(one)))
+
+    return [stacked(k, p) if isinstance(p, np.ndarray) else p for k, p in enumerate(first)]
+
+
 @pytest.mark.parametrize("lead", [(3,), (2, 3)])
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda t: dg.Reward(t),
-        lambda t: dg.LogSuccess(t),
-        lambda t: dg.PassAtK(t, 3),
-        lambda t: dg.TargetMatching(t / t.sum(-1, keepdims=True)),
-        lambda t: dg.TargetMatching(t / t.sum(-1, keepdims=True), direction="forward"),
-        lambda t: dg.WorstCase(t),
-        lambda t: dg.Reward(t) + 0.3 * dg.LogSuccess(t),
-    ],
-)
-def test_a_table_per_game_is_the_loop_of_single_games(make, lead, rng):
-    tables = rng.uniform(0.1, 1, (*lead, 2, 3))
+@pytest.mark.parametrize("paid", [False, True])
+@pytest.mark.parametrize("name", those(lambda phi: bool(axes_of_tables(phi)), ROWS))
+def test_a_table_per_game_is_the_loop_of_single_games(name, paid, lead, rng):
+    """Alone, and in a sum with rewards per game."""
+    kind = CATALOGUE[name]
+    parameters, r = parameters_per_game(kind, lead, 2, 3), rng.uniform(0.1, 1, (*lead, 2, 3))
+
+    def make(pick):
+        mine = [pick(p) if isinstance(p, np.ndarray) else p for p in parameters]
+        phi = kind.build(1.0 if kind.concave else 0.5, *mine)
+        return phi + dg.Reward(pick(r)) if paid else phi
+
     reference = random_reference(rng, (*lead, 2, 3))
-    whole = dg.solve(dg.AlignmentGame(reference, make(tables), beta=0.7), throw=False)
+    whole = dg.solve(dg.AlignmentGame(reference, make(lambda t: t), beta=0.7), throw=False)
     for at in np.ndindex(lead):
-        each = dg.solve(dg.AlignmentGame(reference[at], make(tables[at]), beta=0.7), throw=False)
+        phi = make(lambda t, at=at: t[at])
+        each = dg.solve(dg.AlignmentGame(reference[at], phi, beta=0.7), throw=False)
         assert float(whole.value[at]) == pytest.approx(float(each.value), abs=1e-8)
-    shared = dg.AlignmentGame(reference, make(tables[(0,) * len(lead)][None]), beta=0.7)
-    plain = dg.AlignmentGame(reference, make(tables[(0,) * len(lead)]), beta=0.7)
+    first = (0,) * len(lead)
+    shared = dg.AlignmentGame(reference, make(lambda t: t[first][None]), beta=0.7)
+    plain = dg.AlignmentGame(reference, make(lambda t: t[first]), beta=0.7)
     np.testing.assert_allclose(
         dg.solve(shared, throw=False).value, dg.solve(plain, throw=False).value
     )
@@ -264,9 +285,9 @@ def test_at_point_masses_votes_and_entropies_are_numbers():
         assert float(solution.value) == pytest.approx(float(phi.value(sure, W)), abs=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["log-success", "pass-at-k", "shannon", "gini", "coherence"])
+@pytest.mark.parametrize("kind", those(lambda phi: phi.has_hessian))
 def test_the_hessian_is_finite_at_a_point_mass(kind):
-    phi = OBJECTIVES[kind](np.random.default_rng(1), 2, 3)
+    phi = made(kind, 0.5, 2, 3)
     with np.errstate(divide="ignore"):
         log_nu = np.maximum(np.log([[[1.0, 0.0, 0.0], [0.2, 0.3, 0.5]]]), LOG_ZERO)
     hessian = phi.hessian_log(log_nu, W)

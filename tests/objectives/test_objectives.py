@@ -17,12 +17,18 @@ def inside(rng, m, n):
     return 0.3 / n + 0.7 * rng.dirichlet(np.ones(n), m)
 
 
+def a_case(kind, seed):
+    """The generator, (m, n), an objective and weights, at random."""
+    rng = np.random.default_rng(seed)
+    m, n = int(rng.integers(1, 5)), int(rng.integers(2, 7))
+    return rng, (m, n), OBJECTIVES[kind](rng, m, n), rng.dirichlet(np.ones(m))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @given(SEEDS)
 def test_reward_is_the_gradient_in_the_pairing(kind, seed):
-    rng = np.random.default_rng(seed)
-    m, n = int(rng.integers(1, 5)), int(rng.integers(2, 7))
-    phi, w, nu = OBJECTIVES[kind](rng, m, n), rng.dirichlet(np.ones(m)), inside(rng, m, n)
+    rng, (m, n), phi, w = a_case(kind, seed)
+    nu = inside(rng, m, n)
     d = rng.normal(size=(m, n))
     d -= d.mean(-1, keepdims=True)
     h = 1e-4 / n
@@ -37,9 +43,8 @@ def test_reward_is_the_gradient_in_the_pairing(kind, seed):
 @pytest.mark.parametrize("kind", KINDS)
 @given(SEEDS)
 def test_hessian_is_the_derivative_of_the_reward(kind, seed):
-    rng = np.random.default_rng(seed)
-    m, n = int(rng.integers(1, 5)), int(rng.integers(2, 7))
-    phi, w, nu = OBJECTIVES[kind](rng, m, n), rng.dirichlet(np.ones(m)), inside(rng, m, n)
+    rng, (m, n), phi, w = a_case(kind, seed)
+    nu = inside(rng, m, n)
     hessian = phi.hessian_log(np.log(nu)[None], w)
     if hessian is None:
         pytest.skip("states no Hessian")
@@ -64,9 +69,7 @@ def test_hessian_is_the_derivative_of_the_reward(kind, seed):
 @pytest.mark.parametrize("kind", KINDS)
 @given(SEEDS)
 def test_curvature_and_smoothness_bound_the_bregman_divergence(kind, seed):
-    rng = np.random.default_rng(seed)
-    m, n = int(rng.integers(1, 5)), int(rng.integers(2, 7))
-    phi, w = OBJECTIVES[kind](rng, m, n), rng.dirichlet(np.ones(m))
+    rng, (m, n), phi, w = a_case(kind, seed)
     p, q = inside(rng, m, n), inside(rng, m, n)
     u = phi.reward(q, w)
     b = phi.value(q, w) + ((u * (p - q)).sum(-1) * w).sum() - phi.value(p, w)
@@ -79,9 +82,7 @@ def test_curvature_and_smoothness_bound_the_bregman_divergence(kind, seed):
 @pytest.mark.parametrize("kind", KINDS)
 @given(SEEDS)
 def test_concave_exactly_where_it_says_so(kind, seed):
-    rng = np.random.default_rng(seed)
-    m, n = int(rng.integers(1, 5)), int(rng.integers(2, 7))
-    phi, w = OBJECTIVES[kind](rng, m, n), rng.dirichlet(np.ones(m))
+    rng, (m, n), phi, w = a_case(kind, seed)
     if phi.concave is not True:
         pytest.skip("does not claim to be concave")
     p, q, t = inside(rng, m, n), inside(rng, m, n), rng.uniform()

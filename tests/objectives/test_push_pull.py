@@ -1,8 +1,5 @@
 """PushPull: theorems above the curvature bound, local solutions below it, gradients of the equilibrium."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,8 +9,6 @@ import dagame as dg
 from dagame.games.library import random_reference
 from dagame.numerics.arrays import to_numpy
 from tests.games import SEEDS
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 
 def game(seed=0, n=12, beta=2.0, harm=True, eps=0.2, push=1.0, strength=1.0, m=2):

@@ -1,20 +1,14 @@
 """Soft sets solved for policy and target together: against definitions, cvxpy, the iteration, and loops."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from soft_sets import SETS, reference, weights
 
 import dagame as dg
 from dagame.objectives.program import compiled, key, reduced_rows
 from dagame.objectives.projection import project, reply
 from tests.games import SEEDS
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
-from soft_sets import SETS, reference, weights
 
 _F = np.arange(5.0)
 

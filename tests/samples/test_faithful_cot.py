@@ -1,8 +1,5 @@
 """The comparison of prompt formats: single formats, votes and cross-fitted choices by hand."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import polars as pl
 import pytest
@@ -10,7 +7,6 @@ import pytest
 import dagame as dg
 from dagame.samples.metrics import majority_accuracy
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 formats = pytest.importorskip("faithful_cot")
 
 ANSWERS = {  # of each question and format three answers, the right one "r"

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 import dagame as dg
-from dagame.games.library import OBJECTIVES, named, random_game, random_game_of, reference_games
+from dagame.games.library import (
+    KINKED,
+    OBJECTIVES,
+    named,
+    random_game,
+    random_game_of,
+    reference_games,
+)
 from dagame.numerics.arrays import to_numpy
 from dagame.objectives.parameters import bound_to
 
@@ -155,7 +162,7 @@ def test_devices():
             resolve_device("cuda")
 
 
-@pytest.mark.parametrize("kind", ["coherence", "geometric", "worst-case", "hard-cap", "soft-cap"])
+@pytest.mark.parametrize("kind", sorted(OBJECTIVES | KINKED))
 def test_pieces_give_what_the_whole_gives(kind, rng):
     game = random_game_of(kind, rng, 3, 6, batch=(2, 9), zeros=0.0)
     whole = dg.solve(game, tol=1e-12, throw=False)

@@ -24,8 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def solve_games(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+def solve_games():
     from gpu_consensus import solve_games
 
     with np.errstate(

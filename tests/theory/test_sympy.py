@@ -5,6 +5,8 @@ import pytest
 import sympy as sp
 
 import dagame as dg
+from dagame.objectives.catalogue import CATALOGUE
+from tests.kinds import made
 
 A, B = sp.symbols("a b", positive=True)
 W = (sp.Rational(2, 5), sp.Rational(3, 5))
@@ -22,93 +24,97 @@ def divergence(p, q):
 
 MEAN = tuple(W[0] * x + W[1] * y for x, y in zip(*ROWS, strict=True))
 C, RHO, R = (sp.Rational(1, 3), 1), (sp.Rational(1, 4), sp.Rational(3, 4)), (2, -1)
+GRADERS = ((2, -1), (0, 1))
+CAP = sp.Rational(1, 5)
 P = tuple(sum(c * x for c, x in zip(C, row, strict=True)) for row in ROWS)
-PAIRS = [(x, y) for x in range(2) for y in range(2)]
+HALF = sp.Rational(1, 2)
 
 
 def over(f):
     return sum(w * f(row) for w, row in zip(W, ROWS, strict=True))
 
 
+def over_pairs(f):
+    pairs = [(x, y) for x in range(2) for y in range(2)]
+    return sum(W[x] * W[y] * f(ROWS[x], ROWS[y]) for x, y in pairs)
+
+
+def each(f):
+    """A sum over the answers of two rows."""
+    return lambda p, q: sum(f(x, y) for x, y in zip(p, q, strict=True))
+
+
+def powers(t):
+    return lambda p: sum(x**t for x in p)
+
+
+def middle(p, q):
+    return [(x + y) / 2 for x, y in zip(p, q, strict=True)]
+
+
+def soft_cap(p):
+    """KL to the projection, which scales the two groups: that of their masses."""
+    return sp.Piecewise((divergence(p[::-1], (CAP, 1 - CAP)), p[1] > CAP), (0, True))
+
+
+TO_MEAN = over(lambda p: divergence(p, MEAN))
 SYMBOLIC = {
-    "reward": (
-        dg.Reward([2.0, -1.0]),
-        over(lambda p: sum(r * x for r, x in zip(R, p, strict=True))),
+    "reward": ([[2.0, -1.0]], over(lambda p: sum(r * x for r, x in zip(R, p, strict=True)))),
+    "log-success": ([[1 / 3, 1]], sum(w * LOG(p) for w, p in zip(W, P, strict=True))),
+    "pass-at-k": ([[1 / 3, 1], 3], sum(w * (1 - (1 - p) ** 3) for w, p in zip(W, P, strict=True))),
+    "shannon": ([], over(entropy)),
+    "gini": ([], over(lambda p: 1 - powers(2)(p))),
+    "tsallis-half": ([], over(lambda p: -2 * (1 - powers(HALF)(p)))),
+    "tsallis-3": ([], over(lambda p: (1 - powers(3)(p)) / 2)),
+    "renyi-half": ([], over(lambda p: 2 * LOG(powers(HALF)(p)))),
+    "target": ([[0.25, 0.75]], -over(lambda p: divergence(p, RHO))),
+    "target-forward": ([[0.25, 0.75]], -over(lambda p: divergence(RHO, p))),
+    "coherence": ([], -TO_MEAN),
+    "trace-coherence": ([], -TO_MEAN),
+    "geometric": ([], LOG(each(lambda x, y: x ** W[0] * y ** W[1])(*ROWS))),
+    "euclidean": ([], -over(lambda p: each(lambda x, q: (x - q) ** 2)(p, MEAN))),
+    "pairwise-kl": ([], -over_pairs(divergence)),
+    "pairwise-jeffreys": ([], -2 * over_pairs(divergence)),
+    "pairwise-hellinger": (
+        [],
+        -over_pairs(lambda p, q: 1 - each(lambda x, y: sp.sqrt(x * y))(p, q)),
     ),
-    "log success": (
-        dg.LogSuccess([1 / 3, 1], 2.0),
-        2 * sum(w * LOG(p) for w, p in zip(W, P, strict=True)),
+    "pairwise-jensen-shannon": ([], -over_pairs(lambda p, q: divergence(p, middle(p, q)))),
+    "pairwise-euclidean": ([], -over_pairs(each(lambda x, y: (x - y) ** 2))),
+    "bregman": (
+        [1.5],
+        sp.Rational(4, 3) * (powers(sp.Rational(3, 2))(MEAN) - over(powers(sp.Rational(3, 2)))),
     ),
-    "pass@k": (
-        dg.PassAtK([1 / 3, 1], 3, 2.0),
-        2 * sum(w * (1 - (1 - p) ** 3) for w, p in zip(W, P, strict=True)),
-    ),
-    "shannon": (dg.ShannonDiversity(2.0), 2 * over(entropy)),
-    "gini": (dg.GiniDiversity(2.0), 2 * over(lambda p: 1 - sum(x**2 for x in p))),
-    "tsallis": (dg.TsallisDiversity(2.0, 3.0), 2 * over(lambda p: (1 - sum(x**3 for x in p)) / 2)),
-    "reverse": (
-        dg.TargetMatching([0.25, 0.75], 2.0),
-        -2 * over(lambda p: divergence(p, RHO)),
-    ),
-    "forward": (
-        dg.TargetMatching([0.25, 0.75], 2.0, "forward"),
-        -2 * over(lambda p: divergence(RHO, p)),
-    ),
-    "arithmetic": (dg.Coherence(2.0), -2 * over(lambda p: divergence(p, MEAN))),
-    "geometric": (
-        dg.Coherence(2.0, "geometric"),
-        2 * LOG(sum(ROWS[0][z] ** W[0] * ROWS[1][z] ** W[1] for z in range(2))),
-    ),
-    "euclidean": (
-        dg.Coherence(2.0, "euclidean"),
-        -2 * over(lambda p: sum((x - q) ** 2 for x, q in zip(p, MEAN, strict=True))),
-    ),
-    "pairwise kl": (
-        dg.PairwiseCoherence(2.0, "kl"),
-        -2 * sum(W[x] * W[y] * divergence(ROWS[x], ROWS[y]) for x, y in PAIRS),
-    ),
-    "hellinger": (
-        dg.PairwiseCoherence(2.0, "hellinger"),
-        -2
-        * sum(
-            W[x] * W[y] * (1 - sum(sp.sqrt(ROWS[x][z] * ROWS[y][z]) for z in range(2)))
-            for x, y in PAIRS
-        ),
-    ),
-    "pairwise jeffreys": (
-        dg.PairwiseCoherence(2.0, "jeffreys"),
-        -4 * sum(W[x] * W[y] * divergence(ROWS[x], ROWS[y]) for x, y in PAIRS),
-    ),
-    "jensen-shannon": (
-        dg.PairwiseCoherence(2.0),
-        -2
-        * sum(
-            W[x] * W[y] * divergence(ROWS[x], [(p + q) / 2 for p, q in zip(*pair, strict=True)])
-            for x, y in PAIRS
-            for pair in [(ROWS[x], ROWS[y])]
-        ),
-    ),
-    "sharpening": (dg.Sharpening(2.0), -2 * over(entropy)),
-    "self-consistency": (dg.SelfConsistency(2.0), 2 * over(lambda p: sum(x**2 for x in p))),
-    "agreement": (
-        dg.Agreement(2.0),
-        2 * 2 * W[0] * W[1] * sum(ROWS[0][z] * ROWS[1][z] for z in range(2)),
-    ),
-    "bregman 3/2": (
-        dg.BregmanCoherence(1.5, 2.0),
-        -2
-        * sp.Rational(4, 3)
-        * (
-            over(lambda p: sum(x ** sp.Rational(3, 2) for x in p))
-            - sum(q ** sp.Rational(3, 2) for q in MEAN)
-        ),
+    "soft-cap": ([dg.Cap([1], 0.2)], -over(soft_cap)),
+    "sharpening": ([], -over(entropy)),
+    "self-consistency": ([], over(powers(2))),
+    "agreement": ([], 2 * W[0] * W[1] * each(lambda x, y: x * y)(*ROWS)),
+    "majority-vote": ([], over(lambda p: sp.Max(*p))),
+    "worst-case": (
+        [[[2.0, -1.0], [0.0, 1.0]]],
+        sp.Min(*(sum(r * x for r, x in zip(g, MEAN, strict=True)) for g in GRADERS)),
     ),
 }
+"""By name of the catalogue: parameters, and Phi at strength 1."""
+
+STRENGTH = 2.0
+NOT_STATED = {"pull", "push-pull"}
+"""Transport has no formula."""
+
+
+def objective_of(name, strength=STRENGTH):
+    return CATALOGUE[name].build(strength, *SYMBOLIC[name][0])
+
+
+def test_every_kind_has_its_formula():
+    """But for transport, and sets, whose value is 0 on them."""
+    sets = {name for name, kind in CATALOGUE.items() if made(name, 1.0, 2, 2).hard}
+    assert set(CATALOGUE) - sets - NOT_STATED == set(SYMBOLIC)
 
 
 @pytest.mark.parametrize("name", SYMBOLIC)
 def test_value_and_reward_are_the_symbolic_ones(name):
-    objective, phi = SYMBOLIC[name]
+    objective, phi = objective_of(name), STRENGTH * SYMBOLIC[name][1]
     at = {A: sp.Rational(3, 10), B: sp.Rational(7, 8)}
     nu = np.array([[0.3, 0.7], [0.875, 0.125]])
     w = np.array([0.4, 0.6])
@@ -116,36 +122,32 @@ def test_value_and_reward_are_the_symbolic_ones(name):
     u = objective.reward(nu, w)
     for x, symbol in enumerate((A, B)):
         slope = float(sp.diff(phi, symbol).subs(at))
-        np.testing.assert_allclose(w[x] * (u[x, 0] - u[x, 1]), slope, rtol=1e-10)
+        np.testing.assert_allclose(w[x] * (u[x, 0] - u[x, 1]), slope, rtol=1e-10, atol=1e-15)
 
 
-def stationary(objective, beta, nu0):
-    """Solve dJ/da = 0 for one context of two answers, by sympy."""
-    phi = objective(A) - beta * (A * LOG(A / nu0) + (1 - A) * LOG((1 - A) / (1 - nu0)))
-    return sp.diff(phi, A)
+def explicit(phi):
+    """Whether it has a closed form, or root, of one context of two answers."""
+    log_nu0, w = np.log([[0.7, 0.3]]), np.ones(1)
+    form = phi.exponential_form()
+    apart = form is not None and form.coupling is None
+    return apart or phi.closed_form(log_nu0, w, BETA) is not None
 
 
-CLOSED = {
-    "reward": (lambda a: 2 * a - (1 - a), dg.Reward([2.0, -1.0])),
-    "shannon": (lambda a: 2 * entropy((a, 1 - a)), dg.ShannonDiversity(2.0)),
-    "gini": (lambda a: 2 * (1 - a**2 - (1 - a) ** 2), dg.GiniDiversity(2.0)),
-    "reverse": (lambda a: -2 * divergence((a, 1 - a), RHO), dg.TargetMatching([0.25, 0.75], 2.0)),
-    "forward": (
-        lambda a: -2 * divergence(RHO, (a, 1 - a)),
-        dg.TargetMatching([0.25, 0.75], 2.0, "forward"),
-    ),
-    "log success": (lambda a: 2 * LOG(a / 3 + 1 - a), dg.LogSuccess([1 / 3, 1], 2.0)),
-    "pass@k": (lambda a: 2 * (1 - (2 * a / 3) ** 3), dg.PassAtK([1 / 3, 1], 3, 2.0)),
-    "sharpening": (lambda a: -sp.Rational(1, 2) * entropy((a, 1 - a)), dg.Sharpening(0.5)),
-}
+BETA = 1.5
+CLOSED = [
+    name for name in SYMBOLIC if explicit(objective_of(name, 0.5)) and not CATALOGUE[name].kinked
+]
 
 
 @pytest.mark.parametrize("name", CLOSED)
 def test_closed_forms_are_stationary_exactly(name):
-    symbolic, objective = CLOSED[name]
-    beta, nu0 = sp.Rational(3, 2), sp.Rational(7, 10)
-    root = sp.nsolve(stationary(symbolic, beta, nu0), A, (0.01, 0.99), solver="bisect", prec=30)
-    solution = dg.solve(dg.AlignmentGame([[0.7, 0.3]], objective, beta=1.5), "closed_form")
+    """dJ/da = 0 at the only policy of one context of two answers, by sympy."""
+    strength = STRENGTH if CATALOGUE[name].concave else 0.5
+    objective, nu0 = objective_of(name, strength), sp.Rational(7, 10)
+    phi = strength * SYMBOLIC[name][1].subs(B, A)
+    j = phi - sp.Rational(3, 2) * divergence((A, 1 - A), (nu0, 1 - nu0))
+    root = sp.nsolve(sp.diff(j, A), A, (0.001, 0.999), solver="bisect", prec=30)
+    solution = dg.solve(dg.AlignmentGame([[0.7, 0.3]], objective, beta=BETA), "closed_form")
     np.testing.assert_allclose(solution.marginals[0, 0], float(root), rtol=1e-12)
 
 

@@ -1,7 +1,7 @@
 """T1 to T6 as property tests (docs/theory/game.md)."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dagame as dg
@@ -92,10 +92,8 @@ def test_t4_bounds(game, seed):
         assert variation <= found.tv_bound + 1e-5
 
 
-SMOOTH = ("reward", "shannon", "gini", "coherence", "euclidean", "soft-cap", "sum", "agreement")
-
-
-@given(games(kinds=SMOOTH, traces=True), st.sampled_from(["best_response", "mirror"]))
+@settings(max_examples=60)
+@given(games(traces=True), st.sampled_from(["best_response", "mirror"]))
 def test_t5_dynamics_commute_with_marginalisation(game, dynamic):
     steps = 1 if dynamic == "best_response" else 4
     traces = dg.run(game, dynamic, steps).marginals

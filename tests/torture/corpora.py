@@ -149,14 +149,3 @@ _CORRUPTIONS = (
     lambda rng, text: b"[" + text + b"]",
     lambda rng, text: rng.choice((b"null", b"3", b'"x"', b" \xef\xbb\xbf{}", b"{", b"\x00")),
 )
-
-
-def damaged(rng: random.Random, data: bytes, changes: range) -> bytes:
-    """The bytes cut anywhere in one case of two, and as many of them changed as drawn from `changes`."""
-    out = bytearray(data)
-    if rng.random() < 0.5:
-        del out[rng.randrange(len(out)) :]
-    for _ in range(rng.randrange(changes.start, changes.stop)):
-        if out:
-            out[rng.randrange(len(out))] = rng.randrange(256)
-    return bytes(out)

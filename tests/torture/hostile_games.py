@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import math
-import sys
-from pathlib import Path
 from typing import NamedTuple
 
+import mpmath as mp
 import numpy as np
+import referee
 from hypothesis import strategies as st
+from textbook import exact
 
 import dagame as dg
-from dagame.objectives.catalogue import CATALOGUE
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
-import mpmath as mp
-import referee
-from textbook import exact
+from tests.kinds import HOSTILE
 
 mp.mp.dps = 50
 
@@ -63,58 +58,7 @@ def references(draw, m, n, small=SMALL):
     return np.stack(rows)
 
 
-def _success(rng, n):
-    c = rng.random(n) * (rng.random(n) < 0.5)
-    c[0] = 0.5
-    return c
-
-
-def _closed(n):
-    return dg.Cap([0], 0.0 if n > 2 else 1.0)
-
-
-def _last(rng, n):
-    return dg.Cap([n - 1], float(rng.choice([0.05, 0.3])) if n > 2 else 1.0)
-
-
-def _moment(n):
-    return dg.Moment(np.arange(n), 1.2)
-
-
-def _thin(n):
-    """Without interior: a cap and a floor at one limit."""
-    return dg.Cap([n - 1], 0.25) & dg.Floor([n - 1], 0.25) if n > 1 else dg.Cap([0], 1.0)
-
-
-UNJUDGED = ("trace-coherence", "hard-moment", "hard-parity")
-"""Kinds that the referee does not state: coherence over traces, rows across contexts."""
-
-MAKERS = {
-    **{name: kind.make for name, kind in CATALOGUE.items() if name not in UNJUDGED},
-    "large reward": lambda s, rng, m, n: dg.Reward(rng.uniform(-1, 1, (m, n)) * max(s, 1)),
-    "log-success": lambda s, rng, m, n: dg.LogSuccess(_success(rng, n), s),
-    "pass-at-k": lambda s, rng, m, n: dg.PassAtK(_success(rng, n), int(rng.choice([1, 2, 8])), s),
-    "target, zeros": lambda s, rng, m, n: dg.TargetMatching(np.eye(n)[int(rng.integers(n))], s),
-    "soft-cap": lambda s, rng, m, n: dg.SoftConstraint(dg.Cap([n - 1], 0.2 if n > 1 else 1.0), s),
-    "hard-cap": lambda s, rng, m, n: dg.HardConstraint(
-        dg.Cap([n - 1], float(rng.choice([0.0, 1e-9, 0.2, 1.0])))
-    ),
-    "hard cap 0, cap": lambda s, rng, m, n: dg.HardConstraint(_closed(n) & _last(rng, n)),
-    "hard moment 0, cap": lambda s, rng, m, n: dg.HardConstraint(
-        dg.Moment(np.eye(n)[0] * (n > 2), 0.0) & _last(rng, n)
-    ),
-    "hard cap 0, moment": lambda s, rng, m, n: dg.HardConstraint(_closed(n) & _moment(n)),
-    "hard cap and floor": lambda s, rng, m, n: dg.HardConstraint(_thin(n)),
-    "soft cap 0, cap": lambda s, rng, m, n: dg.SoftConstraint(_closed(n) & _last(rng, n), s),
-    "sum": lambda s, rng, m, n: (
-        s * dg.Reward(rng.normal(size=(m, n))) + dg.Coherence(s) + 0.5 * dg.ShannonDiversity()
-    ),
-    "difference": lambda s, rng, m, n: dg.Coherence(s) - 0.5 * dg.ShannonDiversity(),
-    "multiple": lambda s, rng, m, n: s * (2.0 * dg.GiniDiversity(0.5)),
-}
-"""strength, rng, m, n -> an objective of every kind of the catalogue, and of hostile ones besides."""
-
-DOMAINS = ("target, zeros", *(k for k in MAKERS if "hard" in k or "cap 0" in k))
+DOMAINS = ("target, zeros", *(k for k in HOSTILE if "hard" in k or "cap 0" in k))
 """Kinds that restrict the answers at any strength."""
 
 EXPLICIT = ("majority-vote", "sharpening")
@@ -124,7 +68,7 @@ EXPLICIT = ("majority-vote", "sharpening")
 @st.composite
 def specs(
     draw,
-    kinds=tuple(MAKERS),
+    kinds=tuple(HOSTILE),
     strengths=STRENGTHS,
     betas=BETAS,
     small=SMALL,
@@ -139,7 +83,7 @@ def specs(
     weights = rng.dirichlet(np.ones(m)) if draw(st.booleans()) else np.full(m, 1 / m)
     if m > 1 and draw(st.integers(0, 9)) == 0:
         weights = np.r_[1 - 1e-9, np.full(m - 1, 1e-9 / (m - 1))]
-    return Spec(draw(references(m, n, small)), MAKERS[kind](strength, rng, m, n), beta, weights)
+    return Spec(draw(references(m, n, small)), HOSTILE[kind](strength, rng, m, n), beta, weights)
 
 
 def check(spec: Spec, solution: dg.Solution, tol: float = TOLERANCE) -> None:

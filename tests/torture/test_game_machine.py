@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from budget import FACTOR, settings
-from hostile_games import MAKERS, TOLERANCE, references
+from hostile_games import TOLERANCE, references
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import dagame as dg
 from dagame.errors import DagameError, InvalidGame
 from dagame.solvers import METHODS
+from tests.kinds import HOSTILE
 
 GENTLE = (0.0, 1e-300, 1e-100, 1e-12)
 
@@ -25,7 +26,7 @@ class GameMachine(RuleBasedStateMachine):
         self.solution: dg.Solution | None = None
 
     @initialize(
-        data=st.data(), kind=st.sampled_from(sorted(MAKERS)), seed=st.integers(0, 2**32 - 1)
+        data=st.data(), kind=st.sampled_from(sorted(HOSTILE)), seed=st.integers(0, 2**32 - 1)
     )
     def build(self, data, kind, seed):
         rng = np.random.default_rng(seed)
@@ -33,7 +34,7 @@ class GameMachine(RuleBasedStateMachine):
         traces = n + int(rng.integers(0, 3))
         answers = np.r_[np.arange(n), rng.integers(0, n, traces - n)]
         reference = np.stack([data.draw(references(m, traces, GENTLE)) for _ in range(size)])
-        self.objective = MAKERS[kind](float(10 ** rng.uniform(-3, 3)), rng, m, n)
+        self.objective = HOSTILE[kind](float(10 ** rng.uniform(-3, 3)), rng, m, n)
         self.kept = reference.copy()
         self.reference = reference
         self.game = dg.AlignmentGame(reference, self.objective, beta=1.0, answers=answers)

@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from budget import scale, settings
-from hostile_games import DOMAINS, MAKERS, TOLERANCE, check, specs
+from hostile_games import DOMAINS, TOLERANCE, check, specs
 from hypothesis import given
 from hypothesis import strategies as st
 
 import dagame as dg
 from dagame.errors import DagameError, Infeasible, InvalidDistribution, InvalidGame, NotConcave
 from dagame.numerics.arrays import solve as solve_all
+from dagame.objectives.catalogue import CATALOGUE
 from dagame.solvers import DYNAMICS, METHODS
+from tests.kinds import HOSTILE, ROWS, made, those
 
 pytestmark = pytest.mark.filterwarnings("ignore:Solution may be inaccurate")
 ROOT = Path(__file__).parents[2]
@@ -98,14 +100,14 @@ def test_certificates_of_arbitrary_policies_bound_the_solution(spec, seed):
         assert proof.value <= best.upper_bound + 1e-12 * size
 
 
-@pytest.mark.parametrize("kind", sorted(MAKERS))
+@pytest.mark.parametrize("kind", sorted(HOSTILE))
 def test_a_vanishing_strength_leaves_the_reference(kind):
     if kind in ("large reward", "sum", "difference") or kind in DOMAINS:
         pytest.skip("has terms of its own strength")
     rng = np.random.default_rng(0)
     reference = rng.dirichlet(np.ones(5), 3)
     for strength in (0.0, 1e-300, 5e-324):
-        game = dg.AlignmentGame(reference, MAKERS[kind](strength, rng, 3, 5), beta=1.0)
+        game = dg.AlignmentGame(reference, HOSTILE[kind](strength, rng, 3, 5), beta=1.0)
         moved = np.abs(dg.solve(game).policy - reference).max()
         assert moved < 1e-12
 
@@ -120,11 +122,11 @@ _BAD = {
 
 
 @pytest.mark.parametrize("bad", sorted(_BAD))
-@pytest.mark.parametrize("kind", sorted(MAKERS))
+@pytest.mark.parametrize("kind", sorted(HOSTILE))
 def test_a_bad_game_leaves_the_others_of_its_batch_alone(kind, bad):
     rng = np.random.default_rng(3)
     good = rng.dirichlet(np.ones(4), (3, 2))
-    objective = MAKERS[kind](0.5, rng, 2, 4)
+    objective = HOSTILE[kind](0.5, rng, 2, 4)
     options = {"throw": False, "max_steps": 200}
     alone = dg.solve(dg.AlignmentGame(good, objective, beta=1.0), **options)
     mixed = np.concatenate([good[:1], [_BAD[bad]], good[1:]])
@@ -149,7 +151,7 @@ def test_thousands_of_contexts_or_answers(kind, m, n):
     if n > 1:
         reference[0, 1:2] = 0
         reference /= reference.sum(-1, keepdims=True)
-    game = dg.AlignmentGame(reference, MAKERS[kind](1.0, rng, m, n), beta=1.0)
+    game = dg.AlignmentGame(reference, HOSTILE[kind](1.0, rng, m, n), beta=1.0)
     solution = dg.solve(game, max_steps=300)
     assert solution.certificate.relative_gap <= TOLERANCE
     if kind in ("geometric", "hard-coherence") and n == 3:
@@ -215,7 +217,7 @@ def test_a_beta_that_float64_cannot_hold_is_refused(beta):
 
 
 @pytest.mark.parametrize("strength", [math.nan, math.inf, -1.0, "1", None, 1j], ids=str)
-@pytest.mark.parametrize("kind", sorted(MAKERS))
+@pytest.mark.parametrize("kind", sorted(HOSTILE))
 def test_a_strength_that_is_no_number_is_refused(kind, strength):
     if "hard" in kind:
         pytest.skip("has no strength")
@@ -223,25 +225,33 @@ def test_a_strength_that_is_no_number_is_refused(kind, strength):
     if kind in ("reward", "large reward", "sum", "multiple") and strength in (-1.0, None, "1", 1j):
         return
     with pytest.raises(DagameError):
-        dg.AlignmentGame(_GOOD, MAKERS[kind](strength, rng, 2, 3), beta=1.0)
+        dg.AlignmentGame(_GOOD, HOSTILE[kind](strength, rng, 2, 3), beta=1.0)
+
+
+STRONG = {name: ROWS[name] for name, kind in CATALOGUE.items() if kind.strengths is not None}
+SIZED = [
+    *(lambda s, name=name: made(name, s, 2, 3) for name in STRONG),
+    *(lambda s, name=name: s * made(name, 1.0, 2, 3) for name in STRONG),
+    *(
+        lambda s, name=name: s * made(name, 1.0, 2, 3) + dg.HardCoherence()
+        for name in those(lambda phi: not phi.has_multipliers, STRONG)
+    ),
+    lambda s: dg.Reward([0, -s, 1]),
+    lambda s: dg.WorstCase([[0, s, 1]]),
+    lambda s: dg.HardConstraint(dg.Moment([0, s, 1], 1.0)),
+    lambda s: dg.HardConstraint(dg.Moment([0, 1 / s, 0], 1.0)),
+]
+"""Strengths, factors of a sum, and numbers of tables."""
 
 
 @pytest.mark.parametrize("size", [1.1e9, 1e300], ids=str)
-@pytest.mark.parametrize(
-    "make",
-    [
-        dg.Coherence,
-        lambda s: dg.Reward([0, -s, 1]),
-        lambda s: dg.WorstCase([[0, s, 1]]),
-        lambda s: dg.PassAtK([1, 0, 0], 2, s),
-        lambda s: dg.HardConstraint(dg.Moment([0, s, 1], 1.0)),
-        lambda s: dg.HardConstraint(dg.Moment([0, 1 / s, 0], 1.0)),
-        lambda s: s * dg.GiniDiversity() + dg.HardCoherence(),
-    ],
-)
+@pytest.mark.parametrize("make", SIZED)
 def test_sizes_beyond_float64_are_refused(make, size):
     with pytest.raises(InvalidGame, match=r"1e\+09"):
         dg.AlignmentGame(_GOOD, make(size), beta=1.0)
+
+
+def test_sizes_beyond_float32_are_refused():
     with pytest.raises(InvalidGame, match="10000"):
         dg.AlignmentGame(_GOOD.astype(np.float32), 2e4 * dg.GiniDiversity(), beta=1.0)
 

@@ -12,13 +12,12 @@ import zipfile
 import pytest
 import zstandard
 from budget import FACTOR, scale
-from corpora import damaged
+from damaged_files import read_damaged
 from test_readers import limited
 
 from dagame.errors import SamplesError
 from dagame.samples import Samples
 from dagame.samples.files.packed import MOST_UNPACKED
-from dagame.samples.files.reading import read_frame
 
 SEED = 8 if FACTOR == 1 else random.SystemRandom().randrange(2**32)
 ROW = {"q": 1, "completion": "#### 1"}
@@ -115,21 +114,14 @@ def test_any_cut_and_any_byte_changed_in_archives(tmp_path):
         "s.json": json.dumps(rows, indent=1).encode(),
         "s.eval": zipped(*((f"samples/{k}.json", json.dumps(r)) for k, r in enumerate(rows[:5]))),
     }
-    failed = longest = 0
-    for _ in range(scale(200)):
-        name = rng.choice(list(whole))
-        (tmp_path / name).write_bytes(damaged(rng, whole[name], range(1, 3)))
-        for mode in ("stop", "skip"):
-            try:
-                frame, skipped = read_frame(tmp_path / name, mode)
-            except SamplesError as error:
-                failed += 1
-                longest = max(longest, len(str(error)))
-            else:
-                assert len(frame) + len(skipped) <= len(rows) + 2
-                assert mode == "skip" or not skipped
-    assert failed > 40
-    assert longest < 700
+    told = []
+    for _, _, found in read_damaged(tmp_path, rng, whole, range(1, 3), scale(200)):
+        if isinstance(found, str):
+            told.append(found)
+        else:
+            assert found <= len(rows) + 2
+    assert len(told) > 40
+    assert max(map(len, told)) < 700
 
 
 BOMB = """

@@ -19,18 +19,16 @@ from dagame.estimators import count_rewards
 from dagame.games.random_games import OBJECTIVES, random_game_of
 from dagame.lm import certificate_from_samples
 from dagame.scale.streaming import answer_masses
+from tests.kinds import ROWS, made, of_any_size, those
 
 TOLERANCE = 1e-6
 """Of weights and rewards where bits are not promised: the root of the gap 1e-12 of solved samples."""
 
 SEEDS = st.integers(0, 2**32 - 1)
 SAMPLED = {
-    "coherence": dg.Coherence(3.0),
-    "geometric": dg.Coherence(consensus="geometric"),
-    "euclidean": dg.Coherence(2.0, consensus="euclidean"),
-    "hard": dg.HardCoherence(),
-    "shannon": dg.ShannonDiversity(2.0),
-    "gini": dg.GiniDiversity(1.0),
+    name: made(name, 3.0, 3, 6)
+    for name in those(lambda phi: phi.concave is True and not phi.on_traces, ROWS)
+    if of_any_size(name)
 }
 
 
@@ -69,7 +67,7 @@ def apart(one, other):
     return float(np.nan_to_num(np.abs(a - b)).max(initial=0)) / size
 
 
-@settings(25)
+@settings(35)
 @given(frames(), st.sampled_from(sorted(SAMPLED)), SEEDS)
 def test_the_order_of_rows_changes_no_bit(frame, name, seed):
     order = np.random.default_rng(seed).permutation(len(frame))
@@ -82,7 +80,7 @@ def test_the_order_of_rows_changes_no_bit(frame, name, seed):
         assert found.summary[key] == again.summary[key]
 
 
-@settings(20)
+@settings(30)
 @given(frames(), st.sampled_from(sorted(SAMPLED)), SEEDS)
 def test_names_of_classes_contexts_and_answers_do_not_matter(frame, name, seed):
     rng = np.random.default_rng(seed)
@@ -100,7 +98,7 @@ def test_names_of_classes_contexts_and_answers_do_not_matter(frame, name, seed):
         assert one is other is None or one == pytest.approx(other, abs=allowed)
 
 
-@settings(15)
+@settings(20)
 @given(frames(), st.sampled_from(sorted(SAMPLED)))
 def test_a_class_does_not_see_the_others(frame, name):
     together, _ = solved(frame, SAMPLED[name])

@@ -35,9 +35,7 @@ def write_task(folder: Path, steps: int = 3) -> Path:
             "learning_rate": 1e-2,
             "max_completion_length": 4,
             "save_steps": 1,
-            "use_cpu": True,
-            "bf16": False,
-            "dataloader_pin_memory": False,
+            **runs.ON_CPU,
             "gradient_checkpointing": False,
         },
     }

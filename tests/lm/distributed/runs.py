@@ -15,6 +15,8 @@ WORDS = ["<pad>", "<eos>", "0", "1", "2", "x", "q0", "q1", "q2", "q3", "a", "b",
 PHRASINGS = ["a", "b", "c"]
 GROUP, CONTEXTS, CLASSES = 4, 3, 2
 ANSWER = r"\b([0-2])\b"
+ON_CPU = {"use_cpu": True, "bf16": False, "dataloader_pin_memory": False}
+"""Settings of a trainer without a GPU."""
 
 
 def word_tokenizer(words=WORDS):
@@ -64,9 +66,7 @@ def settings(folder, **options):
         "log_completions": True,
         "num_completions_to_print": 0,
         "save_strategy": "no",
-        "use_cpu": True,
-        "bf16": False,
-        "dataloader_pin_memory": False,
+        **ON_CPU,
         "activation_checkpointing": False,
         "disable_tqdm": True,
         "seed": 7,

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import torch
-from distributed.runs import end, random_model, word_tokenizer
+from distributed.runs import ON_CPU, end, random_model, word_tokenizer
 
 WEIGHTS = [0.5, 2.0, 0.0, 1.0, 3.5, 0.25, 1.0, 0.0, 0.75, 1.0]
 PROMPTS = [f"q{c} {p} " for c in range(4) for p in "abc"][:10]
@@ -32,9 +32,7 @@ def settings(folder, **options):
         "num_train_epochs": 2,
         "logging_steps": 1,
         "save_strategy": "no",
-        "use_cpu": True,
-        "bf16": False,
-        "dataloader_pin_memory": False,
+        **ON_CPU,
         "gradient_checkpointing": False,
         "disable_tqdm": True,
         "seed": 7,
