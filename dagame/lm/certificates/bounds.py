@@ -19,6 +19,7 @@ of answers that occur is taken from all samples, not from one half.)
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -132,20 +133,22 @@ def estimate(
     check_objective(objective)
     tables = _widened(tables, unseen)
     solutions = _equilibria(tables, objective, beta, smoothing)
-    bounds = [_bound(tables, solutions[h], 1 - h, beta) for h in (0, 1)]
-    upper, scale, expected, seen = (np.stack(part) for part in zip(*bounds, strict=True))
     best, best_variance = _in_sample(tables, solutions[2], beta)
     game = solutions[0].game
-    found = _policy_value(tables, game, beta)
+    found = _cross_fitted(tables, solutions, beta) | _policy_value(tables, game, beta)
     above, above_variance = _phi_above(tables, game, beta, smoothing)
     found["value_variance"] = np.maximum(found["value_variance"], above_variance)
-    return Parts(
-        **found,
-        **{"scale": scale, "expected": expected, "seen": seen},
-        **{"in_sample": best, "in_sample_variance": best_variance},
-        **{"upper": upper.mean(0), "upper_variance": seen.mean(0) / 2},
-        phi_above=above,
-    )
+    return Parts(**found, in_sample=best, in_sample_variance=best_variance, phi_above=above)
+
+
+def _cross_fitted(
+    tables: SampleTables, solutions: Sequence[Solution], beta: float
+) -> dict[str, np.ndarray]:
+    """The bound at the target of each half with the mean over the other, and its noise, as in `Parts`."""
+    bounds = [_bound(tables, solutions[h], 1 - h, beta) for h in (0, 1)]
+    upper, scale, expected, seen = (np.stack(part) for part in zip(*bounds, strict=True))
+    noise = {"scale": scale, "expected": expected, "seen": seen}
+    return {"upper": upper.mean(0), "upper_variance": seen.mean(0) / 2, **noise}
 
 
 def exceeding(scale: np.ndarray, expected: np.ndarray, seen: np.ndarray, risk: float) -> np.ndarray:
