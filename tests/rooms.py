@@ -186,8 +186,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "lm.tiny": ("problems", "experiment", "llama", "corpus", "_pretrain"),
     "lm.trainers": (
         "rules",
-        "verl",
         "whole_classes",
+        "verl",
         "slime",
         "tinker",
         "nemo_rl",

@@ -8,34 +8,32 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import DagameError
+from ..files.output import check_folder, locked, write_json, write_out
 from ..lm.tiny.experiment import Recipe
-from ..objectives.names import NAMES
-from ..solvers import METHODS
-from ..text import visible
-from .command import application, console, numbers_file, require_lm, run
-from .in_parts import Address, Engine, MaxMemory, in_parts, opened
+from .command import Json, application, console, numbers_file, require_lm, run
+from .in_parts import in_parts, opened
 from .model_commands import register as register_model_commands
 from .next_command import after_finetuning, after_solving, show_next
-from .options import check_device, check_level, correct_limits, right_answers
+from .options import SolveOptions
 from .sample_command import register as register_sample
-from .solution_files import content_of, numbers_text, write_solution
+from .solution_files import SolutionFiles, content_of, numbers_text
 from .terminal import (
     demo_table,
-    facts,
     show,
-    show_lines,
     show_run,
+    show_solution,
     show_warnings,
     show_written,
     stages,
-    summary_table,
     verification_table,
 )
+
+if TYPE_CHECKING:
+    from .solution_files import Found
 
 app = application("Solve, certify and analyse Distributional Alignment Games.")
 
@@ -46,217 +44,42 @@ def main() -> None:
 
 
 @app.command()
-def solve(
-    call: typer.Context,
-    samples: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="JSON, JSONL, CSV, TSV, Parquet or .eval, also .gz, .zst, .zip; several, a folder, "
-            'a glob, or "-" for standard input.'
-        ),
-    ] = None,
-    class_by: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--class", "--question", help="Column or dotted path that names a question; repeatable."
-        ),
-    ] = None,
-    context_by: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--context", "--phrasing", help="Column that names a paraphrase or format; repeatable."
-        ),
-    ] = None,
-    completion: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Column of the completions: texts, lists of them, chats; several are contexts. "
-            "[default: completion]"
-        ),
-    ] = None,
-    answer: Annotated[
-        list[str] | None, typer.Option(help="Column of answers already extracted.")
-    ] = None,
-    correct: Annotated[
-        list[str] | None,
-        typer.Option(help="Column of correctness, in [0, 1]; one for each of --completion."),
-    ] = None,
-    correct_range: Annotated[
-        str, typer.Option(help="Labels of wrong and right, such as -1,1.")
-    ] = "0,1",
-    gold: Annotated[
-        list[str] | None,
-        typer.Option(help="Column of right answers, read as completions are; a list: aliases."),
-    ] = None,
-    calibrate: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="Column of right answers: each half of the questions calibrates the other, for "
-            "answer sets of known coverage and p-values.",
-        ),
-    ] = None,
-    alpha: Annotated[
-        float | None,
-        typer.Option(help="Share of those sets that may lack the right answer. [default: 0.1]"),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of the halves of --calibrate. [default: 0]")
-    ] = None,
-    where: Annotated[
-        list[str] | None, typer.Option(help="COLUMN=VALUE of the rows to keep; repeatable.")
-    ] = None,
-    format_name: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            help="auto | lm-eval | inspect | openai | vllm | trl | verl, or the kind of file: "
-            "json | jsonl | csv | tsv | parquet.",
-        ),
-    ] = "auto",
-    rows: Annotated[
-        str | None, typer.Option(help="Path of the list of rows in a JSON document with several.")
-    ] = None,
-    finish_reason: Annotated[
-        list[str] | None,
-        typer.Option(
-            help='Column of why a completion ended ("length"), or whether it was cut off.'
-        ),
-    ] = None,
-    truncated: Annotated[
-        str, typer.Option(help="What a completion that was cut off has: no-answer | read.")
-    ] = "no-answer",
-    extract: Annotated[
-        str,
-        typer.Option(
-            help="Pattern (group 1 of its last match), or boxed | gsm8k | last-number | choice | "
-            "answer | math, also first-... and last-...; auto tries them on the file."
-        ),
-    ] = "auto",
-    canonical: Annotated[
-        str,
-        typer.Option(
-            help="exact | nospace | casefold | number | math; auto: what suits --extract."
-        ),
-    ] = "auto",
-    thinking: Annotated[
-        str, typer.Option(help="Reasoning between tags, such as <think>: drop | keep.")
-    ] = "drop",
-    no_answer: Annotated[
-        str, typer.Option(help='"keep" no answer as an answer of its own, or "drop" its samples.')
-    ] = "keep",
-    abstain: Annotated[
-        str | None, typer.Option(help="Pattern of answers that mean no answer.")
-    ] = None,
-    objective: Annotated[
-        str,
-        typer.Option(help=" | ".join(NAMES) + "."),
-    ] = "coherence",
-    strength: Annotated[float, typer.Option(help="Strength of the objective (lambda).")] = 1.0,
-    beta: Annotated[float, typer.Option(help="Strength of the KL to the reference.")] = 1.0,
-    method: Annotated[str, typer.Option(help=", ".join(METHODS) + ".")] = "auto",
-    device: Annotated[
-        str | None,
-        typer.Option(help="Solve with torch on auto | cpu | cuda; default numpy, no torch needed."),
-    ] = None,
-    on_error: Annotated[
-        str, typer.Option(help="What a malformed line, or one of several files, does: stop | skip.")
-    ] = "stop",
-    json_file: Annotated[
-        str | None, typer.Option("--json", help='Write summary and classes; "-" for stdout.')
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for samples.parquet and report.html.")
-    ] = None,
-    report: Annotated[bool, typer.Option(help="Write report.html into --out.")] = True,
-    max_memory: MaxMemory = None,
-    engine: Engine = None,
-    address: Address = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 3 where there is a warning.")
-    ] = False,
-    example: Annotated[
-        bool, typer.Option("--example", help="Solve the example that ships with the package.")
-    ] = False,
-) -> None:
+def solve(call: typer.Context, asked: SolveOptions) -> None:
     """Solve the game of every question in a file of sampled completions, with a certificate."""
-    from ..files.output import check_file, check_folder, locked, write_out
-    from ..lm.spec import named_objective
-    from ..objectives.names import LABELLED, by_name
-    from ..samples.example import ANSWER, CLASS, CONTEXT, CORRECT, PATH
-    from ..samples.files.containers import STDIN
-
-    if example:
-        if samples:
-            raise DagameError("--example brings its own file; leave the file or --example out.")
-        samples, class_by, context_by = [str(PATH)], class_by or [CLASS], context_by or [CONTEXT]
-        answer = answer or ([] if completion else [ANSWER])
-        correct = correct or ([] if gold or calibrate not in (None, CORRECT) else [CORRECT])
-    elif not samples:
+    if not (asked.samples or asked.example):
         raise typer.BadParameter("missing argument 'SAMPLES', unless there is --example.", call)
-    check_level(calibrate, alpha, seed)
-    way = in_parts(max_memory, engine, address, calibrate)
-    gold = right_answers(calibrate, correct, gold)
-    made = named_objective(objective, strength)
-    if device is not None:
-        check_device(device)
-    if objective in LABELLED and not (correct or gold):
-        by_name(objective, strength)
-    folder = None if out is None else check_folder(out)
-    names = (
-        () if folder is None else ("samples.parquet", "report.html")[: 1 + (report and way is None)]
-    )
-    taken = [name for name in samples if name != STDIN]
-    parts = [check_file(Path(out or "") / name, taken) for name in names]
-    numbers = numbers_file(json_file, [*taken, *parts])
-    limits = correct_limits(correct_range)
-    with ExitStack() as held, stages() as say:
-        if folder is not None:
-            held.enter_context(locked(folder))
-        read = opened(
-            *(held, way, folder, samples[0] if len(samples) == 1 else samples),
-            class_by or None,
-            context_by or None,
-            completion or None,
-            extract,
-            correct or None,
-            answer=answer or None,
-            gold=gold or None,
-            correct_range=limits,
-            canonical=canonical,
-            thinking=thinking,
-            finish_reason=finish_reason or None,
-            truncated=truncated,
-            where=where or (),
-            format=format_name,
-            rows=rows,
-            no_answer=no_answer,
-            abstain=abstain,
-            on_error=on_error,
-            progress=say,
-        )
-        found = read.solve(made, beta=beta, method=method, progress=say, device=device)
-        if calibrate is not None:
-            found = found.calibrate(0.1 if alpha is None else alpha, seed=seed or 0)
-        content = content_of(found)
-        written = write_solution(found, content, parts, numbers, say)
-    shown = console(stderr=json_file == "-")
-    shown.print(found.verdict, markup=False, highlight=False)
-    shown.print(summary_table(found))
-    for note in read.notes:
-        shown.print(visible(note), markup=False, highlight=False, soft_wrap=True)
-    sure = () if found.calibration is None else found.calibration.told()
-    show_lines([*facts(found.summary), *sure, *found.reading.told()], shown)
-    show_warnings([caution.sentence for caution in found.reading.warnings], shown)
-    show_written(written, shown)
-    if json_file == "-":
+    found, content, files = _solved(asked.with_example())
+    shown = console(stderr=asked.json_file == "-")
+    show_solution(found, shown)
+    show_written(files.all, shown)
+    if asked.json_file == "-":
         write_out(numbers_text(found, content, True))
     else:
-        show_next(shown, *after_solving(parts))
+        show_next(shown, *after_solving(files.parts))
     if found.summary["unsolved"]:
         raise typer.Exit(1)
-    if strict and found.reading.warnings:
+    if asked.strict and found.reading.warnings:
         raise typer.Exit(3)
+
+
+def _solved(asked: SolveOptions) -> tuple[Found, dict[str, Any], SolutionFiles]:
+    """The solved samples, their numbers, and the files that have them."""
+    asked.check_level()
+    way = in_parts(asked)
+    asked = asked.with_right_answers()
+    made, files = asked.game(), SolutionFiles.of(asked, page=way is None)
+    reading = asked.reading()
+    with ExitStack() as held, stages() as say:
+        files.hold(held)
+        read = opened(held, way, files.folder, asked.sources, progress=say, **reading)
+        found = read.solve(made, progress=say, **asked.solving())
+        if asked.calibrate is not None:
+            found = found.calibrate(
+                0.1 if asked.alpha is None else asked.alpha, seed=asked.seed or 0
+            )
+        content = content_of(found)
+        files.write(found, content, say)
+    return found, content, files
 
 
 @app.command()
@@ -268,13 +91,9 @@ def demo(
     ] = False,
     steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = Recipe.steps,
     problems: Annotated[int, typer.Option(min=2, max=200, help="Test problems.")] = 100,
-    json_file: Annotated[
-        str | None, typer.Option("--json", help='Write the numbers; "-" for stdout.')
-    ] = None,
+    json_file: Json = None,
 ) -> None:
     """Fine-tune the embedded language model without labels, certify it, and write a report."""
-    from ..files.output import check_folder, locked, write_json
-
     require_lm()
     folder = check_folder(out)
     results = [folder / name for name in ("report.html", "game.html", "samples.parquet", "model")]
@@ -284,16 +103,9 @@ def demo(
     from .demo import run_demo
 
     torch.set_num_threads(1)  # faster than two for tensors this small
+    how = {"compare": compare, "recipe": Recipe(steps=steps), "problems": problems}
     with locked(folder), stages() as say:
-        result = run_demo(
-            folder,
-            seed,
-            compare=compare,
-            recipe=Recipe(steps=steps),
-            problems=problems,
-            numbers=numbers,
-            progress=say,
-        )
+        result = run_demo(folder, seed, **how, numbers=numbers, progress=say)
     written = [*results, *([] if numbers is None else [numbers])]
     show(demo_table(result), written, stderr=json_file == "-")
     if json_file == "-":
@@ -315,8 +127,6 @@ def finetune(
     For several processes, start it by torchrun or accelerate launch: `torchrun --nproc_per_node 2 -m
     dagame finetune CONFIG`.
     """
-    from ..files.output import write_json
-
     require_lm()
     from ..lm.finetune.run import before, paths_of, read_config, run_finetune
 
@@ -352,7 +162,6 @@ def verify(
     ] = None,
 ) -> None:
     """Check the theorems on random games, or all that applies to one objective; exit code 1 if violated."""
-    from ..files.output import write_json
     from ..provenance import provenance
     from ..theory.checks.own import named_objective
     from ..theory.verify import verify as check
@@ -379,7 +188,6 @@ def doctor(
     ] = None,
 ) -> None:
     """Versions against what was tested, and whether each part works here; exit code 1 if one does not."""
-    from ..files.output import write_json
     from ..provenance import in_words
     from .doctor import diagnose, tables
 

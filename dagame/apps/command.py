@@ -9,6 +9,8 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import MISSING, field, fields, is_dataclass
+from inspect import Parameter, Signature, signature
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
@@ -26,21 +28,83 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+Json = Annotated[str | None, typer.Option("--json", help='Write the numbers; "-" for stdout.')]
+ClassBy = Annotated[
+    str | None,
+    typer.Option(
+        "--class", "--question", help="Column that names a question; else each row is one."
+    ),
+]
+ContextBy = Annotated[
+    str | None,
+    typer.Option("--context", "--phrasing", help="Column that names a paraphrase; else numbered."),
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="The first so many questions.")]
+Chat = Annotated[bool, typer.Option("--chat", help="Prompts are a user's messages.")]
 WORDS = {str: "TEXT", Path: "PATH", int: "INTEGER", float: "NUMBER"}
 
 
-def _name_values(function: Callable[..., Any]) -> None:
-    """Name what each parameter of a command takes, where its declaration does not: an argument by its own
-    name, an option in `WORDS`, or COLUMN where its help begins with that.
+def option(help: str, *names: str, default: Any = None, **more: Any) -> Any:
+    """A field that is an option of a command; default ...: it has to be given. See `_with_options`."""
+    return _declared(typer.Option(*names, help=help, **more), default)
+
+
+def argument(help: str, *, default: Any = None, **more: Any) -> Any:
+    """The same of an argument."""
+    return _declared(typer.Argument(help=help, **more), default)
+
+
+def _declared(info: Any, default: Any) -> Any:
+    return field(default=MISSING if default is ... else default, metadata={"typer": info})
+
+
+def _with_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The command with the fields of its parameters that are dataclasses as options of its own, in order.
+
+    A field with init=False is none. What each takes is named, where its declaration does not: an
+    argument by its own name, an option in `WORDS`, or COLUMN where its help begins with that.
     """
-    function.__annotations__ = get_type_hints(function, include_extras=True)  # no longer strings
-    for name, hint in function.__annotations__.items():
-        for info in getattr(hint, "__metadata__", ()):
-            if isinstance(info, ArgumentInfo):
-                info.metavar = info.metavar or name.upper()
-            elif isinstance(info, OptionInfo) and info.metavar is None:
-                word = next((word for kind, word in WORDS.items() if kind in _kinds(hint)), None)
-                info.metavar = "COLUMN" if (info.help or "").startswith("Column") else word
+    hints = get_type_hints(function, include_extras=True)
+    kinds: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    options: list[Parameter] = []
+    for one in signature(function).parameters.values():
+        hint = hints[one.name]
+        options += _fields(hint) if one.name in kinds else [one.replace(annotation=hint)]
+    for one in options:
+        _name_values(one)
+
+    def command(**given: Any) -> Any:
+        made = {
+            name: kind(**{one.name: given.pop(one.name) for one in _fields(kind)})
+            for name, kind in kinds.items()
+        }
+        return function(**given, **made)
+
+    command.__name__, command.__doc__ = function.__name__, function.__doc__
+    command.__annotations__ = {one.name: one.annotation for one in options}
+    vars(command)["__signature__"] = Signature(options)
+    return command
+
+
+def _fields(kind: Any) -> list[Parameter]:
+    hints, found = get_type_hints(kind, include_extras=True), []
+    for one in (one for one in fields(kind) if one.init):
+        default = Parameter.empty if one.default is MISSING else one.default
+        hint, info = hints[one.name], one.metadata.get("typer")
+        made = Parameter(one.name, Parameter.KEYWORD_ONLY, default=default)
+        found.append(made.replace(annotation=hint if info is None else Annotated[hint, info]))
+    return found
+
+
+def _name_values(option: Parameter) -> None:
+    """See `_with_options`."""
+    for info in getattr(option.annotation, "__metadata__", ()):
+        if isinstance(info, ArgumentInfo):
+            info.metavar = info.metavar or option.name.upper()
+        elif isinstance(info, OptionInfo) and info.metavar is None:
+            kinds = _kinds(option.annotation)
+            word = next((word for kind, word in WORDS.items() if kind in kinds), None)
+            info.metavar = "COLUMN" if (info.help or "").startswith("Column") else word
 
 
 def _kinds(hint: Any) -> set[Any]:
@@ -86,11 +150,11 @@ class _Application(typer.Typer):
         """As typer's."""
         register = super().command(*args, **{"cls": _Command} | settings)
 
-        def named(function: Callable[..., Any]) -> Callable[..., Any]:
-            _name_values(function)
-            return register(function)
+        def registered(function: Callable[..., Any]) -> Callable[..., Any]:
+            register(_with_options(function))
+            return function
 
-        return named
+        return registered
 
 
 def application(summary: str) -> typer.Typer:
@@ -102,20 +166,18 @@ def application(summary: str) -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-
-    @app.callback(invoke_without_command=True)
-    def _root(
-        version: Annotated[
-            bool, typer.Option("--version", help="Print the version and exit.")
-        ] = False,
-    ) -> None:
-        if version:
-            from .. import __version__
-
-            print(f"dagame {__version__}")
-            raise typer.Exit
-
+    app.callback(invoke_without_command=True)(_root)
     return app
+
+
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        from .. import __version__
+
+        print(f"dagame {__version__}")
+        raise typer.Exit
 
 
 def run(app: typer.Typer, name: str) -> None:

@@ -13,6 +13,8 @@ from ..show import plots
 from .report import Picture, picture, render
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from ..lm.evaluation import LMEvaluation
 
 _LISTED = 8
@@ -49,43 +51,47 @@ def demo_page(
     curves: Sequence[Mapping[str, Any]],
 ) -> str:
     """HTML from the numbers of `run_demo`, both evaluations and the logged metrics of training."""
-    before, after, predicted = (result[k] for k in ("before", "after", "predicted"))
-    models = [
-        ("before", before),
-        ("after training without labels", after),
-        *([("after training on labels", result["labelled"])] if "labelled" in result else []),
-    ]
+    parts = {k: result[k] for k in ("before", "after", "predicted")}
     both = [
         (label, first.classes[column].to_numpy(), last.classes[column].to_numpy())
         for label, column in (("accuracy", "sampled_accuracy"), ("agreement", "agreement"))
     ]
-    gain = both[0][2] - both[0][1]
-    table = np.column_stack([both[0][1], both[0][2], gain])
-    ends = bootstrap_means(table.astype(float))
-    interval = None if ends is None else (float(ends[0][1]), float(ends[1][1]))
-    won = ends is not None and float(ends[0][2]) > 0
+    interval, won = _gain(*both[0][1:])
     return render(
         "demo.html.j2",
-        title=headline(before, after, result["settings"]),
+        title=headline(result["before"], result["after"], result["settings"]),
         interval=interval,
         won=won,
         facts=result["settings"],
         rests_on=in_words(result["provenance"]),
-        before=before,
-        after=after,
-        predicted=predicted,
-        models=models,
+        **parts,
+        models=[(title, result[k]) for k, title in _MODELS.items() if k in result],
         charts=_charts(curves),
-        scatters=[
-            picture(
-                plots.class_scatter([panel], "after"),
-                f"The {panel[0]} of every test problem, before and after.",
-            )
-            for panel in both
-        ],
+        scatters=[_scatter(panel) for panel in both],
         listed=_listed(first, last, rows),
         steps=_STEPS,
     )
+
+
+_MODELS = {
+    "before": "before",
+    "after": "after training without labels",
+    "labelled": "after training on labels",
+}
+
+
+def _gain(before: np.ndarray, after: np.ndarray) -> tuple[tuple[float, float] | None, bool]:
+    """The interval of the mean accuracy after, None for too few problems, and whether it clearly rose."""
+    ends = bootstrap_means(np.column_stack([before, after, after - before]).astype(float))
+    if ends is None:
+        return None, False
+    low, high = ends
+    return (float(low[1]), float(high[1])), float(low[2]) > 0
+
+
+def _scatter(panel: tuple[str, np.ndarray, np.ndarray]) -> Picture:
+    caption = f"The {panel[0]} of every test problem, before and after."
+    return picture(plots.class_scatter([panel], "after"), caption)
 
 
 def headline(before: Mapping[str, Any], after: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
@@ -128,7 +134,6 @@ def _charts(curves: Sequence[Mapping[str, Any]]) -> list[Picture]:
         axes.set_title(title, size=11, loc="left")
         axes.set_xlabel("step", size=9)
         axes.locator_params(axis="x", integer=True)
-        axes.spines[["top", "right"]].set_visible(False)
         made.append(picture(figure, f"{title[:1].upper()}{title[1:]}: {says}."))
     return made
 
@@ -139,37 +144,36 @@ def _listed(
     """The problems that lost most or ended worst, and those that gained most."""
     import polars as pl
 
-    text = {}
-    for row in rows:
-        text.setdefault(row["class_id"], (f"{row['prompt']} ({row['answer']})", str(row["answer"])))
-    joined = first.classes.select(
-        "class_id", before="sampled_accuracy", agreement_before="agreement"
-    ).join(
-        last.classes.select("class_id", after="sampled_accuracy", agreement_after="agreement"),
-        on="class_id",
+    columns = {"sampled_accuracy": "{}", "agreement": "agreement_{}"}
+    before, after = (
+        found.classes.select("class_id", **{to.format(when): k for k, to in columns.items()})
+        for found, when in ((first, "before"), (last, "after"))
     )
-    shares = (
-        last.completions.group_by("class_id", "answer")
-        .len()
-        .with_columns(share=pl.col("len") / pl.col("len").sum().over("class_id"))
-        .sort("class_id", "share", "answer", descending=[False, True, False])
-    )
-
-    def shown(part: pl.DataFrame) -> list[dict[str, Any]]:
-        out = []
-        for row in part.rows(named=True):
-            prompt, right = text[row["class_id"]]
-            top = shares.filter(pl.col("class_id") == row["class_id"]).head(3).rows(named=True)
-            answers = [
-                {"text": a["answer"] or "none", "share": a["share"], "right": a["answer"] == right}
-                for a in top
-            ]
-            out.append({**row, "prompt": prompt, "answers": answers})
-        return out
-
-    ordered = joined.sort("after", pl.col("after") - pl.col("before"), "class_id")
-    gained = joined.sort(pl.col("after") - pl.col("before"), "class_id", descending=[True, False])
+    joined, change = before.join(after, on="class_id"), pl.col("after") - pl.col("before")
+    worst = joined.sort("after", change, "class_id").head(_LISTED)
+    gained = joined.sort(change, "class_id", descending=[True, False]).head(_LISTED)
+    text = {row["class_id"]: row for row in reversed(rows)}
+    shares = _shares(last)
     return [
-        ("Worst after training", shown(ordered.head(_LISTED))),
-        ("Gained most", shown(gained.head(_LISTED))),
+        (title, [_problem(row, text[row["class_id"]], shares) for row in part.rows(named=True)])
+        for title, part in (("Worst after training", worst), ("Gained most", gained))
     ]
+
+
+def _shares(found: LMEvaluation) -> pl.DataFrame:
+    """Of every answer to a problem its share of the completions, the largest first."""
+    import polars as pl
+
+    counts = found.completions.group_by("class_id", "answer").len()
+    shares = counts.with_columns(share=pl.col("len") / pl.col("len").sum().over("class_id"))
+    return shares.sort("class_id", "share", "answer", descending=[False, True, False])
+
+
+def _problem(row: dict[str, Any], asked: Mapping[str, Any], shares: pl.DataFrame) -> dict[str, Any]:
+    right = str(asked["answer"])
+    top = shares.filter(class_id=row["class_id"]).head(3).rows(named=True)
+    answers = [
+        {"text": a["answer"] or "none", "share": a["share"], "right": a["answer"] == right}
+        for a in top
+    ]
+    return {**row, "prompt": f"{asked['prompt']} ({asked['answer']})", "answers": answers}

@@ -174,22 +174,18 @@ def _answers() -> tuple[bool, str]:
 
 
 def _files() -> tuple[bool, str]:
-    from ..files.output import replacing_all
+    from ..files.output import replacing
     from ..objectives import Coherence
     from ..samples import Samples
     from .sample_file import sample_file
 
     with TemporaryDirectory() as folder:
         path, out = sample_file(Path(folder) / "samples.jsonl"), Path(folder) / "rows.parquet"
-        options: dict[str, Any] = {
-            "class_by": "question",
-            "context_by": "format",
-            "extract": r"Answer: (\S+)",
-        }
-        found = Samples.read(path, **options).solve(Coherence(), beta=1.0)
-        with replacing_all([out]) as drafts, drafts[out].open("wb") as stream:
+        columns = ("question", "format", None, r"Answer: (\S+)")
+        found = Samples.read(path, *columns).solve(Coherence(), beta=1.0)
+        with replacing(out) as draft, draft.open("wb") as stream:
             found.rows.write_parquet(stream)
-        again = Samples.read(out, **options).solve(Coherence(), beta=1.0)
+        again = Samples.read(out, *columns).solve(Coherence(), beta=1.0)
     alike = again.summary["mean_value"] == found.summary["mean_value"]
     good = alike and not found.summary["unsolved"]
     return good, f"{found.summary['samples']:,} samples read, solved, written and read again."
@@ -259,24 +255,26 @@ CHECKS: dict[str, Callable[[], tuple[bool | None, str]]] = {
 
 def tables(found: Diagnosis) -> list[Table]:
     """Packages and checks, for a terminal of 80 columns."""
-    from rich.box import SIMPLE_HEAD
     from rich.markup import escape
-    from rich.table import Table
 
-    def made(*columns: str) -> Table:
-        table = Table(*columns, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), width=80)
-        for column in table.columns:
-            column.overflow = "fold"
-        return table
-
-    versions = made("package", "installed", "needs", "tested", "")
+    versions = _empty("package", "installed", "needs", "tested", "")
     for p in found.packages:
         numbers = list(dict.fromkeys(v for v in (p.oldest, p.newest) if v))
         colour = "red" if p.verdict in REFUSED else "green" if p.verdict == "tested" else "yellow"
         said = f"[{colour}]{escape(p.verdict)}[/]"
         versions.add_row(p.name, p.installed or "–", p.bound, " to ".join(numbers) or "–", said)
-    checks = made("check", "", "found")
+    checks = _empty("check", "", "found")
     marks = {True: "[green]ok[/]", False: "[red]FAILED[/]", None: "–"}
     for check in found.checks:
         checks.add_row(check.name, marks[check.ok], escape(check.detail))
     return [versions, checks]
+
+
+def _empty(*columns: str) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(*columns, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), width=80)
+    for column in table.columns:
+        column.overflow = "fold"
+    return table

@@ -6,41 +6,14 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
-
-import typer
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import DagameError
 
 if TYPE_CHECKING:
     from ..samples import Samples
     from ..samples.stream.streamed import StreamedSamples
-
-MaxMemory = Annotated[
-    str | None,
-    typer.Option(
-        "--max-memory",
-        metavar="SIZE",
-        help="Read and solve in parts within about so much memory, such as 2GiB; files only, no "
-        "report.html, no --calibrate.",
-    ),
-]
-
-
-Engine = Annotated[
-    str | None,
-    typer.Option(
-        metavar="local|ray",
-        help="What reads and solves in parts: this process, or Ray on all cores, which also reads "
-        "addresses such as s3://bucket/runs (of the extra ray).",
-    ),
-]
-Address = Annotated[
-    str | None,
-    typer.Option(
-        help="Of a Ray cluster to join for --engine ray; --out is on a disk that it shares."
-    ),
-]
+    from .options import SolveOptions
 
 
 class InParts(NamedTuple):
@@ -51,10 +24,9 @@ class InParts(NamedTuple):
     address: str | None
 
 
-def in_parts(
-    max_memory: str | None, engine: str | None, address: str | None, calibrate: str | None
-) -> InParts | None:
+def in_parts(asked: SolveOptions) -> InParts | None:
     """The way of reading in parts that is asked for, None for all at once; refused where it cannot be."""
+    max_memory, engine, address = asked.max_memory, asked.engine, asked.address
     if address is not None and engine != "ray":
         raise DagameError("--address is that of a Ray cluster; give --engine ray with it.")
     if max_memory is None and engine is None:
@@ -65,7 +37,7 @@ def in_parts(
 
     way = InParts(max_memory or "2GiB", engine or "local", address)
     memory_bytes(way.max_memory)
-    if calibrate is not None:
+    if asked.calibrate is not None:
         raise DagameError(
             "--calibrate needs all samples at once; leave out --max-memory and --engine."
         )
@@ -77,15 +49,14 @@ def opened(
     way: InParts | None,
     folder: Path | None,
     source: str | Sequence[str],
-    *columns: Any,
     **options: Any,
 ) -> Samples | StreamedSamples:
     """The samples, in memory or in parts that are removed when `held` ends."""
     from ..samples import Samples
 
     if way is None:
-        return Samples.read(source, *columns, **options)
+        return Samples.read(source, **options)
     if way.engine == "ray":  # what Ray says of workers that died is no result
         held.enter_context(redirect_stdout(sys.stderr))
     more = {**way._asdict(), "folder": folder}
-    return held.enter_context(Samples.stream(source, *columns, **more, **options))
+    return held.enter_context(Samples.stream(source, **more, **options))

@@ -67,14 +67,10 @@ def _gaps(classes: list[dict[str, Any]]) -> list[Picture]:
     axes.vlines(places, low, high, color="#cbd5e1", lw=2)
     axes.scatter(places, gap, s=14, color=plots.AFTER, zorder=2)
     axes.axhline(0, color="#94a3b8", lw=0.8)
-    axes.set_xlabel("questions, by gap")
-    axes.set_ylabel("estimated gap")
-    axes.spines[["top", "right"]].set_visible(False)
-    caption = (
-        "How much any policy could still gain in each question: estimates, each with its interval"
-    )
+    axes.set(xlabel="questions, by gap", ylabel="estimated gap")
+    told = "How much any policy could still gain in each question"
     ends = "" if np.isfinite(upper).all() else " (without an upper end where none is drawn)"
-    return [picture(figure, f"{caption}{ends}.")]
+    return [picture(figure, f"{told}: estimates, each with its interval{ends}.")]
 
 
 def _beside(before: list[dict[str, Any]] | None, after: list[dict[str, Any]]) -> list[dict]:

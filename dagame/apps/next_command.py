@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..samples.equilibria import SampleEquilibria
+    from ..samples.partition import Partition
 
 
 def next_lines(*commands: Sequence[str | Path]) -> list[str]:
@@ -66,38 +67,36 @@ def steps_after(found: SampleEquilibria, rows: Path | None) -> list[Step]:
     """
     command = [str(word) for word in found.provenance()["command"]]
     solving = command[:2] == ["dagame", "solve"] and "-" not in command
-    steps, partition = [], found.samples.partition
-    most = int(partition.counted.sum()) / max(1, int(partition.contexts_per_class.sum()))
-    if most < _ENOUGH:
-        steps.append(
-            Step(
-                f"Draw more samples: {most:.0f} of each phrasing are few, {_ENOUGH} say far more.",
-                ("dagame", "sample", "MODEL", "QUESTIONS", "more.jsonl", "--samples", f"{_ENOUGH}"),
-            )
-        )
+    steps = [*_more_samples(found.samples.partition)]
     if solving:
-        again = _stronger(command)
-        steps.append(Step(f"See the same at {STRONGER} times the strength.", tuple(again)))
-    names = [c for c in partition.classes.columns if c != "#class"]
-    if rows is None:
-        return steps
-    steps.append(
-        Step(
+        again = tuple(_stronger(command))
+        steps.append(Step(f"See the same at {STRONGER} times the strength.", again))
+    if rows is not None:
+        why = (
             f"Use the weights: in {rows} each row has a weight ν*/ν⁰; keep a row with a probability in "
             "proportion to it, or train on it."
         )
-    )
-    if solving and len(names) == 1:
+        steps += [Step(why), *(_training(found, command, rows) if solving else ())]
+    return steps
+
+
+def _more_samples(partition: Partition) -> Iterator[Step]:
+    most = int(partition.counted.sum()) / max(1, int(partition.contexts_per_class.sum()))
+    if most < _ENOUGH:
+        why = f"Draw more samples: {most:.0f} of each phrasing are few, {_ENOUGH} say far more."
+        sampling = ("dagame", "sample", "MODEL", "QUESTIONS", "more.jsonl")
+        yield Step(why, (*sampling, "--samples", f"{_ENOUGH}"))
+
+
+def _training(found: SampleEquilibria, command: Sequence[str], rows: Path) -> Iterator[Step]:
+    """On the weights, where one column names the questions."""
+    names = [c for c in found.samples.partition.classes.columns if c != "#class"]
+    if len(names) == 1:
         has = {"prompt", "completion"} <= set(found.samples.frame.columns)
         needs = "" if has else " The file lacks the columns prompt and completion, which it needs."
-        steps.append(
-            Step(
-                f"Train on the weights: with this as weighted.yaml.{needs}",
-                ("dagame", "finetune", "weighted.yaml"),
-                _weighted(command, rows, names[0], found.summary["beta"]),
-            )
-        )
-    return steps
+        file = _weighted(command, rows, names[0], found.summary["beta"])
+        why = f"Train on the weights: with this as weighted.yaml.{needs}"
+        yield Step(why, ("dagame", "finetune", "weighted.yaml"), file)
 
 
 def _stronger(command: Sequence[str]) -> list[str]:

@@ -29,6 +29,7 @@ from .next_command import steps_after
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..games.solution import History
     from ..samples.equilibria import SampleEquilibria
 
 _PANELS, _TABLE, _ROWS = 6, 200, 5
@@ -63,18 +64,14 @@ def samples_report(
     other strengths; the questions that gained and lost most, and their answers; what samples are worth; what
     to do next, with the commands; where the page comes from. `rows` is the file of the weighted samples.
     """
-    say = progress or silent
-    say("drawing the report")
+    (progress or silent)("drawing the report")
     view = _View(equilibria)
+    own = ("verdict", "summary", "intervals", "reading", "calibration")
     return render(
         "report.html.j2",
         title=title,
-        verdict=equilibria.verdict,
-        summary=equilibria.summary,
-        intervals=equilibria.intervals,
+        **{name: getattr(equilibria, name) for name in own},
         held=equilibria.held_out,
-        reading=equilibria.reading,
-        calibration=equilibria.calibration,
         source=equilibria.samples.source,
         provenance=equilibria.provenance(),
         pictures=view.pictures(),
@@ -125,25 +122,32 @@ def picture(figure: Figure, caption: str) -> Picture:
 
     Text is drawn as outlines; where the font has no glyph for it, it is left to the reader's fonts.
     """
-    import matplotlib
     from markupsafe import Markup
-
-    def drawn(text_as: str) -> bytes:
-        buffer = io.BytesIO()
-        settings: Any = {"svg.hashsalt": "dagame", "svg.fonttype": text_as, "font.size": 10}
-        with matplotlib.rc_context(settings):
-            figure.savefig(buffer, format="svg", metadata={"Date": None})
-        return buffer.getvalue()
 
     with warnings.catch_warnings():
         warnings.filterwarnings("error", NO_GLYPH, UserWarning)
         try:
-            image = drawn("path")
+            image = _svg(figure, "path")
         except UserWarning:
             warnings.filterwarnings("ignore", NO_GLYPH, UserWarning)
-            image = drawn("none")
+            image = _svg(figure, "none")
     encoded = base64.b64encode(image).decode()
     return Picture(Markup(f"data:image/svg+xml;base64,{encoded}"), caption)
+
+
+def _svg(figure: Figure, text_as: str) -> bytes:
+    import matplotlib
+
+    buffer = io.BytesIO()
+    settings: Any = {"svg.hashsalt": "dagame", "svg.fonttype": text_as, "font.size": 10}
+    with matplotlib.rc_context(settings):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def _sized(figure: Figure, height: float, caption: str) -> Picture:
+    figure.set_size_inches(_WIDTH, height)
+    return picture(figure, caption)
 
 
 class _View:
@@ -189,23 +193,21 @@ class _View:
         points = curve(self.of)
         held = held_out_curve(self.of, points)
         lines = []
-        for label, name in (("accuracy", "accuracy"), ("agreement", "agreement")):
+        for name in ("accuracy", "agreement"):
             inside = [getattr(point, name) for point in points]
             if len(points) > 1 and None not in inside:
-                lines.append((f"{label}, these samples", np.array(inside)))
+                lines.append((f"{name}, these samples", np.array(inside)))
             outside = [getattr(one, name) for one in held]
             if held and None not in outside:
-                lines.append((f"{label}, left out", np.array([one.after for one in outside])))
+                lines.append((f"{name}, left out", np.array([one.after for one in outside])))
         if not any(np.ptp(values) > 1e-6 for _, values in lines):
             return None
         vote = self.of.summary["majority_accuracy"]
         level = None if vote is None else ("accuracy of a majority vote", vote)
-        factors = np.array([point.factor for point in points])
-        figure = plots.strengths(factors, lines, level)
-        figure.set_size_inches(_WIDTH, 3.5)
+        figure = plots.strengths(np.array([point.factor for point in points]), lines, level)
         caption = "Means over questions at other strengths (all else as it is)"
         known = ", in these samples and on samples left out of the fit" if held else ""
-        return picture(figure, f"{caption}{known}.")
+        return _sized(figure, 3.5, f"{caption}{known}.")
 
     def _classes(self) -> list[Picture]:
         made = []
@@ -230,37 +232,35 @@ class _View:
             note = "; the correct answer is green with a tick" if right else ""
             what = f"Of the questions that changed most, number {rank + 1}"
             caption = f"{what}: its answers before and after{note}."
-            figure = plots.distributions([panel])
-            figure.set_size_inches(_WIDTH, 3.0)
-            made.append(picture(figure, caption))
+            made.append(_sized(plots.distributions([panel]), 3.0, caption))
         return made
 
     def _simplex(self) -> Picture | None:
-        sizes = self.partition.answers_per_class
-        three = [int(c) for c in self.order if sizes[c] == 3]
-        three = [c for c in three if self.classes["status"][c] == "solved"]
-        if not three:
+        sizes, status = self.partition.answers_per_class, self.classes["status"]
+        three = [int(c) for c in self.order if sizes[c] == 3 and status[int(c)] == "solved"]
+        path = self._mirror_path(three[0]) if three else None
+        if path is None:
             return None
         index = three[0]
-        b, k = self.place[index]
-        bucket, solved = self.of.buckets[b], self.of.solutions[b].game
-        if solved.objective.has_multipliers:
-            return None
-        objective = of_games(solved.objective, np.asarray([k])).columns(
-            np.arange(bucket.counts.shape[2]) < 3
-        )
-        game = AlignmentGame(bucket.reference[[k], :, :3], objective, beta=solved.beta)
-        rounds = run(game, Mirror(), steps=40)
-        assert rounds.marginals is not None
-        path = type(rounds)(rounds.values, rounds.gaps, rounds.marginals[:, 0], dynamic="mirror")
         contexts = [name_text(name) or "all" for name in self.partition.context_names(index)]
         caption = (
             f"“{shortened(self.names[index], 80)}”: every phrasing on its way from the samples "
             "to the equilibrium; a corner is an answer, given always."
         )
-        figure = plots.simplex(path, self.answers(index), contexts)
-        figure.set_size_inches(_WIDTH, 4.2)
-        return picture(figure, caption)
+        return _sized(plots.simplex(path, self.answers(index), contexts), 4.2, caption)
+
+    def _mirror_path(self, index: int) -> History | None:
+        """40 mirror steps of a question of three answers; None where the objective has multipliers."""
+        b, k = self.place[index]
+        bucket, solved = self.of.buckets[b], self.of.solutions[b].game
+        if solved.objective.has_multipliers:
+            return None
+        three = np.arange(bucket.counts.shape[2]) < 3
+        objective = of_games(solved.objective, np.asarray([k])).columns(three)
+        game = AlignmentGame(bucket.reference[[k], :, :3], objective, beta=solved.beta)
+        rounds = run(game, Mirror(), steps=40)
+        assert rounds.marginals is not None
+        return type(rounds)(rounds.values, rounds.gaps, rounds.marginals[:, 0], dynamic="mirror")
 
     def gaps(self) -> str:
         """The certificate in a line; "" where no question is feasible."""
@@ -319,8 +319,7 @@ class _View:
         """The best and the worst paid samples of the most changed class."""
         import polars as pl
 
-        rows = self.of.rows
-        best = int(self.order[0])
+        rows, best = self.of.rows, int(self.order[0])
         weight = next(c for c in _WEIGHTS if c in rows.columns)
         stem = weight.removesuffix("weight_normalised")
         mine = rows.filter(pl.Series(self.partition.row_class == best)).drop_nulls(weight)
@@ -329,17 +328,18 @@ class _View:
         mine = mine.unique(subset=[f"{stem}answer", *self._context_columns()], maintain_order=True)
         mine = mine.sort(weight, descending=True, maintain_order=True)
         ends = mine if len(mine) <= 2 * _ROWS else pl.concat([mine.head(_ROWS), mine.tail(_ROWS)])
-        listed = [
-            {
-                "context": name_text(row[c] for c in self._context_columns()),
-                "right": self._right(best, row[f"{stem}answer"]),
-                "answer": "(no answer)" if row[f"{stem}answer"] is None else row[f"{stem}answer"],
-                "reward": row[f"{stem}reward"],
-                "weight": row[weight],
-            }
-            for row in ends.rows(named=True)
-        ]
+        listed = [self._worth_row(best, row, stem) for row in ends.rows(named=True)]
         return {"name": self.names[best], "rows": listed}
+
+    def _worth_row(self, index: int, row: dict[str, Any], stem: str) -> dict[str, Any]:
+        answer = row[f"{stem}answer"]
+        return {
+            "context": name_text(row[c] for c in self._context_columns()),
+            "right": self._right(index, answer),
+            "answer": "(no answer)" if answer is None else answer,
+            "reward": row[f"{stem}reward"],
+            "weight": row[f"{stem}weight_normalised"],
+        }
 
     def _right(self, index: int, answer: str | None) -> bool | None:
         """Whether an answer of a question is right; None where that is not known."""

@@ -20,11 +20,7 @@ _FORMATS = ("plain", "steps", "equation")
 
 
 def sample_file(
-    path: str | PathLike[str],
-    seed: int = 0,
-    *,
-    questions: int = 40,
-    samples: int = 20,
+    path: str | PathLike[str], seed: int = 0, *, questions: int = 40, samples: int = 20
 ) -> Path:
     """Write a JSONL file of sampled completions, as a language model might give them.
 

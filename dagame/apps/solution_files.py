@@ -2,47 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files.output import put_text, replacing_all
+from ..files.output import check_file, check_folder, locked, put_text, replacing_all
 from ..files.strict_json import json_text
 from ..show.progress import Progress
+from .command import numbers_file
 
 if TYPE_CHECKING:
     from ..samples.equilibria import SampleEquilibria
     from ..samples.stream.solving import StreamedEquilibria
+    from .options import SolveOptions
 
     Found = SampleEquilibria | StreamedEquilibria
 
 
-def write_solution(
-    found: Found,
-    content: dict[str, Any],
-    parts: Sequence[Path],
-    numbers: Path | None,
-    say: Progress,
-) -> list[Path]:
-    """samples.parquet and report.html, whichever are asked for, and the JSON, all of one run."""
-    targets = [*parts, *([] if numbers is None else [numbers])]
-    with replacing_all(targets) as drafts:
-        for target in parts:
-            say(f"writing {target.name}")
-            if target.name == "report.html":
-                from ..samples.equilibria import SampleEquilibria
-                from .report import samples_report
+@dataclass(frozen=True)
+class SolutionFiles:
+    """samples.parquet and report.html in their folder, whichever are asked for, and the JSON, if any."""
 
-                assert isinstance(found, SampleEquilibria), "samples in parts have no page"
-                rows = next((part for part in parts if part.suffix == ".parquet"), None)
-                put_text(drafts[target], samples_report(found, progress=say, rows=rows))
-            else:
-                found.write_rows(drafts[target], say)
-        if numbers is not None:
-            say(f"writing {numbers.name}")
-            with drafts[numbers].open("w", encoding="utf-8", errors="backslashreplace") as stream:
-                stream.writelines(numbers_text(found, content))
-    return targets
+    folder: Path | None
+    parts: list[Path]
+    numbers: list[Path]
+
+    @classmethod
+    def of(cls, asked: SolveOptions, page: bool) -> SolutionFiles:
+        """As asked, checked before the work; page: whether there can be one."""
+        from ..samples.files.containers import STDIN
+
+        folder = None if asked.out is None else check_folder(asked.out)
+        names = ["samples.parquet", *(["report.html"] if asked.report and page else [])]
+        taken = [name for name in asked.samples or () if name != STDIN]
+        parts = [] if folder is None else [check_file(folder / name, taken) for name in names]
+        numbers = numbers_file(asked.json_file, [*taken, *parts])
+        return cls(folder, parts, [] if numbers is None else [numbers])
+
+    @property
+    def all(self) -> list[Path]:
+        """In the order of their writing."""
+        return [*self.parts, *self.numbers]
+
+    def hold(self, held: ExitStack) -> None:
+        """Lock the folder until `held` ends."""
+        if self.folder is not None:
+            held.enter_context(locked(self.folder))
+
+    def write(self, found: Found, content: dict[str, Any], say: Progress) -> None:
+        """All of one run."""
+        with replacing_all(self.all) as drafts:
+            for target in self.all:
+                say(f"writing {target.name}")
+                if target in self.numbers:
+                    _put_numbers(drafts[target], found, content)
+                elif target.name == "report.html":
+                    from ..samples.equilibria import SampleEquilibria
+                    from .report import samples_report
+
+                    assert isinstance(found, SampleEquilibria), "samples in parts have no page"
+                    put_text(
+                        drafts[target], samples_report(found, progress=say, rows=self.parts[0])
+                    )
+                else:
+                    found.write_rows(drafts[target], say)
+
+
+def _put_numbers(path: Path, found: Found, content: dict[str, Any]) -> None:
+    with path.open("w", encoding="utf-8", errors="backslashreplace") as stream:
+        stream.writelines(numbers_text(found, content))
 
 
 def numbers_text(found: Found, content: dict[str, Any], ascii_only: bool = False) -> Iterator[str]:

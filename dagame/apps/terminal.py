@@ -13,9 +13,13 @@ from .command import console
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress as Bar
+    from rich.progress import ProgressColumn
     from rich.table import Table
 
     from ..lm.comparison import Compared
+    from ..samples.equilibria import SampleEquilibria
+    from ..samples.stream.solving import StreamedEquilibria
     from ..samples.verdict import Found
     from ..theory.checks import VerificationReport
 
@@ -48,20 +52,20 @@ def show_written(written: Sequence[Path], shown: Console) -> None:
 @contextmanager
 def stages() -> Iterator[Progress]:
     """A spinner on stderr that names the stage in work and its time; silent off a terminal."""
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
     text = TextColumn("{task.description}", markup=False)
-    shown = console(stderr=True)
-    with Progress(
-        SpinnerColumn(),
-        text,
-        TimeElapsedColumn(),
-        console=shown,
-        transient=True,
-        disable=not shown.is_terminal,
-    ) as bar:
+    with _bar(SpinnerColumn(), text, TimeElapsedColumn()) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda stage: bar.update(task, description=stage, refresh=True)
+
+
+def _bar(*columns: ProgressColumn) -> Bar:
+    """Of these columns, on stderr; silent off a terminal."""
+    from rich.progress import Progress
+
+    shown = console(stderr=True)
+    return Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal)
 
 
 @contextmanager
@@ -70,32 +74,16 @@ def counted(what: str) -> Iterator[Callable[[int, int], object]]:
 
     What is done at the first call, of a run that goes on, counts for the bar and not for the pace.
     """
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TaskID,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich import progress as rich
 
-    shown = console(stderr=True)
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    begun: list[TaskID] = []
-    with Progress(
-        *columns,
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=shown,
-        transient=True,
-        disable=not shown.is_terminal,
-    ) as bar:
+    done = (rich.TextColumn(what), rich.BarColumn(), rich.MofNCompleteColumn())
+    times = (rich.TimeElapsedColumn(), rich.TextColumn("left"), rich.TimeRemainingColumn())
+    with _bar(*done, *times) as bar:
 
         def told(done: int, total: int) -> None:
-            if not begun:
-                begun.append(bar.add_task(what, total=total, completed=done))
-            bar.update(begun[0], completed=done, refresh=True)
+            if not bar.tasks:
+                bar.add_task(what, total=total, completed=done)
+            bar.update(bar.tasks[0].id, completed=done, refresh=True)
 
         yield told
 
@@ -116,26 +104,30 @@ def verification_table(report: VerificationReport) -> Table:
     """A row per check, then in full what is violated, and what was skipped, and why."""
     from rich.markup import escape
 
-    from ..theory.checks import VIOLATION
-
     title = f"{report.objective or 'Theorems'} on random games, seed {report.seed}"
     table = table_of(title, "theorem", "statement", "cases", "worst", "allowed", "theory/")
-    below = [f"worst {VIOLATION}; theory/... are pages of the documentation"]
     for row in report.checks:
         mark = "[green]holds[/]" if row.passed else "[red]VIOLATED[/]"
         numbers = f"{row.worst:.1e}", f"{row.tolerance:.0e}"
-        if row.theorem == "objective":
-            numbers = "", ""
-        page = row.page.removeprefix("theory/")
-        table.add_row(
-            f"{row.theorem} {mark}", escape(row.statement), f"{row.cases:,}", *numbers, page
-        )
-        if not row.passed:
-            below.append(f"[red]{row.theorem}[/]: {escape(visible(row.where))}")
-    below += [f"skipped {escape(name)}: {escape(visible(why))}" for name, why in report.skipped]
-    below += [f"stands on {escape(visible(condition))}" for condition in report.conditions]
-    table.caption, table.caption_justify, table.caption_style = "\n".join(below), "left", ""
+        shown = ("", "") if row.theorem == "objective" else numbers
+        named = f"{row.theorem} {mark}", escape(row.statement)
+        table.add_row(*named, f"{row.cases:,}", *shown, row.page.removeprefix("theory/"))
+    table.caption, table.caption_justify, table.caption_style = _below(report), "left", ""
     return table
+
+
+def _below(report: VerificationReport) -> str:
+    """What is violated, what was skipped, and what the rest stands on."""
+    from rich.markup import escape
+
+    from ..theory.checks import VIOLATION
+
+    lines = [f"worst {VIOLATION}; theory/... are pages of the documentation"]
+    violated = [row for row in report.checks if not row.passed]
+    lines += [f"[red]{row.theorem}[/]: {escape(visible(row.where))}" for row in violated]
+    lines += [f"skipped {escape(name)}: {escape(visible(why))}" for name, why in report.skipped]
+    lines += [f"stands on {escape(visible(condition))}" for condition in report.conditions]
+    return "\n".join(lines)
 
 
 def summary_table(found: Found) -> Table:
@@ -144,13 +136,7 @@ def summary_table(found: Found) -> Table:
     title = f"{s['objective']}, beta {s['beta']:g}"
     judged = [] if held.reason else ["left out", "95% interval"]
     table = table_of(title, "", "reference", "equilibrium", *judged)
-    for label, before, after, name in (
-        ("accuracy", "accuracy_reference", "accuracy_equilibrium", "accuracy"),
-        ("accuracy, majority vote", "majority_accuracy", None, ""),
-        ("agreement of contexts", "agreement_reference", "agreement_equilibrium", "agreement"),
-        ("share without an answer", "no_answer", "no_answer_equilibrium", "no_answer"),
-        ("mean value J", None, "mean_value", ""),
-    ):
+    for label, before, after, name in _MEANS:
         cells = ["" if k is None else _cell(s[k]) for k in (before, after)]
         if any(cells):
             measure = getattr(held, name) if name else None
@@ -159,6 +145,27 @@ def summary_table(found: Found) -> Table:
             table.add_row(label, *cells, *out[: len(judged)])
     table.caption, table.caption_justify, table.caption_style = held.how, "left", ""
     return table
+
+
+def show_solution(found: SampleEquilibria | StreamedEquilibria, shown: Console) -> None:
+    """Of solved samples: the verdict, the means, how they were read, and what to mind."""
+    shown.print(found.verdict, markup=False, highlight=False)
+    shown.print(summary_table(found))
+    for note in found.samples.notes:
+        shown.print(visible(note), markup=False, highlight=False, soft_wrap=True)
+    sure = () if found.calibration is None else found.calibration.told()
+    show_lines([*facts(found.summary), *sure, *found.reading.told()], shown)
+    show_warnings([caution.sentence for caution in found.reading.warnings], shown)
+
+
+_MEANS = (
+    ("accuracy", "accuracy_reference", "accuracy_equilibrium", "accuracy"),
+    ("accuracy, majority vote", "majority_accuracy", None, ""),
+    ("agreement of contexts", "agreement_reference", "agreement_equilibrium", "agreement"),
+    ("share without an answer", "no_answer", "no_answer_equilibrium", "no_answer"),
+    ("mean value J", None, "mean_value", ""),
+)
+"""Title, keys of the summary before and after, and the measure on samples left out."""
 
 
 def facts(s: dict[str, Any]) -> list[tuple[str, str]]:
@@ -187,16 +194,7 @@ def demo_table(result: dict[str, Any]) -> Table:
     columns += ["labelled"] if "labelled" in result else []
     title = f"Embedded model, {facts['objective']}, beta {facts['beta']:g}, seed {facts['seed']}"
     table = table_of(title, "", *columns)
-    for label, name in (
-        ("accuracy, sampled", "sampled_accuracy"),
-        ("accuracy, greedy", "greedy_accuracy"),
-        ("accuracy, majority answer", "majority_accuracy"),
-        ("agreement of contexts", "agreement"),
-        ("answer entropy, nats", "entropy"),
-        ("share without an answer", "no_answer"),
-        ("KL to the reference", "kl"),
-        ("gap, estimate", "gap"),
-    ):
+    for label, name in _OF_DEMO:
         table.add_row(label, *(_cell(result[c][name]) for c in columns))
     ends = [" to ".join(f"{v:z.3f}" for v in result[c]["gap_interval"]) for c in columns]
     table.add_row("its 95% interval", *ends)
@@ -208,6 +206,18 @@ def demo_table(result: dict[str, Any]) -> Table:
     return table
 
 
+_OF_DEMO = (
+    ("accuracy, sampled", "sampled_accuracy"),
+    ("accuracy, greedy", "greedy_accuracy"),
+    ("accuracy, majority answer", "majority_accuracy"),
+    ("agreement of contexts", "agreement"),
+    ("answer entropy, nats", "entropy"),
+    ("share without an answer", "no_answer"),
+    ("KL to the reference", "kl"),
+    ("gap, estimate", "gap"),
+)
+
+
 def comparison_table(rows: Sequence[Compared], settings: dict[str, Any]) -> Table:
     """Every measure of the reference and of the model, and the difference, their intervals below."""
     alone = settings["reference"] is None
@@ -215,12 +225,8 @@ def comparison_table(rows: Sequence[Compared], settings: dict[str, Any]) -> Tabl
     columns = ("model",) if alone else ("reference", "model", "difference")
     table = table_of(f"{title}, {settings['samples']} samples each", "", *columns)
     for row in rows:
-        pairs = [
-            (row.before, row.before_interval),
-            (row.after, row.after_interval),
-            (row.difference, row.difference_interval),
-        ]
-        cells = [_with_ends(value, ends) for value, ends in (pairs[1:2] if alone else pairs)]
+        pairs = zip((row.before, row.after, row.difference), row.intervals, strict=True)
+        cells = [_with_ends(*pair) for pair in pairs][1 if alone else 0 : 2 if alone else 3]
         if any(cells):
             table.add_row(row.title, *cells)
     table.caption = (
@@ -235,12 +241,9 @@ def certificate_table(content: dict[str, Any]) -> Table:
     """The estimate of a gap, its interval, and what it says."""
     facts, found = content["settings"], content["certificate"]
     table = table_of(f"{found['objective']}, beta {found['beta']:g}", "", "estimate")
-    low, high = found["interval"]
+    (low, high), error = found["interval"], found["standard_error"]
     for name, text in (
-        (
-            "gap, what any policy could gain",
-            f"{found['gap']:z.4f} ± {found['standard_error']:z.4f}",
-        ),
+        ("gap, what any policy could gain", f"{found['gap']:z.4f} ± {error:z.4f}"),
         (f"its {found['confidence']:.0%} interval", f"{low:z.4f} to {_finite(high)}"),
         ("value J of the model", f"{found['value']:z.4f}"),
         ("upper bound of every J", f"{found['upper_bound']:z.4f}"),

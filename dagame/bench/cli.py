@@ -3,18 +3,23 @@
 Exit codes: 0 done; 1 a result contradicts the theory; 2 bad input, explained in one sentence.
 """
 
+# ruff: noqa: RUF009  (`option` and `argument` make fields)
+
 from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..apps.command import application, console, numbers_file, run
+from ..apps.command import application, console, numbers_file, option, require_lm, run
 from ..errors import OutputError, one_line
+from ..files.output import check_file, put_text, replacing_all, write_json
+from ..files.strict_json import json_text
 from ..provenance import in_words, provenance
 
 if TYPE_CHECKING:
@@ -28,15 +33,38 @@ app = application(
     "Benchmarks of dagame; each ends with tables, what their columns mean, and machine, versions and seed."
 )
 
-Quick = Annotated[
-    bool,
-    typer.Option(
-        "--quick", help="A small version, of a minute at most; its tables and files say so."
-    ),
-]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
-Json = Annotated[str | None, typer.Option("--json", help='Write the result; "-" for stdout.')]
-Plot = Annotated[Path | None, typer.Option("--plot", help="Write the picture: .png, .pdf or .svg.")]
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The options of every benchmark."""
+
+    quick: bool = option(
+        "A small version, of a minute at most; its tables and files say so.",
+        "--quick",
+        default=False,
+    )
+    seed: int = option("Seed of everything random.", default=0, min=0)
+    json_file: str | None = option('Write the result; "-" for stdout.', "--json")
+    plot: Path | None = option("Write the picture: .png, .pdf or .svg.", "--plot")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedEstimators(Asked):
+    """With the parts, and a seed of their own."""
+
+    seed: int = option("Seed of everything random.", default=5, min=0)
+    part: list[str] | None = option("tables | gaps | throughput; repeatable, default all.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedMethods(Asked):
+    """With the methods, and how long they are trained and measured."""
+
+    method: list[str] | None = option(
+        "One method; repeatable, default all; an unknown name lists them."
+    )
+    steps: int | None = option("Training steps of each.", min=1)
+    problems: int | None = option("Test problems measured.", min=2, max=200)
 
 
 def main() -> None:
@@ -45,110 +73,63 @@ def main() -> None:
 
 
 @app.command()
-def equivalence(
-    quick: Quick = False, seed: Seed = 0, json_file: Json = None, plot: Plot = None
-) -> None:
+def equivalence(asked: Asked) -> None:
     """Equilibrium against cvxpy's optimum of answer-level fine-tuning on random games, by objective.
 
     In full about 0.5 minutes on one core.
     """
-    from . import equivalence as bench
-
-    _measure(bench, json_file, plot, quick=quick, seed=seed)
+    _measure("equivalence", asked)
 
 
 @app.command()
-def scaling(
-    quick: Quick = False, seed: Seed = 0, json_file: Json = None, plot: Plot = None
-) -> None:
+def scaling(asked: Asked) -> None:
     """Cost to a fixed gap as the traces |Y| = V^T multiply, and in the number of contexts; log-log slopes.
 
     In full about 1.5 minutes on one core, and 7 GB of memory.
     """
-    from . import scaling as bench
-
-    _measure(bench, json_file, plot, quick=quick, seed=seed)
+    _measure("scaling", asked)
 
 
 @app.command()
-def solvers(
-    quick: Quick = False, seed: Seed = 0, json_file: Json = None, plot: Plot = None
-) -> None:
+def solvers(asked: Asked) -> None:
     """Time and certified gap against cvxpy, scipy and jaxopt, as performance profiles.
 
     In full about 3.5 minutes on one core; each game has 4 seconds, with --quick 0.5.
     """
-    from . import solvers as bench
-
-    _measure(bench, json_file, plot, quick=quick, seed=seed)
+    _measure("solvers", asked)
 
 
 @app.command()
-def roof(quick: Quick = False, seed: Seed = 0, json_file: Json = None, plot: Plot = None) -> None:
+def roof(asked: Asked) -> None:
     """Solves of every objective in copies of their reference, with gaps, and cvxpy beside.
 
     In full about 1.5 minutes on one core; sizes that would take a solve over 2 seconds are left out.
     """
-    from . import roof as bench
-
-    _measure(bench, json_file, plot, quick=quick, seed=seed)
+    _measure("roof", asked)
 
 
 @app.command()
-def estimators(
-    quick: Quick = False,
-    seed: Seed = 5,
-    json_file: Json = None,
-    plot: Plot = None,
-    part: Annotated[
-        list[str] | None,
-        typer.Option(help="tables | gaps | throughput; repeatable, default all."),
-    ] = None,
-) -> None:
+def estimators(asked: AskedEstimators) -> None:
     """Bias, noise and samples to a gap of every reward estimator; rewards a second.
 
     In full about 11 minutes on one core: tables 1, gaps 9.5, throughput 0.5.
     """
-    from . import estimators as bench
+    from .estimators import check_parts
 
-    parts = bench.check_parts(part)
-    _measure(bench, json_file, plot, quick=quick, seed=seed, parts=parts)
+    _measure("estimators", asked, parts=check_parts(asked.part))
 
 
 @app.command()
-def lm(
-    quick: Quick = False,
-    seed: Seed = 0,
-    json_file: Json = None,
-    plot: Plot = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option(help="One method; repeatable, default all; an unknown name lists them."),
-    ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Training steps of each.")] = None,
-    problems: Annotated[
-        int | None, typer.Option(min=2, max=200, help="Test problems measured.")
-    ] = None,
-) -> None:
+def lm(asked: AskedMethods) -> None:
     """Objectives and published rewards on the embedded language model: predicted and trained.
 
     In full about 46 minutes on one core, 3.3 a method.
     """
-    from ..apps.command import require_lm
-    from . import lm as bench
+    from .lm import check_methods
 
     require_lm()
-    methods = bench.check_methods(method)
-    _measure(
-        bench,
-        json_file,
-        plot,
-        quick=quick,
-        seed=seed,
-        methods=methods,
-        steps=steps,
-        problems=problems,
-    )
+    methods = check_methods(asked.method)
+    _measure("lm", asked, methods=methods, steps=asked.steps, problems=asked.problems)
 
 
 @app.command()
@@ -157,13 +138,12 @@ def draw(
     plot: Annotated[Path, typer.Option("--plot", help="The picture: .png, .pdf or .svg.")],
 ) -> None:
     """Draw the picture of a result again from its file, without measuring anything."""
-    from ..files.output import check_file, replacing_all
     from .common import save_plot
 
     result = _stored(stored)
     target = check_file(_drawable(plot), [stored])
     try:
-        figure = import_module(f".{result.benchmark}", __package__).draw(result)
+        figure = _module(result.benchmark).draw(result)
     except (KeyError, TypeError, ValueError, StopIteration) as error:
         raise OutputError(
             f"{stored} cannot be drawn: it is of another version ({one_line(error)}); measure it again."
@@ -196,26 +176,28 @@ def _drawable(plot: Path) -> Path:
     return plot
 
 
-def _measure(bench: Any, json_file: str | None, plot: Path | None, **options: Any) -> None:
+def _module(benchmark: str) -> Any:
+    return import_module(f".{benchmark}", __package__)
+
+
+def _measure(benchmark: str, asked: Asked, **options: Any) -> None:
     """Check the outputs, run, print, write; exit code 1 if the result did not pass."""
-    from ..files.output import check_file, put_text, replacing_all, write_json
-    from ..files.strict_json import json_text
     from .common import save_plot, watching
 
-    numbers = numbers_file(json_file)
+    bench, plot = _module(benchmark), asked.plot
+    numbers = numbers_file(asked.json_file)
     targets = [] if numbers is None else [numbers]
     if plot is not None:
         targets.append(check_file(_drawable(plot), targets))
     with watching() as watch:
-        result = bench.run(watch=watch, **options)
+        result = bench.run(asked.quick, seed=asked.seed, watch=watch, **options)
     with replacing_all(targets) as drafts:
-        for target in targets:
-            if plot is not None and target == plot:
-                save_plot(bench.draw(result), drafts[target], plot.suffix[1:])
-            else:
-                put_text(drafts[target], json_text(result.as_dict()))
-    _print(result, stderr=json_file == "-")
-    if json_file == "-":
+        if numbers is not None:
+            put_text(drafts[numbers], json_text(result.as_dict()))
+        if plot is not None:
+            save_plot(bench.draw(result), drafts[plot], plot.suffix[1:])
+    _print(result, stderr=asked.json_file == "-")
+    if asked.json_file == "-":
         write_json("-", result.as_dict())
     if not result.passed:
         raise typer.Exit(1)

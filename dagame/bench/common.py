@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -109,6 +110,19 @@ class Result:
         return cls(*head, sections, facts=dict(content))
 
 
+def timed(run: Callable[..., Result]) -> Callable[..., Result]:
+    """A benchmark with its seconds, and a silent watch where none is given."""
+
+    @wraps(run)
+    def measured(quick: bool = False, *, watch: Watch | None = None, **options: Any) -> Result:
+        started = time.perf_counter()
+        found = run(quick, watch=watch or Watch(), **options)
+        vars(found)["seconds"] = time.perf_counter() - started
+        return found
+
+    return measured
+
+
 class Watch:
     """Progress on stderr, silent without a terminal: `for game in watch.over(games, "games")`."""
 
@@ -185,6 +199,13 @@ def panels(columns: int, rows: int = 1, width: float = 4.4, height: float = 3.7)
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
     return made, axes
+
+
+def explain_below(figure: Figure, axes: Axes, columns: int, place: str = "lower") -> None:
+    """One legend for all panels, that of `axes`, outside of them."""
+    handles, texts = axes.get_legend_handles_labels()
+    style: Any = {"fontsize": 8, "frameon": False, "loc": f"outside {place} center"}
+    figure.legend(handles, texts, ncols=columns, **style)
 
 
 def label(axes: Axes, x: str, y: str, title: str = "") -> None:

@@ -125,15 +125,11 @@ def levels(
         reference, answers = np.exp(trace_table(chain)), answers_of(length, tokens)
         on_traces = AlignmentGame(reference, TraceCoherence(strength), beta=1.0)
         on_answers = AlignmentGame(reference, Coherence(strength), beta=1.0, answers=answers)
-        row: Row = {"|Y|": tokens**length}
-        row["agreement before"] = _agreement(on_answers, on_answers.reference)
+        before = _agreement(on_answers, on_answers.reference)
+        row: Row = {"|Y|": tokens**length, "agreement before": before}
         for name, game in (("traces", on_traces), ("answers", on_answers)):
-            solution = solve(game, throw=False)
-            policy = np.asarray(solution.policy)
-            row[f"agreement, {name}"] = _agreement(on_answers, policy)
-            row[f"KL, {name}"] = float(game.cost(solution.log_policy))
-            row[f"seconds, {name}"] = median_seconds(lambda g=game: solve(g, throw=False), 3, 0)
-            row[f"gap, {name}"] = float(solution.gap)
+            found = _level(game, on_answers)
+            row |= {f"{what}, {name}": value for what, value in found.items()}
         rows.append(row)
     sizes = [r["|Y|"] for r in rows]
     slopes = {
@@ -141,6 +137,17 @@ def levels(
         for name in ("trace", "answer")
     }
     return rows, slopes
+
+
+def _level(game: AlignmentGame, on_answers: AlignmentGame) -> Row:
+    """What the equilibrium of a game is like, on the answers, and what it costs."""
+    solution = solve(game, throw=False)
+    return {
+        "agreement": _agreement(on_answers, np.asarray(solution.policy)),
+        "KL": float(game.cost(solution.log_policy)),
+        "seconds": median_seconds(lambda: solve(game, throw=False), 3, 0),
+        "gap": float(solution.gap),
+    }
 
 
 def _agreement(game: AlignmentGame, policy: Any) -> float:

@@ -14,7 +14,6 @@ no answer, or called infeasible what has a certified equilibrium.
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,11 +26,11 @@ from ..games.answer_map import AnswerMap
 from ..games.certificate import certify_log
 from ..games.game import AlignmentGame
 from ..games.random_games import KINKED, OBJECTIVES, random_game_of
-from ..games.solution import Status
+from ..games.solution import Solution, Status
 from ..numerics.arrays import to_numpy
 from ..solvers import solve
 from ..solvers.convex import convex_solve
-from .common import Result, Watch, label
+from .common import Result, Watch, label, panels, timed
 from .tables import Row, Section
 
 if TYPE_CHECKING:
@@ -63,26 +62,21 @@ class Played:
     referee: str
 
 
-def run(quick: bool = False, seed: int = 0, watch: Watch | None = None) -> Result:
+@timed
+def run(quick: bool, seed: int = 0, *, watch: Watch) -> Result:
     """Play `GAMES` (quick: 3) random games of each of the package's random objectives."""
-    started, count = time.perf_counter(), QUICK_GAMES if quick else GAMES
+    count = QUICK_GAMES if quick else GAMES
     kinds = [*OBJECTIVES, *KINKED]
     rows = []
-    for at, kind in enumerate((watch or Watch()).over(kinds, str)):
+    for at, kind in enumerate(watch.over(kinds, str)):
         rng = np.random.default_rng([seed, at])
         rows.append(_row(kind, [_play(kind, rng, k) for k in range(count)]))
     passed = all(r["cvxpy better"] == 0 and r["solved"] == r["games"] for r in rows)
     title = f"Equilibrium against answer-level fine-tuning by cvxpy, {count} games an objective"
-    return Result(
-        "equivalence",
-        quick,
-        seed,
-        {"games per objective": count, "beta": 1.0, "tolerance": TOLERANCE, "referee": "CLARABEL"},
-        [Section("rows", title, rows, LEGEND)],
-        {"games": sum(r["games"] for r in rows), "notes": [verdict(rows)]},
-        time.perf_counter() - started,
-        passed,
-    )
+    settings = {"games per objective": count, "beta": 1.0, "tolerance": TOLERANCE}
+    facts = {"games": sum(r["games"] for r in rows), "notes": [verdict(rows)]}
+    head = "equivalence", quick, seed, settings | {"referee": "CLARABEL"}
+    return Result(*head, [Section("rows", title, rows, LEGEND)], facts, passed=passed)
 
 
 def verdict(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -114,21 +108,25 @@ def _play(kind: str, rng: np.random.Generator, k: int) -> Played:
         options["traces"] = 2 * n
     game = random_game_of(kind, rng, m, n, **options)
     solution = solve(game, tol=TOLERANCE, throw=False)
-    certificate = solution.certificate
-    status, gap = solution.status, float(to_numpy(certificate.relative_gap))
-    ours, absolute = float(certificate.value), float(certificate.gap)
+    status, gap = solution.status, float(to_numpy(solution.certificate.relative_gap))
     value, log_nu, how = _referee(game)
     if status is Status.INFEASIBLE:
         return Played("infeasible", gap, None, value is not None, how)
     if value is None or log_nu is None:
         return Played(status.name.lower(), gap, None, False, how)
+    ours = float(solution.certificate.value)
     size = max(1.0, abs(ours))
+    most = ours + float(solution.certificate.gap) + _worth(solution, log_nu) + ROUNDING * size
+    return Played(status.name.lower(), gap, (ours - value) / size, value > most, how)
+
+
+def _worth(solution: Solution, log_nu: np.ndarray) -> float:
+    """What a hard set broken by these marginals is worth: multipliers x excess; 0 without one."""
+    game = solution.game
     slack = game.objective.domain.slack(log_nu, game.weights)
-    worth = 0.0
-    if slack is not None and solution.multipliers is not None:
-        worth = float((solution.multipliers * np.maximum(slack, 0)).sum())
-    beaten = value > ours + absolute + worth + ROUNDING * size
-    return Played(status.name.lower(), gap, (ours - value) / size, beaten, how)
+    if slack is None or solution.multipliers is None:
+        return 0.0
+    return float((solution.multipliers * np.maximum(slack, 0)).sum())
 
 
 def _referee(game: AlignmentGame) -> tuple[float | None, np.ndarray | None, str]:
@@ -163,10 +161,7 @@ def _on_traces(game: AlignmentGame) -> AlignmentGame:
 def _row(kind: str, played: list[Played]) -> Row:
     gaps = np.array([p.gap for p in played if p.status != "infeasible"])
     off = np.array([abs(p.difference) for p in played if p.difference is not None])
-
-    def count(referee: str) -> int:
-        return sum(p.referee == referee for p in played)
-
+    referees = [p.referee for p in played]
     return {
         "objective": kind,
         "games": len(played),
@@ -177,8 +172,8 @@ def _row(kind: str, played: list[Played]) -> Row:
         "largest difference": float(off.max()) if off.size else None,
         "differing by over 1e-6": int((off > AGREEMENT).sum()),
         "cvxpy better": sum(p.beaten for p in played),
-        "no convex program": count("no form"),
-        "cvxpy failed": count("failed"),
+        "no convex program": referees.count("no form"),
+        "cvxpy failed": referees.count("failed"),
         "gaps": [float(f"{g:.3g}") for g in gaps],
         "differences": [float(f"{d:.3g}") for d in off],
     }
@@ -186,31 +181,24 @@ def _row(kind: str, played: list[Played]) -> Row:
 
 def draw(result: Result) -> Figure:
     """Every game's certified gap and difference of values, one line per objective."""
-    from matplotlib.figure import Figure
-
     from ..show.plots import AFTER, CYCLE
 
-    rows = list(result["rows"])[::-1]
-    figure = Figure(figsize=(7.2, 1.2 + 0.24 * len(rows)), layout="constrained", facecolor="white")
-    axes = figure.subplots()
-    floor = 1e-18
-    for place, row in enumerate(rows):
-        for values, colour, shift, mark in (
-            (row["gaps"], AFTER, 0.16, "o"),
-            (row["differences"], CYCLE[1], -0.16, "D"),
-        ):
-            shown: Any = np.maximum(values, floor)
-            axes.plot(
-                shown, np.full(len(values), place + shift), mark, color=colour, ms=2.6, alpha=0.5
-            )
-    axes.plot([], [], "o", color=AFTER, label="certified gap at the equilibrium")
-    axes.plot([], [], "D", color=CYCLE[1], label="|J(equilibrium) - J(cvxpy)|")
+    rows, floor, most = list(result["rows"])[::-1], 1e-18, 1e-18
+    figure, (axes,) = panels(1, width=7.2, height=1.2 + 0.24 * len(rows))
+    for key, colour, shift, mark, told in (
+        ("gaps", AFTER, 0.16, "o", "certified gap at the equilibrium"),
+        ("differences", CYCLE[1], -0.16, "D", "|J(equilibrium) - J(cvxpy)|"),
+    ):
+        for place, row in enumerate(rows):
+            shown = np.maximum(row[key], floor)
+            at = np.full(len(shown), place + shift)
+            axes.plot(shown, at, mark, color=colour, ms=2.6, alpha=0.5)
+            most = max([most, *shown])
+        axes.plot([], [], mark, color=colour, label=told)
     axes.set_xscale("log")
-    most = max(max([*r["gaps"], *r["differences"], floor]) for r in rows)
     axes.set_xlim(floor / 3, 10 ** np.ceil(np.log10(most) + 0.3))
     axes.set_yticks(range(len(rows)), [r["objective"] for r in rows])
     axes.set_ylim(-0.7, len(rows) - 0.3)
     axes.legend(fontsize=8, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
-    axes.spines[["top", "right"]].set_visible(False)
     label(axes, "relative to max(1, |J|); 1e-18 or less at the left edge", "")
     return figure

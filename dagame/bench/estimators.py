@@ -24,7 +24,17 @@ from ..estimators import METHODS, MINIMAX_LIMIT, Frontier, count_rewards, fronti
 from ..estimators.sampled import SampledGame, SampledRun, train
 from ..games.game import AlignmentGame
 from ..objectives import Coherence, GiniDiversity, PassAtK, ShannonDiversity
-from .common import Result, Watch, group, label, median_seconds, panels, plain_ticks, slope
+from .common import (
+    Result,
+    Watch,
+    group,
+    label,
+    median_seconds,
+    panels,
+    plain_ticks,
+    slope,
+    timed,
+)
 from .tables import Row, Section
 
 if TYPE_CHECKING:
@@ -32,9 +42,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PARTS = ("tables", "gaps", "throughput")
-SIZES, QUICK_SIZES = (4, 8, 16, 32, 64, 128, 256), (4, 8, 16)
-EDGES, QUICK_EDGES = (8, 16, 32, 64), (4,)
+ALL_TABLES, QUICK_TABLES = ((4, 8, 16, 32, 64, 128, 256), (8, 16, 32, 64)), ((4, 8, 16), (4,))
+"""K of the tables, and of the frontiers."""
 GROUP, DECAY = 8, 400.0
+Part = tuple[list[Section], Row]
 
 
 TABLES = {
@@ -75,37 +86,17 @@ def check_parts(parts: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(p for p in PARTS if not parts or p in parts)
 
 
-def run(
-    quick: bool = False,
-    seed: int = 5,
-    watch: Watch | None = None,
-    parts: tuple[str, ...] = PARTS,
-) -> Result:
+@timed
+def run(quick: bool, seed: int = 5, *, watch: Watch, parts: tuple[str, ...] = PARTS) -> Result:
     """The parts asked for; `seed` draws the games of `gaps` and the completions of `throughput`."""
-    started, watch = time.perf_counter(), watch or Watch()
     sections: list[Section] = []
     facts: Row = {"objective": "ShannonDiversity(1)"}
-    if "tables" in parts:
-        rows, slopes, edges = _tables(quick, watch)
-        facts |= {"slopes": slopes, "frontier": edges}
-        fits = [{"method": m, "slope of the sup-bias in K": s} for m, s in slopes.items()]
-        title = "Reward tables g(N) of Shannon diversity, K samples a group"
-        sections.append(Section("tables", title, rows, TABLES, names=2))
-        sections.append(Section("fits", "Log-log slopes", fits, FITS))
-    if "gaps" in parts:
-        rows, curves = _gaps(quick, seed, watch)
-        facts["curves"] = curves
-        effort = _effort(quick)
-        title = f"Sampled games, K = {GROUP}, {effort['steps']:,} steps, {effort['replicas']} seeds"
-        sections.append(Section("gaps", title, rows, GAPS, names=2))
-    if "throughput" in parts:
-        rows = _throughput(quick, seed, watch)
-        title = "Rewards of completions, K = 16, 8 contexts, one thread"
-        sections.append(Section("throughput", title, rows, THROUGHPUT))
+    for part in (p for p in PARTS if p in parts):
+        made, told = _PARTS[part](quick, seed, watch)
+        sections += made
+        facts |= told
     settings = {"parts": list(parts), "K of gaps": GROUP, "decay": DECAY, **_effort(quick)}
-    return Result(
-        "estimators", quick, seed, settings, sections, facts, time.perf_counter() - started
-    )
+    return Result("estimators", quick, seed, settings, sections, facts)
 
 
 def _effort(quick: bool) -> Row:
@@ -128,27 +119,28 @@ def _no_cache() -> Iterator[None]:
             os.environ["DAGAME_CACHE_DIR"] = before
 
 
-def _tables(quick: bool, watch: Watch) -> tuple[list[Row], Row, Row]:
+def _tables(quick: bool, _seed: int, watch: Watch) -> Part:
     """Every method against K, slopes of the sup-bias, and the frontier."""
-    phi, sizes = ShannonDiversity(), QUICK_SIZES if quick else SIZES
+    phi, (sizes, ends) = ShannonDiversity(), QUICK_TABLES if quick else ALL_TABLES
     reward_table(phi, 3)
-    jobs = [
-        (method, k)
-        for method in METHODS
-        for k in sizes
-        if method != "u_statistic" and not (method == "minimax" and k > MINIMAX_LIMIT)
-    ]
+    jobs = [(method, k) for method in METHODS for k in sizes if _is_built(method, k)]
     with _no_cache():
-        rows = [
-            _table_row(phi, *job) for job in watch.over(jobs, lambda job: f"{job[0]}, K = {job[1]}")
-        ]
-        ends = QUICK_EDGES if quick else EDGES
+        named = watch.over(jobs, lambda job: f"{job[0]}, K = {job[1]}")
+        rows = [_table_row(phi, *job) for job in named]
         edges = {k: frontier(phi, k) for k in watch.over(ends, lambda k: f"frontier, K = {k}")}
     slopes = {
         method: slope([r["K"] for r in mine], [r["sup-bias"] for r in mine])
         for method, mine in group(rows, "method").items()
     }
-    return rows, slopes, {str(k): _edge(e) for k, e in edges.items()}
+    fits = [{"method": m, "slope of the sup-bias in K": s} for m, s in slopes.items()]
+    title = "Reward tables g(N) of Shannon diversity, K samples a group"
+    sections = [Section("tables", title, rows, TABLES, names=2)]
+    sections.append(Section("fits", "Log-log slopes", fits, FITS))
+    return sections, {"slopes": slopes, "frontier": {str(k): _edge(e) for k, e in edges.items()}}
+
+
+def _is_built(method: str, k: int) -> bool:
+    return method != "u_statistic" and not (method == "minimax" and k > MINIMAX_LIMIT)
 
 
 def _table_row(phi: ShannonDiversity, method: str, k: int) -> Row:
@@ -184,18 +176,12 @@ def _games(seed: int) -> dict[str, tuple[AlignmentGame, tuple[str, ...], float]]
     reference = 0.97 * rng.dirichlet(np.full(6, 0.8), 8) + 0.03 / 6
     own = ("jackknife", "variance_optimal", "krichevsky_trofimov", "plug_in")
     success = np.array([0.0, 0, 1, 0, 0, 0])
+    diverse = AlignmentGame(reference[:1], ShannonDiversity(1.0), beta=0.5)
+    passing = AlignmentGame(reference[:1], PassAtK(success, 4, 1.0), beta=0.2)
     return {
-        "Shannon diversity": (
-            AlignmentGame(reference[:1], ShannonDiversity(1.0), beta=0.5),
-            (*own, "minimax"),
-            0.15,
-        ),
+        "Shannon diversity": (diverse, (*own, "minimax"), 0.15),
         "coherence": (AlignmentGame(reference, Coherence(1.0), beta=0.5), own, 0.15),
-        "pass@4": (
-            AlignmentGame(reference[:1], PassAtK(success, 4, 1.0), beta=0.2),
-            ("u_statistic", *own),
-            0.3,
-        ),
+        "pass@4": (passing, ("u_statistic", *own), 0.3),
     }
 
 
@@ -214,7 +200,7 @@ class _Naive(SampledGame):
         return dataclasses.replace(made, baseline="group_mean")
 
 
-def _gaps(quick: bool, seed: int, watch: Watch) -> tuple[list[Row], Row]:
+def _gaps(quick: bool, seed: int, watch: Watch) -> Part:
     """Which estimator reaches a given gap first, at equal samples; and the curves for the picture."""
     effort, jobs = _effort(quick), []
     for name, (game, estimators, rate) in _games(seed).items():
@@ -223,20 +209,18 @@ def _gaps(quick: bool, seed: int, watch: Watch) -> tuple[list[Row], Row]:
     rows: list[Row] = []
     curves: Row = {}
     for name, estimator, sampled, rate in watch.over(jobs, lambda job: f"{job[0]}, {job[1]}"):
-        run = train(
-            sampled, effort["steps"], learning_rate=rate, decay=DECAY, replicas=effort["replicas"]
-        )
+        run = train(sampled, **effort, learning_rate=rate, decay=DECAY)
         rows.append({"game": name, "estimator": estimator, **_ends(run)})
-        bands = np.quantile(run.gaps, [0.1, 0.5, 0.9], axis=1)
-        curves.setdefault(name, {})[estimator] = {
-            "samples": run.samples.tolist(),
-            **{q: _digits(v) for q, v in zip(("10%", "median", "90%"), bands, strict=True)},
-        }
-    return rows, curves
+        curves.setdefault(name, {})[estimator] = _curve(run)
+    title = f"Sampled games, K = {GROUP}, {effort['steps']:,} steps, {effort['replicas']} seeds"
+    return [Section("gaps", title, rows, GAPS, names=2)], {"curves": curves}
 
 
-def _digits(values: np.ndarray) -> list[float]:
-    return [float(f"{v:.4g}") for v in values]
+def _curve(run: SampledRun) -> Row:
+    bands = np.quantile(run.gaps, [0.1, 0.5, 0.9], axis=1)
+    digits = [[float(f"{v:.4g}") for v in band] for band in bands]
+    named = zip(("10%", "median", "90%"), digits, strict=True)
+    return {"samples": run.samples.tolist(), **dict(named)}
 
 
 def _ends(run: SampledRun) -> Row:
@@ -255,7 +239,7 @@ def _ends(run: SampledRun) -> Row:
 # -- throughput -----------------------------------------------------------------------------------
 
 
-def _throughput(quick: bool, seed: int, watch: Watch) -> list[Row]:
+def _throughput(quick: bool, seed: int, watch: Watch) -> Part:
     """1e6 completions (quick: 2e4), K = 16, 8 contexts a class."""
     import polars as pl
 
@@ -266,29 +250,22 @@ def _throughput(quick: bool, seed: int, watch: Watch) -> list[Row]:
     ids = np.repeat(np.arange(classes), m * k), np.tile(np.repeat(np.arange(m), k), classes)
     keys = np.random.default_rng(seed).zipf(1.6, n) % 97
     words = [f"answer {key}" for key in keys]
+    euclidean, geometric = Coherence(1.0, "euclidean"), Coherence(1.0, "geometric")
     calls: dict[str, Callable[[], Any]] = {
         repr(phi): lambda phi=phi: group_rewards(*ids, keys, phi, baseline="group_mean")
-        for phi in (
-            Coherence(),
-            ShannonDiversity(),
-            GiniDiversity(),
-            Coherence(1.0, "euclidean"),
-            Coherence(1.0, "geometric"),
-        )
+        for phi in (Coherence(), ShannonDiversity(), GiniDiversity(), euclidean, geometric)
     }
     calls["(factorising strings)"] = lambda: pl.Series(words).cast(pl.Categorical).to_physical()
     rows: list[Row] = []
     for name in watch.over(list(calls), str):
         seconds = median_seconds(calls[name], 5)
-        rows.append(
-            {
-                "objective": name,
-                "completions": n,
-                "seconds": seconds,
-                "completions a second": n / seconds,
-            }
-        )
-    return rows
+        row = {"objective": name, "completions": n, "seconds": seconds}
+        rows.append({**row, "completions a second": n / seconds})
+    title = "Rewards of completions, K = 16, 8 contexts, one thread"
+    return [Section("throughput", title, rows, THROUGHPUT)], {}
+
+
+_PARTS = {"tables": _tables, "gaps": _gaps, "throughput": _throughput}
 
 
 # -- the picture ----------------------------------------------------------------------------------
@@ -321,8 +298,6 @@ def _look(estimator: str) -> dict[str, Any]:
 
 
 def _draw_tables(axes: Sequence[Axes], result: Result) -> None:
-    from ..show.plots import CYCLE
-
     slopes = result.facts["slopes"]
     for one, quantity in zip(axes[:2], ("sup-bias", "worst rmse"), strict=True):
         for method, rows in group(result["tables"], "method").items():
@@ -334,15 +309,21 @@ def _draw_tables(axes: Sequence[Axes], result: Result) -> None:
         one.xaxis.set_major_formatter("{x:g}")
         label(one, "K, samples a group", "", quantity)
     axes[1].legend(*axes[0].get_legend_handles_labels(), fontsize=7, frameon=False)
+    _draw_frontier(axes[2], result)
+
+
+def _draw_frontier(axes: Axes, result: Result) -> None:
+    from ..show.plots import CYCLE
+
     for c, (k, points) in enumerate(result.facts["frontier"].items()):
         x, y = [p["worst rmse"] for p in points], [p["sup-bias"] for p in points]
-        axes[2].loglog(x, y, "o-", ms=4, color=CYCLE[c], label=f"K = {k}")
+        axes.loglog(x, y, "o-", ms=4, color=CYCLE[c], label=f"K = {k}")
         plain = next(r for r in result["tables"] if (r["method"], r["K"]) == ("plug_in", int(k)))
-        axes[2].plot(plain["worst rmse"], plain["sup-bias"], "s", ms=7, mfc="none", color=CYCLE[c])
-    for axis in (axes[2].xaxis, axes[2].yaxis):
+        axes.plot(plain["worst rmse"], plain["sup-bias"], "s", ms=7, mfc="none", color=CYCLE[c])
+    for axis in (axes.xaxis, axes.yaxis):
         plain_ticks(axis)
-    label(axes[2], "worst rmse", "sup-bias", "less bias costs noise; squares: plug_in")
-    axes[2].legend(fontsize=8, frameon=False)
+    label(axes, "worst rmse", "sup-bias", "less bias costs noise; squares: plug_in")
+    axes.legend(fontsize=8, frameon=False)
 
 
 def _draw_gaps(axes: Sequence[Axes], result: Result) -> None:

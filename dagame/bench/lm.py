@@ -24,7 +24,7 @@ import numpy as np
 from ..errors import DagameError, InvalidObjective
 from ..games.game import AlignmentGame
 from ..games.solution import Status
-from ..lm.tiny.experiment import Judge, Recipe, fine_tune
+from ..lm.tiny.experiment import Judge, Recipe
 from ..numerics.arrays import log, to_numpy
 from ..numerics.simplex import log_entropy
 from ..objectives import Objective
@@ -33,7 +33,7 @@ from ..solvers import run as play
 from ..solvers import solve
 from ..theory.atlas import methods as atlas
 from ..theory.atlas import of_kind
-from .common import Result, Watch, label, panels
+from .common import Result, Watch, explain_below, label, panels, timed
 from .tables import Row, Section
 
 if TYPE_CHECKING:
@@ -107,10 +107,12 @@ def check_methods(names: Sequence[str] | None) -> tuple[str, ...] | None:
     return tuple(names) if names else None
 
 
+@timed
 def run(
-    quick: bool = False,
+    quick: bool,
     seed: int = 0,
-    watch: Watch | None = None,
+    *,
+    watch: Watch,
     methods: tuple[str, ...] | None = None,
     steps: int | None = None,
     problems: int | None = None,
@@ -121,40 +123,34 @@ def run(
     from ..lm import tiny
 
     torch.set_num_threads(1)  # faster than two for tensors this small
-    started, watch = time.perf_counter(), watch or Watch()
     names = methods or (QUICK if quick else tuple(METHODS))
     recipe = replace(Recipe(), steps=steps or (4 if quick else Recipe.steps))
     problems, samples = problems or (6 if quick else 100), 8 if quick else 16
-    base, tokenizer = tiny.load()
-    rows = tiny.rows("test", problems)
     with watch.stage("reference") as say:
-        judge = Judge.of(base, tokenizer, rows, recipe, seed, samples, say)
-        first = judge.evaluate(base)
+        rows = tiny.rows("test", problems)
+        judge = Judge.of(*tiny.load(), rows, recipe, seed, samples, say)
+        first = judge.evaluate(judge.reference)
     before = _measured(judge, first, None)
     found = []
     for name in watch.over(names, str):
         with watch.stage("") as say:
             found.append({"method": name, **_trained(METHODS[name], judge, first, say)})
-    reference = {"accuracy": before["accuracy"], "agreement": before["agreement"]}
-    reference |= {"entropy": before["entropy"], "no answer": before["no answer"]}
-    settings = {
+    settings = _settings(recipe) | {"problems": problems, "samples": samples}
+    section = Section("rows", _title(settings, before), [_brief(r) for r in found], LEGEND)
+    return Result("lm", quick, seed, settings, [section], {"reference": before, "runs": found})
+
+
+def _settings(recipe: Recipe) -> Row:
+    return {
         "strength": recipe.strength, "beta": recipe.beta, "learning rate": recipe.learning_rate,
         "steps": recipe.steps, "classes a step": recipe.classes_per_step,
-        "group size": recipe.group_size, "problems": problems, "samples": samples,
+        "group size": recipe.group_size,
     }  # fmt: skip
-    return Result(
-        "lm",
-        quick,
-        seed,
-        settings,
-        [Section("rows", _title(settings, reference), [_brief(r) for r in found], LEGEND)],
-        {"reference": before, "runs": found},
-        time.perf_counter() - started,
-    )
 
 
 def _title(settings: Row, reference: Row) -> str:
-    facts = ", ".join(f"{k} {v:.3f}" for k, v in reference.items())
+    names = ("accuracy", "agreement", "entropy", "no answer")
+    facts = ", ".join(f"{k} {reference[k]:.3f}" for k in names)
     on = (
         f"{settings['steps']} steps, {settings['problems']} problems, {settings['samples']} samples"
     )
@@ -173,20 +169,16 @@ def _brief(run: Row) -> Row:
 
 def _trained(reward: Reward, judge: Judge, first: LMEvaluation, say: Progress) -> Row:
     """Prediction, training and measurement of one method."""
-    from ..lm import tiny
-
-    recipe, started = judge.recipe, time.perf_counter()
-    objective = reward.objective(recipe.strength)
-    predicted = predict(first, objective, recipe.beta)
-    model, tokenizer = tiny.load()
-    fine_tune(model, tokenizer, tiny.rows("finetune"), objective, recipe, judge.seed, say)
+    started, objective = time.perf_counter(), reward.objective(judge.recipe.strength)
+    predicted = predict(first, objective, judge.recipe.beta)
+    model, _ = judge.trained(objective, say)
     after = _measured(judge, judge.evaluate(model), objective)
-    seconds = time.perf_counter() - started
+    seconds = round(time.perf_counter() - started, 2)
     return {
         "labels": reward.labelled,
         "predicted": predicted,
         "after": after,
-        "seconds": round(seconds, 2),
+        "seconds": seconds,
     }
 
 
@@ -216,9 +208,7 @@ def predict(found: LMEvaluation, objective: ObjectiveOf, beta: float) -> Row:
 _MIRROR = "mirror steps, not certified"
 
 
-def _equilibrium(
-    game: AlignmentGame,
-) -> tuple[np.ndarray, np.ndarray, float, np.ndarray, str]:
+def _equilibrium(game: AlignmentGame) -> tuple[np.ndarray, np.ndarray, float, np.ndarray, str]:
     """Marginals, values, largest gap, which classes are feasible, and how they were found."""
     try:
         solution = solve(game, throw=False)
@@ -280,22 +270,22 @@ def draw(result: Result) -> Figure:
 
     runs: list[Mapping[str, Any]] = list(result.facts["runs"])[::-1]
     figure, axes = panels(3, width=3.9, height=1.5 + 0.27 * len(runs))
-    for at, (one, name) in enumerate(zip(axes, ("accuracy", "agreement", "entropy"), strict=True)):
+    for one, name in zip(axes, ("accuracy", "agreement", "entropy"), strict=True):
         one.axvline(result.facts["reference"][name], color="#9aa5b1", lw=1.4, label="reference")
+        hollow: Any = {"mfc": "white", "color": CYCLE[1]}
         for k, row in enumerate(runs):
             expected, trained = row["predicted"][name], row["after"][name]
             one.plot([expected, trained], [k, k], color="#cbd5e1", lw=2, zorder=1)
-            one.plot(expected, k, "D", mfc="white", color=CYCLE[1], ms=6, zorder=2)
+            one.plot(expected, k, "D", ms=6, zorder=2, **hollow)
             one.plot(trained, k, "o", color=AFTER, ms=6, zorder=3)
-        one.plot([], [], "D", mfc="white", color=CYCLE[1], label="predicted by the exact game")
+        one.plot([], [], "D", label="predicted by the exact game", **hollow)
         one.plot([], [], "o", color=AFTER, label="trained")
-        names = [r["method"] + (" *" if r["labels"] else "") for r in runs]
-        one.set_yticks(range(len(runs)), names if at == 0 else [""] * len(runs))
+        one.set_yticks(range(len(runs)), [""] * len(runs))
         one.set_ylim(-0.6, len(runs) - 0.4)
         label(one, name + (", nats" if name == "entropy" else ""), "")
-    axes[0].set_xlim(-0.02, 1.02)
-    axes[1].set_xlim(-0.02, 1.02)
-    handles, texts = axes[0].get_legend_handles_labels()
-    figure.legend(handles, texts, loc="outside upper center", ncols=3, fontsize=8, frameon=False)
+    axes[0].set_yticks(range(len(runs)), [r["method"] + " *" * r["labels"] for r in runs])
+    for one in axes[:2]:
+        one.set_xlim(-0.02, 1.02)
+    explain_below(figure, axes[0], 3, "upper")
     figure.supxlabel("* reads the labels", fontsize=8)
     return figure

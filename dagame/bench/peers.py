@@ -71,28 +71,28 @@ def scipy_minimiser(
     def run(game: AlignmentGame) -> np.ndarray:
         from scipy.optimize import Bounds, LinearConstraint, minimize
 
-        shape = game.contexts, game.n
-        started = time.perf_counter()
-
-        def watch(*_: Any) -> None:
-            if seconds is not None and time.perf_counter() - started > seconds:
-                raise OutOfTime(f"{method} took more than {seconds:g} s.")
-
-        found = minimize(
-            _cost(game),
-            game.reference.ravel(),
-            jac=True,
-            method=method,
-            tol=tolerance,
-            bounds=Bounds(1e-12, 1, keep_feasible=True),
-            constraints=LinearConstraint(np.kron(np.eye(shape[0]), np.ones(shape[1])), 1, 1),
-            options={"maxiter": 1000},
-            callback=watch,
-        )
-        nu = np.maximum(found.x.reshape(shape), 1e-300)
+        rows = np.kron(np.eye(game.contexts), np.ones(game.n))
+        inside = {"bounds": Bounds(1e-12, 1, keep_feasible=True)}
+        inside |= {"constraints": LinearConstraint(rows, 1, 1)}
+        how = {"method": method, "tol": tolerance, "options": {"maxiter": 1000}}
+        watch = _stopwatch(method, seconds)
+        start = game.reference.ravel()
+        found = minimize(_cost(game), start, jac=True, callback=watch, **inside, **how)
+        nu = np.maximum(found.x.reshape(game.contexts, game.n), 1e-300)
         return nu / nu.sum(-1, keepdims=True)
 
     return run
+
+
+def _stopwatch(method: str, seconds: float | None) -> Callable[..., None]:
+    """Raises `OutOfTime` when it is called after so many seconds; None: never."""
+    started = time.perf_counter()
+
+    def watch(*_: Any) -> None:
+        if seconds is not None and time.perf_counter() - started > seconds:
+            raise OutOfTime(f"{method} took more than {seconds:g} s.")
+
+    return watch
 
 
 def _cost(game: AlignmentGame) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:

@@ -23,7 +23,7 @@ from ..games.game import AlignmentGame
 from ..numerics.fast import kernels_from_the_first_game
 from ..objectives.catalogue import CATALOGUE, Kind
 from ..solvers import solve
-from .common import Result, Watch, group, label, panels, plain_ticks
+from .common import Result, Watch, explain_below, group, label, panels, plain_ticks, timed
 from .peers import NotStated, cvxpy
 from .tables import Row, Section
 
@@ -78,9 +78,10 @@ def copied(table: np.ndarray, repeats: int = 5) -> float:
     return processor_seconds(copy, repeats) / times
 
 
-def run(quick: bool = False, seed: int = 0, watch: Watch | None = None) -> Result:
+@timed
+def run(quick: bool, seed: int = 0, *, watch: Watch) -> Result:
     """Every objective at every size."""
-    started, watch, limit = time.perf_counter(), watch or Watch(), 1.0 if quick else 2.0
+    limit = 1.0 if quick else 2.0
     referee = limit / 2 if find_spec("cvxpy") else None
     kinds = [CATALOGUE[name] for name in (QUICK_KINDS if quick else CATALOGUE)]
     if referee:
@@ -90,15 +91,9 @@ def run(quick: bool = False, seed: int = 0, watch: Watch | None = None) -> Resul
         for kind in watch.over(kinds, lambda k: k.name):
             rows += _sizes(kind, QUICK if quick else CASES, seed, limit, referee)
     notes = [] if referee else ["cvxpy is not installed: its column is empty"]
-    return Result(
-        "roof",
-        quick,
-        seed,
-        {"beta": 1.0, "seconds at most": limit, "cvxpy's seconds at most": referee},
-        [Section("rows", "Solves in copies of their reference", rows, LEGEND, names=3)],
-        {"notes": notes},
-        time.perf_counter() - started,
-    )
+    settings = {"beta": 1.0, "seconds at most": limit, "cvxpy's seconds at most": referee}
+    section = Section("rows", "Solves in copies of their reference", rows, LEGEND, names=3)
+    return Result("roof", quick, seed, settings, [section], {"notes": notes})
 
 
 def _sizes(
@@ -173,13 +168,13 @@ def draw(result: Result) -> Figure:
     figure, (left, right) = panels(2, width=4.8, height=1.6 + 0.2 * len(names))
     for k, (size, rows) in enumerate(sizes.items()):
         games = rows[0]["games"]
-        told = {"color": CYCLE[k], "ms": 5, "alpha": 0.85, "lw": 0, "marker": "osD^"[k % 4]}
+        told: Any = {"color": CYCLE[k], "ms": 5, "alpha": 0.85, "lw": 0, "marker": "osD^"[k % 4]}
         told["label"] = size if games == 1 else f"{games:,} games of {size}"
-        at = [names.index(r["objective"]) for r in rows]
         for axes, column in ((left, "copies"), (right, "cvxpy")):
-            shown = [(r[column], y) for r, y in zip(rows, at, strict=True) if r[column] is not None]
-            if shown:
-                axes.plot(*zip(*shown, strict=True), **told)
+            known = [r for r in rows if r[column] is not None]
+            if known:
+                at = [names.index(r["objective"]) for r in known]
+                axes.plot([r[column] for r in known], at, **told)
     for axes, x in ((left, "copies of the reference"), (right, "cvxpy's time over ours")):
         axes.set_xscale("log")
         axes.set_yticks(range(len(names)), names if axes is left else [""] * len(names))
@@ -188,6 +183,5 @@ def draw(result: Result) -> Figure:
         plain_ticks(axes.xaxis)
         axes.grid(axis="x", alpha=0.3, lw=0.6)
         label(axes, x, "")
-    handles, texts = left.get_legend_handles_labels()
-    figure.legend(handles, texts, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    explain_below(figure, left, 4)
     return figure

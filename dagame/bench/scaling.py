@@ -25,6 +25,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ from ..solvers.convex import convex_solve
 from ..solvers.loop import rounds
 from ..solvers.mirror import Mirror
 from .chain import ChainGame, answers_of, random_chain, trace_table, train
-from .common import Result, Watch, group, label, median_seconds, panels, slope
+from .common import Result, Watch, group, label, median_seconds, panels, slope, timed
 from .context_costs import CALLS, LEVELS, ORDERS, calls, contexts, levels
 from .tables import Row, Section
 
@@ -100,47 +101,41 @@ class CountedGame(AlignmentGame):
         return super().evaluate(log_policy)
 
 
-def run(quick: bool = False, seed: int = 0, watch: Watch | None = None) -> Result:
+@timed
+def run(quick: bool, seed: int = 0, *, watch: Watch) -> Result:
     """All sizes from 2^8 to 2^24 (quick: 2^16), then the costs in the number of contexts."""
-    import cvxpy  # noqa: F401  # loaded before its first size is timed
-
-    started, watch = time.perf_counter(), watch or Watch()
-    lengths = tuple(range(4, 9, 2) if quick else range(4, 13))
     limit = 3.0 if quick else 60.0
-    gap = SHARE * _sampled(4, seed).gap(_chain(4, seed)[None])[0]
-    rows: list[Row] = []
-    for length in watch.over(lengths, lambda t: f"|Y| = {TOKENS}^{t}"):
-        rows += _size(length, seed, float(gap), limit, rows)
-    found = group(rows, "way")
+    gap = float(SHARE * _sampled(4, seed).gap(_chain(4, seed)[None])[0])
+    rows = _sizes(range(4, 9, 2) if quick else range(4, 13), seed, gap, limit, watch)
     slopes = {
         way: slope([r["|Y|"] for r in mine], [r[COUNTED[way]] for r in mine])
-        for way, mine in found.items()
+        for way, mine in group(rows, "way").items()
     }
     forms = contexts((8, 16, 32, 64, 128) if quick else (8, 16, 32, 64, 128, 256), seed, watch)
     lengths = (4, 5, 6) if quick else (4, 5, 6, 7, 8, 9)
     level_rows, level_slopes = levels(lengths, TOKENS, CONTEXTS, seed, STRENGTH, watch)
-    sections = [
-        Section("rows", _title(float(gap), limit), rows, LEGEND, names=2),
-        Section("levels", "Coherence of traces and of answers, beta 1", level_rows, LEVELS),
-        Section("contexts", "One value and reward of m marginals over 64 answers", forms, ORDERS),
-        Section(
-            "calls", "Calls for a class of 8 paraphrases, 8 responses each", calls(8, 8), CALLS
-        ),
-        Section("fits", "Log-log slopes in |Y| of the cost to that gap", _fits(slopes), FITS),
-    ]
-    facts = {
-        "gap": float(gap),
-        "slopes": slopes,
-        "slopes_of": COUNTED,
-        "slopes_of_contexts": {r["form"]: r["slope of seconds in m"] for r in forms},
-        "slopes_of_levels": level_slopes,
-    }
-    seconds = time.perf_counter() - started
-    return Result("scaling", quick, seed, _settings(limit), sections, facts, seconds)
+    sections = _sections(_title(gap, limit), rows, level_rows, forms, slopes)
+    facts = {"gap": gap, "slopes": slopes, "slopes_of": COUNTED, "slopes_of_levels": level_slopes}
+    facts["slopes_of_contexts"] = {r["form"]: r["slope of seconds in m"] for r in forms}
+    return Result("scaling", quick, seed, _settings(limit), sections, facts)
 
 
 def _title(gap: float, limit: float) -> str:
     return f"To a gap of {gap:.3g}: Coherence(2), beta 1, 2 contexts, 16 answers; cvxpy has {limit:g} s"
+
+
+def _sections(
+    title: str, rows: list[Row], of_levels: list[Row], forms: list[Row], slopes: Row
+) -> list[Section]:
+    fits = [{"way": w, "cost": COUNTED[w], "slope": slopes[w]} for w in slopes]
+    in_calls = "Calls for a class of 8 paraphrases, 8 responses each"
+    return [
+        Section("rows", title, rows, LEGEND, names=2),
+        Section("levels", "Coherence of traces and of answers, beta 1", of_levels, LEVELS),
+        Section("contexts", "One value and reward of m marginals over 64 answers", forms, ORDERS),
+        Section("calls", in_calls, calls(8, 8), CALLS),
+        Section("fits", "Log-log slopes in |Y| of the cost to that gap", fits, FITS),
+    ]
 
 
 def _settings(limit: float) -> Row:
@@ -151,16 +146,21 @@ def _settings(limit: float) -> Row:
     }  # fmt: skip
 
 
-def _fits(slopes: dict[str, float | None]) -> list[Row]:
-    return [{"way": w, "cost": COUNTED[w], "slope": slopes[w]} for w in slopes]
-
-
 def _chain(length: int, seed: int) -> np.ndarray:
     return random_chain(np.random.default_rng(seed), CONTEXTS, TOKENS, length)
 
 
 def _sampled(length: int, seed: int) -> ChainGame:
     return ChainGame(_chain(length, seed), Coherence(STRENGTH), BETA, GROUP, [seed, length])
+
+
+def _sizes(lengths: Sequence[int], seed: int, gap: float, limit: float, watch: Watch) -> list[Row]:
+    import cvxpy  # noqa: F401  # loaded before its first size is timed
+
+    rows: list[Row] = []
+    for length in watch.over(lengths, lambda t: f"|Y| = {TOKENS}^{t}"):
+        rows += _size(length, seed, gap, limit, rows)
+    return rows
 
 
 def _size(length: int, seed: int, gap: float, limit: float, before: list[Row]) -> list[Row]:
@@ -230,16 +230,10 @@ def _on_answers(table: np.ndarray, answers: np.ndarray) -> list[Row]:
     game = AlignmentGame(reference, Coherence(STRENGTH), beta=BETA)
     solution = solve(game)
     seconds = median_seconds(lambda: solve(game), 9)
+    more = {"rounds": int(solution.steps), "gap": float(solution.gap), "note": "after the pass"}
     return [
         _row("one pass to the answers", passed, table.size, rounds=1),
-        _row(
-            "solver on answers",
-            seconds,
-            None,
-            rounds=int(solution.steps),
-            gap=float(solution.gap),
-            note="after the pass",
-        ),
+        _row("solver on answers", seconds, None, **more),
     ]
 
 
@@ -247,25 +241,23 @@ def _cvxpy(
     table: np.ndarray, answers: np.ndarray, gap: float, limit: float, before: list[Row]
 ) -> Row:
     """J stated on the trace policy; given up for good once a size took longer than the limit."""
+    way, seconds, reached = "cvxpy on traces", None, None
     if before and (before[-1]["seconds"] is None or before[-1]["seconds"] > limit):
         note = f"not tried: a smaller size failed or took more than {limit:g} s"
-        return _row("cvxpy on traces", None, None, note=note)
+        return _row(way, None, None, note=note)
     channel = AnswerMap.channel(np.eye(TOKENS**2)[answers])
     game = AlignmentGame(table, Coherence(STRENGTH), beta=BETA, answers=channel)
-    started = time.perf_counter()
+    started, note = time.perf_counter(), ""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             log_pi, _ = convex_solve(game.flat(), "CLARABEL", time_limit=limit)
+        seconds = time.perf_counter() - started
+        reached = float(to_numpy(certify_log(game, log_pi[0]).gap))
     except DagameError as error:
         note = f"failed after {time.perf_counter() - started:.0f} s: {error}"
-        return _row("cvxpy on traces", None, None, note=note)
-    seconds = time.perf_counter() - started
-    reached = float(to_numpy(certify_log(game, log_pi[0]).gap))
-    if reached > gap:
-        note = f"stopped by the limit after {seconds:.0f} s"
-        return _row("cvxpy on traces", None, None, gap=reached, note=note)
-    return _row("cvxpy on traces", seconds, None, gap=reached)
+    if reached is not None and seconds is not None and reached > gap:
+        seconds, note = None, f"stopped by the limit after {seconds:.0f} s"
+    return _row(way, seconds, None, gap=reached, note=note)
 
 
 def _by_samples(length: int, seed: int, gap: float) -> Row:
@@ -273,18 +265,12 @@ def _by_samples(length: int, seed: int, gap: float) -> Row:
     started = time.perf_counter()
     done = train(_sampled(length, seed), gap, steps=ROUNDS, learning_rate=RATE, replicas=REPLICAS)
     seconds, drawn = time.perf_counter() - started, float(np.median(done.drawn))
-    reached = bool(np.isfinite(drawn))
-    low, high = done.drawn.min(), done.drawn.max()
-    note = f"replicas {low:,.0f} to {high:,.0f}" if reached else "the round limit came first"
-    rounds = int(drawn) // (GROUP * CONTEXTS) if reached else None
-    return _row(
-        "sampled game",
-        seconds,
-        int(drawn) if reached else None,
-        rounds=rounds,
-        gap=float(np.median(done.gaps[-1])),
-        note=note,
-    )
+    found = _row("sampled game", seconds, None, gap=float(np.median(done.gaps[-1])))
+    if not np.isfinite(drawn):
+        return {**found, "note": "the round limit came first"}
+    note = f"replicas {done.drawn.min():,.0f} to {done.drawn.max():,.0f}"
+    rounds = int(drawn) // (GROUP * CONTEXTS)
+    return {**found, "trace evaluations": int(drawn), "rounds": rounds, "note": note}
 
 
 # -- the picture ----------------------------------------------------------------------------------

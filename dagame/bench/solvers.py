@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from ..errors import DagameError
 from ..games.certificate import certify
 from ..games.game import AlignmentGame
 from ..games.random_games import OBJECTIVES, random_game
-from .common import Result, Watch, label, panels
+from .common import Result, Watch, explain_below, group, label, panels, timed
 from .peers import NotStated, OutOfTime, Peer, peers
 from .tables import Row, Section
 
@@ -58,44 +59,49 @@ LEGEND = {
 }
 
 
-def run(quick: bool = False, seed: int = 0, watch: Watch | None = None) -> Result:
+@timed
+def run(quick: bool, seed: int = 0, *, watch: Watch) -> Result:
     """Every peer on every game, and the profiles at both tolerances."""
-    started, watch, limit = time.perf_counter(), watch or Watch(), 0.5 if quick else 4.0
-    sizes = SIZES[:1] if quick else SIZES
+    limit, sizes = (0.5, SIZES[:1]) if quick else (4.0, SIZES)
     games = _games(QUICK_KINDS if quick else KINDS, sizes, seed)
     warm = [_warm_up(m, n, seed) for m, n in sizes]
     found: dict[str, Peer | str] = peers(limit)
     missing = {name: why for name, why in found.items() if isinstance(why, str)}
-    rows: list[Row] = []
-    for name, peer in found.items():
-        if isinstance(peer, str):
-            continue
-        for game in warm:
-            _solved(peer, game)
-        for kind, game in watch.over(games, lambda g, n=name: f"{n}: {g[0]}"):
-            size = f"{game.contexts} x {game.n}"
-            rows.append({"solver": name, "objective": kind, "m x n": size, **_solved(peer, game)})
-    return Result(
-        "solvers",
-        quick,
-        seed,
-        {"beta": 1.0, "seconds at most": limit, "games": len(games)},
-        [
-            Section("games", "Every solve", rows, SOLVES, names=3, printed=False),
-            Section("rows", _title(games, limit), _summary(rows), LEGEND),
-        ],
-        {
-            "profiles": {f"{tol:g}": profiles(rows, tol, FACTORS) for tol in TOLERANCES},
-            "factors": [float(f"{f:.4g}") for f in FACTORS],
-            "skipped": missing,
-            "notes": [f"{name}: skipped, {why}" for name, why in missing.items()],
-        },
-        time.perf_counter() - started,
-    )
+    rows = [
+        row
+        for name, peer in found.items()
+        if not isinstance(peer, str)
+        for row in _solves(name, peer, warm, games, watch)
+    ]
+    title = f"{len(games)} games, peers stopped after {limit:g} s a game"
+    each = Section("games", "Every solve", rows, SOLVES, names=3, printed=False)
+    settings = {"beta": 1.0, "seconds at most": limit, "games": len(games)}
+    sections = [each, Section("rows", title, _summary(rows), LEGEND)]
+    return Result("solvers", quick, seed, settings, sections, _facts(rows, missing))
 
 
-def _title(games: list[tuple[str, AlignmentGame]], limit: float) -> str:
-    return f"{len(games)} games, peers stopped after {limit:g} s a game"
+def _facts(rows: list[Row], missing: dict[str, str]) -> Row:
+    return {
+        "profiles": {f"{tol:g}": profiles(rows, tol, FACTORS) for tol in TOLERANCES},
+        "factors": [float(f"{f:.4g}") for f in FACTORS],
+        "skipped": missing,
+        "notes": [f"{name}: skipped, {why}" for name, why in missing.items()],
+    }
+
+
+def _solves(
+    name: str,
+    peer: Peer,
+    warm: list[AlignmentGame],
+    games: list[tuple[str, AlignmentGame]],
+    watch: Watch,
+) -> Iterator[Row]:
+    """The rows of a peer, once it has run on a game of each size."""
+    for game in warm:
+        _solved(peer, game)
+    for kind, game in watch.over(games, lambda g: f"{name}: {g[0]}"):
+        size = f"{game.contexts} x {game.n}"
+        yield {"solver": name, "objective": kind, "m x n": size, **_solved(peer, game)}
 
 
 def _games(
@@ -152,40 +158,39 @@ def profiles(rows: list[Row], tolerance: float, factors: Any) -> dict[str, list[
     }
 
 
-def _time(row: Row, tolerance: float) -> float:
+def _time(row: Mapping[str, Any], tolerance: float) -> float:
     solved = row["gap"] is not None and row["gap"] <= tolerance
     return row["seconds"] if solved else np.inf
 
 
 def _summary(rows: list[Row]) -> list[Row]:
     """One line per solver: what it solved, how fast, how well."""
-    ours = [r for r in rows if r["solver"] == "dagame"]
-    out = []
-    for name in dict.fromkeys(r["solver"] for r in rows):
-        mine = [r for r in rows if r["solver"] == name]
-        stated = [r for r in mine if r["status"] != "not stated"]
-        done = [r for r in stated if r["gap"] is not None]
-        good = [(r, o) for r, o in zip(mine, ours, strict=True) if np.isfinite(_time(r, 1e-4))]
-        ratios = [r["seconds"] / o["seconds"] for r, o in good]
-        out.append(
-            {
-                "solver": name,
-                "games": len(stated),
-                **{f"share to {tol:g}": _share(stated, tol) for tol in TOLERANCES},
-                "failed": sum(r["status"].startswith("failed") for r in stated),
-                "out of time": sum(r["status"] == "out of time" for r in stated),
-                "median, ms": 1e3 * float(np.median([r["seconds"] for r, _ in good]))
-                if good
-                else None,
-                "times dagame's": float(np.median(ratios)) if good else None,
-                "median gap": float(np.median([r["gap"] for r in done])) if done else None,
-                "largest gap": max((r["gap"] for r in done), default=None),
-            }
-        )
-    return out
+    by_solver = group(rows, "solver")
+    ours = by_solver["dagame"]
+    return [{"solver": name, **_summed(mine, ours)} for name, mine in by_solver.items()]
 
 
-def _share(stated: list[Row], tolerance: float) -> float | None:
+def _summed(mine: Sequence[Mapping[str, Any]], ours: Sequence[Mapping[str, Any]]) -> Row:
+    stated = [r for r in mine if r["status"] != "not stated"]
+    gaps = [r["gap"] for r in stated if r["gap"] is not None]
+    good = [(r, o) for r, o in zip(mine, ours, strict=True) if np.isfinite(_time(r, 1e-4))]
+    return {
+        "games": len(stated),
+        **{f"share to {tol:g}": _share(stated, tol) for tol in TOLERANCES},
+        "failed": sum(r["status"].startswith("failed") for r in stated),
+        "out of time": sum(r["status"] == "out of time" for r in stated),
+        "median, ms": _median([1e3 * r["seconds"] for r, _ in good]),
+        "times dagame's": _median([r["seconds"] / o["seconds"] for r, o in good]),
+        "median gap": _median(gaps),
+        "largest gap": max(gaps, default=None),
+    }
+
+
+def _median(values: list[float]) -> float | None:
+    return float(np.median(values)) if values else None
+
+
+def _share(stated: Sequence[Mapping[str, Any]], tolerance: float) -> float | None:
     if not stated:
         return None
     return sum(bool(np.isfinite(_time(r, tolerance))) for r in stated) / len(stated)
@@ -199,14 +204,11 @@ def draw(result: Result) -> Figure:
     styles = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)), (0, (1, 1)))
     for axes, (tolerance, curves) in zip(both, result.facts["profiles"].items(), strict=True):
         for k, (name, curve) in enumerate(curves.items()):
-            axes.step(
-                result.facts["factors"], curve, where="post", color=CYCLE[k], ls=styles[k], lw=1.8,
-                label=name,
-            )  # fmt: skip
+            look: Any = {"color": CYCLE[k], "ls": styles[k], "lw": 1.8, "label": name}
+            axes.step(result.facts["factors"], curve, where="post", **look)
         axes.set_xscale("log")
         axes.set_ylim(-0.02, 1.03)
         title = f"certified relative gap ≤ {tolerance}"
         label(axes, "time / time of the fastest", "share of games solved", title)
-    handles, texts = both[0].get_legend_handles_labels()
-    figure.legend(handles, texts, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    explain_below(figure, both[0], 3)
     return figure

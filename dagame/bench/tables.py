@@ -68,14 +68,10 @@ class Section:
         for columns in self.blocks(width):
             made = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
             for name in columns:
-                justify = "left" if self._words(name) else "right"
-                needed = self._width(name)
-                made.add_column(
-                    Text("\n".join(wrap(name, HEAD))),
-                    justify=justify,
-                    overflow="fold",
-                    min_width=needed if needed <= width // 2 else None,
-                )
+                needed, style = self._width(name), dict[str, Any](overflow="fold")
+                style["justify"] = "left" if self._words(name) else "right"
+                style["min_width"] = needed if needed <= width // 2 else None
+                made.add_column(Text("\n".join(wrap(name, HEAD))), **style)
             for row in self.rows:
                 made.add_row(*(Text(shown(row[name])) for name in columns))
             yield made

@@ -116,35 +116,49 @@ def evaluate(
     prompts = [row["prompt"] for row in rows]
     require_agreement([model, reference], tokenizer, prompts, max_new_tokens)
     ids = tokenise(tokenizer, prompts)
-    options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "seed": seed}
-    options |= {"batch_size": batch_size, "progress": progress}
+    size: dict[str, Any] = {"batch_size": batch_size}
+    options = size | {"max_new_tokens": max_new_tokens, "seed": seed, "progress": progress}
     drawn = complete(model, tokenizer, ids, samples, **options)
     likeliest = complete(model, tokenizer, ids, 1, greedy=True, **options)
     log_ratio = None
     if reference is not None:
-        base = log_probability(reference, tokenizer, prompts, drawn, batch_size=batch_size)
-        log_ratio = drawn.log_prob - base
+        log_ratio = drawn.log_prob - log_probability(reference, tokenizer, prompts, drawn, **size)
     found, greedy = (judged_generations(reader, rows, g, truncated) for g in (drawn, likeliest))
-    completions = _completions(rows, drawn, found, answered, log_ratio)
-    per_prompt = _prompts(rows, completions, greedy, answered)
-    classes = _classes(per_prompt, completions)
+    tables = _tables(rows, drawn, found, greedy, answered, log_ratio)
     return LMEvaluation(
-        sampled_accuracy=_mean(per_prompt["sampled_accuracy"]),
-        greedy_accuracy=_mean(per_prompt["greedy_accuracy"]),
-        majority_accuracy=_mean(classes["majority_accuracy"]),
-        agreement=_mean(classes["agreement"]),
-        entropy=_mean(per_prompt["entropy"]) or 0.0,
-        no_answer=_mean(per_prompt["no_answer"]) or 0.0,
-        truncated=_mean(per_prompt["truncated"]) or 0.0,
-        length=_mean(per_prompt["length"]) or 0.0,
-        kl=_mean(per_prompt["kl"]),
+        **_means(*tables[:2]),
         kl_error=_standard_error(log_ratio),
         samples=samples,
         seconds=time.perf_counter() - started,
-        classes=classes,
-        prompts=per_prompt,
-        completions=completions,
+        classes=tables[0],
+        prompts=tables[1],
+        completions=tables[2],
     )
+
+
+Judged = tuple[list[str | None], list[float]]
+
+
+def _tables(
+    rows: Sequence[Row],
+    drawn: Generations,
+    found: Judged,
+    greedy: Judged,
+    answered: bool,
+    log_ratio: np.ndarray | None,
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Of classes, prompts and completions."""
+    completions = _completions(rows, drawn, found, answered, log_ratio)
+    prompts = _prompts(rows, completions, greedy, answered)
+    return _classes(prompts, completions), prompts, completions
+
+
+def _means(classes: pl.DataFrame, prompts: pl.DataFrame) -> dict[str, Any]:
+    """The measures of `LMEvaluation`, shares and lengths without any completion 0."""
+    found = {name: _mean(classes[name]) for name in ("majority_accuracy", "agreement")}
+    found |= {k: _mean(prompts[k]) for k in ("sampled_accuracy", "greedy_accuracy", "kl")}
+    plain = ("entropy", "no_answer", "truncated", "length")
+    return found | {name: _mean(prompts[name]) or 0.0 for name in plain}
 
 
 def _check_rows(rows: Sequence[Row]) -> bool:
@@ -167,38 +181,32 @@ def _check_rows(rows: Sequence[Row]) -> bool:
 def _completions(
     rows: Sequence[Row],
     drawn: Generations,
-    found: tuple[list[str | None], list[float]],
+    found: Judged,
     answered: bool,
     log_ratio: np.ndarray | None,
 ) -> pl.DataFrame:
     """One row per sampled completion, the prompts in order."""
-    samples = drawn.log_prob.shape[1]
-    of = np.repeat(np.arange(len(rows)), samples)
+    of = np.repeat(np.arange(len(rows)), drawn.log_prob.shape[1])
     keys, right = found
+    known = [r == 1 if answered and not np.isnan(r) else None for r in right]
+    ratio = [None] * len(of) if log_ratio is None else log_ratio.ravel()
     return pl.DataFrame(
         {
             "class_id": pl.Series([r["class_id"] for r in rows])[of],
             "member_id": pl.Series([r["member_id"] for r in rows])[of],
             "completion": [text for texts in drawn.texts for text in texts],
             "answer": pl.Series(keys, dtype=pl.String),
-            "correct": pl.Series(
-                [r == 1 if answered and not np.isnan(r) else None for r in right], dtype=pl.Boolean
-            ),
+            "correct": pl.Series(known, dtype=pl.Boolean),
             "truncated": drawn.truncated.ravel(),
             "tokens": drawn.mask.sum(-1).ravel(),
             "log_prob": drawn.log_prob.ravel(),
-            "log_ratio": pl.repeat(None, len(of), dtype=pl.Float64, eager=True)
-            if log_ratio is None
-            else log_ratio.ravel(),
+            "log_ratio": pl.Series(ratio, dtype=pl.Float64),
         }
     )
 
 
 def _prompts(
-    rows: Sequence[Row],
-    completions: pl.DataFrame,
-    greedy: tuple[list[str | None], list[float]],
-    answered: bool,
+    rows: Sequence[Row], completions: pl.DataFrame, greedy: Judged, answered: bool
 ) -> pl.DataFrame:
     """The measures of each prompt, in order."""
     samples = len(completions) // len(rows)
@@ -232,12 +240,9 @@ def _classes(per_prompt: pl.DataFrame, completions: pl.DataFrame) -> pl.DataFram
         pl.len().alias("contexts"), pl.col(pl.Float64).mean()
     )
     answered = completions["correct"].null_count() < len(completions)
-    partition = Partition.build(
-        completions.select("class_id"),
-        completions.select("member_id"),
-        completions["answer"],
-        completions["correct"] if answered else None,
-    )
+    names = (completions.select("class_id"), completions.select("member_id"))
+    right = completions["correct"] if answered else None
+    partition = Partition.build(*names, completions["answer"], right)
     buckets = partition.buckets()
     order = np.concatenate([b.classes for b in buckets])
     shared = pl.DataFrame(

@@ -46,6 +46,15 @@ class Completions:
         """Whether the correctness of any completion is known."""
         return bool(np.isfinite(self.correct).any())
 
+    def as_columns(self) -> dict[str, Any]:
+        """The columns that `certificate_from_samples` reads, with log pi0 counted as 0."""
+        assert self.log_ratio is not None
+        columns = {"class_id": self.class_ids, "member_id": self.context_ids}
+        columns |= {"answer": list(self.answers), "log_policy": self.log_ratio}
+        if self.labelled:
+            columns["correct"] = [x if math.isfinite(x) else None for x in self.correct]
+        return columns | {"log_reference": 0 * self.log_ratio}
+
 
 @dataclass(frozen=True, eq=False)
 class Observed:
@@ -159,17 +168,12 @@ class LMGame(DistributionalGame):
         if policy.labelled:
             metrics["accuracy"] = float(np.nanmean(policy.correct))
         if spec.kl == "reward":
-            if policy.log_ratio is None:
-                raise InvalidGame("kl='reward' pays log(pi/pi0), but the completions have none.")
-            own, centred = _kl_costs(policy.log_ratio, out.partition, spec.baseline)
-            rewards = rewards - spec.beta * own
-            advantages = advantages - spec.beta * centred
-            metrics["kl"] = float(np.mean(policy.log_ratio))
-            metrics |= self._gap(policy)
+            own, centred = _kl_costs(policy, out.partition, spec.baseline)
+            rewards, advantages = rewards - spec.beta * own, advantages - spec.beta * centred
+            metrics |= {"kl": float(np.mean(policy.log_ratio))} | self._gap(policy)  # type: ignore[arg-type]
         self.rounds += 1
-        return Paid(
-            rewards, advantages, {k: float(v) for k, v in metrics.items() if math.isfinite(v)}
-        )
+        known = {k: float(v) for k, v in metrics.items() if math.isfinite(v)}
+        return Paid(rewards, advantages, known)
 
     def policy_step(self, policy: Completions, rewards: Paid, step: Any) -> Completions:
         """The trainer's."""
@@ -210,19 +214,16 @@ class LMGame(DistributionalGame):
         """The certificate's estimate from the batch itself, where there is one for the objective."""
         from .certificates.from_samples import certificate_from_samples
 
-        spec, ratio = self.spec, policy.log_ratio
-        if self.gap_every is None or self.rounds % self.gap_every or ratio is None:
+        spec = self.spec
+        if self.gap_every is None or self.rounds % self.gap_every:
             return {}
         if spec.vocabulary is not None or spec.group_size < 4:
             return {}
-        rows = {"class_id": policy.class_ids, "member_id": policy.context_ids}
-        rows |= {"answer": list(policy.answers), "log_policy": ratio, "log_reference": 0 * ratio}
+        game = (spec.objective, spec.beta)
         known = "correct" if policy.labelled else None
-        if known is not None:
-            rows[known] = [x if math.isfinite(x) else None for x in policy.correct]
         try:
             found = certificate_from_samples(
-                rows, None, spec.objective, spec.beta, correct=known, seed=self.rounds
+                policy.as_columns(), None, *game, correct=known, seed=self.rounds
             )
         except (NotConcave, InvalidGame, SamplesError):
             return {}
@@ -234,13 +235,15 @@ class LMGame(DistributionalGame):
 
 
 def _kl_costs(
-    log_ratio: np.ndarray, partition: Partition, baseline: str
+    policy: Completions, partition: Partition, baseline: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """log(pi/pi0) as a trainer with that baseline must be charged it, and less the group's others.
 
     Groups are the counted completions of a context; one that left the counts is charged nothing.
     """
-    cost, counted = kl_weight(log_ratio, "reward"), partition.counted
+    if policy.log_ratio is None:
+        raise InvalidGame("kl='reward' pays log(pi/pi0), but the completions have none.")
+    cost, counted = kl_weight(policy.log_ratio, "reward"), partition.counted
     width = int(partition.contexts_per_class.max(initial=1))
     group = np.where(counted, partition.row_class * width + partition.row_context, 0)
     size = np.bincount(group, weights=counted, minlength=1)[group]

@@ -50,35 +50,39 @@ def preference_rows(
     frame = found.samples.frame
     require_columns(frame, (prompt, completion))
     shown = _shown(found, seed)
-    parts = []
-    for b, (bucket, solution) in enumerate(zip(found.buckets, found.solutions, strict=True)):
-        feasible = np.isfinite(to_numpy(solution.value))
-        mask = (bucket.counts > 0) & feasible[:, None, None]
-        u = np.where(mask, to_numpy(solution.rewards), 0.0)
-        sure = None if found.calibration is None else np.nan_to_num(found.calibration.p_values[b])
-        pairs = preference_pairs(u, None if sure is None else sure[:, None], mask=mask, most=most)
-        kept = ~bucket.no_answer[pairs.place[:, 0], pairs.chosen]
-        place, z, other, margin, weight = (column[kept] for column in pairs)
-        where = bucket.classes[place[:, 0]], place[:, 1]
-        ends = ([shown[key] for key in zip(*where, end, strict=True)] for end in (z, other))
-        parts.append((*map(np.array, ends), weight, margin))
+    parts = [_pairs(found, b, shown, most) for b in range(len(found.buckets))]
     chosen, rejected, weight, margin = (np.concatenate(c) for c in zip(*parts, strict=True))
     chosen, rejected = chosen.astype(int), rejected.astype(int)
-    rows = pl.DataFrame(
-        {
-            "prompt": frame[prompt][chosen],
-            "chosen": frame[completion][chosen],
-            "rejected": frame[completion][rejected],
-            "weight": weight,
-            "margin": margin,
-        }
-    )
+    texts = {"chosen": frame[completion][chosen], "rejected": frame[completion][rejected]}
+    numbers = {"weight": weight, "margin": margin}
+    rows = pl.DataFrame({"prompt": frame[prompt][chosen], **texts, **numbers})
     if path is not None:
         write_rows(rows, Path(path))
     return rows
 
 
-def _shown(found: SampleEquilibria, seed: int) -> dict[tuple[int, int, int], int]:
+Shown = dict[tuple[int, int, int], int]
+
+
+def _pairs(
+    found: SampleEquilibria, b: int, shown: Shown, most: int | None
+) -> tuple[np.ndarray, ...]:
+    """Rows chosen and rejected, weight and margin of the pairs of a bucket."""
+    bucket, solution = found.buckets[b], found.solutions[b]
+    mask = (bucket.counts > 0) & np.isfinite(to_numpy(solution.value))[:, None, None]
+    u = np.where(mask, to_numpy(solution.rewards), 0.0)
+    sure = None
+    if found.calibration is not None:
+        sure = np.nan_to_num(found.calibration.p_values[b])[:, None]
+    pairs = preference_pairs(u, sure, mask=mask, most=most)
+    kept = ~bucket.no_answer[pairs.place[:, 0], pairs.chosen]
+    place, z, other, margin, weight = (column[kept] for column in pairs)
+    where = bucket.classes[place[:, 0]], place[:, 1]
+    ends = ([shown[key] for key in zip(*where, end, strict=True)] for end in (z, other))
+    return (*map(np.array, ends), weight, margin)
+
+
+def _shown(found: SampleEquilibria, seed: int) -> Shown:
     """One row for each class, context and answer."""
     partition = found.samples.partition
     rows = np.random.default_rng(seed).permutation(np.flatnonzero(partition.counted))

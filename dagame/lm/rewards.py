@@ -141,52 +141,42 @@ def batch_rewards(
 ) -> GroupRewards:
     """Pay a batch that was read; see `group_rewards`."""
     partition = batch.partition
-    tables = [
-        _class_tables(classes, estimator, baseline, no_answer, multipliers)
-        for classes in batch.classes
-    ]
+    how = (estimator, baseline, no_answer, multipliers)
+    tables = [_class_tables(classes, *how) for classes in batch.classes]
     rewards = partition.lookup([t.paid.rewards for t in tables])
     advantages = np.nan_to_num(partition.lookup([t.paid.advantages for t in tables]), nan=0.0)
-    scale: np.ndarray | float = 1.0
-    if baseline == "group_mean":
-        counts = [t.bucket.counts for t in tables]
-        full = [less_the_others(0 * c + 1, 0.0, c.sum(-1, keepdims=True)) for c in counts]
-        scale = np.nan_to_num(partition.lookup(full), nan=1.0)
-    return GroupRewards(
-        rewards,
-        advantages,
-        partition,
-        tables,
-        _diagnostics(partition, tables, rewards),
-        scale,
-        None if multipliers is None else batch.slack(),
-    )
+    told = _diagnostics(partition, tables, rewards)
+    scale = _scale(partition, tables) if baseline == "group_mean" else 1.0
+    violation = None if multipliers is None else batch.slack()
+    return GroupRewards(rewards, advantages, partition, tables, told, scale, violation)
+
+
+def _scale(partition: Partition, tables: list[ClassTables]) -> np.ndarray:
+    """What a completion's own term is multiplied by under the group's mean (N,)."""
+    counts = [t.bucket.counts for t in tables]
+    full = [less_the_others(0 * c + 1, 0.0, c.sum(-1, keepdims=True)) for c in counts]
+    return np.nan_to_num(partition.lookup(full), nan=1.0)
 
 
 def _class_tables(
     classes: PlayedClasses, estimator: str, baseline: str | None, no_answer: str, multipliers: Any
 ) -> ClassTables:
-    bucket, columns, w, made = classes.own, classes.columns, classes.weights, classes.objective
-    counts = classes.played.counts
-    paid = count_rewards(
-        counts, made, estimator, baseline=baseline, weights=w, multipliers=multipliers
-    )
-    value = np.asarray(made.value(classes.played.reference, w))
-    if columns is not None:
-        paid = _back(paid, bucket, columns)
+    bucket, w, made = classes.own, classes.weights, classes.objective
+    how = {"baseline": baseline, "weights": w, "multipliers": multipliers}
+    paid = count_rewards(classes.played.counts, made, estimator, **how)
+    if classes.columns is not None:
+        paid = _back(paid, bucket, classes.columns)
     if no_answer == "lowest":
         paid = _never_consensus(paid, bucket.no_answer)
     nu = bucket.reference
     mean = (w[..., None] * nu).sum(-2, keepdims=True)
     return ClassTables(
-        bucket,
-        paid,
-        nu,
-        value,
-        (w * log_kl(log(nu), log(mean))).sum(-1),
-        log_entropy(log(nu)).mean(-1),
-        agreement(nu),
-        _zero_signal(paid, bucket),
+        *(bucket, paid, nu),
+        value=np.asarray(made.value(classes.played.reference, w)),
+        divergence=(w * log_kl(log(nu), log(mean))).sum(-1),
+        entropy=log_entropy(log(nu)).mean(-1),
+        agreement=agreement(nu),
+        zero_signal=_zero_signal(paid, bucket),
     )
 
 
@@ -199,27 +189,31 @@ def check_payment(
             f"objective is a {type(objective).__name__}; give a dagame Objective or a function of a "
             "Bucket that returns one."
         )
-    for name, value, known in (
-        ("estimator", estimator, ESTIMATORS),
-        ("no_answer", no_answer, NO_ANSWER_RULES),
-    ):
+    choices = {"estimator": (estimator, ESTIMATORS), "no_answer": (no_answer, NO_ANSWER_RULES)}
+    for name, (value, known) in choices.items():
         if value not in known:
             raise InvalidObjective(f"{name} is {value!r}; choose one of {', '.join(known)}.")
-    for _, term in objective.terms() if isinstance(objective, Objective) else ():
+    terms = [term for _, term in objective.terms()] if isinstance(objective, Objective) else []
+    _require_no_hard_set(terms)
+    if vocabulary is None:
+        _require_no_columns(terms)
+    else:
+        answer_places(vocabulary)
+
+
+def _require_no_hard_set(terms: Sequence[Any]) -> None:
+    """Raise `InvalidObjective` for one whose multipliers are not learned."""
+    for term in terms:
         if term.hard and not isinstance(term, HardConstraint):
             raise InvalidObjective(
                 f"{term!r} is a hard set: its rewards are multipliers, which samples do not tell; take the "
                 "soft objective with a larger strength."
             )
-    if vocabulary is None:
-        _require_no_columns(objective)
-    else:
-        answer_places(vocabulary)
 
 
-def _require_no_columns(objective: Any) -> None:
+def _require_no_columns(terms: Sequence[Any]) -> None:
     """Raise `InvalidObjective` where tables or sets number answers that nothing names."""
-    for _, term in objective.terms() if isinstance(objective, Objective) else ():
+    for term in terms:
         sets = term.set.parts() if isinstance(term, HardConstraint | SoftConstraint) else ()
         if term.tables or any(not isinstance(s, Parity) for s in sets):
             raise InvalidObjective(

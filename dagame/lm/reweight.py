@@ -138,18 +138,30 @@ def _of_table(
     """The weights that a table of solved samples has, and nu* = weight nu0 from its rows."""
     import polars as pl
 
+    frame = source
     if isinstance(source, str | Path):
         known = solved_by(source)
         frame, _ = read_frame(source)
         class_by = class_by or known.get("class_by")
         context_by = context_by or known.get("context_by")
-    else:
-        frame = source
     if not isinstance(frame, pl.DataFrame):
         raise SamplesError(
             f"weights are of dagame.Samples, of what their solve gave, or of its table (a path or a polars "
             f"frame), not of {type(source).__name__}."
         )
+    weight, answer = _solved_columns(frame)
+    if class_by is None:
+        raise SamplesError(
+            "the table does not say which columns named its classes and contexts; name class_by= and "
+            "context_by=, as when it was solved."
+        )
+    names = _listed(class_by), _listed(context_by)
+    require_columns(frame, [*names[0], *names[1]])
+    return _of_columns(frame.with_columns(pl.col(weight).cast(pl.Float64)), weight, answer, *names)
+
+
+def _solved_columns(frame: pl.DataFrame) -> tuple[str, str]:
+    """The columns of the weights and of the answers of a table of `dagame solve`."""
     weight, normalised, answer = (
         solved_column(frame.columns, name) for name in ("weight", "weight_normalised", "answer")
     )
@@ -158,29 +170,22 @@ def _of_table(
             "the table has no weights of dagame solve (answer, weight, weight_normalised); give its "
             "samples.parquet, or dagame.Samples.read(file, ...) with objective= and beta=."
         )
-    if class_by is None:
-        raise SamplesError(
-            "the table does not say which columns named its classes and contexts; name class_by= and "
-            "context_by=, as when it was solved."
-        )
-    contexts = _listed(context_by)
-    require_columns(frame, [*_listed(class_by), *contexts])
-    frame = frame.with_columns(pl.col(weight).cast(pl.Float64))
+    return weight, answer
+
+
+def _of_columns(
+    frame: pl.DataFrame, weight: str, answer: str, classes: list[str], contexts: list[str]
+) -> EquilibriumWeights:
+    """The weights of a table by its columns, which must average to 1 in every context."""
     kept = frame[weight].is_not_null()
     rows = frame.filter(kept)
     if not len(rows):
         raise SamplesError("no row of the table has a weight; look at the status of its classes.")
-    partition = Partition.build(
-        rows.select(_listed(class_by)),
-        rows.select(contexts) if contexts else None,
-        rows[answer],
-        None,
-    )
-    start = partition.lookup([b.reference for b in partition.buckets()])
+    of_contexts = rows.select(contexts) if contexts else None
+    partition = Partition.build(rows.select(classes), of_contexts, rows[answer], None)
     at = np.flatnonzero(kept.to_numpy())
-    ratio = frame[weight].fill_null(0.0).to_numpy()
-    mass = np.zeros(len(frame))
-    mass[at] = ratio[at] * start
+    ratio, mass = frame[weight].fill_null(0.0).to_numpy(), np.zeros(len(frame))
+    mass[at] = ratio[at] * partition.lookup([b.reference for b in partition.buckets()])
     made = _made(frame, partition, ratio, mass, at)
     mean = np.bincount(made.context[at], made.weight[at]) / np.bincount(made.context[at])
     if not np.allclose(mean, 1, atol=1e-4):

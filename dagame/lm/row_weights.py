@@ -79,40 +79,44 @@ def push_pull(
         InvalidGame: an unknown mode, or a `keep` that is not among 1..N.
     """
     objective = PushPull(safe, harm, epsilon=epsilon, push=push, strength=strength)
-    n = objective.safe.shape[-2]
     if objective.safe.ndim != 2 or (harm is not None and objective.harm.ndim != 2):
         raise InvalidGame("rows are one context; give costs (N, k), one row of costs each.")
+    n = len(objective.safe)
+    _check(mode, keep, n)
+    given = np.ones(n) if masses is None else np.asarray(masses, dtype=np.float64)
+    start = given / given.sum()
+    solution = solve(AlignmentGame(start[None], objective, beta=beta))
+    mass, mask = to_numpy(solution.marginals)[0], start > 0
+    if keep is not None:
+        mask = mask & np.isin(np.arange(n), np.argsort(-mass, kind="stable")[:keep])
+    paid = np.exp(mass) if mode == "published" else mass / np.where(start > 0, start, 1.0)
+    raw = np.where(mask, paid, 0.0)
+    sets = {"safe": objective.safe} | ({} if harm is None else {"harm": objective.harm})
+    costs = {name: to_numpy(table) for name, table in sets.items()}
+    (before, _), (after, potentials) = (_transported(p, costs, epsilon) for p in (start, mass))
+    return PushPullWeights(
+        *(mass, mask, raw * mask.sum() / raw.sum()),
+        safe_potential=potentials["safe"],
+        harm_potential=potentials.get("harm"),
+        before=before,
+        after=after,
+        solution=solution,
+    )
+
+
+def _check(mode: str, keep: int | None, n: int) -> None:
     if mode not in ("equilibrium", "published"):
         raise InvalidGame(f'mode is {mode!r}; choose "equilibrium" or "published".')
     if keep is None and mode == "published":
         raise InvalidGame('mode "published" needs keep=K, the number of rows to train on.')
     if keep is not None and not 1 <= keep <= n:
         raise InvalidGame(f"keep is {keep}; give a number of rows between 1 and {n}.")
-    given = np.ones(n) if masses is None else np.asarray(masses, dtype=np.float64)
-    start = given / given.sum()
-    solution = solve(AlignmentGame(start[None], objective, beta=beta))
-    mass = to_numpy(solution.marginals)[0]
-    mask = start > 0
-    if keep is not None:
-        mask = mask & np.isin(np.arange(n), np.argsort(-mass, kind="stable")[:keep])
-    ratio = np.where(start > 0, mass / np.where(start > 0, start, 1.0), 0.0)
-    raw = np.where(mask, np.exp(mass) if mode == "published" else ratio, 0.0)
-    sets = {"safe": objective.safe} | ({} if harm is None else {"harm": objective.harm})
-    found = {
-        name: [entropic_transport(log(p), to_numpy(costs), epsilon) for p in (start, mass)]
-        for name, costs in sets.items()
-    }
-    before, after = (
-        {name: float(transport_cost(log(p), pair[k])) for name, pair in found.items()}
-        for k, p in enumerate((start, mass))
-    )
-    return PushPullWeights(
-        mass=mass,
-        mask=mask,
-        weight=raw * mask.sum() / raw.sum(),
-        safe_potential=found["safe"][1].first,
-        harm_potential=None if harm is None else found["harm"][1].first,
-        before=before,
-        after=after,
-        solution=solution,
-    )
+
+
+def _transported(
+    p: np.ndarray, costs: dict[str, np.ndarray], epsilon: float
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """W_eps of masses p to each set, and the potential of the rows."""
+    found = {name: entropic_transport(log(p), table, epsilon) for name, table in costs.items()}
+    values = {name: float(transport_cost(log(p), one)) for name, one in found.items()}
+    return values, {name: one.first for name, one in found.items()}

@@ -101,23 +101,24 @@ def batch_partition(
         "context": _labels(context_ids, "context_ids", "none missing"),
     }
     right = None if correct is None else _correctness(correct)
-    lengths = {len(c) for c in (*columns.values(), keys, *(() if right is None else (right,)))}
-    if len(lengths) > 1 or not len(keys):
+    _check_columns(columns, [keys] if right is None else [keys, right])
+    classes, contexts = (column.to_frame() for column in columns.values())
+    rule = "drop" if no_answer == "drop" else "keep"
+    return Partition.build(classes, contexts, keys, right, no_answer=rule)
+
+
+def _check_columns(names: dict[str, pl.Series], others: list[pl.Series]) -> None:
+    """All of one length, and no class and context missing."""
+    lengths = {len(column) for column in (*names.values(), *others)}
+    if lengths == {0} or len(lengths) > 1:
         raise InvalidGame(
             f"class_ids, context_ids, answer_keys and correct have lengths {sorted(lengths)}; give one "
             "of each per completion."
         )
-    for name, column in columns.items():
+    for name, column in names.items():
         if column.null_count():
             row = int(column.is_null().arg_max() or 0)
             raise InvalidGame(f"completion {row} has no {name}; leave it out, or name its {name}.")
-    return Partition.build(
-        columns["class"].to_frame(),
-        columns["context"].to_frame(),
-        keys,
-        right,
-        no_answer="drop" if no_answer == "drop" else "keep",
-    )
 
 
 def _labels(values: Any, name: str, missing: str) -> pl.Series:
@@ -133,9 +134,7 @@ def _labels(values: Any, name: str, missing: str) -> pl.Series:
         raise InvalidGame(
             f"{name} are no column of labels ({reason}); give strings or integers, {missing}."
         ) from None
-    if column.dtype == pl.Null:
-        return column.cast(pl.String)
-    if isinstance(column.dtype, pl.Categorical | pl.Enum):
+    if isinstance(column.dtype, pl.Null | pl.Categorical | pl.Enum):
         return column.cast(pl.String)
     if not (column.dtype.is_integer() or column.dtype in (pl.String, pl.Boolean)):
         raise InvalidGame(f"{name} hold {column.dtype}; give strings or integers, {missing}.")
@@ -175,19 +174,24 @@ def context_weights(weights: Any, partition: Partition, bucket: Bucket) -> np.nd
         return np.full((size, m), 1 / m)
     names = partition.contexts["context"]
     place = names.rank("dense").to_numpy().astype(int) - 1
-    try:
-        w = np.asarray(weights, float)
-    except (TypeError, ValueError):
-        w = np.zeros(0)
-    if w.shape != (place.max() + 1,) or not (w > 0).all() or not np.isfinite(w).all():
-        raise InvalidGame(
-            f"weights are {weights!r}; give one positive weight for each of the "
-            f"{place.max() + 1} distinct contexts of the batch, in sorted order."
-        )
+    w = _positive(weights, place.max() + 1)
     mine = pl.DataFrame({"class": partition.contexts["#class"], "w": w[place] / w.max()})
     by_class = mine.group_by("class", maintain_order=True).agg("w").sort("class")["w"]
     table = np.array(by_class.gather(bucket.classes.tolist()).to_list()).reshape(size, m)
     return table / table.sum(-1, keepdims=True)
+
+
+def _positive(weights: Any, count: int) -> np.ndarray:
+    try:
+        w = np.asarray(weights, float)
+    except (TypeError, ValueError):
+        w = np.zeros(0)
+    if w.shape != (count,) or not (w > 0).all() or not np.isfinite(w).all():
+        raise InvalidGame(
+            f"weights are {weights!r}; give one positive weight for each of the "
+            f"{count} distinct contexts of the batch, in sorted order."
+        )
+    return w
 
 
 def vocabulary_columns(

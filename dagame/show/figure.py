@@ -46,18 +46,9 @@ class Picture(Figure):
 
             display(self)
             return
-        from matplotlib import get_backend, pyplot
-        from matplotlib.backends.registry import BackendFilter, backend_registry
+        from matplotlib import pyplot
 
-        window = pyplot.figure(figsize=tuple(self.get_size_inches()))
-        backend, manager = get_backend(), window.canvas.manager
-        silent = backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE)
-        if manager is None or backend.lower() in silent:
-            pyplot.close(window)
-            raise OutputError(
-                f"matplotlib's {backend} opens no window here; figure.savefig('picture.png') writes the "
-                "picture to a file."
-            )
+        manager = _window(tuple(self.get_size_inches()))
         manager.canvas.figure = self
         self.set_canvas(manager.canvas)
         pyplot.show()
@@ -66,6 +57,23 @@ class Picture(Figure):
         buffer = io.BytesIO()
         self.savefig(buffer, format="png", dpi=_DPI)
         return buffer.getvalue()
+
+
+def _window(size: tuple[float, ...]) -> Any:
+    """The manager of a new window; `OutputError` where there can be none."""
+    from matplotlib import get_backend, pyplot
+    from matplotlib.backends.registry import BackendFilter, backend_registry
+
+    window = pyplot.figure(figsize=size)
+    backend, manager = get_backend(), window.canvas.manager
+    silent = backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE)
+    if manager is None or backend.lower() in silent:
+        pyplot.close(window)
+        raise OutputError(
+            f"matplotlib's {backend} opens no window here; figure.savefig('picture.png') writes the "
+            "picture to a file."
+        )
+    return manager
 
 
 def figure(width: float, height: float) -> Figure:
@@ -135,6 +143,21 @@ def entitle(axes: Axes, title: str, above: bool = False) -> None:
     """A title, where there is one, above a legend that stands there; without one that of the axes stays."""
     if title:
         axes.set_title(plain(title), fontsize=10, pad=22 if above else None)
+
+
+def name_axes(axes: Axes, x: str = "", y: str = "") -> None:
+    """Small names of both axes."""
+    axes.set_xlabel(x, fontsize=9)
+    axes.set_ylabel(y, fontsize=9)
+
+
+def finished(axes: Axes, title: str, legend: bool = False, above: bool = False) -> Any:
+    """The figure of one panel, with its title, no frame and, if asked for, the legend, `above` or within."""
+    if legend:
+        (explain_above if above else explain)(axes)
+    entitle(axes, title, above=legend and above)
+    clean(axes)
+    return root(axes)
 
 
 def explain(axes: Axes, **options: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from .figure import CYCLE, QUIET, clean, entitle, explain, label, panels, root
+from .figure import CYCLE, QUIET, finished, label, name_axes, panels
 from .names import numbered
 
 _LINES = 7
@@ -28,7 +28,7 @@ def along(
     At most 7 answers, those of largest mass at any strength. Dashed: the agreement of the contexts. The axis
     is logarithmic, but for a strength of 0.
     """
-    n = marginals.shape[-1]
+    m, n = marginals.shape[-2:]
     names = numbered(answers, n, "answer ", "answers")
     (axes,) = panels(ax, 1, (6.4, 3.6))
     order = np.argsort(strengths, kind="stable")
@@ -36,7 +36,6 @@ def along(
     kept = np.argsort(-mean.max(0), kind="stable")[:_LINES]
     for colour, z in zip(CYCLE, kept, strict=False):
         axes.plot(x, mean[:, z], "o-", ms=3, lw=1.6, color=colour, label=label(names[z], 28))
-    m = marginals.shape[-2]
     if m > 1:
         pairs = (marginals.sum(-2) ** 2).sum(-1) - (marginals**2).sum((-1, -2))
         line = pairs[order] / (m * (m - 1))
@@ -44,11 +43,6 @@ def along(
     if (x > 0).all():
         axes.set_xscale("log")
     axes.set_ylim(-0.02, 1.02)
-    axes.set_xlabel("strength (times the game's objective)", fontsize=9)
     more = f", {len(kept)} of {n} answers" if len(kept) < n else ""
-    axes.set_ylabel(f"probability at equilibrium{more}", fontsize=9)
-    if legend:
-        explain(axes)
-    entitle(axes, title)
-    clean(axes)
-    return root(axes)
+    name_axes(axes, "strength (times the game's objective)", f"probability at equilibrium{more}")
+    return finished(axes, title, legend)

@@ -24,9 +24,10 @@ from .figure import (
     clean,
     entitle,
     explain,
-    explain_above,
     figure,
+    finished,
     label,
+    name_axes,
     panels,
     plain,
     root,
@@ -76,6 +77,8 @@ def distributions(
     over contexts, dots the contexts; answers in order of the larger of the two masses.
     """
     columns, rows = min(2, len(classes)), -(-len(classes) // 2)
+    several = any(len(before) > 1 for _, _, before, _, _ in classes)
+    note = " (bar: mean over contexts, dot: one context)" if several else ""
     orders = [_by_mass(before, after, top) for _, _, before, after, _ in classes]
     most = max(len(order) for order in orders)
     size = 5.2 * columns, (0.75 + 0.36 * most) * rows
@@ -89,8 +92,6 @@ def distributions(
         root(grid[0]).suptitle(plain(title), fontsize=10)
     if legend:
         explain(grid[0], loc="lower right")
-    several = any(len(before) > 1 for _, _, before, _, _ in classes)
-    note = " (bar: mean over contexts, dot: one context)" if several else ""
     for axes in grid[-columns:]:
         axes.set_xlabel(f"probability{note}", fontsize=9)
     return root(grid[0])
@@ -157,12 +158,8 @@ def strengths(
     axes.axvline(1, color=PALE, lw=1, zorder=0)
     axes.set_xscale("log")
     axes.set_ylim(-0.02, 1.02)
-    axes.set_xlabel("times the strength of this page", fontsize=9)
-    if legend:
-        explain(axes)
-    entitle(axes, title)
-    clean(axes)
-    return root(axes)
+    name_axes(axes, "times the strength of this page")
+    return finished(axes, title, legend)
 
 
 def heat_map(
@@ -202,41 +199,60 @@ def equilibrium(
     Three answers: the contexts move on a triangle. Else two heat maps of contexts x answers, or bars
     for a single context, of at most 24 answers, those of largest mass.
     """
-    (m, n), named = before.shape, contexts is not None
-    answers, contexts = _names((m, n), answers, contexts)
-    if n == 3:
+    names = _names(before.shape, answers, contexts)
+    if before.shape[1] == 3:
         (axes,) = panels(ax, 1, (5.4, 4.4))
-        triangle(axes, answers)
-        paths(axes, np.stack([before, after]), contexts, legend)
-        entitle(axes, title)
-        return root(axes)
-    kept = _largest(np.maximum(before, after).mean(0))
-    more = f" ({len(kept)} of {n})" if len(kept) < n else ""
-    if m == 1:
+        return _on_triangle(axes, np.stack([before, after]), *names, title, legend)
+    kept, of = _largest(np.maximum(before, after).mean(0))
+    if len(before) == 1:
         (axes,) = panels(ax, 1, (5.2, 0.9 + 0.36 * len(kept)))
-        _bars(axes, answers, before, after, kept[::-1])
-        axes.set_ylabel(f"answer{more}", fontsize=9)
-        axes.set_xlabel("probability", fontsize=9)
-        if legend:
-            explain_above(axes)
-        entitle(axes, title, above=legend)
-        return root(axes)
-    size = 3.0 + 0.55 * min(2 * len(kept), 18), 1.3 + 0.32 * min(m, 24)
+        _bars(axes, names[0], before, after, kept[::-1])
+        name_axes(axes, "probability", f"answer{of}")
+        return finished(axes, title, legend, above=True)
+    size = 3.0 + 0.55 * min(2 * len(kept), 18), 1.3 + 0.32 * min(len(before), 24)
     grid = panels(ax, 2, size)
-    top = max(before.max(), after.max())
-    names, image = [answers[k] for k in kept], None
-    for axes, table, when in zip(grid, (before, after), ("reference", "equilibrium"), strict=True):
-        image = heat_map(axes, table[:, kept], names, contexts, top)
-        axes.set_title(when, fontsize=10)
-        axes.set_xlabel(f"answer{more}", fontsize=9)
-    grid[1].tick_params(labelleft=False)
-    if named:
+    image = _two_maps(
+        grid, (before[:, kept], after[:, kept]), [names[0][k] for k in kept], names[1]
+    )
+    for axes in grid:
+        axes.set_xlabel(f"answer{of}", fontsize=9)
+    if contexts is not None:
         grid[0].set_ylabel("context", fontsize=9)
     if title:
         grid[0].set_title(f"{plain(title)}\nreference", fontsize=10)
     if legend:
         scale_of(image, grid[1], "probability")
     return root(grid[0])
+
+
+def _two_maps(
+    grid: Sequence[Axes],
+    tables: tuple[np.ndarray, np.ndarray],
+    answers: Sequence[str],
+    contexts: Sequence[str],
+) -> Any:
+    """Reference and equilibrium in the same shades; the image of the second."""
+    top, image = max(table.max() for table in tables), None
+    for axes, table, when in zip(grid, tables, ("reference", "equilibrium"), strict=True):
+        image = heat_map(axes, table, answers, contexts, top)
+        axes.set_title(when, fontsize=10)
+    grid[1].tick_params(labelleft=False)
+    return image
+
+
+def _on_triangle(
+    axes: Axes,
+    marginals: np.ndarray,
+    answers: Sequence[str],
+    contexts: Sequence[str],
+    title: str,
+    legend: bool,
+) -> Any:
+    """The paths of marginals (rounds, m, 3) on the triangle of the answers."""
+    triangle(axes, answers)
+    paths(axes, marginals, contexts, legend)
+    entitle(axes, title)
+    return root(axes)
 
 
 def trajectory(
@@ -261,16 +277,12 @@ def trajectory(
     _rounds(left, [run], "gaps")
     entitle(left, title)
     if len(answers) == 3:
-        triangle(right, answers)
-        paths(right, marginals, contexts, legend)
-        return root(right)
+        return _on_triangle(right, marginals, answers, contexts, "", legend)
     mean = marginals.mean(1)
-    kept = _largest(mean.max(0))
+    kept, of = _largest(mean.max(0))
     rounds = [str(t) for t in range(len(mean))]
     image = heat_map(right, mean[:, kept].T, rounds, [answers[k] for k in kept], mean.max())
-    right.set_xlabel("round", fontsize=9)
-    more = f" ({len(kept)} of {len(answers)})" if len(kept) < len(answers) else ""
-    right.set_ylabel(f"answer{more}", fontsize=9)
+    name_axes(right, "round", f"answer{of}")
     if legend:
         scale_of(image, right, "mean probability over contexts")
     return root(right)
@@ -285,9 +297,10 @@ def _names(
     return numbered(answers, n, kind, "answers"), numbered(contexts, m, "context ", "contexts")
 
 
-def _largest(mass: np.ndarray, top: int = 24) -> np.ndarray:
-    """The places of the `top` largest masses, in their own order."""
-    return np.sort(np.argsort(-mass, kind="stable")[:top])
+def _largest(mass: np.ndarray, top: int = 24) -> tuple[np.ndarray, str]:
+    """The places of the `top` largest masses, in their own order, and of how many they are, if not all."""
+    kept = np.sort(np.argsort(-mass, kind="stable")[:top])
+    return kept, f" ({len(kept)} of {len(mass)})" if len(kept) < len(mass) else ""
 
 
 def simplex(
@@ -309,10 +322,7 @@ def simplex(
     contexts = history.context_names if contexts is None else contexts
     answers, contexts = _names((m, n), answers, contexts)
     (axes,) = panels(ax, 1, (6.2, 4.6))
-    triangle(axes, answers)
-    paths(axes, history.marginals, contexts, legend)
-    entitle(axes, title)
-    return root(axes)
+    return _on_triangle(axes, history.marginals, answers, contexts, title, legend)
 
 
 def history(
@@ -326,10 +336,7 @@ def history(
     """The largest gap (or the mean value, quantity "values") of each round, one line per run."""
     (axes,) = panels(ax, 1, (6.4, 3.4))
     _rounds(axes, runs, quantity)
-    if legend:
-        explain(axes)
-    entitle(axes, title)
-    return root(axes)
+    return finished(axes, title, legend)
 
 
 def _rounds(axes: Axes, runs: Sequence[History], quantity: str) -> None:
@@ -340,6 +347,5 @@ def _rounds(axes: Axes, runs: Sequence[History], quantity: str) -> None:
     if quantity == "gaps":
         axes.set_yscale("log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("round", fontsize=9)
-    axes.set_ylabel("duality gap" if quantity == "gaps" else "value J", fontsize=9)
+    name_axes(axes, "round", "duality gap" if quantity == "gaps" else "value J")
     clean(axes)

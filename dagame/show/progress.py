@@ -19,3 +19,8 @@ def time_left(done: int, total: int, started: float) -> str:
 
 def silent(_stage: str) -> None:
     """Show no progress."""
+
+
+def named(what: str, say: Progress) -> Progress:
+    """The stages of a part, each after its name."""
+    return lambda stage: say(f"{what}: {stage}")

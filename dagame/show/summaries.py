@@ -16,8 +16,9 @@ from .figure import (
     QUIET,
     clean,
     entitle,
-    explain_above,
+    finished,
     label,
+    name_axes,
     panels,
     plain,
     root,
@@ -45,11 +46,7 @@ def before_after(
     axes.set_yticks(range(len(metrics)), [plain(name, 60) for name, _, _ in reversed(metrics)])
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.6, len(metrics) - 0.4)
-    if legend:
-        explain_above(axes)
-    entitle(axes, title, above=legend)
-    clean(axes)
-    return root(axes)
+    return finished(axes, title, legend, above=True)
 
 
 def class_scatter(
@@ -67,8 +64,7 @@ def class_scatter(
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
         axes.set_aspect("equal")
-        axes.set_xlabel(plain(f"{name}, reference", 60), fontsize=9)
-        axes.set_ylabel(plain(f"{name}, {later}", 60), fontsize=9)
+        name_axes(axes, plain(f"{name}, reference", 60), plain(f"{name}, {later}", 60))
         clean(axes)
     entitle(grid[0], title)
     return root(grid[0])
@@ -88,8 +84,5 @@ def gaps(
     low = {**_NOTE, "va": "top"}
     axes.text(0.99, 6e-19, "1e-18 or less", transform=axes.get_yaxis_transform(), **low)
     axes.set_ylim(2e-20, max(1e-9, 3 * shown.max(initial=0), 5 * (tolerance or 0)))
-    axes.set_xlabel("classes, by gap", fontsize=9)
-    axes.set_ylabel("duality gap", fontsize=9)
-    entitle(axes, title)
-    clean(axes)
-    return root(axes)
+    name_axes(axes, "classes, by gap", "duality gap")
+    return finished(axes, title)

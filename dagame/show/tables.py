@@ -123,24 +123,21 @@ def shaded_html(
     if not (m <= _CELLS and n <= _CELLS):
         return ""
     across, down = (
-        [
-            _escaped(shortened(name, _WIDTH))
-            for name in numbered(given, count, f"{kind} ", f"{kind}s")
-        ]
+        [_escaped(shortened(x, _WIDTH)) for x in numbered(given, count, f"{kind} ", f"{kind}s")]
         for given, count, kind in ((answers, n, "answer"), (contexts, m, "context"))
     )
     head = "".join(f"<th>{name}</th>" for name in across)
     body = "".join(
-        f"<tr><th style='{_LEFT}'>{name}</th>"
-        + "".join(
-            f"<td style='background:rgba(37,99,168,{0.6 * np.nan_to_num(p):.2f})'>{number(p, 4)}</td>"
-            for p in row
-        )
-        + "</tr>"
+        f"<tr><th style='{_LEFT}'>{name}</th>{''.join(map(_shaded, row))}</tr>"
         for name, row in zip(down, table, strict=True)
     )
     caption = f"<caption style='{_LEFT}'>{_escaped(title)}</caption>"
     return f"<table>{caption}<tr><td></td>{head}</tr>{body}</table>"
+
+
+def _shaded(p: float) -> str:
+    shade = 0.6 * np.nan_to_num(p)
+    return f"<td style='background:rgba(37,99,168,{shade:.2f})'>{number(p, 4)}</td>"
 
 
 def number(value: Any, digits: int = 3) -> str:

@@ -24,28 +24,28 @@ def triangle(axes: Axes, answers: Sequence[str], scale: bool = True) -> None:
     if any(line.get_gid() == _DRAWN for line in axes.get_lines()):
         return
     axes.plot(*CORNERS[[0, 1, 2, 0]].T, color="#374151", lw=1, gid=_DRAWN)
-    away = (
-        0.045
-        * (CORNERS - CORNERS.mean(0))
-        / np.linalg.norm(CORNERS - CORNERS.mean(0), axis=1)[:, None]
-    )
     for level in _LEVELS:
         for k in range(3):
-            a, b = CORNERS[(k + 1) % 3], CORNERS[(k + 2) % 3]
-            ends = np.array([level * CORNERS[k] + (1 - level) * c for c in (a, b)])
-            axes.plot(*ends.T, color="#d8dce2", lw=0.7, zorder=0)
-            if scale:
-                at = ends[0] - away[(k + 2) % 3]
-                text = f"{level:g}".lstrip("0")
-                axes.text(at[0], at[1], text, ha="center", va="center", size=6.5, color=QUIET)
-    for corner, answer, (dx, dy) in zip(
-        CORNERS, answers, ((-4, -16), (4, -16), (0, 6)), strict=True
-    ):
+            _draw_level(axes, level, k, scale)
+    beside = ((-4, -16), (4, -16), (0, 6))
+    for corner, answer, at in zip(CORNERS, answers, beside, strict=True):
         name = plain(answer, 24)
-        axes.annotate(name, corner, (dx, dy), textcoords="offset points", ha="center", size=10)
+        axes.annotate(name, corner, at, textcoords="offset points", ha="center", size=10)
     axes.set_aspect("equal")
     axes.set_axis_off()
     axes.margins(0.12)
+
+
+def _draw_level(axes: Axes, level: float, k: int, labelled: bool) -> None:
+    """The line at which answer k has this probability."""
+    others = CORNERS[[(k + 1) % 3, (k + 2) % 3]]
+    ends = level * CORNERS[k] + (1 - level) * others
+    axes.plot(*ends.T, color="#d8dce2", lw=0.7, zorder=0)
+    if labelled:
+        away = others[1] - CORNERS.mean(0)
+        x, y = ends[0] - 0.045 * away / np.linalg.norm(away)
+        text = f"{level:g}".lstrip("0")
+        axes.text(x, y, text, ha="center", va="center", size=6.5, color=QUIET)
 
 
 def paths(axes: Axes, marginals: np.ndarray, contexts: Sequence[str], legend: bool = True) -> None:

@@ -10,9 +10,11 @@ import numpy as np
 
 from ..errors import DagameError
 from ..games.game import AlignmentGame
-from ..numerics.arrays import to_numpy
+from ..numerics.arrays import log, to_numpy
+from ..numerics.simplex import log_entropy
 from ..objectives import Objective, Reward, WorstCase
 from ..objectives.catalogue import CATALOGUE
+from ..samples.metrics import agreement
 from ..show.tables import Column, table_html
 from ..solvers import run, solve
 from .classify import classify
@@ -51,20 +53,18 @@ def _exploration(success: np.ndarray, strength: float) -> Objective:
     return strength * Reward(success) + of_kind("gini", 0.5)(success, strength)
 
 
-def _of(expression: str, of: str) -> Callable[[np.ndarray, float], Objective]:
+def _of(
+    expression: str, of: str, *, right: bool = True
+) -> Callable[[np.ndarray, float], Objective]:
+    """What paying the expression optimises; `right`: only right answers are paid."""
+
     def make(success: np.ndarray, strength: float) -> Objective:
         import sympy
 
         made = classify(sympy.sympify(expression), of=of)
-        return made.as_objective(strength, success if of == "success" else None)
+        return made.as_objective(strength, success if right else None)
 
     return make
-
-
-def _inverse(success: np.ndarray, strength: float) -> Objective:
-    import sympy
-
-    return classify(sympy.Symbol("p") ** sympy.Rational(-1, 2)).as_objective(strength, success)
 
 
 def _graders(success: np.ndarray, strength: float) -> Objective:
@@ -73,14 +73,7 @@ def _graders(success: np.ndarray, strength: float) -> Objective:
 
 
 _ROWS = (
-    Method(
-        "expected reward",
-        "RLVR; RLOO; Dr. GRPO",
-        "r_z",
-        "⟨r, ν⟩",
-        True,
-        of_kind("reward"),
-    ),
+    Method("expected reward", "RLVR; RLOO; Dr. GRPO", "r_z", "⟨r, ν⟩", True, of_kind("reward")),
     Method(
         "GRPO with std division",
         "GRPO (DeepSeekMath), binary reward",
@@ -90,14 +83,7 @@ _ROWS = (
         _of("1/sqrt(p*(1-p))", "success"),
         "convex for p > 1/2",
     ),
-    Method(
-        "rejection sampling",
-        "STaR",
-        "1{correct} / p",
-        "log p",
-        True,
-        of_kind("log-success"),
-    ),
+    Method("rejection sampling", "STaR", "1{correct} / p", "log p", True, of_kind("log-success")),
     Method(
         "MaxRL",
         "maximum-likelihood RL, T = 4 terms",
@@ -123,14 +109,7 @@ _ROWS = (
         of_kind("majority-vote"),
         "explicit optimum",
     ),
-    Method(
-        "EMPO as coded",
-        "EMPO",
-        "ν(z)",
-        "½ Σ ν²",
-        False,
-        of_kind("self-consistency", 0.5),
-    ),
+    Method("EMPO as coded", "EMPO", "ν(z)", "½ Σ ν²", False, of_kind("self-consistency", 0.5)),
     Method(
         "entropy diversity",
         "Diversity-GRPO (Shannon)",
@@ -161,7 +140,7 @@ _ROWS = (
         "r_z / ν(z)^t",
         "Σ r ν^(1−t) / (1−t)",
         True,
-        _inverse,
+        _of("1/sqrt(p)", "answer"),
     ),
     Method(
         "GAPO",
@@ -169,7 +148,7 @@ _ROWS = (
         "1 − |ν(z) − 1/L|",
         "sum of integrals",
         False,
-        _of("1 - Abs(p - 1/4)", "answer"),
+        _of("1 - Abs(p - 1/4)", "answer", right=False),
         "g rises below 1/L",
     ),
     Method(
@@ -266,14 +245,11 @@ def where_it_ends(
         history = run(game, "mirror", 2000)
         assert history.marginals is not None
         nu, gap, how = history.marginals[-1], None, "mirror from the reference, not certified"
-    total = nu.sum(axis=0)
-    m = len(nu)
-    entropy = -(nu * np.log(np.where(nu > 0, nu, 1))).sum(-1).mean()
     return {
         "method": method.name,
         "accuracy": float((nu @ c).mean()),
-        "entropy": float(entropy),
-        "agreement": float(((total**2).sum() - (nu**2).sum()) / (m * (m - 1))) if m > 1 else None,
+        "entropy": float(log_entropy(log(nu)).mean()),
+        "agreement": float(agreement(nu[None])[0]) if len(nu) > 1 else None,
         "gap": gap,
         "found by": how,
     }

@@ -75,16 +75,19 @@ class Classification:
                 f"{first}\n  g does not increase on the points tried, which proves nothing: certificates "
                 "hold if Φ is concave."
             )
+        return f"{first}\n  g increases {self._where()}, so Φ is not concave; {self._certified()}"
+
+    def _where(self) -> str:
         spans = [f"on {_interval(a, b)}" for a, b in self.increasing]
         spans += [f"by a jump at {x:.3g}" for x in self.jumps_up]
-        shown = ", ".join(spans[:6]) + (f" and {len(spans) - 6} more" if len(spans) > 6 else "")
-        if np.isfinite(self.curvature):
-            about = "" if self.exact else "about "
-            most = f" / {about}{-self.curvature:.4g}" if self.curvature != -1 or about else ""
-            way = f"certified (T6) while strength < beta{most}."
-        else:
-            way = "μ = −∞: no strength is certified."
-        return f"{first}\n  g increases {shown}, so Φ is not concave; {way}"
+        return ", ".join(spans[:6]) + (f" and {len(spans) - 6} more" if len(spans) > 6 else "")
+
+    def _certified(self) -> str:
+        if not np.isfinite(self.curvature):
+            return "μ = −∞: no strength is certified."
+        about = "" if self.exact else "about "
+        most = f" / {about}{-self.curvature:.4g}" if self.curvature != -1 or about else ""
+        return f"certified (T6) while strength < beta{most}."
 
     @property
     def jumps_up(self) -> tuple[float, ...]:
@@ -124,33 +127,26 @@ def classify(reward_function: Any, *, of: str = "answer") -> Classification:
         raise InvalidObjective(f'of is {of!r}; choose "answer" or "success".')
     made = _read(reward_function)
     shape = probe(made.name, made.paid, _FACTORS[of], made.slope, made.special)
-    proved = made.proved and shape.falls_only
     exact = made.bend.get(of) if not (shape.up or shape.down) else None
     low, high = exact or _outward(shape)
     if shape.falls_only:
         low, high = max(low, 0.0), max(high, 0.0)
-    payment = Payment(
-        made.name,
-        made.integral[1] if made.integral else _integrated(made.paid, (*shape.up, *shape.down)),
-        made.paid,
-        made.slope,
-        low,
-        high,
-        shape.falls_only,
-        "proved" if proved or not shape.falls_only else "on the points tried",
+    jumps, known = (*shape.up, *shape.down), made.proved or not shape.falls_only
+    text, integral = made.integral or (None, _integrated(made.paid, jumps))
+    functions, sure = (
+        (integral, made.paid, made.slope),
+        "proved" if known else "on the points tried",
     )
     return Classification(
-        made.name,
-        of,
-        made.integral[0] if made.integral else None,
-        shape.falls_only,
-        payment.known,
-        shape.rises,
-        tuple(sorted((*shape.up, *shape.down))),
-        low,
-        high if np.isfinite(high) else None,
-        exact is not None,
-        payment,
+        *(made.name, of, text),
+        concave=shape.falls_only,
+        known=sure,
+        increasing=shape.rises,
+        jumps=tuple(sorted(jumps)),
+        curvature=low,
+        smoothness=high if np.isfinite(high) else None,
+        exact=exact is not None,
+        payment=Payment(made.name, *functions, low, high, shape.falls_only, sure),
     )
 
 
@@ -191,7 +187,25 @@ def _integrated(paid: Callable[[Any], Any], jumps: tuple[float, ...]) -> Callabl
 
     Panels are halved until halves and whole agree to 1e-11 of all; the whole ones are summed once.
     """
-    cuts = sorted({*_PANELS, *(-np.log(x) for x in jumps)})
+    edges, totals = _summed(paid, sorted({*_PANELS, *(-np.log(x) for x in jumps)}))
+
+    def antiderivative(p: Any) -> Any:
+        xp = namespace(p)
+        depth = -xp.log(xp.clip(p, 1e-300, 1.0))
+        start, total = like(edges, depth), like(totals, depth)
+        k = xp.sum(xp.astype(depth[..., None] >= start[1:-1], xp.int64), axis=-1)
+        first, length = start[k], depth - start[k]
+        found = 0 * depth
+        for node, weight in zip(_NODES.tolist(), _WEIGHTS.tolist(), strict=True):
+            t = xp.exp(-(first + length * (1 + node) / 2))
+            found = found + weight * length / 2 * t * paid(xp.clip(t, 1e-300, 1 - 1e-15))
+        return -(total[k] + found)
+
+    return antiderivative
+
+
+def _summed(paid: Callable[[Any], Any], cuts: list[float]) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of panels that need no halving, in order, and the integral from 0 to each."""
     pieces = [_panel(paid, a, b) for a, b in pairwise(cuts)]
     size = sum(abs(value) for value in pieces) + 1e-300
     edges, totals = [0.0], [0.0]
@@ -205,20 +219,7 @@ def _integrated(paid: Callable[[Any], Any], jumps: tuple[float, ...]) -> Callabl
         else:
             edges.append(b)
             totals.append(totals[-1] + value)
-
-    def antiderivative(p: Any) -> Any:
-        xp = namespace(p)
-        depth = -xp.log(xp.clip(p, 1e-300, 1.0))
-        start, total = like(np.array(edges), depth), like(np.array(totals), depth)
-        k = xp.sum(xp.astype(depth[..., None] >= start[1:-1], xp.int64), axis=-1)
-        first, length = start[k], depth - start[k]
-        found = 0 * depth
-        for node, weight in zip(_NODES.tolist(), _WEIGHTS.tolist(), strict=True):
-            t = xp.exp(-(first + length * (1 + node) / 2))
-            found = found + weight * length / 2 * t * paid(xp.clip(t, 1e-300, 1 - 1e-15))
-        return -(total[k] + found)
-
-    return antiderivative
+    return np.array(edges), np.array(totals)
 
 
 def _panel(paid: Callable[[Any], Any], a: float, b: float) -> float:

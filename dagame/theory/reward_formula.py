@@ -159,24 +159,27 @@ def _stable(forms: Iterable[Any], p: Any) -> Function:
     forms = list(dict.fromkeys(forms))
     if len(forms) == 1:
         return array_function(p, forms[0])
-    errors = []
     try:
         with mpmath.workdps(60):
             exact = sympy.lambdify(p, forms[0], "mpmath")
-            true = [complex(exact(mpmath.mpf(float(x)))) for x in probes]
+            true = np.array([complex(exact(mpmath.mpf(float(x)))) for x in probes])
     except Exception:
         return array_function(p, forms[0])
-    for form in forms:
-        try:
-            with np.errstate(all="ignore"):
-                off = np.abs(array_function(p, form)(probes) - np.array(true))
-            error = float((off / (np.abs(true) + 1e-300)).max())
-        except Exception:
-            error = np.inf
-        errors.append(error if np.isfinite(error) else np.inf)
-    best = min(errors)
-    chosen = next(f for f, e in zip(forms, errors, strict=True) if e <= max(4 * best, 1e-14))
-    return array_function(p, chosen)
+    made = [array_function(p, form) for form in forms]
+    errors = [_largest_error(function, probes, true) for function in made]
+    most = max(4 * min(errors), 1e-14)
+    return next(f for f, error in zip(made, errors, strict=True) if error <= most)
+
+
+def _largest_error(function: Function, probes: np.ndarray, true: np.ndarray) -> float:
+    """Relative to the true values; infinite where it cannot be evaluated."""
+    try:
+        with np.errstate(all="ignore"):
+            off = np.abs(function(probes) - true)
+        error = float((off / (np.abs(true) + 1e-300)).max())
+    except Exception:
+        return np.inf
+    return error if np.isfinite(error) else np.inf
 
 
 def _integral(g: Any, p: Any) -> tuple[str, Function] | None:

@@ -89,21 +89,17 @@ def _evaluated(name: str, paid: Function, p: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
             v = np.asarray(paid(p))
     except Exception as error:
-        reason = one_line(error)
-        raise InvalidObjective(
-            f"the reward {name} cannot be evaluated on an array of probabilities: {reason}."
-        ) from None
+        what = f"the reward {name} cannot be evaluated on an array of probabilities"
+        raise InvalidObjective(f"{what}: {one_line(error)}.") from None
     if v.shape != p.shape or v.dtype.kind not in "fiub":
         raise InvalidObjective(
             f"the reward {name} gives {v.dtype} of shape {v.shape} for probabilities of shape {p.shape}; "
             "it must be a real function of each."
         )
     v = v.astype(float)
-    if not np.isfinite(v).all():
-        k = int(np.flatnonzero(~np.isfinite(v))[0])
-        raise InvalidObjective(
-            f"the reward {name} is not finite on (0, 1): it is {v[k]} at {p[k]:.10g}."
-        )
+    if (wrong := ~np.isfinite(v)).any():
+        where = f"it is {v[wrong][0]} at {p[wrong][0]:.10g}"
+        raise InvalidObjective(f"the reward {name} is not finite on (0, 1): {where}.")
     return v
 
 

@@ -44,20 +44,29 @@ def pieces(g: Any) -> list[tuple[Any, Any, Any]] | None:
     try:
         branches: Any = g.args
         for part, condition in branches:
-            if part.has(sympy.Piecewise):
-                return None
             region = left if condition == sympy.true else left & condition.as_set()
-            left = left - region
-            for one in region.args if isinstance(region, sympy.Union) else (region,):
-                if isinstance(one, sympy.FiniteSet):
-                    found += [(point, point, part) for point in one]
-                elif isinstance(one, sympy.Interval):
-                    found.append((one.start, one.end, part))
-                elif one != sympy.S.EmptySet:
-                    return None
+            left, spans = left - region, _spans(region)
+            if spans is None or part.has(sympy.Piecewise):
+                return None
+            found += [(a, b, part) for a, b in spans]
     except Exception:
         return None
     return sorted(found, key=lambda piece: (float(piece[0]), float(piece[1])))
+
+
+def _spans(region: Any) -> list[tuple[Any, Any]] | None:
+    """The ends of the intervals and points of a set, None where it is no union of them."""
+    import sympy
+
+    found: list[tuple[Any, Any]] = []
+    for one in region.args if isinstance(region, sympy.Union) else (region,):
+        if isinstance(one, sympy.FiniteSet):
+            found += [(point, point) for point in one]
+        elif isinstance(one, sympy.Interval):
+            found.append((one.start, one.end))
+        elif one != sympy.S.EmptySet:
+            return None
+    return found
 
 
 def never_rises(pieces: list[tuple[Any, Any, Any]], p: Any) -> bool:
@@ -102,8 +111,13 @@ def _signed(e: Any, p: Any) -> int | None:
     if rational is not None:
         return rational[0]
     alone = _sign_in_one_function(e, p)
-    if alone is not None:
-        return alone
+    return _sign_of_parts(e, p) if alone is None else alone
+
+
+def _sign_of_parts(e: Any, p: Any) -> int | None:
+    """The sign of a product, a sum, a power or a function of one argument from those of its parts."""
+    import sympy
+
     if e.is_Mul:
         parts = [_signed(a, p) for a in e.args]
         return None if None in parts else math.prod(s for s in parts if s is not None)
@@ -114,16 +128,20 @@ def _signed(e: Any, p: Any) -> int | None:
         return 1
     if e.is_Pow:
         base, power = e.as_base_exp()
-        if power.is_real and not power.has(p) and power.is_even:
-            return 1
-        s = _signed(base, p)
-        odd = power.is_integer and power.is_odd
-        return s if odd else (1 if s == 1 else None)
+        return _sign_of_power(base, power, p)
     if isinstance(e, sympy.log):
         return _signed(sympy.together(e.args[0] - 1), p)
     if isinstance(e, sympy.tanh | sympy.sinh | sympy.atan | sympy.asinh | sympy.erf):
         return _signed(e.args[0], p)
     return None
+
+
+def _sign_of_power(base: Any, power: Any, p: Any) -> int | None:
+    if power.is_real and not power.has(p) and power.is_even:
+        return 1
+    s = _signed(base, p)
+    odd = power.is_integer and power.is_odd
+    return s if odd else (1 if s == 1 else None)
 
 
 def _sign_in_one_function(e: Any, p: Any) -> int | None:

@@ -7,7 +7,7 @@ violation is a difference divided by max(1, the size of what is compared).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,11 +30,7 @@ Cases = Iterator[tuple[str, AlignmentGame]]
 
 
 def verify(
-    seed: int = 0,
-    games: int = 200,
-    *,
-    objective: Any = None,
-    progress: Progress | None = None,
+    seed: int = 0, games: int = 200, *, objective: Any = None, progress: Progress | None = None
 ) -> VerificationReport:
     """Check the theorems on `games` random games of every objective's kind, and on the library.
 
@@ -56,18 +52,30 @@ def verify(
         )
     if objective is not None:
         return _verify_own(made(objective), seed, games, say)
+    checks, skipped = _checked(CHECKS, seed, say, lambda row, rng: _cases(rng, games, row))
+    say("reference games")
+    checks.append(_library_check())
+    return VerificationReport(tuple(checks), seed, games, skipped=tuple(skipped))
+
+
+def _checked(
+    rows: Sequence[Registered],
+    seed: int,
+    say: Progress,
+    cases: Callable[[Registered, np.random.Generator], Cases],
+) -> tuple[list[Check], list[tuple[str, str]]]:
+    """The checks of these rows, each on cases by a seed of its own, and what had no case, with why."""
     checks, skipped = [], []
-    for k, row in enumerate(CHECKS):
+    for row in rows:
+        k = CHECKS.index(row)
         say(f"{row.theorem} ({k + 1}/{len(CHECKS)})")
         rng = np.random.default_rng([seed, k])
-        found, why = _worst(row, rng, _cases(rng, games, row.of_objective))
+        found, why = _worst(row, rng, cases(row, rng))
         if found.cases:
             checks.append(found)
         else:
             skipped.append((row.theorem, why))
-    say("reference games")
-    checks.append(_library_check())
-    return VerificationReport(tuple(checks), seed, games, skipped=tuple(skipped))
+    return checks, skipped
 
 
 def _verify_own(objective: Objective, seed: int, games: int, say: Progress) -> VerificationReport:
@@ -83,24 +91,18 @@ def _verify_own(objective: Objective, seed: int, games: int, say: Progress) -> V
         return VerificationReport((wrong,), seed, games, name, skipped)
     checks = [Check("objective", _ASKED, 0.0, 0.0, games, "")]
     skipped = [("objective", what) for what in left_out]
-    conditions = _conditions(objective, *sizes[-1])
-    if not _finite(objective, sizes, 0.0):
+    if _finite(objective, sizes, 0.0):
+        zeros = 0.1 if _finite(objective, sizes, 0.3) else 0.0
+        if not zeros:
+            skipped.append(("objective", "references with zeros: the value is -infinity there"))
+        rows = [row for row in CHECKS if row.of_objective]
+        own = (objective, sizes, games, zeros)
+        found, absent = _checked(rows, seed, say, lambda _, rng: _own_cases(rng, *own))
+        checks, skipped = [*checks, *found], [*skipped, *absent]
+    else:
         why = "the value is -infinity at random references, where no theorem has anything to say"
         skipped.append(("all others", why))
-        return VerificationReport(tuple(checks), seed, games, name, tuple(skipped), conditions)
-    zeros = 0.1 if _finite(objective, sizes, 0.3) else 0.0
-    if not zeros:
-        skipped.append(("objective", "references with zeros: the value is -infinity there"))
-    for k, row in enumerate(CHECKS):
-        if not row.of_objective:
-            continue
-        say(f"{row.theorem} ({k + 1}/{len(CHECKS)})")
-        rng = np.random.default_rng([seed, k])
-        found, why = _worst(row, rng, _own_cases(objective, sizes, rng, games, zeros))
-        if found.cases:
-            checks.append(found)
-        else:
-            skipped.append((row.theorem, why))
+    conditions = _conditions(objective, *sizes[-1])
     return VerificationReport(tuple(checks), seed, games, name, tuple(skipped), conditions)
 
 
@@ -122,9 +124,9 @@ def _finite(objective: Objective, sizes: list[tuple[int, int]], zeros: float) ->
 
 
 def _own_cases(
+    rng: np.random.Generator,
     objective: Objective,
     sizes: list[tuple[int, int]],
-    rng: np.random.Generator,
     games: int,
     zeros: float,
 ) -> Cases:
@@ -147,9 +149,8 @@ def _worst(row: Registered, rng: np.random.Generator, cases: Cases) -> tuple[Che
         except NotConcave as error:
             found = str(error)
         except FalseCertificate as error:
-            return Check(
-                row.theorem, row.statement, np.inf, row.tolerance, count + 1, str(error)
-            ), ""
+            worst, count, where = np.inf, count + 1, str(error)
+            break
         if found is None or isinstance(found, str):
             why = why or found or "it does not apply"
             continue
@@ -161,11 +162,11 @@ def _worst(row: Registered, rng: np.random.Generator, cases: Cases) -> tuple[Che
     return Check(row.theorem, row.statement, worst, row.tolerance, count, where), why
 
 
-def _cases(rng: np.random.Generator, games: int, of_objective: bool) -> Cases:
+def _cases(rng: np.random.Generator, games: int, row: Registered) -> Cases:
     """Batches of random games, `games` in all or more, at every shape: of every kind of objective, or of
     one kind where the check puts an objective of its own in its place.
     """
-    kinds = (*OBJECTIVES, *KINKED) if of_objective else ("shannon",)
+    kinds = (*OBJECTIVES, *KINKED) if row.of_objective else ("shannon",)
     size = -(-games // (len(kinds) * len(_SHAPES)))
     for kind in kinds:
         for m, n in _SHAPES:

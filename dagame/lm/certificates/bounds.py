@@ -19,6 +19,7 @@ of answers that occur is taken from all samples, not from one half.)
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -132,27 +133,22 @@ def estimate(
     check_objective(objective)
     tables = _widened(tables, unseen)
     solutions = _equilibria(tables, objective, beta, smoothing)
-    bounds = [_bound(tables, solutions[h], 1 - h, beta) for h in (0, 1)]
-    upper, scale, expected, seen = (np.stack(part) for part in zip(*bounds, strict=True))
     best, best_variance = _in_sample(tables, solutions[2], beta)
     game = solutions[0].game
-    phi, kl, phi_bias, variance, kurtosis = _policy_value(tables, game, beta)
+    found = _cross_fitted(tables, solutions, beta) | _policy_value(tables, game, beta)
     above, above_variance = _phi_above(tables, game, beta, smoothing)
-    return Parts(
-        upper=upper.mean(0),
-        phi=phi,
-        kl=kl,
-        in_sample=best,
-        phi_above=above,
-        phi_bias=phi_bias,
-        scale=scale,
-        expected=expected,
-        seen=seen,
-        upper_variance=seen.mean(0) / 2,
-        value_variance=np.maximum(variance, above_variance),
-        value_kurtosis=kurtosis,
-        in_sample_variance=best_variance,
-    )
+    found["value_variance"] = np.maximum(found["value_variance"], above_variance)
+    return Parts(**found, in_sample=best, in_sample_variance=best_variance, phi_above=above)
+
+
+def _cross_fitted(
+    tables: SampleTables, solutions: Sequence[Solution], beta: float
+) -> dict[str, np.ndarray]:
+    """The bound at the target of each half with the mean over the other, and its noise, as in `Parts`."""
+    bounds = [_bound(tables, solutions[h], 1 - h, beta) for h in (0, 1)]
+    upper, scale, expected, seen = (np.stack(part) for part in zip(*bounds, strict=True))
+    noise = {"scale": scale, "expected": expected, "seen": seen}
+    return {"upper": upper.mean(0), "upper_variance": seen.mean(0) / 2, **noise}
 
 
 def exceeding(scale: np.ndarray, expected: np.ndarray, seen: np.ndarray, risk: float) -> np.ndarray:
@@ -185,34 +181,35 @@ def intervals(
     where `weighted`), phi as it is and a Student limit for J; the lower end sets the optimum in the
     sample against phi_above - beta kl, with a Student limit.
     """
-    risk = 1 - confidence
     plug_in = parts.phi - beta * parts.kl
-    value = plug_in - parts.phi_bias
-    if weighted:
-        above = _t_quantile(parts, 1 - risk / 2) * np.sqrt(parts.upper_variance)
-    else:
-        above = exceeding(parts.scale, parts.expected, parts.seen, risk / 4).mean(0)
-    spread = np.sqrt(parts.value_variance)
-    unknown = ~np.isfinite(plug_in)
-    gap = np.where(unknown, np.inf, parts.upper - np.where(unknown, 0.0, value))
-    high = parts.upper + above - np.where(unknown, 0.0, plug_in)
-    high = np.maximum(high + _t_quantile(parts, 1 - risk / 2) * spread, 0.0)
+    value, unknown = plug_in - parts.phi_bias, ~np.isfinite(plug_in)
+    high = _upper_end(parts, np.where(unknown, 0.0, plug_in), 1 - confidence, weighted)
     high = np.where(unknown, np.inf, high)
     noise = np.sqrt(parts.value_variance + parts.in_sample_variance)
     low = parts.in_sample - np.where(unknown, 0.0, parts.phi_above - beta * parts.kl)
     low = np.clip(low - _t_quantile(parts, confidence) * noise, 0.0, high)
-    other = np.sqrt(parts.upper_variance)
-    error = other + spread if weighted else np.hypot(other, spread)
+    other, spread = np.sqrt(parts.upper_variance), np.sqrt(parts.value_variance)
     return {
-        "gap": gap,
+        "gap": np.where(unknown, np.inf, parts.upper - np.where(unknown, 0.0, value)),
         "lower": np.where(unknown, 0.0, low),
         "upper": high,
-        "standard_error": error,
+        "standard_error": other + spread if weighted else np.hypot(other, spread),
         "value": value,
         "upper_bound": parts.upper,
         "phi": parts.phi,
         "kl": parts.kl,
     }
+
+
+def _upper_end(parts: Parts, value: np.ndarray, risk: float, weighted: bool) -> np.ndarray:
+    """That of the gain over a policy of plug-in value, >= 0."""
+    t = _t_quantile(parts, 1 - risk / 2)
+    if weighted:
+        above = t * np.sqrt(parts.upper_variance)
+    else:
+        above = exceeding(parts.scale, parts.expected, parts.seen, risk / 4).mean(0)
+    high = parts.upper + above - value
+    return np.maximum(high + t * np.sqrt(parts.value_variance), 0.0)
 
 
 def _t_quantile(parts: Parts, probability: float) -> np.ndarray:
@@ -330,10 +327,8 @@ def _noise(tables: SampleTables, u: np.ndarray, w: np.ndarray, beta: float) -> n
     return np.maximum(squares / size - mean**2, 0.0) * w**2 / (size - 1)
 
 
-def _policy_value(
-    tables: SampleTables, game: AlignmentGame, beta: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Phi(nu_hat), KL_hat, the bias of Phi, and sum s_x^2 and sum s_x^4 / (K_x - 1) of J_hat.
+def _policy_value(tables: SampleTables, game: AlignmentGame, beta: float) -> dict[str, np.ndarray]:
+    """Phi(nu_hat), KL_hat, the bias of Phi, and sum s_x^2 and sum s_x^4 / (K_x - 1) of J_hat, as in `Parts`.
 
     s_x^2 = w_x^2 Var(u_x(a(y)) - beta log(pi/pi0)) / K_x with u = grad Phi(nu_hat): J's first
     variation, constant at the optimum, so that there the noise of Phi and of the KL cancel.
@@ -343,11 +338,15 @@ def _policy_value(
     nu = counts / size[..., None]
     halves = tables.policy / tables.policy.sum(-1, keepdims=True)
     phi = game.objective.value(nu, w)
-    half_phi = np.stack([game.objective.value(part, w) for part in halves]).mean(0)
+    half_phi = np.mean([game.objective.value(part, w) for part in halves], axis=0)
     finite = np.isfinite(phi) & np.isfinite(half_phi)
     bias = np.subtract(half_phi, phi, where=finite, out=np.zeros_like(phi))
-    kl_x = tables.log_ratio.sum(-1) / size
     u = np.where((counts > 0) & np.isfinite(phi)[:, None, None], game.objective.reward(nu, w), 0.0)
     variance = _noise(tables, u, w, beta)
-    kl = (kl_x * w).sum(-1)
-    return phi, kl, bias, variance.sum(-1), (variance**2 / (size - 1)).sum(-1)
+    return {
+        "phi": phi,
+        "kl": (tables.log_ratio.sum(-1) / size * w).sum(-1),
+        "phi_bias": bias,
+        "value_variance": variance.sum(-1),
+        "value_kurtosis": (variance**2 / (size - 1)).sum(-1),
+    }

@@ -78,45 +78,24 @@ def certificate(
         SelfCheckFailed: sampler, scorer and tokenizer disagree, see `dagame.lm.models.selfcheck`.
     """
     from ..answers import check_truncated
-    from ..models.generation import complete, log_probability, tokenise
-    from ..models.selfcheck import require_agreement
 
     check_truncated(truncated)
     reader = AnswerReader(extract, canonical)
     check_numbers(smoothing, unseen, confidence, seed, largest_log_ratio)
     if isinstance(objective, Objective):
         check_objective(objective)
-    count = samples if reference_samples is None else reference_samples
-    if min(samples, count) < 4:
+    counts = samples, samples if reference_samples is None else reference_samples
+    if min(counts) < 4:
         raise InvalidGame("draw at least 4 samples of each model for each prompt.")
     rows = _prompt_rows(prompts, class_ids)
-    texts = [row["prompt"] for row in rows]
-    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(2)]
-    say = progress or silent
-    common: dict[str, Any] = {
-        "max_new_tokens": max_new_tokens,
-        "batch_size": batch_size,
-        "progress": progress,
-    }
-    require_agreement([policy, reference], tokenizer, texts, max_new_tokens)
-    if reference is None:
-        with _reference_of(policy, None) as pi0:
-            require_agreement([pi0], tokenizer, texts, max_new_tokens)
-    ids = tokenise(tokenizer, texts)
-    say("sampling the policy")
-    ours = complete(policy, tokenizer, ids, samples, seed=seeds[0], **common)
-    with _reference_of(policy, reference) as pi0:
-        say("scoring under the reference")
-        scored = log_probability(pi0, tokenizer, texts, ours, batch_size=batch_size)
-        say("sampling the reference")
-        theirs = complete(pi0, tokenizer, ids, count, seed=seeds[1], **common)
-    say("solving the games")
+    how = {"max_new_tokens": max_new_tokens, "batch_size": batch_size, "progress": progress}
+    ours, scored, theirs = _drawn(policy, reference, tokenizer, rows, counts, seed, how)
+    (progress or silent)("solving the games")
     policy_rows = _answer_frame(reader, rows, ours, truncated, scored)
     return certificate_from_samples(
         policy_rows,
         _answer_frame(reader, rows, theirs, truncated, None),
-        objective,
-        beta,
+        *(objective, beta),
         correct="correct" if "correct" in policy_rows.columns else None,
         smoothing=smoothing,
         unseen=unseen,
@@ -126,6 +105,36 @@ def certificate(
     )
 
 
+def _drawn(
+    policy: Any,
+    reference: Any,
+    tokenizer: Any,
+    rows: list[dict[str, Any]],
+    counts: tuple[int, int],
+    seed: int,
+    how: dict[str, Any],
+) -> tuple[Generations, np.ndarray, Generations]:
+    """Samples of the policy, their log-probabilities under the reference, and samples of the reference."""
+    from ..models.generation import complete, log_probability, tokenise
+    from ..models.selfcheck import require_agreement
+
+    texts, say = [row["prompt"] for row in rows], how["progress"] or silent
+    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(2)]
+    require_agreement([policy, reference], tokenizer, texts, how["max_new_tokens"])
+    if reference is None:
+        with _reference_of(policy, None) as pi0:
+            require_agreement([pi0], tokenizer, texts, how["max_new_tokens"])
+    ids = tokenise(tokenizer, texts)
+    say("sampling the policy")
+    ours = complete(policy, tokenizer, ids, counts[0], seed=seeds[0], **how)
+    with _reference_of(policy, reference) as pi0:
+        say("scoring under the reference")
+        scored = log_probability(pi0, tokenizer, texts, ours, batch_size=how["batch_size"])
+        say("sampling the reference")
+        theirs = complete(pi0, tokenizer, ids, counts[1], seed=seeds[1], **how)
+    return ours, scored, theirs
+
+
 def _prompt_rows(prompts: Sequence[Any], class_ids: Sequence[Any] | None) -> list[dict[str, Any]]:
     """Rows of class_id, member_id and prompt from each of the three forms."""
     rows: list[dict[str, Any]] = []
@@ -133,16 +142,28 @@ def _prompt_rows(prompts: Sequence[Any], class_ids: Sequence[Any] | None) -> lis
         raise SamplesError(f"{len(class_ids)} class ids for {len(prompts)} prompts.")
     for k, entry in enumerate(prompts):
         if isinstance(entry, dict):
-            missing = [c for c in ("class_id", "member_id", "prompt") if c not in entry]
-            if missing:
-                raise SamplesError(
-                    f"prompt {k} has no {missing[0]!r}; give class_id, member_id, prompt."
-                )
-            rows.append(dict(entry))
+            rows.append(_whole_row(entry, k))
         elif isinstance(entry, str):
             rows.append({"class_id": k if class_ids is None else class_ids[k], "prompt": entry})
         else:
             rows += [{"class_id": k, "prompt": text} for text in entry]
+    if not rows:
+        raise SamplesError("there are no prompts to certify.")
+    _number_members(rows)
+    return rows
+
+
+def _whole_row(row: dict[str, Any], number: int) -> dict[str, Any]:
+    missing = [c for c in ("class_id", "member_id", "prompt") if c not in row]
+    if missing:
+        raise SamplesError(
+            f"prompt {number} has no {missing[0]!r}; give class_id, member_id, prompt."
+        )
+    return dict(row)
+
+
+def _number_members(rows: list[dict[str, Any]]) -> None:
+    """Give every prompt without a member_id its number in the class; each must be another."""
     seen: dict[Any, int] = {}
     for row in rows:
         number = seen[row["class_id"]] = seen.get(row["class_id"], -1) + 1
@@ -151,9 +172,6 @@ def _prompt_rows(prompts: Sequence[Any], class_ids: Sequence[Any] | None) -> lis
     if len(set(keys)) < len(keys):
         twice = next(key for key in keys if keys.count(key) > 1)
         raise SamplesError(f"class {twice[0]!r} has two prompts with member_id {twice[1]!r}.")
-    if not rows:
-        raise SamplesError("there are no prompts to certify.")
-    return rows
 
 
 @contextmanager

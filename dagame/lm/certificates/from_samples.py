@@ -17,6 +17,7 @@ from ...show.tables import Shown
 from .bounds import Parts, SampleTables, check_objective, estimate, intervals
 from .pooling import tail_notes, whole
 from .tables import columns, sample_tables, tail_of
+from .tail import Tail
 
 if TYPE_CHECKING:
     import polars as pl
@@ -145,49 +146,62 @@ def certificate_from_samples(
     ours = columns(policy, names | {log_policy: "log_policy", log_reference: "log_reference"})
     theirs = None if reference is None else columns(reference, names)
     partition, made = sample_tables(ours, theirs, seed)
-    objectives = [_made(objective, bucket) for bucket, _ in made]
-    if unseen and any(o.tables for _, o in objectives[0].terms()):
-        raise InvalidGame(f"{objectives[0]!r} has a table of answers, so `unseen` must be 0.")
-    parts = [
-        estimate(tables, phi, beta, smoothing=smoothing, unseen=unseen)
-        for (_, tables), phi in zip(made, objectives, strict=True)
-    ]
-    joined = Parts(
-        *(np.concatenate([getattr(p, f.name) for p in parts], axis=-1) for f in fields(Parts))
-    )
-    weighted = reference is None
+    objectives = [_made(objective, bucket, unseen) for bucket, _ in made]
+    parts = _parts(made, objectives, beta, smoothing, unseen)
     tail = tail_of(ours, partition, 1 - confidence, largest_log_ratio)
-    each = intervals(joined, beta, confidence, weighted)
-    order = np.concatenate([bucket.classes for bucket, _ in made])
-    numbers, light = whole(joined, beta, confidence, weighted)
-    for_all, for_each = tail.unseen_kl((1 + confidence) / 2)
-    light += beta * for_all
-    each["upper"] = each["upper"] + beta * for_each[order]
-    if not tail.enough:
-        each["upper"] = np.full_like(each["upper"], np.inf)
+    numbers, each, light = _with_tail(parts, tail, made, beta, confidence)
     classes = _class_table(partition, made, each)
-    interval = numbers.pop("lower"), light if tail.enough else np.inf
-    free = _free_beta(beta, made, objectives)
+    low = numbers.pop("lower")
+    high, free = light if tail.enough else np.inf, _free_beta(beta, made, objectives)
+    notes = _notes(classes, objectives[0], weighted=reference is None)
     return GapEstimate(
         **numbers,
-        interval=interval,
+        interval=(low, high),
         confidence=confidence,
         classes=classes,
         objective=described(objectives[0]),
         beta=beta,
         smoothing=smoothing,
         unseen=unseen,
-        notes=(*_notes(classes, objectives[0], weighted), *tail_notes(tail, light, confidence)),
+        notes=(*notes, *tail_notes(tail, light, confidence)),
         upper_if_light=light,
         samples_needed=0 if tail.enough else tail.needed,
         tail_samples=int(tail.counts.sum()),
-        distance_bound=interval[1] / free if free > 0 else np.inf,
+        distance_bound=high / free if free > 0 else np.inf,
     )
 
 
-def _free_beta(
-    beta: float, made: list[tuple[Bucket, SampleTables]], objectives: list[Objective]
-) -> float:
+Made = list[tuple[Bucket, SampleTables]]
+
+
+def _parts(
+    made: Made, objectives: list[Objective], beta: float, smoothing: float, unseen: int
+) -> Parts:
+    """Of all classes, those of each shape one after the other."""
+    parts = [
+        estimate(tables, phi, beta, smoothing=smoothing, unseen=unseen)
+        for (_, tables), phi in zip(made, objectives, strict=True)
+    ]
+    names = (f.name for f in fields(Parts))
+    return Parts(*(np.concatenate([getattr(p, name) for p in parts], axis=-1) for name in names))
+
+
+def _with_tail(
+    parts: Parts, tail: Tail, made: Made, beta: float, confidence: float
+) -> tuple[dict[str, float], dict[str, np.ndarray], float]:
+    """The numbers of the mean and of each class, and the mean's upper end without rare completions."""
+    weighted = made[0][1].weighted
+    each = intervals(parts, beta, confidence, weighted)
+    numbers, light = whole(parts, beta, confidence, weighted)
+    for_all, for_each = tail.unseen_kl((1 + confidence) / 2)
+    order = np.concatenate([bucket.classes for bucket, _ in made])
+    each["upper"] = each["upper"] + beta * for_each[order]
+    if not tail.enough:
+        each["upper"] = np.full_like(each["upper"], np.inf)
+    return numbers, each, light + beta * for_all
+
+
+def _free_beta(beta: float, made: Made, objectives: list[Objective]) -> float:
     """beta + min(mu, 0), the least over the classes: what is left of the KL (T6); 0 where nothing is."""
     found = [beta]
     for (bucket, _), phi in zip(made, objectives, strict=True):
@@ -196,29 +210,25 @@ def _free_beta(
     return max(0.0, min(found))
 
 
-def _class_table(
-    partition: Partition,
-    made: list[tuple[Bucket, SampleTables]],
-    numbers: dict[str, np.ndarray],
-) -> pl.DataFrame:
+def _class_table(partition: Partition, made: Made, numbers: dict[str, np.ndarray]) -> pl.DataFrame:
     import polars as pl
 
-    sizes: list[dict[str, np.ndarray]] = []
-    for bucket, tables in made:
-        theirs = tables.reference_sizes.sum((0, 2)).astype(int)
-        sizes.append(
-            {
-                "contexts": np.full(len(bucket.classes), bucket.counts.shape[1]),
-                "answers": bucket.answer_mask.sum(-1),
-                "policy_samples": tables.policy.sum((0, 2, 3)).astype(int),
-                "reference_samples": 0 * theirs if tables.weighted else theirs,
-            }
-        )
+    sizes = [_sizes(bucket, tables) for bucket, tables in made]
     order = np.argsort(np.concatenate([bucket.classes for bucket, _ in made]))
     columns = {name: np.concatenate([s[name] for s in sizes])[order] for name in sizes[0]}
     columns |= {name: value[order] for name, value in numbers.items()}
     names = partition.classes.drop("#class").rename({"class": "class_id"})
     return pl.concat([names, pl.DataFrame(columns)], how="horizontal")
+
+
+def _sizes(bucket: Bucket, tables: SampleTables) -> dict[str, np.ndarray]:
+    theirs = tables.reference_sizes.sum((0, 2)).astype(int)
+    return {
+        "contexts": np.full(len(bucket.classes), bucket.counts.shape[1]),
+        "answers": bucket.answer_mask.sum(-1),
+        "policy_samples": tables.policy.sum((0, 2, 3)).astype(int),
+        "reference_samples": 0 * theirs if tables.weighted else theirs,
+    }
 
 
 def _notes(classes: pl.DataFrame, objective: Objective, weighted: bool) -> tuple[str, ...]:
@@ -251,8 +261,8 @@ def check_numbers(
         raise InvalidGame(f"seed is {seed!r}; give an integer >= 0.")
 
 
-def _made(objective: ObjectiveOf, bucket: Bucket) -> Objective:
-    """The objective of a bucket of classes."""
+def _made(objective: ObjectiveOf, bucket: Bucket, unseen: int) -> Objective:
+    """The objective of a bucket of classes, which can be judged from samples."""
     made = objective(bucket) if callable(objective) else objective
     if not isinstance(made, Objective):
         raise InvalidGame(
@@ -260,4 +270,6 @@ def _made(objective: ObjectiveOf, bucket: Bucket) -> Objective:
             "that returns one."
         )
     check_objective(made)
+    if unseen and any(term.tables for _, term in made.terms()):
+        raise InvalidGame(f"{made!r} has a table of answers, so `unseen` must be 0.")
     return made

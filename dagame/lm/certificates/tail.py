@@ -65,27 +65,29 @@ def pooled_tail(
     largest: float | None = None,
 ) -> Tail:
     """The tail of log(pi/pi0) (N,), group (N,) the context of each and class_of_group (G,) its class."""
-    order = np.lexsort((log_ratio, group))
-    start = np.searchsorted(group[order], np.arange(len(class_of_group) + 1))
-    middle = (start[:-1] + np.maximum(start[1:] - 1, start[:-1])) / 2
-    ranked = log_ratio[order]
-    median = (ranked[np.floor(middle).astype(int)] + ranked[np.ceil(middle).astype(int)]) / 2
+    size, median = _medians(log_ratio, group, len(class_of_group))
     excess = log_ratio - median[group]
     scale = 1.4826 * float(np.median(np.abs(excess)))
     far = excess > _SIGMAS * scale + _NATS
-    classes = int(class_of_group.max()) + 1
-    owner, contexts = class_of_group[group], np.bincount(class_of_group, minlength=classes)
-    shares = np.zeros(classes)
-    np.maximum.at(shares, class_of_group, 1 / np.maximum(np.diff(start), 1))
     top = float(excess[far].max()) if far.any() else 0.0
     if largest is not None:
         top = max(top, largest - float(median.min()), 0.0)
-    return Tail(
-        len(log_ratio),
-        math.ceil(math.log(2 / risk) / RARE),
-        np.bincount(owner[far], minlength=classes),
-        shares / np.maximum(contexts, 1),
-        top,
-        largest is not None,
-        len(class_of_group),
-    )
+    contexts = np.bincount(class_of_group)
+    shares = np.zeros(len(contexts))
+    np.maximum.at(shares, class_of_group, 1 / np.maximum(size, 1))
+    counts = np.bincount(class_of_group[group][far], minlength=len(contexts))
+    needed = math.ceil(math.log(2 / risk) / RARE)
+    of = (len(log_ratio), needed, counts, shares / np.maximum(contexts, 1))
+    return Tail(*of, excess=top, stated=largest is not None, contexts=len(class_of_group))
+
+
+def _medians(
+    log_ratio: np.ndarray, group: np.ndarray, groups: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The size of each group (G,) and the median of its log-ratios (G,)."""
+    order = np.lexsort((log_ratio, group))
+    start = np.searchsorted(group[order], np.arange(groups + 1))
+    middle = (start[:-1] + np.maximum(start[1:] - 1, start[:-1])) / 2
+    ranked = log_ratio[order]
+    below, above = np.floor(middle).astype(int), np.ceil(middle).astype(int)
+    return np.diff(start), (ranked[below] + ranked[above]) / 2

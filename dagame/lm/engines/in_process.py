@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ...errors import GenerationError
 from ..models.generation import (
     check_numbers,
@@ -61,27 +63,17 @@ class TransformersEngine:
         self, prompts: Sequence[str], samples: int, seeds: Sequence[int]
     ) -> list[list[Drawn]]:
         """See `Engine`."""
-        found = complete(
-            self.network,
-            self.tokenizer,
-            self._ids(prompts),
-            samples,
-            max_new_tokens=self.max_new_tokens,
-            seed=list(seeds),
-            batch_size=self.batch_size,
+        how: Any = {"max_new_tokens": self.max_new_tokens, "batch_size": self.batch_size}
+        ids = self._ids(prompts)
+        found = complete(self.network, self.tokenizer, ids, samples, seed=list(seeds), **how)
+        columns = zip(
+            found.texts,
+            found.log_prob.tolist(),
+            found.mask.sum(-1).tolist(),
+            np.where(found.truncated, "length", "stop").tolist(),
+            strict=True,
         )
-        return [
-            [
-                Drawn(
-                    found.texts[p][k],
-                    float(found.log_prob[p, k]),
-                    int(found.mask[p, k].sum()),
-                    "length" if found.truncated[p, k] else "stop",
-                )
-                for k in range(samples)
-            ]
-            for p in range(len(prompts))
-        ]
+        return [[Drawn(*one) for one in zip(*own, strict=True)] for own in columns]
 
     def _asked(self, prompts: Sequence[str]) -> list[Any]:
         return [[{"role": "user", "content": p}] if self.chat else p for p in prompts]

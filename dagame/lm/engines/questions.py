@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +57,9 @@ def prompts_of(
         raise SamplesError("--paraphrases makes the contexts; leave out --context.")
     named = {"--prompt": prompt, "--class": class_by, "--context": context_by}
     records, columns = _records(source, named, templates, config, split)
-    used = {template: check_template(template, columns) for template in templates}
-    for option, name in named.items():
-        if name is not None and name not in columns:
-            hint = nearest(name, columns, "columns")
-            raise SamplesError(f"{source} has no column {name!r} ({option}); {hint}")
+    used = [(template, check_template(template, columns)) for template in templates]
     roles = {"class": class_by, "context": context_by, "prompt": prompt}
-    for name in columns:
-        if name in WRITTEN and roles.get(name) != name:
-            raise SamplesError(f"{source} has a column {name!r}, which sampling writes; rename it.")
+    _check_columns(source, columns, named, roles)
     made: list[Row] = []
     seen: dict[Any, dict[Any, None]] = {}
     for number, row in enumerate(records, start=1):
@@ -74,19 +68,38 @@ def prompts_of(
         if limit is not None and kind not in seen and len(seen) == limit:
             continue
         mine = seen.setdefault(kind, {})
-        for template in templates or [None]:
-            context = template
-            if template is None:
-                context = len(mine) if context_by is None else _name(row, context_by, where)
+        for context, text in _phrasings(row, roles, used, len(mine), where):
             if context in mine:
                 raise SamplesError(f"{where}: class {kind!r} has context {context!r} already.")
             mine[context] = None
-            if template is None:
-                text = _prompt(row, str(prompt), where)
-            else:
-                text = _filled(template, used[template], row, where)
             made.append({"class": kind, "context": context, "prompt": text, **_carried(row, roles)})
     return made
+
+
+Roles = Mapping[str, str | None]
+
+
+def _check_columns(source: str, columns: Sequence[str], named: Roles, roles: Roles) -> None:
+    """Those that options name are there, and none is overwritten."""
+    for option, name in named.items():
+        if name is not None and name not in columns:
+            hint = nearest(name, columns, "columns")
+            raise SamplesError(f"{source} has no column {name!r} ({option}); {hint}")
+    for name in columns:
+        if name in WRITTEN and roles.get(name) != name:
+            raise SamplesError(f"{source} has a column {name!r}, which sampling writes; rename it.")
+
+
+def _phrasings(
+    row: Row, roles: Roles, used: Sequence[tuple[str, list[str]]], known: int, where: str
+) -> Iterator[tuple[Any, str]]:
+    """Context and prompt, by each template or of the row itself, whose class has so many contexts."""
+    for template, names in used:
+        yield template, _filled(template, names, row, where)
+    if not used:
+        by = roles["context"]
+        context = known if by is None else _name(row, by, where)
+        yield context, _prompt(row, str(roles["prompt"]), where)
 
 
 def templates_of(path: str | Path) -> list[str]:
@@ -112,11 +125,7 @@ def templates_of(path: str | Path) -> list[str]:
 
 
 def _records(
-    source: str,
-    named: Mapping[str, str | None],
-    templates: Sequence[str],
-    config: str | None,
-    split: str,
+    source: str, named: Roles, templates: Sequence[str], config: str | None, split: str
 ) -> tuple[Sequence[Row], list[str]]:
     """The rows and the names of all columns."""
     if not is_file(source):
@@ -163,5 +172,5 @@ def _filled(template: str, names: Sequence[str], row: Row, where: str) -> str:
         ) from None
 
 
-def _carried(row: Row, roles: Mapping[str, str | None]) -> Row:
+def _carried(row: Row, roles: Roles) -> Row:
     return {name: value for name, value in row.items() if name not in roles}

@@ -40,6 +40,11 @@ class Sampled:
     alike: bool
     tokens: int | None
 
+    @property
+    def cut(self) -> int:
+        """Completions that were cut off."""
+        return self.reasons.get("length", 0)
+
 
 def check_out(out: str | Path, taken: Sequence[str | Path] = ()) -> Path:
     """The file to write, if one can be written there."""
@@ -74,16 +79,9 @@ def sample_to(
         raise GenerationError("--samples must be at least 1.")
     if out.suffix == ".parquet":
         _frame(out, prompts)
-    head = {
-        "model": engine.model,
-        "revision": engine.revision,
-        **engine.facts,
-        "samples": samples,
-        "seed": seed,
-        "max_new_tokens": max_new_tokens,
-        "chat": chat,
-        "questions": _digest(prompts),
-    }
+    head = {"model": engine.model, "revision": engine.revision, **engine.facts}
+    head |= {"samples": samples, "seed": seed, "max_new_tokens": max_new_tokens, "chat": chat}
+    head["questions"] = _digest(prompts)
     with partial_of(out, head, samples, len(prompts)) as partial:
         _draw(partial, engine, prompts, samples, seed, progress)
         _write(out, _rows(prompts, partial.done, engine, seed))
@@ -99,9 +97,8 @@ def _draw(
     seed: int,
     progress: Counted,
 ) -> None:
-    size = engine.at_once(samples)
-    first = len(partial.done)
-    first -= 0 if first == len(prompts) else first % size
+    size, done = engine.at_once(samples), len(partial.done)
+    first = done if done == len(prompts) else done - done % size
     partial.go_on_from(first)
     progress(first, len(prompts))
     for start in range(first, len(prompts), size):

@@ -53,12 +53,9 @@ class VLLMEngine:
             found = self.llm.chat(asked, wishes, use_tqdm=False)
         else:
             found = self.llm.generate(list(prompts), wishes, use_tqdm=False)
-        return [
-            [
-                Drawn(
-                    o.text, o.cumulative_logprob, len(o.token_ids), finish_reason(o.finish_reason)
-                )
-                for o in answer.outputs
-            ]
-            for answer in found
-        ]
+        return [[_drawn(one) for one in answer.outputs] for answer in found]
+
+
+def _drawn(output: Any) -> Drawn:
+    reason = finish_reason(output.finish_reason)
+    return Drawn(output.text, output.cumulative_logprob, len(output.token_ids), reason)

@@ -66,14 +66,12 @@ def names_of(metrics: Sequence[dict[str, Any]]) -> tuple[tuple[str, str], ...]:
 
 def curves(metrics: Sequence[dict[str, Any]]) -> Figure:
     """One panel per metric of the run over the steps, from rows of metrics.jsonl."""
-    from matplotlib.figure import Figure
-
-    from ...show.plots import AFTER
+    from ...show.figure import AFTER, figure
 
     drawn = [(n, title) for n, title in names_of(metrics) if any(n in row for row in metrics)]
     rows = -(-len(drawn) // 3)
-    figure = Figure(figsize=(10.5, 2.3 * rows), layout="constrained", facecolor="white")
-    grid = figure.subplots(rows, 3, squeeze=False)
+    made = figure(10.5, 2.3 * rows)
+    grid = made.subplots(rows, 3, squeeze=False)
     for axes in grid.flat[len(drawn) :]:
         axes.set_visible(False)
     for axes, (name, title) in zip(grid.flat, drawn, strict=False):
@@ -81,18 +79,14 @@ def curves(metrics: Sequence[dict[str, Any]]) -> Figure:
         marker = "o" if len(points) < 30 else ""
         axes.plot(*zip(*points, strict=True), color=AFTER, lw=1.4, marker=marker, ms=3)
         axes.set_title(title, size=10, loc="left")
-        axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8)
     for axes in grid[-1]:
         axes.set_xlabel("step", size=9)
-    return figure
+    return made
 
 
 def card(
-    folder: Path,
-    config: FinetuneConfig,
-    metrics: Sequence[dict[str, Any]],
-    result: dict[str, Any],
+    folder: Path, config: FinetuneConfig, metrics: Sequence[dict[str, Any]], result: dict[str, Any]
 ) -> str:
     """The text of the model card: what was played, with what, and what was logged."""
     method = METHODS[config.method]
@@ -106,30 +100,20 @@ def card(
     how = f"for {config.objective.name}" if method.plays else weighted
     library = "peft" if config.lora else "transformers"
     front = {"base_model": config.model, "library_name": library, "tags": ["dagame", config.method]}
-    lines = [
-        "---",
-        *(f"{key}: {_quoted(value)}" for key, value in front.items()),
-        "---",
-        "",
-        f"# {markdown(Path(config.model).name)}, fine-tuned {how}",
-        "",
-        *_what(config),
-        "",
-        *placed(_NOT_YET if config.held_out() else _NOT_JUDGED),
-        "## Training",
-        "",
-        "| | |",
-        "|---|---|",
-        *(f"| {key} | {markdown(value)} |" for key, value in rows),
-        "",
+    ends = markdown(in_words(result["provenance"])) + "." + _begun(folder, result["provenance"])
+    parts = [
+        ["---", *(f"{key}: {_quoted(value)}" for key, value in front.items()), "---"],
+        [f"# {markdown(Path(config.model).name)}, fine-tuned {how}"],
+        _what(config),
+        placed(_NOT_YET if config.held_out() else _NOT_JUDGED)[:-1],
+        ["## Training"],
+        ["| | |", "|---|---|", *(f"| {key} | {markdown(value)} |" for key, value in rows)],
         *_table(metrics),
-        *(f"**Warning**: {markdown(told)}\n" for told in result["warnings"]),
-        *_CAVEATS[method.plays],
-        "",
-        markdown(in_words(result["provenance"])) + "." + _begun(folder, result["provenance"]),
-        "",
+        *([f"**Warning**: {markdown(told)}"] for told in result["warnings"]),
+        _CAVEATS[method.plays],
+        [ends],
     ]
-    return "\n".join(lines)
+    return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 
 
 _CAVEATS = {
@@ -213,7 +197,8 @@ def _labels(config: FinetuneConfig) -> str:
     return "Labels were used for the accuracy shown here and to take aliases for one answer only."
 
 
-def _table(metrics: Sequence[dict[str, Any]]) -> list[str]:
+def _table(metrics: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """A table of the first and the last metrics, and the picture; nothing where there are none."""
     if not metrics:
         return []
     first, last = metrics[0], metrics[-1]
@@ -221,4 +206,4 @@ def _table(metrics: Sequence[dict[str, Any]]) -> list[str]:
     for name, title in names_of(metrics):
         if name in first and name in last:
             lines.append(f"| {title} | {first[name]:.4g} | {last[name]:.4g} |")
-    return [*lines, "", "![learning curves](curves.png)", ""]
+    return [lines, ["![learning curves](curves.png)"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ...errors import ConfigError, one_line
 from ...files.fields import check_fields, quoted, section
@@ -38,6 +39,7 @@ _LEAST = ("batch.epochs", "batch.steps", "batch.group_size", "batch.classes_per_
 _LEAST += ("data.limit", "data.contexts")
 _LEAST += ("evaluation.samples", "evaluation.limit", "evaluation.max_new_tokens")
 _MOST = 1_000_000
+_NAMED = ("model", "output", "data.path", "data.samples", "data.name", "evaluation.path")
 _COUNTS = ("num_iterations", "steps_per_generation", "gradient_accumulation_steps")
 _COUNTS += ("per_device_train_batch_size", "max_completion_length")
 OWN_FILES = ("run.json", "metrics.jsonl", "README.md", "curves.png", "checkpoints", "model")
@@ -84,14 +86,7 @@ def _at_home(config: FinetuneConfig, where: str) -> FinetuneConfig:
 
 def _check_values(config: FinetuneConfig, where: str) -> None:
     _check_method(config, where)
-    check_name(config.objective.name)
-    plays = METHODS[config.method].plays
-    if plays and config.objective.name in LABELLED and config.data.answer_column is None:
-        raise ConfigError(
-            f"{where}: objective {config.objective.name!r} needs labels; name the column with "
-            "data.answer_column."
-        )
-    by_name(config.objective.name, config.objective.strength, [0.0, 1.0])
+    _check_objective(config, where)
     check_kl(config.beta, config.kl)
     AnswerReader(config.answers.extract, config.answers.canonical)
     if config.data.answer_extract is not None:
@@ -102,24 +97,42 @@ def _check_values(config: FinetuneConfig, where: str) -> None:
             raise ConfigError(
                 f"{where}: answers.{name} is {quoted(value)}; choose one of {', '.join(known)}."
             )
-    if plays:
+    if METHODS[config.method].plays:
         config.spec()
-    if plays and (config.data.path is None) == (config.data.name is None):
+    _check_data(config, where)
+    _check_numbers(config, where)
+    _check_training(config, where)
+
+
+def _check_objective(config: FinetuneConfig, where: str) -> None:
+    name, plays = check_name(config.objective.name), METHODS[config.method].plays
+    if plays and name in LABELLED and config.data.answer_column is None:
+        raise ConfigError(
+            f"{where}: objective {name!r} needs labels; name the column with data.answer_column."
+        )
+    by_name(name, config.objective.strength, [0.0, 1.0])
+
+
+def _check_data(config: FinetuneConfig, where: str) -> None:
+    """One source of prompts, and settings that fit it."""
+    data, judged = config.data, config.evaluation
+    if METHODS[config.method].plays and (data.path is None) == (data.name is None):
         raise ConfigError(f"{where}: data needs either path (a local file) or name (a data set).")
-    judged = config.evaluation
-    if judged.split is not None and (judged.path is not None or config.data.name is None):
+    if judged.split is not None and (judged.path is not None or data.name is None):
         raise ConfigError(
             f"{where}: evaluation.split is a split of data.name; name a file by evaluation.path alone."
         )
-    if config.data.system is not None and not config.data.chat:
+    if data.system is not None and not data.chat:
         raise ConfigError(f"{where}: data.system is for chats; set data.chat: true.")
+
+
+def _check_numbers(config: FinetuneConfig, where: str) -> None:
     for name in _LEAST:
         value = setting(config, name)
         if value is not None and not 1 <= value <= _MOST:
             raise ConfigError(f"{where}: {name} is {value}; give an integer >= 1, to {_MOST:,}.")
     if not 0 <= config.seed < SEEDS:
         raise ConfigError(f"{where}: seed is {config.seed}; give an integer from 0 below 2^32.")
-    _check_training(config, where)
 
 
 def _check_method(config: FinetuneConfig, where: str) -> None:
@@ -136,9 +149,8 @@ def _check_method(config: FinetuneConfig, where: str) -> None:
             raise ConfigError(
                 f"{where}: {name} is of method {readers}, but method is {method.name}; leave it out."
             )
-    if method.plays:
-        return
-    if data.path is not None or data.name is not None or data.samples is None:
+    alone = data.samples is not None and data.path is None and data.name is None
+    if not (method.plays or alone):
         raise ConfigError(
             f"{where}: method {method.name} trains on data.samples, a file of {method.rows} with their "
             "weights; name it, and leave data.path and data.name out."
@@ -157,21 +169,23 @@ def _check_training(config: FinetuneConfig, where: str) -> None:
         value = config.training.get(key)
         if value is not None and value < 1:
             raise ConfigError(f"{where}: training.{key} is {value}; give an integer >= 1.")
-    if config.lora is None:
-        return
+    if config.lora is not None:
+        _check_lora(config.lora, where)
+
+
+def _check_lora(lora: dict[str, Any], where: str) -> None:
     from peft import LoraConfig
 
-    check_fields(config.lora, LoraConfig, where, "lora.")
+    check_fields(lora, LoraConfig, where, "lora.")
     try:
-        LoraConfig(**config.lora)
+        LoraConfig(**lora)
     except Exception as error:  # its own checks raise anything
         raise ConfigError(f"{where}: lora cannot be used: {one_line(error)}.") from None
 
 
 def _check_paths(config: FinetuneConfig, where: str) -> None:
     """Names that a file system takes, and an output that overwrites neither model nor data."""
-    names = ("model", "output", "data.path", "data.samples", "data.name", "evaluation.path")
-    named = {name: setting(config, name) for name in names}
+    named = {name: setting(config, name) for name in _NAMED}
     for key, name in named.items():
         if name is None:
             continue

@@ -38,16 +38,25 @@ def read_rows(section: DataSection, context_column: str | None = None) -> list[R
         if section.limit is not None and len(classes) > section.limit:
             break
         labels: Row = {} if answers is None else {"answer": answers[number - 1]}
-        if section.alias_column is not None:
-            found = _field(raw, section.alias_column, "data.alias_column", columns)
-            labels["aliases"] = _texts(found)
-        if context_column is not None:
-            labels["context"] = _field(raw, context_column, "context", columns)
+        labels |= _named(raw, section, context_column, columns)
         rows += [
             {"class": name, "prompt": read_prompt(text, section, number), **labels}
             for text in _phrasings(raw, section, columns)
         ]
     return rows
+
+
+def _named(
+    raw: Mapping[str, Any], section: DataSection, context: str | None, columns: Sequence[str]
+) -> Row:
+    """The aliases and the context of a row, where columns of them are named."""
+    found: Row = {}
+    if section.alias_column is not None:
+        aliases = _field(raw, section.alias_column, "data.alias_column", columns)
+        found["aliases"] = _texts(aliases)
+    if context is not None:
+        found["context"] = _field(raw, context, "context", columns)
+    return found
 
 
 def _source(section: DataSection) -> Sequence[Mapping[str, Any]]:

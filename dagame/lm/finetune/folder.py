@@ -56,7 +56,21 @@ def prepare(folder: Path, config: FinetuneConfig, processes: int, resume: bool) 
             )
         write_json(record, {"config": wanted, "processes": processes, **provenance()})
         return None
-    config_then, processes_then = _record(record)
+    _check_same(folder, wanted, processes)
+    found = last_complete(checkpoints)
+    lost = [] if found else _begun(checkpoints)
+    # A run that was killed while it wrote its first checkpoint left that alone, and without a mark.
+    if len(lost) > 1 or (lost and (checkpoints / lost[0] / COMPLETE).exists()):
+        raise OutputError(
+            f"no checkpoint in {checkpoints} is whole, of {', '.join(lost)}; restore one from a copy, "
+            "or remove them to begin again from the first step."
+        )
+    return found
+
+
+def _check_same(folder: Path, wanted: dict[str, Any], processes: int) -> None:
+    """The run that is there has this configuration, but for its evaluation, and number of processes."""
+    config_then, processes_then = _record(folder / "run.json")
     changed = sorted(k for k in wanted if k != "evaluation" and config_then.get(k) != wanted[k])
     if changed:
         raise OutputError(
@@ -68,15 +82,6 @@ def prepare(folder: Path, config: FinetuneConfig, processes: int, resume: bool) 
             f"{folder} was begun with {processes_then} processes, now there are {processes}; "
             "their random numbers differ, so launch as many as then."
         )
-    found = last_complete(checkpoints)
-    lost = [] if found else _begun(checkpoints)
-    # A run that was killed while it wrote its first checkpoint left that alone, and without a mark.
-    if len(lost) > 1 or (lost and (checkpoints / lost[0] / COMPLETE).exists()):
-        raise OutputError(
-            f"no checkpoint in {checkpoints} is whole, of {', '.join(lost)}; restore one from a copy, "
-            "or remove them to begin again from the first step."
-        )
-    return found
 
 
 def read_run(folder: Path) -> FinetuneConfig:

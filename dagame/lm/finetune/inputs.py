@@ -73,6 +73,12 @@ class Inputs:
                 "started, or name it by --reference."
             ) from error
 
+    def drawing(self, samples: int, seed: int, batch_size: int) -> dict[str, Any]:
+        """How completions are drawn and read, as keywords of `evaluate` and of `certificate`."""
+        own = {"samples": samples, "max_new_tokens": self.max_new_tokens, "seed": seed}
+        read = {k: getattr(self.answers, k) for k in ("extract", "canonical", "truncated")}
+        return {**own, **read, "batch_size": batch_size}
+
     def settings(self, samples: int, seed: int) -> dict[str, Any]:
         """What numbers of this model rest on, for JSON and pages."""
         return {
@@ -148,21 +154,21 @@ def question_rows(section: DataSection, said: str, context_by: str | None = None
         found = read_rows(section, context_by)
     except ConfigError as error:
         raise ConfigError(f"{said}: {error}") from None
-    rows: list[Row] = []
-    contexts: dict[Any, dict[Any, int]] = {}
-    for row in found:
-        mine = contexts.setdefault(row["class"], {})
-        name = row.get("context", len(mine))
-        if name in mine:
-            raise SamplesError(
-                f"question {row['class']!r} has two prompts of context {name!r}; leave --context out "
-                "to number them, or name what makes a question by --class."
-            )
-        mine[name] = len(mine)
-        labels = {k: row[k] for k in ("answer", "aliases") if k in row}
-        named = {"class_id": row["class"], "member_id": name, "prompt": row["prompt"]}
-        rows.append(named | labels)
-    return rows
+    contexts: dict[Any, set[Any]] = {}
+    return [_question_row(row, contexts.setdefault(row["class"], set())) for row in found]
+
+
+def _question_row(row: Row, contexts: set[Any]) -> Row:
+    """A row whose context, a further one of its question's, is named or numbered."""
+    name = row.get("context", len(contexts))
+    if name in contexts:
+        raise SamplesError(
+            f"question {row['class']!r} has two prompts of context {name!r}; leave --context out "
+            "to number them, or name what makes a question by --class."
+        )
+    contexts.add(name)
+    named = {"class_id": row["class"], "member_id": name, "prompt": row["prompt"]}
+    return named | {k: row[k] for k in ("answer", "aliases") if k in row}
 
 
 def as_texts(rows: Sequence[Row], tokenizer: Any, template: dict[str, Any]) -> list[Row]:

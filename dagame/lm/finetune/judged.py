@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ...errors import DagameError
 from ...files.output import write_text
-from ...show.progress import Progress
+from ...show.progress import Progress, named
 from ...text import markdown
 from ..comparison import Compared, compare, verdict
 from ..evaluation import LMEvaluation, evaluate
@@ -48,50 +49,59 @@ class Judged:
     @property
     def notes(self) -> list[str]:
         """What the reader has to know."""
-        inputs, after, notes = self.inputs, self.after, list[str]()
-        questions = len(after.classes)
+        parts = (self._on_questions(), self._on_intervals(), self._on_labels(), self._on_answers())
+        return list(chain(*parts))
+
+    def _on_questions(self) -> Iterator[str]:
+        """Whether the model knew them."""
+        inputs = self.inputs
         if inputs.own_data:
-            notes.append("these are the questions that the run was trained on, not new ones")
+            yield "these are the questions that the run was trained on, not new ones"
         elif inputs.seen:
-            notes.append(
+            yield (
                 f"{inputs.seen:,} of the {len(inputs.rows):,} prompts were trained on: new ones alone tell "
                 "what the model learnt"
             )
         elif inputs.is_run and inputs.seen is None:
-            notes.append(
+            yield (
                 "whether the run was trained on these questions is not known, as its own were not read"
             )
+
+    def _on_intervals(self) -> Iterator[str]:
+        questions = len(self.after.classes)
         if questions < 2:
-            notes.append("one question has no bootstrap interval; give more")
+            yield "one question has no bootstrap interval; give more"
         elif questions < 20:
-            notes.append(
-                f"of {questions} questions a bootstrap interval is too narrow; give 20 or more"
-            )
+            yield f"of {questions} questions a bootstrap interval is too narrow; give 20 or more"
         ends = [pair for row in self.compared for pair in row.intervals]
         if any(pair is not None and pair[0] == pair[1] for pair in ends):
-            notes.append("an interval of width 0 says that all questions gave one number, not more")
-        known = [row.get("answer") is not None for row in inputs.rows]
+            yield "an interval of width 0 says that all questions gave one number, not more"
+
+    def _on_labels(self) -> Iterator[str]:
+        known = [row.get("answer") is not None for row in self.inputs.rows]
         if not any(known):
-            notes.append(
+            yield (
                 "no right answers were given, so there is no accuracy; name them by --gold "
                 "(data.answer_column of a run)"
             )
         elif not all(known):
-            notes.append(
+            yield (
                 f"{len(known) - sum(known)} of {len(known)} prompts have no right answer and count in no "
                 "accuracy"
             )
+
+    def _on_answers(self) -> Iterator[str]:
+        after = self.after
         if after.no_answer >= UNREAD:
-            notes.append(
+            yield (
                 f"{after.no_answer:.0%} of the completions have no answer, in which contexts agree too: look "
                 "at how answers are read and where completions are cut"
             )
         if after.truncated > 0.05:
-            notes.append(
-                f"{after.truncated:.0%} of the completions were cut at {inputs.max_new_tokens} tokens; "
+            yield (
+                f"{after.truncated:.0%} of the completions were cut at {self.inputs.max_new_tokens} tokens; "
                 "raise --max-new-tokens (evaluation.max_new_tokens of a run)"
             )
-        return notes
 
     def as_dict(self) -> dict[str, Any]:
         """All numbers, for JSON."""
@@ -114,23 +124,14 @@ def judge(inputs: Inputs, samples: int, seed: int, batch_size: int, say: Progres
         DagameError: a model that cannot be loaded, or see `dagame.lm.evaluate`.
     """
     model, pi0, tokenizer, rows = inputs.load(say)
-    options: dict[str, Any] = {
-        "samples": samples,
-        "max_new_tokens": inputs.max_new_tokens,
-        "extract": inputs.answers.extract,
-        "canonical": inputs.answers.canonical,
-        "truncated": inputs.answers.truncated,
-        "seed": seed,
-        "batch_size": batch_size,
-    }
-    before = None
-    if pi0 is not None:
-        before = evaluate(
-            pi0, tokenizer, rows, progress=lambda s: say(f"reference: {s}"), **options
-        )
-    after = evaluate(
-        model, tokenizer, rows, reference=pi0, progress=lambda s: say(f"model: {s}"), **options
-    )
+
+    def evaluated(who: str, what: Any, reference: Any) -> LMEvaluation:
+        drawing = inputs.drawing(samples, seed, batch_size)
+        told = {"reference": reference, "progress": named(who, say)}
+        return evaluate(what, tokenizer, rows, **drawing, **told)
+
+    before = None if pi0 is None else evaluated("reference", pi0, None)
+    after = evaluated("model", model, pi0)
     return Judged(inputs, before, after, compare(before, after, seed), samples, seed)
 
 
@@ -162,37 +163,31 @@ def judge_run(
 def in_markdown(found: dict[str, Any]) -> list[str]:
     """The verdict of a model card: the sentence, every measure with its interval, what was not checked."""
     facts, alone = found["settings"], found["settings"]["reference"] is None
-    head = ("model",) if alone else ("reference", "model", "difference")
-    lines = [
+    optimum = "; how far the model is from the optimum of its game (`dagame certify`)"
+    return [
         f"**{markdown(found['verdict'])}**",
         "",
-        f"| measure | {' | '.join(head)} |",
-        f"|---|{'---|' * len(head)}",
-    ]
-    for row in found["measures"]:
-        if row["after"] is not None:
-            names = ("after",) if alone else ("before", "after", "difference")
-            cells = [_cell(row[name], row[f"{name}_interval"]) for name in names]
-            lines.append(f"| {row['title']} | {' | '.join(cells)} |")
-    limits = [
-        "other questions than these",
-        "other temperatures than 1",
-        *(
-            []
-            if alone
-            else ["how far the model is from the optimum of its game (`dagame certify`)"]
-        ),
-    ]
-    return [
-        *lines,
+        *_table(found["measures"], alone),
         "",
         f"{facts['prompts']:,} prompts, {facts['samples']} samples each at temperature 1, cut at "
         f"{facts['max_new_tokens']} tokens. In brackets {facts['confidence']:.0%} bootstrap intervals over "
         f"questions ({facts['resamples']:,} resamples, seed {facts['seed']}), of a difference paired.",
         "",
         *(f"Note: {markdown(note)}.\n" for note in found["notes"]),
-        f"Not checked: {'; '.join(limits)}.",
+        "Not checked: other questions than these; other temperatures than 1"
+        f"{'' if alone else optimum}.",
     ]
+
+
+def _table(measures: Sequence[dict[str, Any]], alone: bool) -> Iterator[str]:
+    names = {"before": "reference", "after": "model", "difference": "difference"}
+    names = {"after": "model"} if alone else names
+    yield f"| measure | {' | '.join(names.values())} |"
+    yield f"|---|{'---|' * len(names)}"
+    for row in measures:
+        if row["after"] is not None:
+            cells = [_cell(row[name], row[f"{name}_interval"]) for name in names]
+            yield f"| {row['title']} | {' | '.join(cells)} |"
 
 
 def _cell(value: float | None, ends: Sequence[float] | None) -> str:

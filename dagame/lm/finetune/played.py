@@ -14,48 +14,35 @@ def _job(config: FinetuneConfig, folder: Path) -> Job:
     from ..schedules import schedule
     from ..trainers.trl.settings import grpo_config
 
-    rows = read_rows(config.data)
+    rows, batch, spec = read_rows(config.data), config.batch, config.spec()
+    size = batch.classes_per_step
     data = schedule(
         rows,
-        classes_per_step=config.batch.classes_per_step,
+        classes_per_step=size,
         contexts=config.data.contexts,
-        epochs=config.batch.epochs,
-        steps=config.batch.steps,
+        epochs=batch.epochs,
+        steps=batch.steps,
         seed=config.seed,
     )
-    spec = config.spec()
-    made = grpo_config(
-        spec.objective,
-        beta=spec.beta,
-        kl=spec.kl,
-        contexts=int(data[0]["class_size"]),
-        group_size=spec.group_size,
-        classes_per_step=config.batch.classes_per_step,
-        **run_settings(config, folder, 50 * int(config.training.get("num_iterations", 1))),
-    )
+    saved = run_settings(config, folder, 50 * int(config.training.get("num_iterations", 1)))
+    own = {"contexts": int(data[0]["class_size"]), "group_size": spec.group_size, **saved}
+    made = grpo_config(spec.objective, beta=spec.beta, kl=spec.kl, classes_per_step=size, **own)
 
     def make(model: str, **options: Any) -> Any:
-        from ..trainers.trl.reward import GroupReward
-        from ..trainers.trl.trainer import game_trainer
-
-        reference = model if spec.kl == "reward" and config.lora is None else None
-        reward = GroupReward(spec.objective, reference=reference, **spec.keywords())
-        return game_trainer(model, data, reward, made, **options)
+        return _trainer(model, config, data, made, **options)
 
     return Job(rows, int(made.max_completion_length or 0), make, f"{len(rows):,} prompts")
 
 
-GRPO = Method(
-    "grpo",
-    _job,
-    "grpo",
-    (
-        "kl",
-        "estimator",
-        "batch.group_size",
-        "batch.classes_per_step",
-        "data.paraphrases",
-        "data.contexts",
-        "data.limit",
-    ),
-)
+def _trainer(model: str, config: FinetuneConfig, data: Any, made: Any, **options: Any) -> Any:
+    from ..trainers.trl.reward import GroupReward
+    from ..trainers.trl.trainer import game_trainer
+
+    spec = config.spec()
+    reference = model if spec.kl == "reward" and config.lora is None else None
+    reward = GroupReward(spec.objective, reference=reference, **spec.keywords())
+    return game_trainer(model, data, reward, made, **options)
+
+
+_OWN = ("kl", "estimator", "batch.group_size", "batch.classes_per_step", "data.paraphrases")
+GRPO = Method("grpo", _job, "grpo", (*_OWN, "data.contexts", "data.limit"))

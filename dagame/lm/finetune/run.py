@@ -38,10 +38,7 @@ def paths_of(config_path: str | Path) -> list[Path]:
 
 
 def run_finetune(
-    config_path: str | Path,
-    *,
-    resume: bool = False,
-    progress: Progress | None = None,
+    config_path: str | Path, *, resume: bool = False, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Run the file from start to end, or go on with it, and write its folder (see `run_folder`).
 
@@ -61,10 +58,6 @@ def run_finetune(
         DagameError: in one sentence, what to change; also when the disk is full or another process of
             the run ended, after which `resume` goes on.
     """
-    import torch
-    from accelerate import PartialState
-
-    from .folder import prepare, reporting_a_lost_folder
     from .judged import judge_run
 
     say, started = progress or silent, time.perf_counter()
@@ -77,35 +70,76 @@ def run_finetune(
     asked = config.held_out()
     held = [] if asked is None else question_rows(asked, "evaluation")
     tokenizer = _tokenizer(config, job)
-    state = PartialState()
-    with ExitStack() as entered, _reporting_stops(folder, state.num_processes):
-        from_main_process(lambda: entered.enter_context(locked(folder)))
-        checkpoint = from_main_process(lambda: prepare(folder, config, state.num_processes, resume))
-        entered.enter_context(reporting_a_lost_folder(folder))
-        trainer = _trainer(config, folder, job, tokenizer, say)
-        entered.callback(torch.set_num_threads, fit_threads(trainer.model))
-        with _reporting_damage(trainer, checkpoint):
-            trainer.train(resume_from_checkpoint=checkpoint)
+    with _the_only_run(folder, config, resume) as checkpoint:
+        trainer = _trained(config, folder, job, tokenizer, checkpoint, say)
         say("saving the model")
-        result = {
-            "output": str(folder),
-            "model": str(folder / "model"),
-            "steps": trainer.state.global_step,
-            "seconds": time.perf_counter() - started,
-            "resumed_from": _step(checkpoint),
-            "processes": state.num_processes,
-            "main": state.is_main_process,
-            "method": config.method,
-            "data": job.told,
-            "longest": job.longest(trainer),
-            "provenance": provenance(),
-        }
+        result = _facts(folder, config, job, trainer, checkpoint, started)
         result |= _save(trainer, folder, config, result)
-        if held and state.is_main_process:
+        if held and result["main"]:
             del trainer  # two models are loaded
             found = judge_run(config, folder, held, job.prompts, result["longest"], say)
             result["evaluation"] = found
     return result
+
+
+@contextmanager
+def _the_only_run(folder: Path, config: FinetuneConfig, resume: bool) -> Iterator[str | None]:
+    """The checkpoint to go on from, with the folder held; what stops the run is told in a sentence."""
+    import torch
+    from accelerate import PartialState
+
+    from .folder import prepare, reporting_a_lost_folder
+
+    processes = PartialState().num_processes
+    with ExitStack() as entered, _reporting_stops(folder, processes):
+        entered.callback(torch.set_num_threads, torch.get_num_threads())
+        from_main_process(lambda: entered.enter_context(locked(folder)))
+        checkpoint = from_main_process(lambda: prepare(folder, config, processes, resume))
+        entered.enter_context(reporting_a_lost_folder(folder))
+        yield checkpoint
+
+
+def _trained(
+    config: FinetuneConfig,
+    folder: Path,
+    job: Job,
+    tokenizer: Any,
+    checkpoint: str | None,
+    say: Progress,
+) -> Any:
+    """The trainer at the end of its training, on as many threads as fit."""
+    trainer = _trainer(config, folder, job, tokenizer, say)
+    fit_threads(trainer.model)
+    with _reporting_damage(trainer, checkpoint):
+        trainer.train(resume_from_checkpoint=checkpoint)
+    return trainer
+
+
+def _facts(
+    folder: Path,
+    config: FinetuneConfig,
+    job: Job,
+    trainer: Any,
+    checkpoint: str | None,
+    began: float,
+) -> dict[str, Any]:
+    """What `run_finetune` returns of a training, but for its metrics."""
+    from accelerate import PartialState
+
+    state = PartialState()
+    return {
+        "output": str(folder),
+        "model": str(folder / "model"),
+        "steps": trainer.state.global_step,
+        "seconds": time.perf_counter() - began,
+        "resumed_from": _step(checkpoint),
+        "processes": state.num_processes,
+        "main": state.is_main_process,
+        "method": config.method,
+        "data": job.told,
+        "longest": job.longest(trainer),
+        "provenance": provenance(),
+    }
 
 
 def _save(
@@ -114,7 +148,7 @@ def _save(
     """Put model/, README.md and curves.png in place; the first and last metrics (main process)."""
     from accelerate import PartialState
 
-    from .card import card, curves
+    from .card import card
     from .folder import read_metrics
 
     state, found = PartialState(), dict[str, Any]()
@@ -131,15 +165,22 @@ def _save(
             found |= {"first": metrics[0], "last": metrics[-1]} if metrics else {}
             found["warnings"] = [*before(config), *after(config, found.get("first", {}))]
             text = card(folder, config, metrics, result | found)
-            for place in (drafts[readme], drafts[weights] / readme.name):
-                put_text(place, text)
-            if metrics:
-                figure = curves(metrics)
-                for place in (drafts[picture], drafts[weights] / picture.name):
-                    figure.savefig(place, format="png", dpi=120)
+            _document(text, metrics, [Path(drafts[file]) for file in files], Path(drafts[weights]))
         state.wait_for_everyone()
     state.wait_for_everyone()
     return found
+
+
+def _document(text: str, metrics: list[dict[str, Any]], files: list[Path], model: Path) -> None:
+    """The card and, where there are metrics, their curves, each also beside the weights."""
+    from .card import curves
+
+    for place in (files[0], model / "README.md"):
+        put_text(place, text)
+    if metrics:
+        figure = curves(metrics)
+        for place in (files[1], model / "curves.png"):
+            figure.savefig(place, format="png", dpi=120)
 
 
 @contextmanager
@@ -200,10 +241,7 @@ def _tokenizer(config: FinetuneConfig, job: Job) -> Any:
 
     name = model_folder(config.model)
     where = Path(name)
-    if where.is_dir() and not (where / "config.json").is_file():
-        raise ConfigError(f"model {config.model!r} is a folder without a config.json.")
-    if not where.is_dir() and (config.model.startswith((".", "/")) or where.is_file()):
-        raise ConfigError(f"model {config.model!r} is no folder; save_pretrained makes one.")
+    _check_model(config.model, where)
     trusted = bool(config.training.get("trust_remote_code", False))
     shape = pretrained(AutoConfig, name, trust_remote_code=trusted).get_text_config()
     tokenizer = pretrained(AutoTokenizer, name, trust_remote_code=trusted, padding_side="left")
@@ -219,11 +257,24 @@ def _tokenizer(config: FinetuneConfig, job: Job) -> Any:
             f"the tokenizer of {config.model!r} has no chat template; leave data.chat out, or give "
             "prompts as text."
         )
-    limit = getattr(shape, "max_position_embeddings", None)
-    longest = sorted(job.prompts, key=lambda row: -len(str(row["prompt"])))[:32]
-    template = config.training.get("chat_template_kwargs") or {}
+    _check_room(config, job, tokenizer, getattr(shape, "max_position_embeddings", None))
+    return tokenizer
+
+
+def _check_model(model: str, where: Path) -> None:
+    """A folder has a model in it; what looks like a path is one."""
+    if where.is_dir() and not (where / "config.json").is_file():
+        raise ConfigError(f"model {model!r} is a folder without a config.json.")
+    if not where.is_dir() and (model.startswith((".", "/")) or where.is_file()):
+        raise ConfigError(f"model {model!r} is no folder; save_pretrained makes one.")
+
+
+def _check_room(config: FinetuneConfig, job: Job, tokenizer: Any, limit: int | None) -> None:
+    """The longest prompts can be tokenised, and leave room for a completion that is sampled."""
     from ..models.generation import prompt_ids
 
+    longest = sorted(job.prompts, key=lambda row: -len(str(row["prompt"])))[:32]
+    template = config.training.get("chat_template_kwargs") or {}
     try:
         used = max(map(len, prompt_ids(tokenizer, [r["prompt"] for r in longest], template)))
     except Exception as error:  # a chat template is a program
@@ -235,7 +286,6 @@ def _tokenizer(config: FinetuneConfig, job: Job) -> Any:
             f"a prompt of {used} tokens and training.max_completion_length {job.room} pass the model's "
             f"{limit} positions; shorten one of them."
         )
-    return tokenizer
 
 
 def _trainer(config: FinetuneConfig, folder: Path, job: Job, tokenizer: Any, say: Progress) -> Any:
@@ -243,20 +293,15 @@ def _trainer(config: FinetuneConfig, folder: Path, job: Job, tokenizer: Any, say
 
     from .folder import RunFiles
 
-    lora = None
+    options: dict[str, Any] = {"tokenizer": tokenizer, "peft_config": None}
     if config.lora is not None:
         from peft import LoraConfig
 
-        options: dict[str, Any] = {"task_type": "CAUSAL_LM"} | config.lora
-        lora = LoraConfig(**options)
+        own: dict[str, Any] = {"task_type": "CAUSAL_LM"} | config.lora
+        options["peft_config"] = LoraConfig(**own)
     say("loading the model")
-    trainer = _reporting_refusals(
-        job.make,
-        model_folder(config.model),
-        tokenizer=tokenizer,
-        peft_config=lora,
-        callbacks=[RunFiles(folder, say)],
-    )
+    options["callbacks"] = [RunFiles(folder, say)]
+    trainer = _reporting_refusals(job.make, model_folder(config.model), **options)
     trainer.remove_callback(PrinterCallback)
     return trainer
 

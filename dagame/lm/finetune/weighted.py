@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,10 +58,7 @@ def read_weighted(section: DataSection, kind: str) -> WeightedRows:
         texts = {"chosen": section.chosen_column, "rejected": section.rejected_column}
     frame, _ = read_frame(str(section.samples), text=[section.prompt_column, *texts.values()])
     column = section.weight_column or solved_column(frame.columns, WEIGHT)
-    for role, name in {"prompt": section.prompt_column, **texts, "weight": column}.items():
-        if name not in frame.columns:
-            hint = nearest(name, frame.columns, "columns")
-            raise ConfigError(f"there is no column {name!r} (data.{role}_column); {hint}")
+    _require(frame.columns, {"prompt": section.prompt_column, **texts, "weight": column})
     notes, cut = [], _cut_off(frame)
     kept = np.ones(len(frame), dtype=bool)
     if f"{column}_normalised" in frame.columns:
@@ -71,15 +68,22 @@ def read_weighted(section: DataSection, kind: str) -> WeightedRows:
         whole = ~kept | ~cut
         notes += _note(whole, "were cut off and were left out")
         kept &= whole
+    ends = kind == "completions" and not section.chat
     rows = []
-    for number, raw in enumerate(frame.to_dicts()):
-        if kept[number]:
-            row = {"prompt": read_prompt(raw[section.prompt_column], section, number + 1)}
-            row |= {role: _reply(raw[name], section.chat) for role, name in texts.items()}
-            chats = {TRUNCATED: bool(cut[number])} if kind == "completions" else {}
-            rows.append({**row, WEIGHT: raw[column], **({} if section.chat else chats)})
+    for number in np.flatnonzero(kept).tolist():
+        raw = frame.row(number, named=True)
+        row = {"prompt": read_prompt(raw[section.prompt_column], section, number + 1)}
+        row |= {role: _reply(raw[name], section.chat) for role, name in texts.items()}
+        rows.append({**row, WEIGHT: raw[column]} | ({TRUNCATED: bool(cut[number])} if ends else {}))
     check_weights([row[WEIGHT] for row in rows], column)
     return WeightedRows(rows, column, tuple(notes))
+
+
+def _require(known: Sequence[str], columns: dict[str, str]) -> None:
+    for role, name in columns.items():
+        if name not in known:
+            hint = nearest(name, known, "columns")
+            raise ConfigError(f"there is no column {name!r} (data.{role}_column); {hint}")
 
 
 def _cut_off(frame: pl.DataFrame) -> np.ndarray:

@@ -13,6 +13,7 @@ from ...games.game import AlignmentGame
 from ...objectives import Objective
 from .generation import tokenise
 from .prefix import token_log_probs_shared
+from .scoring import padded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -55,16 +56,10 @@ def score_answers(
         raise GenerationError("there are no prompts.")
     ids = [list(p) for p in prompts] if tokenizer is None else tokenise(tokenizer, prompts)
     rows, owner = _events(answers, tokenizer, end)
-    own = np.arange(max(map(len, rows))) < np.array([[len(row)] for row in rows])
-    tokens = np.zeros(own.shape, dtype=np.int64)
-    tokens[own] = [token for row in rows for token in row]
-    found = token_log_probs_shared(
-        model,
-        [prompt for prompt in ids for _ in rows],
-        np.tile(tokens, (len(ids), 1)),
-        np.tile(own, (len(ids), 1)),
-        batch_size=batch_size,
-    ).sum(-1)
+    prompt_of = [prompt for prompt in ids for _ in rows]
+    completions = (np.tile(table, (len(ids), 1)) for table in padded(rows))
+    given = (model, prompt_of, *completions)
+    found = token_log_probs_shared(*given, batch_size=batch_size).sum(-1)
     out = np.full((len(ids), len(answers)), -np.inf)
     for mine, scores in zip(out, found.reshape(len(ids), len(rows)), strict=True):
         np.logaddexp.at(mine, owner, scores)
@@ -122,12 +117,17 @@ def _events(answers: Sequence[Any], tokenizer: Any, end: Any) -> tuple[list[list
         raise InvalidGame("end has no tokens; leave it out, or give a text or token ids.")
     rows = [body + tail for body in bodies for tail in tails]
     owner = np.repeat(np.arange(len(bodies)), len(tails))
+    _require_apart(rows, [answers[k] for k in owner.tolist()])
+    return rows, owner
+
+
+def _require_apart(rows: list[list[int]], answers: list[Any]) -> None:
+    """Raise `InvalidGame` where the tokens of one row begin those of another."""
     order = sorted(range(len(rows)), key=rows.__getitem__)
     for i, j in pairwise(order):  # a prefix stands right before one that it begins
         if rows[j][: len(rows[i])] == rows[i]:
-            first, second = answers[owner[i]], answers[owner[j]]
+            first, second = answers[i], answers[j]
             raise InvalidGame(
                 f"the tokens of answer {first!r} begin those of {second!r}, so that their events "
                 "overlap; give an end= that follows each answer, or leave one out."
             )
-    return rows, owner

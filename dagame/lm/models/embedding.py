@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 
 
 def embed(
-    model: Any,
-    rows: Sequence[Any],
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    batch_size: int = 64,
+    model: Any, rows: Sequence[Any], tokenizer: PreTrainedTokenizerBase, *, batch_size: int = 64
 ) -> np.ndarray:
     """The last layer's hidden state at each row's last token (N, d), float64.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,34 +51,34 @@ def enumerate_traces(
             f"{total:,} completions of {max_new_tokens} tokens out of {model.config.vocab_size} are "
             "too many to enumerate; use a smaller vocabulary, fewer tokens, or samples."
         )
-    tokens = np.full((total, max_new_tokens), eos[0], dtype=np.int64)
-    mask = np.zeros(tokens.shape, dtype=bool)
-    row = 0
-    for length in range(max_new_tokens + 1):
-        last = eos if length < max_new_tokens else [None]
-        grids = np.meshgrid(*[others] * length, indexing="ij") if length else []
-        bodies = np.stack([g.ravel() for g in grids], -1) if length else np.zeros((1, 0), int)
-        for end in last:
-            part = slice(row, row + len(bodies))
-            tokens[part, :length], mask[part, :length] = bodies, True
-            if end is not None:
-                tokens[part, length], mask[part, length] = end, True
-            row = part.stop
+    tokens, mask = _all_tokens(others, eos, max_new_tokens)
     texts = tokenizer.batch_decode(
         [t[m].tolist() for t, m in zip(tokens, mask, strict=True)], skip_special_tokens=True
     )
     require_agreement([model], tokenizer, prompts, max_new_tokens)
     p, without_end = len(prompts), ~np.isin(np.where(mask, tokens, -1), eos).any(-1)
-    found = Generations(
-        np.tile(tokens, (p, 1, 1)),
-        np.tile(mask, (p, 1, 1)),
-        np.zeros((p, total)),
-        [list(texts) for _ in prompts],
-        np.tile(without_end, (p, 1)),
-    )
+    ids, own, cut = (np.tile(x, (p, *[1] * x.ndim)) for x in (tokens, mask, without_end))
+    found = Generations(ids, own, np.zeros((p, total)), [list(texts) for _ in prompts], cut)
     log_prob = log_probability(model, tokenizer, prompts, found, batch_size=batch_size)
     require_probabilities(model, log_prob)
-    return Generations(found.token_ids, found.mask, log_prob, found.texts, found.truncated)
+    return replace(found, log_prob=log_prob)
+
+
+def _all_tokens(
+    others: list[int], eos: Sequence[int], length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens (N, T) and mask of all completions: shorter ones with each end first, then those without."""
+    parts: list[np.ndarray] = []
+    for size in range(length + 1):
+        bodies = np.array([*product(others, repeat=size)], dtype=np.int64)
+        bodies = bodies.reshape(len(others) ** size, size)
+        ends = [[end] for end in eos] if size < length else [[]]
+        for end in ends:
+            last = np.tile(np.array(end, dtype=np.int64), (len(bodies), 1))
+            row = np.concatenate([bodies, last], axis=1)
+            parts.append(np.pad(row, [(0, 0), (0, length - row.shape[1])], constant_values=-1))
+    tokens = np.concatenate(parts)
+    return np.where(tokens < 0, eos[0], tokens), tokens >= 0
 
 
 def trace_game(

@@ -78,33 +78,38 @@ def complete(
     pad: Any = eos[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     tokens = np.full((len(rows), max_new_tokens), pad, dtype=np.int64)
     log_probs, lengths = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.int64)
-    began = time.perf_counter()
     with evaluating(model):
-        for start in range(0, len(rows), batch_size):
-            part = slice(start, start + batch_size)
+        for part in _parts(len(rows), batch_size, progress):
             noise = None if uniform is None else uniform[part]
-            found, log_probs[part], lengths[part] = _batch(
-                model, rows[part], noise, max_new_tokens, eos, pad
-            )
+            given = (model, rows[part], noise, max_new_tokens, eos, pad)
+            found, log_probs[part], lengths[part] = _batch(*given)
             tokens[part, : found.shape[1]] = found
-            if progress is not None:
-                done = min(start + batch_size, len(rows))
-                left = time_left(done, len(rows), began)
-                progress(f"generated {done:,} of {len(rows):,} completions{left}")
-    shape = (len(ids), samples)
     mask = np.arange(max_new_tokens) < lengths[:, None]
     tokens[~mask] = pad
     ended = np.isin(tokens[np.arange(len(rows)), lengths - 1], eos)
-    decoded = tokenizer.batch_decode(
-        [row[:n].tolist() for row, n in zip(tokens, lengths, strict=True)], skip_special_tokens=True
-    )
-    return Generations(
-        tokens.reshape(*shape, -1),
-        mask.reshape(*shape, -1),
-        log_probs.reshape(shape),
-        [decoded[i : i + samples] for i in range(0, len(rows), samples)],
-        ~ended.reshape(shape),
-    )
+    texts = _decoded(tokenizer, tokens, lengths, samples)
+    shape = (len(ids), samples)
+    ids_of, mask_of = (table.reshape(*shape, -1) for table in (tokens, mask))
+    return Generations(ids_of, mask_of, log_probs.reshape(shape), texts, ~ended.reshape(shape))
+
+
+def _parts(count: int, size: int, progress: Progress | None) -> Iterator[slice]:
+    """Batches one after the other; how many completions are done is told after each."""
+    began = time.perf_counter()
+    for start in range(0, count, size):
+        yield slice(start, start + size)
+        if progress is not None:
+            done = min(start + size, count)
+            left = time_left(done, count, began)
+            progress(f"generated {done:,} of {count:,} completions{left}")
+
+
+def _decoded(
+    tokenizer: Any, tokens: np.ndarray, lengths: np.ndarray, samples: int
+) -> list[list[str]]:
+    rows = [row[:n].tolist() for row, n in zip(tokens, lengths, strict=True)]
+    texts = tokenizer.batch_decode(rows, skip_special_tokens=True)
+    return [texts[i : i + samples] for i in range(0, len(rows), samples)]
 
 
 def uniforms(seed: int, rows: int, steps: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from .loading import pretrained
 from .prefix import token_log_probs_shared
+from .scoring import padded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -62,10 +63,5 @@ def sequence_log_probability(
 
     A prompt is read once for all its completions of a pass, which should stand together.
     """
-    width = max(1, max(map(len, completion_ids)))
-    lengths = np.array([len(row) for row in completion_ids])
-    mask = np.arange(width) < lengths[:, None]
-    tokens = np.zeros(mask.shape, dtype=np.int64)
-    tokens[mask] = [token for row in completion_ids for token in row]
-    found = token_log_probs_shared(model, prompt_ids, tokens, mask, batch_size=batch_size)
-    return found.sum(-1)
+    given = (model, prompt_ids, *padded(completion_ids))
+    return token_log_probs_shared(*given, batch_size=batch_size).sum(-1)

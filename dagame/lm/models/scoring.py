@@ -101,6 +101,15 @@ def logits_from(model: Any, rows: Sequence[Sequence[int]], first: int) -> torch.
     return logits
 
 
+def padded(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens (N, T) of sequences padded on the right with 0, at least one wide, and mask (N, T)."""
+    width = max(1, max(map(len, rows)))
+    mask = np.arange(width) < np.array([[len(row)] for row in rows])
+    tokens = np.zeros(mask.shape, dtype=np.int64)
+    tokens[mask] = [token for row in rows for token in row]
+    return tokens, mask
+
+
 def check_room(model: Any, prompt_ids: Sequence[Sequence[int]], room: Sequence[int]) -> None:
     """Raise `GenerationError` unless prompts have tokens and fit, with `room` more, into the context."""
     limit = getattr(model.config, "max_position_embeddings", None)

@@ -152,6 +152,31 @@ class _Sample:
         return self.log_p[np.arange(len(self.tokens)), self.tokens]
 
 
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """Completions of a few prompts, drawn by the sampler, and what rounding explains of differences."""
+
+    model: Any
+    tokenizer: Any
+    ids: list[list[int]]
+    steps: int
+    seed: int
+    drawn: generation.Generations
+    samples: list[_Sample]
+    bound: tuple[float, float]
+
+    def again(self, count: int, **changed: Any) -> generation.Generations:
+        """So many other completions of the same prompts."""
+        how = {"max_new_tokens": self.steps, "seed": self.seed, **changed}
+        return generation.complete(self.model, self.tokenizer, self.ids, count, **how)
+
+    def apart(self, log_probs: np.ndarray) -> str | None:
+        """By how much log pi of the samples differs from that of the plain passes, per token."""
+        count = np.array([len(s.tokens) for s in self.samples])
+        plain = np.array([s.own().sum() for s in self.samples])
+        return apart(log_probs / count, plain / count, self.bound)
+
+
 def _on_completions(
     model: Any, tokenizer: Any, ids: list[list[int]], steps: int, seed: int
 ) -> list[Check]:
@@ -161,17 +186,9 @@ def _on_completions(
     for row, (p, k) in enumerate(np.ndindex(len(ids), SAMPLES)):
         tokens = drawn.token_ids[p, k][drawn.mask[p, k]].tolist()
         samples.append(_Sample(p, tokens, plain_pass(model, ids[p], tokens), uniform[row]))
-    bound = rounding(model)
-    return [
-        _repeats(model, ids, samples, bound),
-        _adapter(model, ids, samples, bound),
-        _sampler(drawn, samples, bound),
-        _choices(samples, bound),
-        _scorer(model, ids, drawn, samples, bound),
-        _greedy(model, tokenizer, ids, steps, bound),
-        _ends(model, tokenizer, ids, drawn, steps, seed),
-        _texts(tokenizer, drawn),
-    ]
+    run = _Run(model, tokenizer, ids, steps, seed, drawn, samples, rounding(model))
+    checks = (_repeats, _adapter, _sampler, _choices, _scorer, _greedy, _ends, _texts)
+    return [check(run) for check in checks]
 
 
 def plain_pass(model: Any, prompt: Sequence[int], tokens: Sequence[int]) -> np.ndarray:
@@ -205,128 +222,116 @@ def apart(one: np.ndarray, other: np.ndarray, bound: tuple[float, float]) -> str
     return "infinitely much"
 
 
-def _repeats(
-    model: Any, ids: list[list[int]], samples: list[_Sample], bound: tuple[float, float]
-) -> Check:
-    for sample in samples[::SAMPLES]:
-        again = plain_pass(model, ids[sample.prompt], sample.tokens)
-        if apart(again, sample.log_p, (bound[0] / 10, bound[1] / 10)):
+def _repeats(run: _Run) -> Check:
+    for sample in run.samples[::SAMPLES]:
+        again = plain_pass(run.model, run.ids[sample.prompt], sample.tokens)
+        if apart(again, sample.log_p, (run.bound[0] / 10, run.bound[1] / 10)):
             why = "two passes over the same tokens differ: dropout or another chance is left on"
             return Check("repeats", False, why)
     return Check("repeats", True, "two passes over the same tokens agree")
 
 
-def _adapter(
-    model: Any, ids: list[list[int]], samples: list[_Sample], bound: tuple[float, float]
-) -> Check:
+def _adapter(run: _Run) -> Check:
     """Switching the adapters off, as the reference does, leaves the policy as it was."""
-    if not hasattr(model, "disable_adapter"):
+    if not hasattr(run.model, "disable_adapter"):
         return Check("adapter", True, "the model has no adapter to switch off")
-    tokens = samples[0].tokens
-    with model.disable_adapter():
-        plain_pass(model, ids[0], tokens)
-    if apart(plain_pass(model, ids[0], tokens), samples[0].log_p, bound):
+    first = run.samples[0]
+    with run.model.disable_adapter():
+        plain_pass(run.model, run.ids[0], first.tokens)
+    if apart(plain_pass(run.model, run.ids[0], first.tokens), first.log_p, run.bound):
         why = "the policy is another after its adapters were switched off and on again"
         return Check("adapter", False, why)
     return Check("adapter", True, "adapters come back after they were switched off")
 
 
-def _sampler(
-    drawn: generation.Generations, samples: list[_Sample], bound: tuple[float, float]
-) -> Check:
-    count = np.array([len(s.tokens) for s in samples])
-    plain = np.array([s.own().sum() for s in samples])
-    found = apart(drawn.log_prob.ravel() / count, plain / count, bound)
-    if found:
+def _sampler(run: _Run) -> Check:
+    if found := run.apart(run.drawn.log_prob.ravel()):
         why = (
             f"the sampler's log-probabilities differ from those of the model by {found}: the cache"
         )
         return Check("sampler", False, f"{why}, the padding or the sampling settings change them")
-    return Check("sampler", True, f"log-probabilities of {len(samples)} samples are the model's")
+    count = len(run.samples)
+    return Check("sampler", True, f"log-probabilities of {count} samples are the model's")
 
 
-def _choices(samples: list[_Sample], bound: tuple[float, float]) -> Check:
+def _choices(run: _Run) -> Check:
     """Each token is the one at which the cumulative probability passes its uniform number."""
-    name, slack = "choices", max(1e-6, bound[1])
-    for sample in samples:
-        upper = np.exp(sample.log_p).cumsum(-1)
-        at = np.arange(len(sample.tokens)), sample.tokens
-        high = upper[at] / upper[:, -1]
-        low = high - np.exp(sample.own()) / upper[:, -1]
-        number = sample.uniform[: len(sample.tokens)]
-        if ((number < low - slack) | (number > high + slack)).any():
-            return Check(name, False, "tokens are not drawn from the model's own distribution")
+    slack = max(1e-6, run.bound[1])
+    if not all(_is_chosen(sample, slack) for sample in run.samples):
+        return Check("choices", False, "tokens are not drawn from the model's own distribution")
     scores = np.random.default_rng(0).normal(scale=2.0, size=(256, 16)).astype(np.float32)
     number = generation.uniforms(1, len(scores), 1)
     p = np.exp(scores.astype(float))
     p /= p.sum(-1, keepdims=True)
     wanted = (p.cumsum(-1) <= number).sum(-1)
-    choice = generation.Choice(number, 0)
-    chosen = choice.choose(torch.as_tensor(scores), 0).numpy()
+    chosen = generation.Choice(number, 0).choose(torch.as_tensor(scores), 0).numpy()
     if (chosen != wanted).any():
-        return Check(name, False, "the sampler does not draw from the softmax at temperature 1")
-    return Check(name, True, "tokens are drawn from the model's own distribution")
+        why = "the sampler does not draw from the softmax at temperature 1"
+        return Check("choices", False, why)
+    return Check("choices", True, "tokens are drawn from the model's own distribution")
 
 
-def _scorer(
-    model: Any,
-    ids: list[list[int]],
-    drawn: generation.Generations,
-    samples: list[_Sample],
-    bound: tuple[float, float],
-) -> Check:
-    rows = [ids[s.prompt] for s in samples]
+def _is_chosen(sample: _Sample, slack: float) -> bool:
+    upper = np.exp(sample.log_p).cumsum(-1)
+    at = np.arange(len(sample.tokens)), sample.tokens
+    high = upper[at] / upper[:, -1]
+    low = high - np.exp(sample.own()) / upper[:, -1]
+    number = sample.uniform[: len(sample.tokens)]
+    return not ((number < low - slack) | (number > high + slack)).any()
+
+
+def _scorer(run: _Run) -> Check:
+    rows, drawn = [run.ids[s.prompt] for s in run.samples], run.drawn
     width = drawn.mask.shape[-1]
-    tokens, mask = drawn.token_ids.reshape(-1, width), drawn.mask.reshape(-1, width)
-    scored = scoring.score(model, rows, tokens, mask)
-    shared = prefix.token_log_probs_shared(model, rows, tokens, mask).sum(-1)
-    count = np.array([len(s.tokens) for s in samples])
-    plain = np.array([s.own().sum() for s in samples])
-    for scores, whose in (
-        (scored, "the scorer's"),
-        (shared, "with prompts read once, the scorer's"),
-    ):
-        if found := apart(scores / count, plain / count, bound):
-            why = f"{whose} log-probabilities differ from those of the model by {found}"
+    completions = drawn.token_ids.reshape(-1, width), drawn.mask.reshape(-1, width)
+    scored = scoring.score(run.model, rows, *completions)
+    shared = prefix.token_log_probs_shared(run.model, rows, *completions).sum(-1)
+    whose = {"the scorer's": scored, "with prompts read once, the scorer's": shared}
+    for who, scores in whose.items():
+        if found := run.apart(scores):
+            why = f"{who} log-probabilities differ from those of the model by {found}"
             return Check("scorer", False, why)
     kl = abs(float((drawn.log_prob.ravel() - scored).mean()))
-    if not kl <= 2 * bound[0] * float(count.mean()):
+    length = float(np.mean([len(s.tokens) for s in run.samples]))
+    if not kl <= 2 * run.bound[0] * length:
         return Check("scorer", False, f"the KL of the model to itself is {kl:.2g} nats, not 0")
     return Check("scorer", True, f"the KL of the model to itself is {kl:.1g} nats")
 
 
-def _greedy(
-    model: Any, tokenizer: Any, ids: list[list[int]], steps: int, bound: tuple[float, float]
-) -> Check:
-    name, own = "greedy", hasattr(model, "generate")
-    drawn = generation.complete(model, tokenizer, ids, 1, max_new_tokens=steps, seed=0, greedy=True)
-    for p, prompt in enumerate(ids):
+def _greedy(run: _Run) -> Check:
+    own = hasattr(run.model, "generate")
+    drawn = run.again(1, seed=0, greedy=True)
+    for p, prompt in enumerate(run.ids):
         found = drawn.token_ids[p, 0][drawn.mask[p, 0]].tolist()
-        log_p = plain_pass(model, prompt, found)
+        log_p = plain_pass(run.model, prompt, found)
         best = log_p.max(-1) - log_p[np.arange(len(found)), found]
-        if not best.max() <= bound[1]:
-            return Check(name, False, "greedy completions are not those of the likeliest tokens")
-        wanted = _library_greedy(model, tokenizer, prompt, steps) if own else found
-        at = next((t for t, (a, b) in enumerate(zip(found, wanted, strict=False)) if a != b), None)
-        tie = at is not None and abs(log_p[at, found[at]] - log_p[at, wanted[at]]) <= bound[1]
-        if not tie and (at is not None or len(found) != len(wanted)):
+        if not best.max() <= run.bound[1]:
+            why = "greedy completions are not those of the likeliest tokens"
+            return Check("greedy", False, why)
+        if own and not _same_but_ties(found, _library_greedy(run, prompt), log_p, run.bound[1]):
             why = "greedy completions differ from those of the library's own generate"
-            return Check(name, False, why)
-    said = (
-        "those of the library's own generate"
-        if own
-        else "the likeliest (the model has no generate)"
-    )
-    return Check(name, True, f"greedy completions are {said}")
+            return Check("greedy", False, why)
+    those = "those of the library's own generate"
+    said = those if own else "the likeliest (the model has no generate)"
+    return Check("greedy", True, f"greedy completions are {said}")
 
 
-def _library_greedy(model: Any, tokenizer: Any, prompt: list[int], steps: int) -> list[int]:
+def _same_but_ties(one: list[int], other: list[int], log_p: np.ndarray, slack: float) -> bool:
+    """Whether completions are alike, or part at a token where both are as likely."""
+    at = next((t for t, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
+    if at is None:
+        return len(one) == len(other)
+    return bool(abs(log_p[at, one[at]] - log_p[at, other[at]]) <= slack)
+
+
+def _library_greedy(run: _Run, prompt: list[int]) -> list[int]:
     from transformers import GenerationConfig
 
+    model, tokenizer = run.model, run.tokenizer
     eos = generation.end_tokens(model, tokenizer)
     pad = eos[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     settings = GenerationConfig(
-        max_new_tokens=steps, do_sample=False, eos_token_id=eos, pad_token_id=pad
+        max_new_tokens=run.steps, do_sample=False, eos_token_id=eos, pad_token_id=pad
     )
     ids = torch.tensor([prompt], device=model.device)
     with generation.settings_replaced(model, settings):
@@ -336,41 +341,38 @@ def _library_greedy(model: Any, tokenizer: Any, prompt: list[int], steps: int) -
     return found[0, len(prompt) :].tolist()
 
 
-def _ends(
-    model: Any,
-    tokenizer: Any,
-    ids: list[list[int]],
-    drawn: generation.Generations,
-    steps: int,
-    seed: int,
-) -> Check:
+def _ends(run: _Run) -> Check:
     """The same samples, with a token that occurs in them as one more end: cut there and not elsewhere."""
-    eos = generation.end_tokens(model, tokenizer)
-    usual = drawn.token_ids[0, 0][drawn.mask[0, 0]].tolist()
+    eos = generation.end_tokens(run.model, run.tokenizer)
+    usual = run.samples[0].tokens
     ends = [*eos, usual[min(len(usual) // 2, len(usual) - 1)]]
-    shorter = generation.complete(
-        model, tokenizer, ids, SAMPLES, max_new_tokens=steps, seed=seed, ends=ends
-    )
-    for found, stops in ((drawn, eos), (shorter, ends)):
-        for at in np.ndindex(*found.log_prob.shape):
-            whole = drawn.token_ids[at][drawn.mask[at]].tolist()
+    shorter = run.again(SAMPLES, ends=ends)
+    for found, stops in ((run.drawn, eos), (shorter, ends)):
+        for k, sample in enumerate(run.samples):
+            at = divmod(k, SAMPLES)
             tokens = found.token_ids[at][found.mask[at]].tolist()
-            length = next((t + 1 for t, token in enumerate(whole) if token in stops), len(whole))
-            fault = end_fault(tokens, stops, steps)
-            if not fault and tokens != whole[:length]:
-                fault = "completions are not cut at their first end token"
-            if not fault and found.truncated[at] != (tokens[-1] not in stops):
-                fault = "a completion with an end token is called cut, or the other way round"
+            fault = end_fault(tokens, stops, run.steps)
+            fault = fault or _cut_fault(sample.tokens, tokens, stops, found.truncated[at])
             if fault:
                 return Check("ends", False, fault)
     return Check("ends", True, "completions end at an end token or at the limit")
 
 
-def _texts(tokenizer: Any, drawn: generation.Generations) -> Check:
+def _cut_fault(
+    whole: list[int], tokens: list[int], stops: Sequence[int], truncated: bool
+) -> str | None:
+    length = next((t + 1 for t, token in enumerate(whole) if token in stops), len(whole))
+    if tokens != whole[:length]:
+        return "completions are not cut at their first end token"
+    if truncated != (tokens[-1] not in stops):
+        return "a completion with an end token is called cut, or the other way round"
+    return None
+
+
+def _texts(run: _Run) -> Check:
     """The text that is read is that of the tokens: none of their characters is lost."""
-    for p, k in np.ndindex(*drawn.log_prob.shape):
-        tokens = drawn.token_ids[p, k][drawn.mask[p, k]].tolist()
-        fault = text_fault(tokenizer, tokens, drawn.texts[p][k])
-        if fault:
+    texts = [text for of_prompt in run.drawn.texts for text in of_prompt]
+    for sample, text in zip(run.samples, texts, strict=True):
+        if fault := text_fault(run.tokenizer, sample.tokens, text):
             return Check("texts", False, fault)
     return Check("texts", True, "the texts that are read are those of the tokens")

@@ -69,10 +69,7 @@ def require_batch(
 
 
 def require_no_kl(
-    policy: Any,
-    reference: Any,
-    log_ratio: np.ndarray,
-    completion_ids: Sequence[Sequence[int]],
+    policy: Any, reference: Any, log_ratio: np.ndarray, completion_ids: Sequence[Sequence[int]]
 ) -> None:
     """`SelfCheckFailed` if models of the same weights differ in log pi of completions (N,)."""
     pairs = zip(policy.parameters(), reference.parameters(), strict=False)
@@ -156,10 +153,7 @@ def log_likelihood_ratios(
     model: Any, ids: Sequence[Sequence[int]], completion_ids: Sequence[Sequence[int]]
 ) -> np.ndarray:
     """log prod q(token)/p(token) over all tokens, one for each alternative q; inf where p is 0."""
-    width = max(map(len, completion_ids))
-    mask = np.arange(width) < np.array([len(row) for row in completion_ids])[:, None]
-    tokens = np.zeros(mask.shape, dtype=np.int64)
-    tokens[mask] = [token for row in completion_ids for token in row]
+    tokens, mask = scoring.padded(completion_ids)
     total = np.zeros(len(_alternatives()))
     for t, log_p in enumerate(scoring.next_token_log_probs(model, ids, tokens, mask)):
         running = torch.as_tensor(mask[:, t], device=log_p.device)

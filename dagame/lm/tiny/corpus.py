@@ -33,14 +33,9 @@ def _shifted(position: int, shift: int) -> Misreading:
     return read
 
 
-def _first_sign(p: Problem) -> Sequence[Step]:
-    (a, b, c), (first, second) = p.operands, p.operators
-    return _steps(a, _flipped(first), b, second, c)
-
-
-def _second_sign(p: Problem) -> Sequence[Step]:
-    (a, b, c), (first, second) = p.operands, p.operators
-    return _steps(a, first, b, _flipped(second), c)
+def _as_if(order: Callable[..., tuple[int, str, int, str, int]]) -> Misreading:
+    """With other operands and operators: a function of a, b, c and both operators."""
+    return lambda p: _steps(*order(*p.operands, *p.operators))
 
 
 def _first_dropped(p: Problem) -> Sequence[Step]:
@@ -52,25 +47,16 @@ def _second_dropped(p: Problem) -> Sequence[Step]:
     return p.steps[:1]
 
 
-def _operands_swapped(p: Problem) -> Sequence[Step]:
-    (a, b, c), (first, second) = p.operands, p.operators
-    return _steps(a, first, c, second, b)
-
-
-def _operators_swapped(p: Problem) -> Sequence[Step]:
-    (a, b, c), (first, second) = p.operands, p.operators
-    return _steps(a, second, b, first, c)
-
-
-def _first_read_twice(p: Problem) -> Sequence[Step]:
-    (a, b, _), (first, second) = p.operands, p.operators
-    return _steps(a, first, b, second, b)
-
-
 def _other_order(p: Problem) -> Sequence[Step]:
     (a, b, c), (first, second) = p.operands, p.operators
     return (b, second, c), (a, first, value(b, second, c))
 
+
+_first_sign = _as_if(lambda a, b, c, first, second: (a, _flipped(first), b, second, c))
+_second_sign = _as_if(lambda a, b, c, first, second: (a, first, b, _flipped(second), c))
+_operands_swapped = _as_if(lambda a, b, c, first, second: (a, first, c, second, b))
+_operators_swapped = _as_if(lambda a, b, c, first, second: (a, second, b, first, c))
+_first_read_twice = _as_if(lambda a, b, _, first, second: (a, first, b, second, b))
 
 _SCATTERED: tuple[tuple[float, tuple[Misreading, ...]], ...] = (
     (0.10, (_shifted(2, 1), _shifted(2, -1))),
@@ -114,19 +100,12 @@ def batches(
     """`steps` batches of `size` pairs (prompt, completion); phrasings take turns within a batch."""
     rng = np.random.default_rng(seed)
     shown = [prompts(p) for p in problems]
-    out = []
-    for _ in range(steps):
-        chosen = rng.integers(len(problems), size=size)
-        out.append(
-            [
-                (
-                    shown[i][k % len(shown[i])],
-                    completion(problems[i], k % len(shown[i]), rng, corpus),
-                )
-                for k, i in enumerate(chosen)
-            ]
-        )
-    return out
+
+    def pair(i: int, k: int) -> tuple[str, str]:
+        return shown[i][k], completion(problems[i], k, rng, corpus)
+
+    chosen = (rng.integers(len(problems), size=size) for _ in range(steps))
+    return [[pair(i, k % len(shown[i])) for k, i in enumerate(batch)] for batch in chosen]
 
 
 def _check(corpus: str) -> None:

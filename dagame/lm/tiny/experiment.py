@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,16 @@ class Judge:
         draws = CERTIFICATE_SAMPLES
         drawn = _evaluate(reference, tokenizer, some, draws, seed + 1_000_003, None, progress)
         return cls(reference, tokenizer, rows, recipe, seed, samples, drawn, some)
+
+    def trained(
+        self, objective: ObjectiveOf, progress: Progress | None = None
+    ) -> tuple[Any, list[dict[str, Any]]]:
+        """The embedded model trained by the recipe, on problems of its own, and the metrics of every step."""
+        from . import load, rows
+
+        model, tokenizer = load()
+        given = (objective, self.recipe, self.seed, progress)
+        return model, fine_tune(model, tokenizer, rows("finetune"), *given)
 
     def measure(
         self, model: Any, progress: Progress | None = None
@@ -167,32 +177,15 @@ def fine_tune(
 
     from ..trainers.trl.trainer import coherence_grpo
 
+    own = {k: v for k, v in asdict(recipe).items() if k != "strength"}
     with TemporaryDirectory() as folder:
         trainer = coherence_grpo(
-            model,
-            list(rows),
-            objective,
-            beta=recipe.beta,
-            extract=extract,
+            *(model, list(rows), objective),
+            **(_PLAIN | own),
             tokenizer=tokenizer,
             output_dir=folder,
-            group_size=recipe.group_size,
-            classes_per_step=recipe.classes_per_step,
-            steps=recipe.steps,
-            class_column="class_id",
             reward_options=reward_options,
-            learning_rate=recipe.learning_rate,
-            lr_scheduler_type="linear",
-            max_completion_length=MAX_NEW_TOKENS,
             seed=seed,
-            use_cpu=True,
-            bf16=False,
-            dataloader_pin_memory=False,
-            gradient_checkpointing=False,
-            save_strategy="no",
-            logging_steps=1,
-            disable_tqdm=True,
-            report_to=[],
             callbacks=[_steps_to(progress)],
         )
         trainer.remove_callback(PrinterCallback)
@@ -200,6 +193,23 @@ def fine_tune(
             warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\b")
             trainer.train()
         return [row for row in trainer.state.log_history if "loss" in row]
+
+
+_PLAIN: dict[str, Any] = {
+    "extract": extract,
+    "class_column": "class_id",
+    "lr_scheduler_type": "linear",
+    "max_completion_length": MAX_NEW_TOKENS,
+    "use_cpu": True,
+    "bf16": False,
+    "dataloader_pin_memory": False,
+    "gradient_checkpointing": False,
+    "save_strategy": "no",
+    "logging_steps": 1,
+    "disable_tqdm": True,
+    "report_to": [],
+}
+"""How the embedded model is trained, whatever the recipe."""
 
 
 def _steps_to(progress: Progress | None) -> Any:

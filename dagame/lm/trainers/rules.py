@@ -35,6 +35,18 @@ def broken(rules: Iterable[Rule], read: Callable[[str], Any]) -> Iterator[str]:
             yield rule.fault(value)
 
 
+def reader(settings: Any) -> Callable[[str], Any]:
+    """A function that gives an attribute at a dotted path, None where there is none."""
+
+    def read(path: str) -> Any:
+        found = settings
+        for name in path.split("."):
+            found = getattr(found, name, None)
+        return found
+
+    return read
+
+
 def refuse(faults: Sequence[str], what: str = "the game") -> None:
     """Raise one `SettingsError` with all faults, where there are any; `what` it is that they break."""
     if faults:

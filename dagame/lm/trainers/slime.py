@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..spec import GameSpec
-from .rules import Rule, broken, refuse
+from .rules import Rule, broken, reader, refuse
 from .whole_classes import (
     UNCLASSED,
     EngineGame,
@@ -154,9 +154,7 @@ def check_arguments(args: Any, spec: GameSpec) -> None:
 
 
 def _faults(args: Any) -> Iterator[str]:
-    def read(name: str) -> Any:
-        return getattr(args, name, None)
-
+    read = reader(args)
     yield from broken(RULES.values(), read)
     kind, unbiased = read("kl_loss_type"), bool(read("use_unbiased_kl"))
     if read("use_kl_loss") and (kind, unbiased) not in RIGHT_KL:
@@ -165,10 +163,8 @@ def _faults(args: Any) -> Iterator[str]:
             "pair has not the gradient of KL(pi||pi0)"
         )
     prompts, k = read("rollout_batch_size"), read("n_samples_per_prompt")
-    if read("over_sampling_batch_size") not in (None, prompts):
-        yield Rule("over_sampling_batch_size", (prompts,), _TEARS).fault(
-            read("over_sampling_batch_size")
-        )
+    same = Rule("over_sampling_batch_size", (prompts, None), _TEARS, str(prompts))
+    yield from broken([same], read)
     if prompts and k and read("global_batch_size") not in (None, prompts * k):
         why = "the loss's KL is right for one update per rollout only"
         fix = f"{prompts * k} (rollout_batch_size * n_samples_per_prompt)"

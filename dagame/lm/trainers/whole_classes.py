@@ -113,13 +113,9 @@ class EngineGame:
             return payment
         drawn = [rows[i] for i in own]
         keys, correct = self._judged(drawn)
-        seen = Completions(
-            [row.class_id for row in drawn],
-            [row.member_id for row in drawn],
-            keys,
-            np.array(correct, dtype=float),
-            _log_ratios(drawn) if spec.kl == "reward" else None,
-        )
+        ids = ([row.class_id for row in drawn], [row.member_id for row in drawn])
+        ratios = _log_ratios(drawn) if spec.kl == "reward" else None
+        seen = Completions(*ids, keys, np.array(correct, dtype=float), ratios)
         paid = pay(self.game, seen)
         payment.advantages[own] = paid.advantages
         payment.rewards[own] = np.nan_to_num(paid.rewards, nan=0.0)
@@ -162,10 +158,10 @@ class EngineSection:
         """From plain dictionaries, all keys known and of their type (`ConfigError`)."""
         return section(cls, raw, f"{engine}'s configuration", "dagame.")
 
-    def spec(self, *, beta: float, kl: str, group_size: int) -> GameSpec:
+    def spec(self, kl: str, beta: float, group_size: int) -> GameSpec:
         """The game, with what stands elsewhere in the configuration."""
-        others = {"beta": beta, "kl": kl, "group_size": group_size, "estimator": self.estimator}
-        return GameSpec.of_sections(self.objective, self.answers, **others)
+        others = {"beta": beta, "kl": kl, "group_size": group_size}
+        return GameSpec.of_sections(**vars(self), **others)
 
 
 def class_columns(columns: Any, where: str) -> tuple[int, int, int]:

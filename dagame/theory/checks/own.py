@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import importlib
+import operator
 import os
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -62,19 +64,19 @@ def named_objective(text: str) -> Objective:
             f"{module} cannot be imported from here ({type(error).__name__}: {one_line(error)})."
         ) from error
     name, given, named = _parsed(text, expression)
+    target = _held(held, name, module)
+    return made(target) if given is None else made(lambda: target(*given, **named))
+
+
+def _held(held: ModuleType, name: str, module: str) -> Any:
+    """What a module has at a dotted name; `InvalidObjective` names its objectives where there is nothing."""
     try:
-        target: Any = held
-        for part in name.split("."):
-            target = getattr(target, part)
+        return operator.attrgetter(name)(held)
     except AttributeError:
-        near = [
-            n for n, v in vars(held).items() if isinstance(v, type) and issubclass(v, Objective)
-        ]
+        kinds = {n: v for n, v in vars(held).items() if isinstance(v, type)}
+        near = [n for n, v in kinds.items() if issubclass(v, Objective)]
         hint = f"; its objectives are {', '.join(near)}" if near else ""
         raise InvalidObjective(f"{module} has no {name!r}{hint}.") from None
-    if given is None:
-        return made(target)
-    return made(lambda: target(*given, **named))
 
 
 def _parsed(text: str, expression: str) -> tuple[str, list[Any] | None, dict[str, Any]]:
@@ -101,24 +103,23 @@ def fitting_sizes(objective: Objective, most: int = 3) -> list[tuple[int, int]]:
         np.shape(getattr(part, name)) for _, part in objective.terms() for name, _ in axes_of(part)
     ]
     sizes = [_size(shape, m) for shape in tables for m in (1, 2, 3)]
-    found, last = [], None
+    last: DagameError | None = None
+    found: list[tuple[int, int]] = []
     for m, n in dict.fromkeys([*sizes, *_SIZES]):
         try:
             AlignmentGame(np.full((m, n), 1 / n), objective, beta=1.0)
+            found.append((m, n))
         except InvalidGame:
             continue
         except InvalidObjective as error:
             if not isinstance(error.__cause__, IndexError | ValueError):
                 raise
             last = error
-            continue
-        found.append((m, n))
         if len(found) == most:
             break
     if not found:
-        raise last or InvalidObjective(
-            f"{objective!r} fits none of the sizes {list(_SIZES)} (contexts, answers)."
-        )
+        sizes_tried = f"the sizes {list(_SIZES)} (contexts, answers)"
+        raise last or InvalidObjective(f"{objective!r} fits none of {sizes_tried}.")
     return found
 
 

@@ -7,6 +7,7 @@ KL(pi || pi0) token by token and k2 has not; none has the credit of later tokens
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from ....errors import SettingsError
@@ -100,9 +101,7 @@ def check_config(config: Mapping[str, Any], name: str = "dagame") -> GameSpec:
 
 
 def _faults(config: Mapping[str, Any], name: str) -> Iterator[str]:
-    def read(path: str) -> Any:
-        return setting(config, path)
-
+    read = partial(setting, config)
     yield from broken(RULES.values(), read)
     k, prompts = read("grpo.num_generations_per_prompt"), read("grpo.num_prompts_per_step")
     beta = read("loss_fn.reference_policy_kl_penalty")

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...models.sampling import shaping
 from ...spec import GameSpec
-from ..rules import Rule, broken, refuse
+from ..rules import Rule, broken, reader, refuse
 
 _SAMPLES = "completions must be samples of the policy itself"
 
@@ -26,12 +26,7 @@ def check_orchestrator(config: Any, spec: GameSpec) -> None:
 
 def _faults(config: Any, spec: GameSpec) -> Iterator[str]:
     for i, source in enumerate(config.train.source):
-
-        def read(path: str, found: Any = source) -> Any:
-            for name in path.split("."):
-                found = getattr(found, name, None)
-            return found
-
+        read = reader(source)
         same = Rule("group_size", (spec.group_size,), "the game has that value")
         where = f"train.source[{i}]"
         yield from (f"{where}.{fault}" for fault in broken([*RULES.values(), same], read))

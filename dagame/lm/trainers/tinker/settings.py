@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...spec import GameSpec
-from ..rules import Rule, broken, refuse
+from ..rules import Rule, broken, reader, refuse
 
 _LATE = "completions must be samples of the policy that is updated"
 _PAID = "it would change what the game pays"
@@ -50,9 +50,7 @@ def check_config(config: Any, spec: GameSpec) -> None:
 
 
 def _faults(config: Any, spec: GameSpec) -> Iterator[str]:
-    def read(name: str) -> Any:
-        return getattr(config, name, None)
-
+    read = reader(config)
     yield from broken(RULES.values(), read)
     policy = read("termination")
     if policy is not None and getattr(policy, "zero_reward_on_limit", False):
@@ -62,10 +60,7 @@ def _faults(config: Any, spec: GameSpec) -> Iterator[str]:
         yield from broken([Rule("kl_penalty_coef", (0.0,), why)], read)
         return
     why = "without a KL to the reference there is no game, and beta is the game's"
-    yield from broken(
-        [
-            Rule("kl_penalty_coef", (spec.beta,), why),
-            Rule("kl_discount_factor", (0.0,), "a discounted KL less its mean pays for length"),
-        ],
-        read,
-    )
+    yield from broken([Rule("kl_penalty_coef", (spec.beta,), why), _NO_DISCOUNT], read)
+
+
+_NO_DISCOUNT = Rule("kl_discount_factor", (0.0,), "a discounted KL less its mean pays for length")

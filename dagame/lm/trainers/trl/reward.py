@@ -149,34 +149,33 @@ class GroupReward(TrainerCallback, ExportableState):
                 "dagame.lm.schedule and leave remove_unused_columns=False."
             )
         self._require_callback(trainer_state)
-        spec, given = self.game.spec, {CLASS: class_id, MEMBER: member_id, SIZE: class_size}
+        given = {CLASS: class_id, MEMBER: member_id, SIZE: class_size}
         labels = (self.answer_column, self.alias_column)
         check_columns(len(completions), columns | given, labels)
         self._check_itself(prompts, completions, completion_ids)
-        keys, correct = judged(
-            spec.reader,
-            completions,
-            self._cut(completion_ids),
-            columns.get(self.answer_column),
-            columns.get(self.alias_column),
-        )
+        told = [columns.get(name) for name in labels]
+        keys, correct = judged(self.game.spec.reader, completions, self._cut(completion_ids), *told)
         ratio = self._log_ratio(prompts, completion_ids)
         local = list(zip(class_id, member_id, class_size, keys, correct, ratio, strict=True))
-        ids, contexts, sizes, answers, right, ratios = zip(*gather_object(local), strict=True)
-        check_whole_classes(*map(np.asarray, (ids, contexts, sizes)), group_size=spec.group_size)
-        paid_kl = np.array(ratios, dtype=float) if spec.kl == "reward" else None
-        seen = Completions(ids, contexts, answers, np.array(right, dtype=float), paid_kl)
-        paid = pay(self.game, seen)
-        start = PartialState().process_index * len(local)
+        paid = pay(self.game, self._whole(gather_object(local)))
         if log_metric is not None:
             for name, value in paid.metrics.items():
                 log_metric(f"game/{name}", value)
         if log_extra is not None:
             log_extra("answer", list(keys))
-            if paid_kl is not None:
+            if self.game.spec.kl == "reward":
                 log_extra("log_ratio", [float(x) for x in ratio])
+        start = PartialState().process_index * len(local)
         own = paid.rewards[start : start + len(local)]
         return [float(r) if math.isfinite(r) else None for r in own]
+
+    def _whole(self, rows: Sequence[tuple[Any, ...]]) -> Completions:
+        """The completions of all processes: whole classes, in the order of the processes."""
+        spec = self.game.spec
+        ids, contexts, sizes, answers, right, ratios = zip(*rows, strict=True)
+        check_whole_classes(*map(np.asarray, (ids, contexts, sizes)), group_size=spec.group_size)
+        paid_kl = np.array(ratios, dtype=float) if spec.kl == "reward" else None
+        return Completions(ids, contexts, answers, np.array(right, dtype=float), paid_kl)
 
     def _cut(self, completion_ids: Sequence[Sequence[int]] | None) -> list[bool] | None:
         """The local completions that were cut and have no answer for it; None where all are read."""
@@ -250,23 +249,9 @@ class GroupReward(TrainerCallback, ExportableState):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Check the trainer's settings, take hold of the model, and continue a saved state."""
         spec = self.game.spec
-        check_config(
-            args,
-            beta=self.beta,
-            kl=spec.kl,
-            group_size=spec.group_size,
-            save_steps=state.save_steps,
-        )
-        saved = (state.stateful_callbacks or {}).get(type(self).__name__)
-        kept = [s["attributes"] for s in (saved if isinstance(saved, list) else [saved]) if s]
-        own = [attributes for attributes in kept if attributes.get("name") == self.__name__]
-        for attributes in own:
-            self.game.restore(attributes)
-        if state.global_step and spec.hard is not None and not own:
-            raise SettingsError(
-                "the checkpoint has no state of this reward, so its multipliers would begin anew; go on "
-                "from one that was written with the reward among the callbacks."
-            )
+        own = {"beta": self.beta, "kl": spec.kl, "group_size": spec.group_size}
+        check_config(args, **own, save_steps=state.save_steps)
+        self._restore(state)
         self._model, self._tokenizer = kwargs.get("model"), kwargs.get("processing_class")
         check_sampling(getattr(self._model, "generation_config", None), args.generation_kwargs)
         self._template = dict(args.chat_template_kwargs or {})
@@ -276,6 +261,19 @@ class GroupReward(TrainerCallback, ExportableState):
         self._dtype = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None
         if spec.kl == "reward":
             self.reference = self._ready_reference(state)
+
+    def _restore(self, state: Any) -> None:
+        """Continue what a checkpoint has of this reward."""
+        saved = (state.stateful_callbacks or {}).get(type(self).__name__)
+        kept = [s["attributes"] for s in (saved if isinstance(saved, list) else [saved]) if s]
+        own = [attributes for attributes in kept if attributes.get("name") == self.__name__]
+        for attributes in own:
+            self.game.restore(attributes)
+        if state.global_step and self.game.spec.hard is not None and not own:
+            raise SettingsError(
+                "the checkpoint has no state of this reward, so its multipliers would begin anew; go on "
+                "from one that was written with the reward among the callbacks."
+            )
 
     def _ready_reference(self, state: Any) -> Any:
         """The frozen reference on the model's device; None stands for adapters switched off."""

@@ -144,19 +144,8 @@ def grpo_config(
     _check_game(objective, beta, kl, group_size, contexts, classes_per_step)
     if "num_generations" in trl_kwargs:
         raise SettingsError("num_generations is the group size; give group_size.")
-    chosen: dict[str, Any] = {
-        "beta": beta if kl == "loss" else 0.0,
-        "use_bias_correction_kl": True,
-        "num_generations": group_size,
-        "scale_rewards": "none",
-        "loss_type": "dr_grpo",
-        "shuffle_dataset": False,
-        "remove_unused_columns": False,
-        "disable_dropout": True,
-        "num_train_epochs": 1,
-        "lr_scheduler_type": "constant",
-        "report_to": "none",
-    } | trl_kwargs
+    own = {"beta": beta if kl == "loss" else 0.0, "num_generations": group_size}
+    chosen = _DEFAULTS | own | trl_kwargs
     older = chosen.pop("gradient_checkpointing", True)
     chosen[checkpointing_name()] = chosen.pop("activation_checkpointing", older)
     if {"generation_batch_size", "steps_per_generation"} & set(trl_kwargs):
@@ -168,6 +157,19 @@ def grpo_config(
             config = _made(chosen | _batches(chosen, total, config.world_size))
     check_config(config, beta=beta, kl=kl, group_size=group_size, contexts=contexts)
     return config
+
+
+_DEFAULTS: dict[str, Any] = {
+    "use_bias_correction_kl": True,
+    "scale_rewards": "none",
+    "loss_type": "dr_grpo",
+    "shuffle_dataset": False,
+    "remove_unused_columns": False,
+    "disable_dropout": True,
+    "num_train_epochs": 1,
+    "lr_scheduler_type": "constant",
+    "report_to": "none",
+}
 
 
 def _processes() -> int:
@@ -274,11 +276,9 @@ def _batches(chosen: dict[str, Any], total: int, processes: int) -> dict[str, in
             f"{total} completions a step do not divide among {processes} processes; change "
             "classes_per_step or group_size."
         )
-    share = total // processes
+    share, steps = total // processes, chosen.get("gradient_accumulation_steps")
     micro = chosen.get("per_device_train_batch_size")
-    steps = chosen.get("gradient_accumulation_steps")
-    if micro is None:
-        micro = share // (steps or 1)
+    micro = share // (steps or 1) if micro is None else micro
     steps = share // micro if steps is None and micro else steps
     if not micro or not steps or micro * steps != share:
         raise SettingsError(

@@ -70,51 +70,36 @@ def coherence_grpo(
         SettingsError, ScheduleError: see `grpo_config` and `schedule`.
     """
     objective = Coherence() if objective is None else objective
-    data = dataset
-    if {CLASS, MEMBER, SIZE} <= set(getattr(dataset, "column_names", ())):
-        if steps is not None or epochs != 1 or contexts is not None:
-            raise ScheduleError(
-                f"the dataset has the columns {CLASS}, {MEMBER}, {SIZE}, so it is a schedule already; "
-                "give steps, epochs and contexts to dagame.lm.schedule, or drop these columns."
-            )
-        check_schedule(data, classes_per_step)
-    else:
-        data = schedule(
-            dataset,
-            classes_per_step=classes_per_step,
-            contexts=contexts,
-            epochs=epochs,
-            steps=steps,
-            class_column=class_column,
-            prompt_column=prompt_column,
-            seed=int(trl_kwargs.get("seed", 0)),
-        )
-    config = grpo_config(
-        objective,
-        beta=beta,
-        kl=kl,
-        group_size=group_size,
-        contexts=int(data[0][SIZE]),
-        classes_per_step=classes_per_step,
-        output_dir=output_dir,
-        **trl_kwargs,
-    )
-    own = {"extract": extract, "canonical": canonical, "truncated": truncated}
-    own |= {"beta": beta, "kl": kl, "group_size": group_size} | (reward_options or {})
+    how: dict[str, Any] = {"epochs": epochs, "steps": steps, "contexts": contexts}
+    names = {"class_column": class_column, "prompt_column": prompt_column}
+    names |= {"seed": int(trl_kwargs.get("seed", 0))}
+    data = _scheduled(dataset, classes_per_step, how, names)
+    game: dict[str, Any] = {"beta": beta, "kl": kl, "group_size": group_size}
+    sizes = {"contexts": int(data[0][SIZE]), "classes_per_step": classes_per_step}
+    config = grpo_config(objective, **game, **sizes, output_dir=output_dir, **trl_kwargs)
+    own = game | {"extract": extract, "canonical": canonical, "truncated": truncated}
+    own |= reward_options or {}
     if kl == "reward" and reference is None and peft_config is None:
         adapted = hasattr(model, "disable_adapter")
         reference = model if isinstance(model, str) else None if adapted else frozen_copy(model)
     reward = GroupReward(objective, reference=reference, **own)
-    return game_trainer(
-        model,
-        data,
-        reward,
-        config,
-        tokenizer=tokenizer,
-        extra_rewards=extra_rewards,
-        peft_config=peft_config,
-        callbacks=callbacks,
-    )
+    more = {"tokenizer": tokenizer, "extra_rewards": extra_rewards, "callbacks": callbacks}
+    return game_trainer(model, data, reward, config, peft_config=peft_config, **more)
+
+
+def _scheduled(
+    dataset: Any, classes_per_step: int, how: dict[str, Any], names: dict[str, Any]
+) -> Any:
+    """The schedule of a dataset, or the dataset where it is one already, which `how` cannot change."""
+    if not {CLASS, MEMBER, SIZE} <= set(getattr(dataset, "column_names", ())):
+        return schedule(dataset, classes_per_step=classes_per_step, **how, **names)
+    if how != {"epochs": 1, "steps": None, "contexts": None}:
+        raise ScheduleError(
+            f"the dataset has the columns {CLASS}, {MEMBER}, {SIZE}, so it is a schedule already; "
+            "give steps, epochs and contexts to dagame.lm.schedule, or drop these columns."
+        )
+    check_schedule(dataset, classes_per_step)
+    return dataset
 
 
 def game_trainer(

@@ -94,7 +94,8 @@ def verl_game(config: Mapping[str, Any]) -> VerlGame:
     """
     section = game_section(config)
     kl, beta = check_settings(config)
-    spec = section.spec(kl, beta, setting(config, "actor_rollout_ref.rollout.n"))
+    size = setting(config, "actor_rollout_ref.rollout.n")
+    spec = section.spec(kl=kl, beta=beta, group_size=size)
     k = 4
     group_rewards(  # raises now what objective, estimator and baseline cannot do together
         [0] * 2 * k,

@@ -14,12 +14,14 @@ How verl's KL settings map to the game's beta KL(pi || pi0) (see `dagame.estimat
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ....files.fields import section
-from ...spec import AnswerSection, GameSpec, ObjectiveSection, check_kl
+from ...spec import check_kl
 from ..rules import Rule, broken, refuse
+from ..whole_classes import EngineSection
 
 _ACTOR = "actor_rollout_ref.actor"
 _IN_REWARD = "algorithm.use_kl_in_reward"
@@ -71,19 +73,10 @@ RULES = {rule.field: rule for rule in _RULES}
 
 
 @dataclass(frozen=True)
-class GameSection:
+class GameSection(EngineSection):
     """The section `dagame` of verl's configuration; beta is verl's own KL coefficient."""
 
-    objective: ObjectiveSection = field(default_factory=ObjectiveSection)
-    answers: AnswerSection = field(default_factory=AnswerSection)
-    estimator: str = "auto"
     baseline: str = "leave_two_out"
-
-    def spec(self, kl: str, beta: float, group_size: int) -> GameSpec:
-        """The game, with what stands elsewhere in verl's configuration."""
-        own = {"estimator": self.estimator, "baseline": self.baseline}
-        sections = self.objective, self.answers
-        return GameSpec.of_sections(*sections, kl=kl, beta=beta, group_size=group_size, **own)
 
 
 def game_section(config: Mapping[str, Any]) -> GameSection:
@@ -115,9 +108,7 @@ def setting(config: Mapping[str, Any], path: str) -> Any:
 
 
 def _faults(config: Mapping[str, Any]) -> Iterator[str]:
-    def read(path: str) -> Any:
-        return setting(config, path)
-
+    read = partial(setting, config)
     yield from broken(RULES.values(), read)
     n = read("actor_rollout_ref.rollout.n")
     if not isinstance(n, int) or n < 2:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -38,10 +37,7 @@ def check_weights(values: Any, name: str = WEIGHT) -> np.ndarray:
             raise SamplesError(
                 f"row {row} has no {name}; give every row one, 0 to leave the row out of the loss."
             )
-        number = not isinstance(value, bool | np.bool_) and isinstance(
-            value, int | float | np.number
-        )
-        if not number or not math.isfinite(value) or value < 0 or value > _LARGEST:
+        if not _is_weight(value):
             raise SamplesError(
                 f"row {row} has the {name} {value!r}; give a finite number from 0 to {_LARGEST:g}."
             )
@@ -53,6 +49,11 @@ def check_weights(values: Any, name: str = WEIGHT) -> np.ndarray:
             else "there are no rows to train on."
         )
     return weights
+
+
+def _is_weight(value: Any) -> bool:
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return number and bool(0 <= value <= _LARGEST)  # NaN is not
 
 
 def weighted_dataset(

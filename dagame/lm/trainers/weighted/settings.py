@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 _ROWS = "rows without bounds have no weight"
 
 RULES = (
-    Rule(
-        "remove_unused_columns",
-        (False,),
-        "the trainer would drop the column of weights",
-    ),
+    Rule("remove_unused_columns", (False,), "the trainer would drop the column of weights"),
     Rule("padding_free", (False,), f"it joins the rows of a batch, and {_ROWS}"),
     Rule(
         "parallelism_config",
@@ -55,12 +51,7 @@ DPO_RULES = (
     Rule("label_smoothing", (0, 0.0), "the logistic loss of the trainer has none"),
     Rule("use_weighting", (False,), "it weighs the pairs itself"),
     Rule("ld_alpha", (None,), "it weighs the tokens of longer completions"),
-    Rule(
-        "f_divergence_type",
-        ("reverse_kl",),
-        "the loss is that of KL(pi || pi0)",
-        '"reverse_kl"',
-    ),
+    Rule("f_divergence_type", ("reverse_kl",), "the loss is that of KL(pi || pi0)", '"reverse_kl"'),
     Rule(
         "precompute_ref_log_probs",
         (False,),

@@ -67,15 +67,8 @@ def weighted_sft(
     tokens = [sft_tokens(part, tokenizer) for part in data]
     from .trainers import WeightedSFTTrainer
 
-    trainer = WeightedSFTTrainer(
-        model,
-        args=config,
-        train_dataset=tokens[0],
-        eval_dataset=tokens[1] if len(tokens) > 1 else None,
-        processing_class=tokenizer,
-        callbacks=list(callbacks),
-        peft_config=peft_config,
-    )
+    same = {"processing_class": tokenizer, "peft_config": peft_config, "args": config}
+    trainer = WeightedSFTTrainer(model, callbacks=list(callbacks), **_pair(tokens), **same)
     prepared: Any = trainer.train_dataset
     check_room(trainer.model, [len(ids) for ids in prepared["input_ids"]], None)
     return trainer
@@ -128,22 +121,14 @@ def weighted_dpo(
     tokens = [dpo_tokens(part, tokenizer) for part in data]
     from .trainers import WeightedDPOTrainer
 
-    in_memory = not isinstance(model, str) and not hasattr(model, "disable_adapter")
-    if reference is None and peft_config is None and in_memory:
+    if reference is None and peft_config is None and _is_plain(model):
         reference = frozen_copy(model)
-    trainer = WeightedDPOTrainer(
-        model,
-        ref_model=reference,
-        args=config,
-        train_dataset=data[0],
-        eval_dataset=data[1] if len(data) > 1 else None,
-        processing_class=tokenizer,
-        callbacks=list(callbacks),
-        peft_config=peft_config,
-    )
+    same = {"processing_class": tokenizer, "peft_config": peft_config, "args": config}
+    same |= {"ref_model": reference, "callbacks": list(callbacks)}
+    trainer = WeightedDPOTrainer(model, **_pair(data), **same)
     if tokens[0] is not None:  # the trainer tokenises in any case, prompt and completion together
-        held_out: Any = tokens[1] if len(tokens) > 1 else None
-        trainer.train_dataset, trainer.eval_dataset = tokens[0], held_out
+        for name, dataset in _pair(tokens).items():
+            setattr(trainer, name, dataset)
     check_room(trainer.model, _pair_lengths(trainer.train_dataset), config.max_length)
     return trainer
 
@@ -154,6 +139,16 @@ def _datasets(
     """The rows to train on and those held out, if any."""
     held_out = [] if eval_rows is None else [weighted_dataset(eval_rows, None, column, texts)]
     return [weighted_dataset(rows, weights, column, texts), *held_out]
+
+
+def _is_plain(model: Any) -> bool:
+    """Whether it is in memory, and has no adapters."""
+    return not isinstance(model, str) and not hasattr(model, "disable_adapter")
+
+
+def _pair(data: Sequence[Any]) -> dict[str, Any]:
+    """Under the trainer's names."""
+    return {"train_dataset": data[0], "eval_dataset": data[1] if len(data) > 1 else None}
 
 
 def _pair_lengths(data: Any) -> list[int]:

@@ -71,11 +71,7 @@ class WeightedSFTTrainer(_Weighted, SFTTrainer):
     """
 
     def compute_loss(
-        self,
-        model: Any,
-        inputs: Any,
-        return_outputs: bool = False,
-        num_items_in_batch: Any = None,
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """Each row's log-probabilities times its weight, before TRL sums them."""
         weight, used = inputs.pop(WEIGHT)[:, None], []
@@ -108,11 +104,7 @@ class WeightedDPOTrainer(_Weighted, DPOTrainer):
         return super().compute_ref_log_probs(model, batch)
 
     def compute_loss(
-        self,
-        model: Any,
-        inputs: Any,
-        return_outputs: bool = False,
-        num_items_in_batch: Any = None,
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """The weighted loss, once its mean without weights is known to be TRL's own loss."""
         weight, used = inputs.pop(WEIGHT), []
