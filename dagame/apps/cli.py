@@ -48,28 +48,29 @@ def solve(call: typer.Context, asked: SolveOptions) -> None:
     """Solve the game of every question in a file of sampled completions, with a certificate."""
     if not (asked.samples or asked.example):
         raise typer.BadParameter("missing argument 'SAMPLES', unless there is --example.", call)
-    found, content, files = _solved(asked.with_example())
-    shown = console(stderr=asked.json_file == "-")
-    show_solution(found, shown)
-    show_written(files.all, shown)
-    if asked.json_file == "-":
-        write_out(numbers_text(found, content, True))
-    else:
-        show_next(shown, *after_solving(files.parts))
+    with ExitStack() as held:  # parts on disk are read until all is shown
+        found, content, files = _solved(asked.with_example(), held)
+        shown = console(stderr=asked.json_file == "-")
+        show_solution(found, shown)
+        show_written(files.all, shown)
+        if asked.json_file == "-":
+            write_out(numbers_text(found, content, True))
+        else:
+            show_next(shown, *after_solving(files.parts))
     if found.summary["unsolved"]:
         raise typer.Exit(1)
     if asked.strict and found.reading.warnings:
         raise typer.Exit(3)
 
 
-def _solved(asked: SolveOptions) -> tuple[Found, dict[str, Any], SolutionFiles]:
-    """The solved samples, their numbers, and the files that have them."""
+def _solved(asked: SolveOptions, held: ExitStack) -> tuple[Found, dict[str, Any], SolutionFiles]:
+    """The solved samples, their numbers, and the files that have them; parts stay while `held` is open."""
     asked.check_level()
     way = in_parts(asked)
     asked = asked.with_right_answers()
     made, files = asked.game(), SolutionFiles.of(asked, page=way is None)
     reading = asked.reading()
-    with ExitStack() as held, stages() as say:
+    with stages() as say:
         files.hold(held)
         read = opened(held, way, files.folder, asked.sources, progress=say, **reading)
         found = read.solve(made, progress=say, **asked.solving())

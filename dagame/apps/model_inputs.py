@@ -1,7 +1,5 @@
 """What `dagame evaluate` and `dagame certify` are about: a run or a model, its reference, its questions."""
 
-# ruff: noqa: RUF009  (`option` and `argument` make fields)
-
 from __future__ import annotations
 
 import os

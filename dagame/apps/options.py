@@ -1,7 +1,5 @@
 """The options of `dagame solve`, checked before the work starts."""
 
-# ruff: noqa: RUF009  (`option` and `argument` make fields)
-
 from __future__ import annotations
 
 from dataclasses import dataclass, replace

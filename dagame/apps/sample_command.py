@@ -1,7 +1,5 @@
 """`dagame sample`: questions -> the file of completions that `dagame solve` reads."""
 
-# ruff: noqa: RUF009  (`option` and `argument` make fields)
-
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 Exit codes: 0 done; 1 a result contradicts the theory; 2 bad input, explained in one sentence.
 """
 
-# ruff: noqa: RUF009  (`option` and `argument` make fields)
-
 from __future__ import annotations
 
 import json

@@ -302,6 +302,9 @@ def test_the_command_in_parts(tmp_path):
     tables = [pl.read_parquet(tmp_path / name / "samples.parquet") for name in "ab"]
     assert tables[0].equals(tables[1])
     assert [p.name for p in (tmp_path / "b").iterdir()] == ["samples.parquet"]
+    out = "--out", tmp_path / "c", "--max-memory", "64MiB", "--no-report"
+    printed = json.loads(dagame("solve", "--example", *out, "--json", "-").stdout)
+    assert printed["classes"] == plain["classes"]
     for wrong in (["--max-memory", "2 barrels"], ["--max-memory", "1GiB", "--calibrate", "c"]):
         ran = dagame("solve", "--example", *wrong)
         assert ran.returncode == 2
