@@ -271,6 +271,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "labels",
         "held_out",
         "columns",
+        "asked",
         "verdict",
         "calibration",
         "games",

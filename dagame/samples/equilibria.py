@@ -260,14 +260,7 @@ def solve_samples(
     buckets, solutions = solve_partition(partition, objective, beta, method, tol, progress, device)
     table = class_table(partition, buckets, solutions)
     facts = Facts.of(partition, buckets, solutions, table)
-    summary = summary_of(
-        facts,
-        beta=beta,
-        seconds=time.perf_counter() - started,
-        skipped_lines=len(samples.skipped_lines),
-        timed_out=samples.timed_out,
-        notes=samples.notes,
-    )
+    summary = summary_of(facts, samples, beta, time.perf_counter() - started)
     return SampleEquilibria(samples, buckets, solutions, table, summary, facts)
 
 

@@ -74,6 +74,13 @@ class Gold(NamedTuple):
     within: list[bool]
     best: float | None
 
+    def table(self) -> pl.DataFrame:
+        """One row for each answer: `gold`, and whether it was read `within` a text."""
+        import polars as pl
+
+        within = pl.Series("within", self.within, dtype=pl.Boolean)
+        return pl.DataFrame([pl.Series("gold", self.answers, dtype=pl.String), within])
+
     def said(self) -> str:
         """A sentence on how they were read."""
         return said_of_gold(len(self.answers), sum(self.within), self.best)

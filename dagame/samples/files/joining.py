@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from ...errors import SamplesError
 from .nested import column_of
@@ -12,6 +13,58 @@ from .roles import Flat, Roles
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+class FileRead(Protocol):
+    """What is told of a file that was read: lines left out, and how it was opened."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def skipped(self) -> Sequence[int]: ...  # noqa: D102
+    @property
+    def said(self) -> str | None: ...  # noqa: D102
+    @property
+    def empty_rows(self) -> int: ...  # noqa: D102
+
+
+T = TypeVar("T", bound=FileRead)
+
+
+@dataclass
+class Gathered(Generic[T]):
+    """The files that were read so far, and sentences on what was decided.
+
+    skip: a file that cannot be read is left out and said.
+    """
+
+    skip: bool
+    read: list[T] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    failed: int = 0
+
+    def add(self, file: T) -> None:
+        """One more file."""
+        self.read.append(file)
+        if file.said:
+            self.notes.append(f"{file.name}: {file.said}.")
+
+    def fail(self, error: Exception) -> None:
+        """A file that cannot be read; anything but its own fault, such as a full disk, is raised."""
+        if not (self.skip and isinstance(error, SamplesError)):
+            raise error
+        self.failed += 1
+        self.notes.append(f"left out: {error}")
+
+    def told(self) -> tuple[tuple[str, ...], tuple[int, ...]]:
+        """All sentences and lines left out, once no more files come; `SamplesError` where none was read."""
+        if not self.read:
+            raise SamplesError(f"none of the {self.failed} files can be read; {self.notes[-1]}")
+        empty = sum(file.empty_rows for file in self.read)
+        notes = [f"rows without a completion, left out: {empty:,}."] if empty else []
+        lost = [f for f in self.read if f.skipped and len(self.read) > 1]
+        notes += [f"{file.name}: lines skipped: {len(file.skipped):,}." for file in lost]
+        return (*self.notes, *notes), tuple(n for file in self.read for n in file.skipped)
 
 
 def joined(parts: Sequence[tuple[str, Flat]]) -> Flat:

@@ -90,8 +90,7 @@ def read_rows(
     Raises:
         SamplesError: see `read_frame`.
     """
-    if on_error not in ("stop", "skip"):
-        raise SamplesError(f"on_error is {on_error!r}; choose 'stop' or 'skip'.")
+    check_on_error(on_error)
     name = shown(path)
     kind, data = contents(path, kind)
     opener = partial(open_document, path=rows, wanted=wanted)
@@ -101,6 +100,12 @@ def read_rows(
     if not len(made.frame) or not made.frame.width:
         raise no_rows(name, bool(made.skipped))
     return made
+
+
+def check_on_error(on_error: str) -> None:
+    """`SamplesError` unless it says what to do at a fault."""
+    if on_error not in ("stop", "skip"):
+        raise SamplesError(f"on_error is {on_error!r}; choose 'stop' or 'skip'.")
 
 
 def no_rows(name: str, skipped: bool) -> SamplesError:

@@ -7,20 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ...errors import SamplesError
 from .containers import KIND_NAMES, file_names, files_of, is_several
 from .formats import FORMATS, GUESSED, Format, check_format, detected
-from .joining import joined
+from .joining import Gathered, joined
 from .json_rows import read_lines
 from .layouts import lay_out
 from .paths import ABSENT, at
 from .reading import Rows, read_rows
 from .roles import Flat, Roles, missing
-
-if TYPE_CHECKING:
-    pass
 
 Names = str | Sequence[str] | None
 FILE = "file"
@@ -58,10 +55,10 @@ class Wish:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The flat rows of all files. skipped: lines left out, by file; notes: sentences on what was decided."""
+    """The flat rows of all files. skipped: lines left out; notes: sentences on what was decided."""
 
     flat: Flat
-    skipped: dict[str, tuple[int, ...]]
+    skipped: tuple[int, ...]
     notes: tuple[str, ...]
 
 
@@ -72,33 +69,30 @@ def read_table(source: Any, wish: Wish, on_error: str = "stop") -> Table:
         SamplesError: what cannot be read; of several files the one is named.
     """
     check_format(wish.format)
-    notes: list[str] = []
-    parts, skipped, roles, left_out = [], {}, None, 0
     sources = _sources(source, wish, on_error)
+    found, roles = Gathered[_FlatFile](on_error == "skip" and len(sources) > 1), None
     for load in sources:
         try:
             rows = load()
-            roles = roles or roles_of(wish, rows, notes)
-            parts.append((rows.name, laid_out(rows, roles)))
+            roles = roles or roles_of(wish, rows, found.notes)
+            found.add(_FlatFile(rows.name, rows.skipped, rows.said, laid_out(rows, roles)))
         except SamplesError as error:
-            if on_error != "skip" or len(sources) == 1:
-                raise
-            left_out += 1
-            notes.append(f"left out: {error}")
-            continue
-        skipped[rows.name] = rows.skipped
-        if rows.said:
-            notes.append(f"{rows.name}: {rows.said}.")
-    if left_out == len(sources):
-        raise SamplesError(f"none of the {left_out} files can be read; {notes[-1]}")
-    flat = joined(parts)
-    if flat.empty_rows:
-        notes.append(f"rows without a completion, left out: {flat.empty_rows:,}.")
-    if len(skipped) > 1:
-        lost = {name: len(lines) for name, lines in skipped.items() if lines}
-        notes += [f"{name}: lines skipped: {count:,}." for name, count in lost.items()]
+            found.fail(error)
+    notes, skipped = found.told()
+    flat = joined([(file.name, file.flat) for file in found.read])
     _check_same(flat, wish, roles)
-    return Table(flat, skipped, tuple(notes))
+    return Table(flat, skipped, notes)
+
+
+class _FlatFile(NamedTuple):
+    name: str
+    skipped: tuple[int, ...]
+    said: str | None
+    flat: Flat
+
+    @property
+    def empty_rows(self) -> int:
+        return self.flat.empty_rows
 
 
 def listed(names: Names) -> tuple[str, ...]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..columns import abstained, column_named, names_in, read_answers
+from ..asked import Asked
+from ..columns import names_in
 from ..files.formats import FORMATS
 from ..files.roles import Flat, Roles
 from ..how_read import is_blank, labelled
-from ..keys.reader import AnswerReader
-from ..labels import compared, correctness
+from ..labels import Gold, correctness
 from ..partition import Labels
 from .load import CUT, GOLD
 
@@ -25,15 +26,10 @@ _LABELS = Labels._fields
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How the rows are read, alike in all parts."""
+class Settings(Asked):
+    """How the rows are read, alike in all parts, and in how many groups their classes are solved."""
 
     roles: Roles
-    reader: AnswerReader
-    read_truncated: bool
-    correct_range: tuple[float, float]
-    abstain: str | None
-    no_answer: str
     groups: int
     same: str | None = None
 
@@ -46,6 +42,11 @@ class Settings:
     def context_columns(self) -> list[str]:
         """Of the counts."""
         return [f"context_{k}" for k in range(len(self.roles.context_by or ()))]
+
+    @property
+    def named(self) -> list[str]:
+        """What the rows of counts are told apart by."""
+        return [*self.class_columns, *self.context_columns, ANSWER]
 
     @property
     def labelled(self) -> bool:
@@ -64,15 +65,14 @@ class Counted(NamedTuple):
     """What one part holds.
 
     keys: the answer of each row as it stands there, and its key. groups: class, context, answer and
-    their counts, and to which group of classes they belong, `GROUP`. gold: each right answer, and
-    whether it was read within a text. lost: the places of the rows in which no answer was found;
+    their counts, and to which group of classes they belong, `GROUP`. gold: how right answers were read,
+    if there are any. lost: the places of the rows in which no answer was found;
     lost_labels: how many of them are labelled right, and labelled. first: the end of the first text.
     """
 
     keys: pl.DataFrame
     groups: pl.DataFrame
-    gold: pl.DataFrame | None
-    best: float | None
+    gold: Gold | None
     lost: np.ndarray
     lost_labels: tuple[int, int]
     timed_out: int
@@ -83,22 +83,12 @@ def count(frame: pl.DataFrame, settings: Settings, before: int) -> Counted:
     """Read one part, `before` which there are so many rows."""
     import polars as pl
 
-    roles, reader = settings.roles, settings.reader
-    (text,) = roles.text
+    (text,) = settings.roles.text
     cut = None if settings.read_truncated else frame[CUT]
+    gold = frame[GOLD].to_list() if GOLD in frame.columns else None
     rows = frame.drop(CUT, GOLD, strict=False)
-    reading = read_answers(Flat(rows, roles), reader, cut)
-    keys, right, gold, best = reading.keys, None, None, None
-    if GOLD in frame.columns:
-        keys, right, told = compared(frame[GOLD].to_list(), keys, reader)
-        gold = pl.DataFrame(
-            {"gold": told.answers, "within": told.within},
-            schema={"gold": pl.String, "within": pl.Boolean},
-        )
-        best = told.best
-    elif roles.correct:
-        right = _labels(column_named(rows, roles.correct[0], "correctness"), settings, before)
-    keys = abstained(keys, settings.abstain)
+    labels = partial(_labels, before=before)
+    reading, keys, right, told = settings.judged(Flat(rows, settings.roles), cut, gold, labels)
     empty = keys.is_null().arg_true()
     lost = empty.filter(is_blank(reading.answers.gather(empty))).to_numpy()
     correct = None if right is None else right.cast(pl.Float64).to_numpy()
@@ -106,8 +96,7 @@ def count(frame: pl.DataFrame, settings: Settings, before: int) -> Counted:
     return Counted(
         pl.DataFrame({ANSWER: reading.answers, "key": keys}),
         _groups(rows, keys, correct, settings, before),
-        gold,
-        best,
+        told,
         lost,
         (0, 0) if correct is None else labelled(correct[lost]),
         reading.timed_out,
@@ -115,12 +104,13 @@ def count(frame: pl.DataFrame, settings: Settings, before: int) -> Counted:
     )
 
 
-def _labels(column: pl.Series, settings: Settings, before: int) -> pl.Series:
+def _labels(column: pl.Series, limits: tuple[float, float], before: int) -> pl.Series:
+    """`correctness`, which is not known in a part without labels."""
     import polars as pl
 
     if column.null_count() == len(column):
         return column.cast(pl.Float64, strict=False)
-    return correctness(column, settings.correct_range, before)
+    return correctness(column, limits, before)
 
 
 def named_rows(

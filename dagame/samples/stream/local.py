@@ -12,22 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...show.progress import Progress, time_left
-from ..disagreements import Disagreements
-from ..facts import Facts
 from ..files.tables import NamedFile, Wish
-from ..partition import Bucket
 from ..verdict import CELLS
 from ..worth import beside, said_of_rows
 from .count import ANSWER, GROUP, SAME, Settings, count, named_rows
 from .kinds import conformed
 from .load import CUT, GOLD, Loaded, kinds_of, load
-from .part import Game, Solved, solve_part
+from .part import Game, Group, Solved, solve_part
 from .shelf import Piece, Shelf
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from ...games.solution import Solution
 
 
 _DEALT_AT_ONCE = 4
@@ -45,27 +40,13 @@ class Kept:
     lost_rows: int
     keys: Piece
     groups: Piece
-    gold: Piece | None
-    best: float | None
     lost: Piece
     lost_labels: tuple[int, int]
     known_labels: int
     timed_out: int
     first: str
-
-
-@dataclass(frozen=True)
-class Group:
-    """One solved group of classes; see `part.Solved`."""
-
-    names: pl.DataFrame | None
-    table: Piece | None
-    facts: Facts | None
-    disagreements: Disagreements | None
-    lost: tuple[tuple, ...]
-    lost_rows: int
-    buckets: list[Bucket]
-    solutions: list[Solution]
+    gold: Piece | None = None
+    best: float | None = None
 
 
 class _Deal:
@@ -197,31 +178,27 @@ def count_part(
     import polars as pl
 
     found = count(frame, settings, before)
-    keys = found.keys
-    known = found.groups["known"].sum() if settings.labelled else 0
+    tables = {"keys": found.keys, "groups": found.groups, "lost": pl.DataFrame({"row": found.lost})}
+    if found.gold is not None:
+        tables["gold"] = found.gold.table()
     return Kept(
         rows=len(frame),
-        read=len(keys) - keys["key"].null_count(),
+        read=len(frame) - found.keys["key"].null_count(),
         lost_rows=len(found.lost),
-        keys=shelf.put(f"keys{name}", keys),
-        groups=shelf.put(f"groups{name}", found.groups),
-        gold=None if found.gold is None else shelf.put(f"gold{name}", found.gold),
-        best=found.best,
-        lost=shelf.put(f"lost{name}", pl.DataFrame({"row": found.lost})),
         lost_labels=found.lost_labels,
-        known_labels=int(known),
+        known_labels=int(found.groups["known"].sum()) if settings.labelled else 0,
         timed_out=found.timed_out,
         first=found.first,
+        best=None if found.gold is None else found.gold.best,
+        **{what: shelf.put(f"{what}{name}", table) for what, table in tables.items()},
     )
 
 
 def kept_group(made: Solved, shelf: Shelf, name: str = "") -> Group:
     """What is kept of a solved group."""
-    table = None if made.table is None else shelf.put(f"classes{name}", made.table)
-    return Group(
-        made.names, table, made.facts, made.disagreements, made.lost, made.lost_rows, made.buckets,
-        made.solutions,
-    )  # fmt: skip
+    if made.table is None:
+        return made.group
+    return replace(made.group, table=shelf.put(f"classes{name}", made.table))
 
 
 def gathered(groups: Iterable[Group | None]) -> list[Group]:

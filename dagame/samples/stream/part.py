@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..partition import Bucket, Labels, Partition
 from ..verdict import CELLS
 from ..worth import finite, worth
 from .count import ANSWER, COUNT, SAME, Settings
+from .shelf import Piece
 
 if TYPE_CHECKING:
     import polars as pl
@@ -34,24 +35,44 @@ class Game:
     device: str | None = None
 
 
+@dataclass(frozen=True)
+class Group:
+    """What is said of a group of classes.
+
+    names: of its classes in order, under the columns of the counts; table: where there is one row for
+    each. facts: None where every class was lost; lost, lost_rows: classes without an answer, their
+    samples. buckets, solutions: kept where there are few cells.
+    """
+
+    names: pl.DataFrame | None = None
+    table: Piece | None = None
+    facts: Facts | None = None
+    disagreements: Disagreements | None = None
+    lost: tuple[tuple, ...] = ()
+    lost_rows: int = 0
+    buckets: list[Bucket] = field(default_factory=list)
+    solutions: list[Solution] = field(default_factory=list)
+
+
 class Solved(NamedTuple):
-    """A group of classes.
+    """A group of classes, and the table of them.
 
     worths: class, context and answer of the rows of the counts with what a sample of them is worth.
-    names: of its classes in order, under the columns of the counts; table: one row for each class.
-    facts: None where every class was lost; lost, lost_rows: classes without an answer, their samples.
-    buckets, solutions: kept where there are few cells.
     """
 
     worths: pl.DataFrame
-    names: pl.DataFrame | None
     table: pl.DataFrame | None
-    facts: Facts | None
-    disagreements: Disagreements | None
-    lost: tuple[tuple, ...]
-    lost_rows: int
-    buckets: list[Bucket]
-    solutions: list[Solution]
+    group: Group
+
+
+WORTHS = ("reward", "weight", "weight_normalised")
+
+
+def worth_nothing(counts: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """The rows of counts under these columns, where nothing was solved."""
+    import polars as pl
+
+    return counts.select(*by, *(pl.lit(None, dtype=pl.Float64).alias(name) for name in WORTHS))
 
 
 def solve_part(groups: pl.DataFrame, settings: Settings, game: Game) -> Solved:
@@ -59,64 +80,52 @@ def solve_part(groups: pl.DataFrame, settings: Settings, game: Game) -> Solved:
     import polars as pl
 
     groups = _added_up(groups, settings)
-    names = dict(zip(settings.class_columns, settings.roles.class_by, strict=True))
-    classes = groups.select(settings.class_columns).rename(names)
-    contexts = None
-    if settings.roles.context_by is not None:
-        own = dict(zip(settings.context_columns, settings.roles.context_by, strict=True))
-        contexts = groups.select(settings.context_columns).rename(own)
-    many = groups[COUNT].to_numpy()
-    grouped = None
-    if settings.labelled:
-        grouped = Labels(*(groups[name].to_numpy() for name in Labels._fields))
-    partition = Partition.build(
-        classes,
-        contexts,
-        groups[ANSWER],
-        no_answer=settings.no_answer,
-        multiplicity=many,
-        grouped=grouped,
-    )
-    by = [*settings.class_columns, *settings.context_columns, ANSWER]
+    partition = _partition(groups, settings)
     if not len(partition):
-        nothing = [pl.lit(None, dtype=pl.Float64).alias(name) for name in WORTHS]
-        worths = groups.select(*by, *nothing)
-        lost_rows = int(many.sum())
-        return Solved(worths, None, None, None, None, partition.lost_classes, lost_rows, [], [])
-    buckets, solutions = solve_partition(
-        partition, game.objective, game.beta, game.method, game.tol, None, game.device
-    )
+        lost = Group(lost=partition.lost_classes, lost_rows=int(groups[COUNT].sum()))
+        return Solved(worth_nothing(groups, settings.named), None, lost)
+    by = game.objective, game.beta, game.method, game.tol, None, game.device
+    buckets, solutions = solve_partition(partition, *by)
     table = class_table(partition, buckets, solutions)
     facts = Facts.of(partition, buckets, solutions, table)
     worths = finite(pl.DataFrame(worth(partition, buckets, solutions)))
-    few = facts.cells <= CELLS
-    names_table = partition.classes.drop("#class")
-    names_table.columns = settings.class_columns
+    names = partition.classes.drop("#class")
+    names.columns = settings.class_columns
+    group = Group(names, facts=facts, disagreements=Disagreements.of(partition))
+    if facts.cells <= CELLS:
+        group = replace(group, buckets=buckets, solutions=solutions)
     return Solved(
-        pl.concat([groups.select(by), worths], how="horizontal"),
-        names_table,
-        table,
-        facts,
-        Disagreements.of(partition),
-        (),
-        0,
-        buckets if few else [],
-        solutions if few else [],
+        pl.concat([groups.select(settings.named), worths], how="horizontal"), table, group
     )
 
 
-WORTHS = ("reward", "weight", "weight_normalised")
+def _partition(groups: pl.DataFrame, settings: Settings) -> Partition:
+    """Of the rows of counts, under the file's own names of classes and contexts."""
+
+    def own(columns: list[str], names: Sequence[str]) -> pl.DataFrame:
+        return groups.select(columns).rename(dict(zip(columns, names, strict=True)))
+
+    contexts, labels = settings.roles.context_by, None
+    if settings.labelled:
+        labels = Labels(*(groups[name].to_numpy() for name in Labels._fields))
+    return Partition.build(
+        own(settings.class_columns, settings.roles.class_by),
+        None if contexts is None else own(settings.context_columns, contexts),
+        groups[ANSWER],
+        no_answer=settings.no_answer,
+        multiplicity=groups[COUNT].to_numpy(),
+        grouped=labels,
+    )
 
 
 def _added_up(groups: pl.DataFrame, settings: Settings) -> pl.DataFrame:
     """One row for each class, context and answer."""
     import polars as pl
 
-    by = [*settings.class_columns, *settings.context_columns, ANSWER]
     if settings.same is not None:
         _check_same(groups, settings)
     sums = [COUNT, *(Labels._fields if settings.labelled else ())]
-    return groups.group_by(by).agg(pl.col(sums).sum())
+    return groups.group_by(settings.named).agg(pl.col(sums).sum())
 
 
 def _check_same(groups: pl.DataFrame, settings: Settings) -> None:

@@ -22,14 +22,14 @@ import numpy as np
 from ...errors import DagameError, SamplesError
 from ...show.progress import Progress
 from ..cores import cores
+from ..files.joining import Gathered
 from ..files.tables import NamedFile, Wish
 from ..worth import said_of_rows
-from .count import ANSWER, GROUP, Settings
+from .count import GROUP, Settings
 from .engine import started
-from .load import FileRead, Gathered, Loaded, read_file, together
+from .load import FileRead, Loaded, add, read_file, roles_by, together
 from .local import (
     PART,
-    Group,
     Kept,
     Local,
     count_part,
@@ -40,7 +40,7 @@ from .local import (
     worth_of_rows,
     worths_of,
 )
-from .part import WORTHS, Game, solve_part
+from .part import Game, Group, solve_part, worth_nothing
 from .shelf import Shelf, unwritten
 
 if TYPE_CHECKING:
@@ -97,9 +97,9 @@ class OnRay(Local):
     ) -> Loaded:
         """The first pass; the first file that can be read decides what the columns mean."""
         say(f"reading {len(files)} files on Ray")
-        found, at = Gathered(len(files) > 1 and options["on_error"] == "skip"), 0
+        found, at = Gathered[FileRead](len(files) > 1 and options["on_error"] == "skip"), 0
         while at < len(files):
-            roles = found.roles
+            roles = roles_by(found)
             few = [at] if roles is None else range(at, len(files))
             reading = _ReadFile(self.shelf, list(files), wish, roles, options, size)
             for made in self._mapped(reading, few):
@@ -107,8 +107,8 @@ class OnRay(Local):
                 if isinstance(made, DagameError):
                     found.fail(made)
                 else:
-                    found.add(made)
-        return together(found.read, found.notes, found.failed)
+                    add(found, *made)
+        return together(found)
 
     def count(self, loaded: Loaded, settings: Settings, say: Progress) -> list[Kept]:
         """The second pass."""
@@ -284,12 +284,7 @@ class _SolveGroups:
         return _arrow(pl.concat(made) if made else self._nothing(frame))
 
     def _nothing(self, counts: pl.DataFrame) -> pl.DataFrame:
-        import polars as pl
-
-        s = self.settings
-        none = [pl.lit(None, dtype=pl.Float64).alias(name) for name in WORTHS]
-        names = [PART, *s.class_columns, *s.context_columns, ANSWER]
-        return counts.clear().select(*names, *none)
+        return worth_nothing(counts.clear(), [PART, *self.settings.named])
 
     def _solved(self, p: int, counts: pl.DataFrame) -> pl.DataFrame:
         found: Any

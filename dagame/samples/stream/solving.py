@@ -23,9 +23,8 @@ from ..held_out import HeldOut
 from ..how_read import HowRead, looked_at
 from ..partition import Bucket
 from ..verdict import CELLS, game_cautions, intervals, judged_held_out, verdict
-from .local import Group
 from .look import OnDisk
-from .part import Game, in_order
+from .part import Game, Group, in_order
 
 if TYPE_CHECKING:
     import polars as pl
@@ -141,44 +140,33 @@ class StreamedEquilibria(Shown):
 def solve_streamed(samples: StreamedSamples, game: Game, say: Progress) -> StreamedEquilibria:
     """Solve every group of classes and put together what is said of all."""
     started = time.perf_counter()
-    settings = samples.settings
+    settings, reader = samples.settings, samples.settings.reader
     groups, worths = samples.work.solve(samples.counted, settings, game, say)
     solved = [group for group in groups if group.facts is not None]
     if not solved:
         raise nothing_left()
     say("putting the groups together")
     numbers = in_order([g.names for g in solved if g.names is not None], settings.class_columns)
-    facts = Facts.merged([g.facts for g in solved if g.facts is not None], numbers)
-    extra = [name for group in groups for name in group.lost]
-    lost_rows = sum(group.lost_rows for group in groups)
-    facts = replace(
+    facts = _facts(groups, numbers)
+    told = [group.disagreements for group in solved if group.disagreements is not None]
+    in_words: Any = {"extract": samples.extract_in_words, "canonical": reader.canonical}
+    given_up: Any = {"truncated": samples.truncated, "timed_out": samples.timed_out}
+    labels = Disagreements.merged(told, numbers)
+    read = looked_at(_on_disk(samples), labels, **in_words, **given_up)
+    summary = summary_of(facts, samples, game.beta, time.perf_counter() - started)
+    of_few = few(solved, numbers, facts)
+    return StreamedEquilibria(samples, groups, numbers, worths, facts, summary, read, *of_few)
+
+
+def _facts(groups: list[Group], numbers: list[np.ndarray]) -> Facts:
+    """Of all groups; of those whose classes were all lost only that is known."""
+    facts = Facts.merged([group.facts for group in groups if group.facts is not None], numbers)
+    lost = sum(group.lost_rows for group in groups)
+    return replace(
         facts,
-        lost=tuple(sorted([*facts.lost, *extra])),
-        rows=facts.rows + lost_rows,
-        no_answer_rows=facts.no_answer_rows + lost_rows,
-    )
-    labels = Disagreements.merged(
-        [g.disagreements for g in solved if g.disagreements is not None], numbers
-    )
-    summary = summary_of(
-        facts,
-        beta=game.beta,
-        seconds=time.perf_counter() - started,
-        skipped_lines=len(samples.skipped_lines),
-        timed_out=samples.timed_out,
-        notes=samples.notes,
-    )
-    buckets, solutions = few(solved, numbers, facts)
-    read = looked_at(
-        _on_disk(samples),
-        labels,
-        extract=samples.extract_in_words,
-        canonical=samples.settings.reader.canonical,
-        truncated=samples.truncated,
-        timed_out=samples.timed_out,
-    )
-    return StreamedEquilibria(
-        samples, groups, numbers, worths, facts, summary, read, buckets, solutions
+        lost=tuple(sorted([*facts.lost, *(name for group in groups for name in group.lost)])),
+        rows=facts.rows + lost,
+        no_answer_rows=facts.no_answer_rows + lost,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +16,13 @@ from ...errors import SamplesError
 from ...files.output import scratch
 from ...show.progress import Progress, silent
 from ...show.tables import Shown
-from ..columns import extract_in_words, reader_of, unread
+from ..asked import Asked
+from ..columns import found_in_words, unread
 from ..cores import cores
 from ..equilibria import ObjectiveOf
 from ..files.formats import FORMATS
-from ..files.tables import Wish, is_path, named_files
+from ..files.reading import check_on_error
+from ..files.tables import is_path, named_files
 from ..keys.reader import TRIED_ROWS
 from ..labels import correctness, said_of_gold
 from .addresses import expanded
@@ -113,10 +115,7 @@ class StreamedSamples(Shown):
     @property
     def extract_in_words(self) -> str:
         """How answers are found."""
-        (text,) = self.loaded.roles.text
-        if self.loaded.roles.answers:
-            return f"the column {text}"
-        return extract_in_words(self.settings.reader.extract)
+        return found_in_words(self.loaded.roles, self.settings.reader.extract)
 
     def texts_of(self, part: int, column: str) -> pl.Series:
         """One column of one part, as text."""
@@ -145,85 +144,47 @@ class StreamedSamples(Shown):
 
 
 def stream(
-    path: Any,
-    class_by: str | Sequence[str] | None = None,
-    context_by: str | Sequence[str] | None = None,
-    completion: str | Sequence[str] | None = None,
-    extract: str | Callable[[str], str | None] = "auto",
-    correct: str | Sequence[str] | None = None,
-    *,
-    answer: str | Sequence[str] | None = None,
-    gold: str | Sequence[str] | None = None,
-    correct_range: tuple[float, float] = (0.0, 1.0),
-    canonical: str = "auto",
-    thinking: str = "drop",
-    finish_reason: str | Sequence[str] | None = None,
-    truncated: str = "no-answer",
-    where: Mapping[str, str] | Sequence[str] = (),
-    format: str = "auto",
-    rows: str | None = None,
-    no_answer: str = "keep",
-    abstain: str | None = None,
-    on_error: str = "stop",
-    progress: Progress | None = None,
-    max_memory: str | int = "2GiB",
-    folder: str | Path | None = None,
-    engine: str = "local",
-    address: str | None = None,
+    options: Mapping[str, Any],
+    max_memory: str | int,
+    folder: str | Path | None,
+    engine: str,
+    address: str | None,
 ) -> StreamedSamples:
-    """See `Samples.stream`."""
-    if not is_path(path):
+    """See `Samples.stream`; options: all arguments of `Samples.read` by their names."""
+    if not is_path(options["path"]):
         raise SamplesError(
             "Samples.stream reads files; rows that are in memory are for Samples.read."
         )
-    size = memory_bytes(max_memory)
-    reader = reader_of(
-        *(extract, canonical),
-        thinking=thinking,
-        of_answers=answer is not None,
-        abstain=abstain,
-        truncated=truncated,
-        no_answer=no_answer,
-    )
-    if on_error not in ("stop", "skip"):
-        raise SamplesError(f"on_error is {on_error!r}; choose 'stop' or 'skip'.")
-    wish = Wish(
-        *(class_by, context_by, completion, answer, correct, gold, finish_reason),
-        *(where, format, rows),
-    )
-    say = progress or silent
+    size, asked = memory_bytes(max_memory), Asked.of(options)
+    check_on_error(asked.on_error)
+    say = options["progress"] or silent
     with ExitStack() as stack:
         place = stack.enter_context(scratch(folder or tempfile.gettempdir()))
         work, size = _engine(engine, address, Shelf(place), size)
         stack.callback(work.close)
-        form = FORMATS.get(format)
-        named = expanded(path, form.files if form else None)
-        files, options = named_files(named, wish, on_error)
-        loaded = work.load(files, wish, options, size // _OF_A_PART, say)
-        notes = [*loaded.notes]
-        cut = 0 if truncated == "read" else loaded.cut
-        if cut:
-            notes.append(f"completions cut off, which have no answer: {cut:,}.")
-        if not loaded.roles.answers:
-            reader = reader.settled(_spread(loaded, work.shelf))
-            notes += reader.choice()
-        settings = Settings(
-            roles=loaded.roles,
-            reader=reader,
-            read_truncated=truncated == "read",
-            correct_range=correct_range,
-            abstain=abstain,
-            no_answer=no_answer,
-            groups=max(1, -(-loaded.rows * _OF_A_ROW // size)),
-            same=same_column(loaded.roles, format, list(loaded.kinds)),
-        )
-        kept = work.count(loaded, settings, say)
-        source = str(path) if isinstance(path, str | Path) else "the samples"
-        notes += _checked(loaded, settings, kept, work.shelf, source)
-        return StreamedSamples(
-            loaded, settings, kept, tuple(notes), source, cut, work, stack.pop_all()
-        )
+        return _in_parts(options["path"], asked, work, size, say, stack)
     raise AssertionError
+
+
+def _in_parts(
+    path: Any, asked: Asked, work: Local, size: int, say: Progress, stack: ExitStack
+) -> StreamedSamples:
+    """The first two passes; what the stack holds is the samples' to close once they are there."""
+    form = FORMATS.get(asked.wish.format)
+    files, options = named_files(
+        expanded(path, form.files if form else None), asked.wish, asked.on_error
+    )
+    loaded = work.load(files, asked.wish, options, size // _OF_A_PART, say)
+    cut = 0 if asked.read_truncated else loaded.cut
+    texts = None if loaded.roles.answers else _spread(loaded, work.shelf)
+    asked, notes = asked.settled(texts, cut)
+    groups = max(1, -(-loaded.rows * _OF_A_ROW // size))
+    same = same_column(loaded.roles, asked.wish.format, list(loaded.kinds))
+    settings = Settings(**vars(asked), roles=loaded.roles, groups=groups, same=same)
+    kept = work.count(loaded, settings, say)
+    source = str(path) if isinstance(path, str | Path) else "the samples"
+    told = (*loaded.notes, *notes, *_checked(loaded, settings, kept, work.shelf, source))
+    return StreamedSamples(loaded, settings, kept, told, source, cut, work, stack.pop_all())
 
 
 def _engine(engine: str, address: str | None, shelf: Shelf, size: int) -> tuple[Local, int]:
