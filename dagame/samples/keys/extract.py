@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ExtractionError, nearest
@@ -86,16 +87,20 @@ def check_pattern(pattern: str, what: str) -> int:
     except UnicodeEncodeError:
         raise ExtractionError(f"{what} {shown} is not valid Unicode.") from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        reason = " ".join(str(error).split())
-        if "look-around" in reason or "backreference" in reason:
-            reason = "it uses look-around or a back-reference, which the linear-time engine lacks"
-        elif "size limit" in reason:
-            reason = "its repetitions make it too large"
-        reason = re.sub(r"^.*error: | This error occurred.*$", "", reason)[:200]
-        raise ExtractionError(f"{what} {shown} does not compile: {reason}.") from None
+        raise ExtractionError(f"{what} {shown} does not compile: {_reason(error)}.") from None
     if count > MOST_GROUPS:
         raise ExtractionError(f"{what} {shown} has more than {MOST_GROUPS} groups.")
     return count
+
+
+def _reason(error: BaseException) -> str:
+    """Why the engine refuses a pattern."""
+    reason = " ".join(str(error).split())
+    if "look-around" in reason or "backreference" in reason:
+        reason = "it uses look-around or a back-reference, which the linear-time engine lacks"
+    elif "size limit" in reason:
+        reason = "its repetitions make it too large"
+    return re.sub(r"^.*error: | This error occurred.*$", "", reason)[:200]
 
 
 def _by_columns(find: Callable[[pl.Series], pl.Series]) -> Extractor:
@@ -118,21 +123,22 @@ def _by_pattern(pattern: str) -> Callable[[pl.Series], pl.Series]:
             f"extract pattern {pattern!r} has no group; put parentheses around the answer."
         )
     looks_around = any(sign in _ASSERTIONS for sign in _SIGN.findall(pattern))
+    return partial(_last_group, pattern=pattern, looks_around=looks_around)
 
-    def run(completions: pl.Series) -> pl.Series:
-        text = completions
-        if text.str.contains(f"[{_OPEN}{_CLOSE}]").any():
-            text = text.str.replace_all(f"[{_OPEN}{_CLOSE}]", "")
-        if not looks_around:  # within its match a pattern finds the same again
-            last = on_all_cores(text, lambda each: each.str.extract_all(pattern).list.last())
-            return once_if_repeated(last, group)
-        several = on_all_cores(text, lambda each: each.str.count_matches(pattern) > 1).arg_true()
-        return group(text).scatter(several, _marked(text.gather(several), pattern))
+
+def _last_group(text: pl.Series, pattern: str, looks_around: bool) -> pl.Series:
+    """Group 1 of the last match in each text."""
 
     def group(texts: pl.Series) -> pl.Series:
         return on_all_cores(texts, lambda each: _group_1(each, pattern))
 
-    return run
+    if text.str.contains(f"[{_OPEN}{_CLOSE}]").any():
+        text = text.str.replace_all(f"[{_OPEN}{_CLOSE}]", "")
+    if not looks_around:  # within its match a pattern finds the same again
+        last = on_all_cores(text, lambda each: each.str.extract_all(pattern).list.last())
+        return once_if_repeated(last, group)
+    several = on_all_cores(text, lambda each: each.str.count_matches(pattern) > 1).arg_true()
+    return group(text).scatter(several, _marked(text.gather(several), pattern))
 
 
 _SIGN = re.compile(r"\\.|\[\^|.", re.DOTALL)

@@ -209,7 +209,9 @@ class _Factors:
             return False
         for unit, e in product.items():
             symbol = _units().get(unit, unit)
-            self.total[symbol] = self.total.get(symbol, 0) + (-e * power if self.below else e * power)
+            self.total[symbol] = self.total.get(symbol, 0) + (
+                -e * power if self.below else e * power
+            )
             self.last = symbol if len(product) == 1 and power == 1 else None
         self.expects, self.waiting = False, 1
         return True
