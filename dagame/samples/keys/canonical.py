@@ -21,6 +21,14 @@ CANONICALS = ("exact", "nospace", "casefold", "number", "math")
 Canonicaliser = Callable[["pl.Series"], "pl.Series"]
 
 
+_WRITTEN: dict[str, Canonicaliser] = {
+    "exact": lambda answers: answers.str.strip_chars(),
+    "nospace": lambda answers: answers.str.replace_all(r"\s+", ""),
+    "casefold": lambda a: a.str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars(),
+}
+"""Keys by how answers are written."""
+
+
 def make_canonicaliser(name: str, *, row_seconds: float = 5.0) -> Canonicaliser:
     r"""A map of answer strings to keys; an empty answer becomes null, the "no answer".
 
@@ -38,12 +46,8 @@ def make_canonicaliser(name: str, *, row_seconds: float = 5.0) -> Canonicaliser:
     def run(answers: pl.Series) -> pl.Series:
         import polars as pl
 
-        if name == "exact":
-            keys = answers.str.strip_chars()
-        elif name == "nospace":
-            keys = answers.str.replace_all(r"\s+", "")
-        elif name == "casefold":
-            keys = answers.str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
+        if name in _WRITTEN:
+            keys = _WRITTEN[name](answers)
         else:
             keys = each_once(answers, lambda texts: _by_value(texts, name, row_seconds))
         frame = pl.DataFrame({"a": keys})

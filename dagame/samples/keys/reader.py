@@ -89,10 +89,9 @@ class AnswerReader:
         self.canonical = _suited(extract) if canonical == "auto" else canonical
         self.tried: dict[str, int] = {}
         self.tried_rows = 0
-        self._extract = None
-        if extract != "auto":
-            guarded = self._guarded(extract) if callable(extract) else extract
-            self._extract = make_extractor(guarded, row_seconds=row_seconds)
+        guarded = self._guarded(extract) if callable(extract) else extract
+        auto = guarded == "auto"
+        self._extract = None if auto else make_extractor(guarded, row_seconds=row_seconds)
         self._canonical = make_canonicaliser(self.canonical, row_seconds=row_seconds)
         self._keys: dict[str, str | None] = {}
         self._warned = False
