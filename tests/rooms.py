@@ -254,6 +254,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "objectives.own": ("differences", "asked", "conditions", "causes", "facts", "checked"),
     "samples": (
+        "lazy",
         "cores",
         "excerpts",
         "chats",

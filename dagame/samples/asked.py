@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ..errors import SamplesError
 from .columns import abstained, check_no_answer, column_named, read_answers
@@ -13,9 +13,7 @@ from .files.tables import Wish
 from .keys.extract import check_pattern
 from .keys.reader import AnswerReader, Reading
 from .labels import Gold, compared
-
-if TYPE_CHECKING:
-    import polars as pl
+from .lazy import pl
 
 Self = TypeVar("Self", bound="Asked")
 

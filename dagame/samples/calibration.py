@@ -23,11 +23,10 @@ from ..conformal import (
 from ..errors import CalibrationError
 from ..numerics.arrays import to_numpy
 from ..show.tables import Shown
+from .lazy import pl
 from .partition import Bucket
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from .equilibria import SampleEquilibria
 
 MARGINALS = ("samples", "equilibrium")
@@ -275,8 +274,6 @@ def _with_columns(
     found: SampleEquilibria, made: Calibration, tables: Sequence[np.ndarray]
 ) -> pl.DataFrame:
     """The table of classes with the set, its size, what it says, and p-values."""
-    import polars as pl
-
     partition = found.samples.partition
     keys = partition.answers["answer"].to_list()
     start = np.concatenate([[0], np.cumsum(partition.answers_per_class)])

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import SamplesError
 from .files.roles import Flat, Roles, missing
 from .keys.reader import AnswerReader, Reading
+from .lazy import pl
 from .partition import Partition
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _EXACT = 2.0**53
 """Whole numbers below it are exact in float64; names beyond could fall together."""
@@ -48,8 +46,6 @@ def nothing_left() -> SamplesError:
 
 def read_answers(flat: Flat, reader: AnswerReader, cut: pl.Series | None) -> Reading:
     """What is read in the column of texts; of answers, the answers themselves."""
-    import polars as pl
-
     (text,) = flat.roles.text
     values = flat.frame[text]
     if values.dtype != pl.String and not values.null_count() == len(values):
@@ -66,8 +62,6 @@ def read_answers(flat: Flat, reader: AnswerReader, cut: pl.Series | None) -> Rea
 
 def completions(flat: Flat) -> pl.Series | None:
     """The texts; where there are answers instead, those beside them if there is such a column."""
-    import polars as pl
-
     name = "completion" if flat.roles.answers else flat.roles.text[0]
     if flat.roles.answers and flat.frame.schema.get(name) != pl.String:
         return None
@@ -103,8 +97,6 @@ def names_in(
     frame: pl.DataFrame, by: str | Sequence[str], role: str, before: int = 0
 ) -> pl.DataFrame:
     """The columns that name classes or contexts; `before` counts the rows before those of the frame."""
-    import polars as pl
-
     names = [by] if isinstance(by, str) else list(by)
     if len(set(names)) != len(names) or not names:
         raise SamplesError(f"name each {role} column once, and at least one.")
@@ -125,8 +117,6 @@ def names_in(
 
 def abstained(keys: pl.Series, pattern: str | None) -> pl.Series:
     """The keys, null where one is a word for none."""
-    import polars as pl
-
     if pattern is None:
         return keys
     return pl.DataFrame({"a": keys}).select(

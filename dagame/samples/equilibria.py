@@ -18,12 +18,12 @@ from ..show.progress import Progress
 from ..show.tables import Shown
 from .facts import Facts, summary_of
 from .games import ObjectiveOf, solve_partition
+from .lazy import pl
 from .metrics import accuracy, agreement, majority_accuracy
 from .partition import Bucket, Partition, name_text
 from .worth import beside, finite, said_of_rows, worth
 
 if TYPE_CHECKING:
-    import polars as pl
     from matplotlib.figure import Figure
 
     from .calibration import Calibration
@@ -90,8 +90,6 @@ class SampleEquilibria(Shown):
     @cached_property
     def rows(self) -> pl.DataFrame:
         """The input rows with answer, reward, weight, weight_normalised (and reliability, in_set)."""
-        import polars as pl
-
         worths = worth(self.samples.partition, self.buckets, self.solutions)
         columns = {"answer": self.answer_column(), **worths}
         if self.calibration is not None:
@@ -231,8 +229,6 @@ class SampleEquilibria(Shown):
 
     def answer_column(self) -> pl.Series:
         """The answer key of each input row; null for "no answer"."""
-        import polars as pl
-
         partition = self.samples.partition
         start = np.concatenate([[0], np.cumsum(partition.answers_per_class)])
         place = pl.Series(start[partition.row_class] + partition.row_answer)
@@ -268,8 +264,6 @@ def class_table(
     partition: Partition, buckets: Sequence[Bucket], solutions: Sequence[Solution]
 ) -> pl.DataFrame:
     """Names, sizes, value, gap, status and metrics, one row for each class."""
-    import polars as pl
-
     parts: dict[str, list[np.ndarray]] = {}
     names = {status: status.name.lower() for status in Status}
 

@@ -6,17 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..games.solution import Solution, Status
 from ..numerics.exact import ExactSum
 from ..objectives import Objective
+from .lazy import pl
 from .partition import Bucket, Partition, name_text
-
-if TYPE_CHECKING:
-    import polars as pl
 
 MEANS = (
     "no_answer_reference", "no_answer_equilibrium", "value", "accuracy_reference",
@@ -98,8 +96,6 @@ class Facts:
     @classmethod
     def merged(cls, parts: Sequence[Facts], numbers: Sequence[np.ndarray]) -> Facts:
         """Of disjoint sets of classes; `numbers` say which number each class of a part has in all."""
-        import polars as pl
-
         frames = [part.context_names for part in parts if part.context_names is not None]
         gaps = [part.max_gap for part in parts if part.max_gap is not None]
         pairs = zip(parts, numbers, strict=True)

@@ -14,11 +14,10 @@ from .disagreements import Contested, Disagreements, Split
 from .excerpts import Excerpt, excerpt
 from .keys.extract import make_extractor
 from .keys.reader import ENOUGH, TRIED
+from .lazy import pl
 from .spellings import Merged, commonest_endings, merged_spellings
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from .partition import Partition
 
 EXAMPLES = 10
@@ -215,8 +214,6 @@ def looked_at(
         truncated, timed_out: rows that were given up.
         seed: of the choice of the examples.
     """
-    import polars as pl
-
     rng = np.random.default_rng(seed)
     chosen = _some(source.rows, _MERGED_OF, rng)
     merged, merged_keys = merged_spellings(source.answers(chosen), source.keys(chosen))

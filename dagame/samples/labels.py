@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import SamplesError
 from .keys.reader import AnswerReader, Known
-
-if TYPE_CHECKING:
-    import polars as pl
-
+from .lazy import pl
 
 _WORDS = {"true": 1.0, "false": 0.0, "correct": 1.0, "incorrect": 0.0}
 
@@ -26,8 +23,6 @@ def correctness(
     Raises:
         SamplesError: text but for true, false, correct and incorrect; numbers outside the limits.
     """
-    import polars as pl
-
     low, high = limits
     name = column.name
     if not low < high:
@@ -53,8 +48,6 @@ def correctness(
 
 
 def _from_words(column: pl.Series) -> pl.Series:
-    import polars as pl
-
     distinct = column.drop_nulls().unique(maintain_order=True).to_list()
     words = {text: text.strip().lower() for text in distinct}
     if distinct and all(word in _WORDS for word in words.values()):
@@ -76,8 +69,6 @@ class Gold(NamedTuple):
 
     def table(self) -> pl.DataFrame:
         """One row for each answer: `gold`, and whether it was read `within` a text."""
-        import polars as pl
-
         within = pl.Series("within", self.within, dtype=pl.Boolean)
         return pl.DataFrame([pl.Series("gold", self.answers, dtype=pl.String), within])
 
@@ -110,8 +101,6 @@ def compared(
     Raises:
         SamplesError: a right answer that is an object.
     """
-    import polars as pl
-
     distinct = list(dict.fromkeys(t for t in gold if t is not None))
     answers = [_answers(json.loads(text)) for text in distinct]
     flat = list(dict.fromkeys(a for group in answers for a in group))
@@ -152,8 +141,6 @@ def _read(gold: list[str], reader: AnswerReader) -> list[str | None]:
 
     What a data set marks by #### or in a box is its answer, whatever completions look like.
     """
-    import polars as pl
-
     from .keys.extract import make_extractor
 
     texts = pl.Series("gold", gold, dtype=pl.String)

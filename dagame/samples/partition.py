@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from .cores import MANY, blocks, side_by_side
+from .lazy import pl
 from .numbering import numbered, within
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 def name_text(name: Iterable[object]) -> str:
@@ -129,8 +127,6 @@ class Partition:
         With `multiplicity` from one row per group of samples of one class, context and answer, their
         labels in `grouped` instead of `correct`.
         """
-        import polars as pl
-
         if contexts is None:
             contexts = pl.DataFrame({"": pl.repeat("", len(keys), eager=True)})
         live = np.full(len(keys), True)
@@ -184,8 +180,6 @@ class Partition:
     @cached_property
     def no_answer_index(self) -> np.ndarray:
         """The local index of "no answer" in each class (C,), -1 where it does not occur."""
-        import polars as pl
-
         empty = self.answers.filter(pl.col("answer").is_null())
         index = np.full(len(self), -1)
         index[empty["class"].to_numpy()] = empty["index"].to_numpy()
@@ -193,14 +187,10 @@ class Partition:
 
     def context_names(self, index: int) -> list[tuple]:
         """The contexts of one class, in order."""
-        import polars as pl
-
         return self.contexts.filter(pl.col("#class") == index).drop("#class", "#context").rows()
 
     def answer_keys(self, index: int) -> list[str | None]:
         """The answers of one class, in order; None is "no answer"."""
-        import polars as pl
-
         return self.answers.filter(pl.col("class") == index)["answer"].to_list()
 
     @property

@@ -22,11 +22,10 @@ from .files.tables import Table, read_table
 from .how_read import HowRead, how_read
 from .keys.reader import AnswerReader
 from .labels import correctness, gold_texts
+from .lazy import pl
 from .partition import Partition
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from ..games.game import AlignmentGame
     from ..objectives import Objective
     from .equilibria import SampleEquilibria
@@ -200,8 +199,6 @@ class Samples(Shown):
 
         `completion` names the column of the completions, if there is one, to show them beside.
         """
-        import polars as pl
-
         frame = frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(frame)
         keys = column_named(frame, answer, "answer").cast(pl.String)
         right = (

@@ -16,11 +16,10 @@ from .bootstrap import bootstrap_tables
 from .facts import Facts
 from .held_out import FOLDS, HeldOut, held_out
 from .how_read import Caution
+from .lazy import pl
 from .metrics import accuracy, agreement
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from ..games.solution import Solution
     from .partition import Bucket
 

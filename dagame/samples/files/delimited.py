@@ -10,10 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from threading import Lock
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import polars as pl
+from ..lazy import pl
 
 Faults = list[tuple[int, str]]
 
@@ -47,8 +45,6 @@ def read_table(data: bytes, separator: str) -> tuple[list[str], pl.DataFrame, Fa
     where they are not, its first line is, and reading goes on at the next one. Empty fields are
     null. The header is empty where a fault comes before it.
     """
-    import polars as pl
-
     frame = None if b'"' in data else _split(data, separator)
     if frame is not None:
         return frame
@@ -63,8 +59,6 @@ def read_table(data: bytes, separator: str) -> tuple[list[str], pl.DataFrame, Fa
 
 def _split(data: bytes, separator: str) -> tuple[list[str], pl.DataFrame, Faults] | None:
     """The same for text without quotes, where lines are records; None where that is not so."""
-    import polars as pl
-
     data = data.replace(b"\r\n", b"\n")
     try:
         lines = pl.Series("line", [] if b"\r" in data else data.decode().split("\n"))
@@ -147,8 +141,6 @@ def _fields_of_any_size(size: int) -> Iterator[None]:
 
 
 def _text_frame(width: int, rows: Iterator[list[str]]) -> pl.DataFrame:
-    import polars as pl
-
     names = [str(k) for k in range(width)]
     blocks = [pl.DataFrame(schema=dict.fromkeys(names, pl.String))]
     while block := list(islice(rows, _BLOCK)):
@@ -158,8 +150,6 @@ def _text_frame(width: int, rows: Iterator[list[str]]) -> pl.DataFrame:
 
 
 def _without_empty(frame: pl.DataFrame) -> pl.DataFrame:
-    import polars as pl
-
     return frame.with_columns(pl.when(pl.all() != "").then(pl.all()).name.keep())
 
 
@@ -175,7 +165,6 @@ class Kinds:
     @classmethod
     def of(cls, frame: pl.DataFrame) -> Kinds:
         """Of the values of a table; a column without any is of every kind."""
-        import polars as pl
 
         def those(pattern: str) -> frozenset[str]:
             match = frame.select(pl.all().str.contains(pattern).all())
@@ -201,8 +190,6 @@ class Kinds:
         self, frame: pl.DataFrame, text: Collection[str] = (), labels: Collection[str] = ()
     ) -> pl.DataFrame:
         """Every column as what it is; see `typed`."""
-        import polars as pl
-
         free = self.filled - set(text)
         integers = self.integers & free
         truths = (self.truths & free) - set(labels)
@@ -227,8 +214,6 @@ def typed(
 
 def _keeps_digits(column: pl.Series) -> bool:
     """Whether the shortest text of each float64 has the digits of the text it was read from."""
-    import polars as pl
-
     read = column.cast(pl.Float64).cast(pl.String)
     return bool((_digits(column) == _digits(read)).all())
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from ...errors import SamplesError
+from ..lazy import pl
 from .nested import column_of
 from .roles import Flat, Roles
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 class FileRead(Protocol):
@@ -69,8 +67,6 @@ class Gathered(Generic[T]):
 
 def joined(parts: Sequence[tuple[str, Flat]]) -> Flat:
     """The flat rows of all files, each with its name, one after the other."""
-    import polars as pl
-
     flats = [flat for _, flat in parts]
     if len(flats) == 1:
         return flats[0]
@@ -93,8 +89,6 @@ def agreeing_kinds(
     files: Sequence[tuple[str, Mapping[str, pl.DataType]]], roles: Roles
 ) -> dict[str, pl.DataType]:
     """The kind of each column in all files: those of a role must be of one, others become text."""
-    import polars as pl
-
     first: dict[str, tuple[str, pl.DataType]] = {}
     text: set[str] = set()
     for name, schema in files:
@@ -118,8 +112,6 @@ def agreeing_kinds(
 
 def _agreeing(frames: Sequence[tuple[str, pl.DataFrame]], roles: Roles) -> list[pl.DataFrame]:
     """The frames, columns of several kinds in them as text."""
-    import polars as pl
-
     kinds = agreeing_kinds([(name, frame.schema) for name, frame in frames], roles)
     text = {column for column, kind in kinds.items() if kind == pl.String}
     return [
@@ -140,8 +132,6 @@ def _texts(values: pl.Series) -> list[Any]:
 
 
 def _kind(kind: pl.DataType) -> str:
-    import polars as pl
-
     if kind == pl.Null:
         return "null"
     return "number" if kind.is_numeric() else str(kind)

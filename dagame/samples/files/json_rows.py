@@ -14,14 +14,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from ...errors import SamplesError
+from ..lazy import pl
 from .delimited import Faults
 from .survey import DEEPEST, Survey, survey
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _FIRST_LINES = 10_000
 """Lines that the types of the columns are tried on, before all lines are."""
@@ -194,8 +192,6 @@ def read_lines(
 
     By polars; lines that it may misread, and all where it fails, by Python's strict parser.
     """
-    import polars as pl
-
     found = survey(data)
     faults = list(faults_of(data, found.doubtful)) if found.doubtful else []
     if not faults:
@@ -232,8 +228,6 @@ _HALF = "half of a surrogate pair, which is no character"
 
 
 def _typed_lines(name: str, data: bytes, found: Survey) -> pl.DataFrame:
-    import polars as pl
-
     rows = found.lines
     if not rows:
         return pl.DataFrame()
@@ -256,8 +250,6 @@ def _by_first_lines(name: str, data: bytes, found: Survey) -> pl.DataFrame | Non
     no value is of another kind: polars refuses one but in a column of text, where a nested value
     begins with a bracket, and any plain one makes a column with a text in it one of text.
     """
-    import polars as pl
-
     if found.lines <= _FIRST_LINES or not _refuses_other_kinds():
         return None
     schema = pl.scan_ndjson(data, infer_schema_length=_FIRST_LINES).collect_schema()
@@ -282,8 +274,6 @@ def _by_first_lines(name: str, data: bytes, found: Survey) -> pl.DataFrame | Non
 @cache
 def _refuses_other_kinds() -> bool:
     """Whether polars raises where a value is not of its column's type; early versions made it null."""
-    import polars as pl
-
     try:
         pl.read_ndjson(b'{"a": 1}\n{"a": 1.5}\n{"a": "x"}\n', schema={"a": pl.Int64})
     except pl.exceptions.PolarsError:

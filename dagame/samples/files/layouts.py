@@ -6,17 +6,13 @@ the answer; the other columns are carried along. Nothing nested ever passes as t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ...errors import SamplesError
 from ..chats import TRUNCATED
+from ..lazy import pl
 from .formats import FINISH
 from .nested import spread
 from .reading import Rows
 from .roles import Flat, Roles, missing, no_row, role_of
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 def lay_out(rows: Rows, roles: Roles) -> Flat:
@@ -42,8 +38,6 @@ def lay_out(rows: Rows, roles: Roles) -> Flat:
 
 def _is_flat(rows: Rows, roles: Roles) -> bool:
     """Whether all columns named are plain ones of the frame."""
-    import polars as pl
-
     frame, nested = rows.frame, (pl.List, pl.Struct, pl.Array, pl.Object)
     named = (*roles.text, *roles.names, *(path for path, _ in roles.where))
     for name in named:
@@ -59,8 +53,6 @@ def _is_flat(rows: Rows, roles: Roles) -> bool:
 
 
 def _flat(rows: Rows, roles: Roles) -> Flat:
-    import polars as pl
-
     frame = rows.frame
     for name, value in roles.where:
         column = as_text(frame[name])
@@ -82,8 +74,6 @@ def _flat(rows: Rows, roles: Roles) -> Flat:
 
 
 def _truncated(reasons: pl.Series) -> pl.Series:
-    import polars as pl
-
     if reasons.dtype == pl.Boolean:
         return reasons.fill_null(False)
     if reasons.dtype != pl.String:
@@ -95,8 +85,6 @@ def _truncated(reasons: pl.Series) -> pl.Series:
 
 def as_text(values: pl.Series) -> pl.Series:
     """A plain column as text; whole numbers without a point, so that 18 and 18.0 are one."""
-    import polars as pl
-
     if not values.dtype.is_float():
         return values.cast(pl.String)
     frame = pl.DataFrame({"v": values})

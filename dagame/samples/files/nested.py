@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ...errors import SamplesError
 from ..chats import Completion, Each, NoCompletion, completions_of, is_truncated
+from ..lazy import pl
 from .formats import FINISH
 from .json_rows import check_size
 from .paths import ABSENT, at, known_paths
 from .reading import Rows
 from .roles import Flat, Roles, missing, no_completion, no_row, role_of
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _WHOLE = 2**53
 
@@ -40,8 +38,6 @@ def spread(rows: Rows, roles: Roles) -> Flat:
     Raises:
         SamplesError: see `lay_out`.
     """
-    import polars as pl
-
     kept = _selected(rows, roles)
     _check_paths(rows, roles, kept)
     cells = [
@@ -202,8 +198,6 @@ def _leaves(values: list[Any]) -> list[Any]:
 
 def _carried(rows: Rows, full: Sequence[_Cell], made: set[str]) -> list[pl.Series]:
     """The other columns, repeated; nested ones as JSON where they are, lest they grow."""
-    import polars as pl
-
     parents = [cell.index for cell in full for _ in cell.found]
     frame = rows.frame.select([name for name in rows.frame.columns if name not in made])
     if len(set(parents)) < len(parents):
@@ -218,8 +212,6 @@ def _carried(rows: Rows, full: Sequence[_Cell], made: set[str]) -> list[pl.Serie
 
 def column_of(name: str, values: Sequence[Any]) -> pl.Series:
     """Plain values as one column: of their type where they have one, else as text, nested as JSON."""
-    import polars as pl
-
     kinds = {type(v) for v in values if v is not None}
     if kinds <= {str}:
         return pl.Series(name, values, dtype=pl.String)

@@ -8,19 +8,17 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import SamplesError, one_line
 from ..cores import on_all_cores
+from ..lazy import pl
 from .containers import contents, shown
 from .delimited import Faults, read_table, separator_of, typed
 from .formats import open_document
 from .json_rows import as_lines, check_size, first_record, read_lines, records_of, stop
 from .packed import MOST_UNPACKED
 from .survey import DEEPEST
-
-if TYPE_CHECKING:
-    import polars as pl
 
 __all__ = ["DEEPEST", "MOST_UNPACKED", "Rows", "read_frame", "read_rows"]
 
@@ -55,15 +53,11 @@ class Rows:
 
     def with_value(self, column: str, value: str) -> Rows:
         """The same rows with one more column, of one value."""
-        import polars as pl
-
         frame = self.frame.with_columns(pl.lit(value).alias(column))
         return replace(self, frame=frame, added=((column, value),))
 
     def is_text(self, column: str) -> bool:
         """Whether a column holds nothing but text and null; JSON text may be a nested value's."""
-        import polars as pl
-
         values = self.frame[column]
         if values.dtype != pl.String or self.lines is None:
             return values.dtype == pl.String
@@ -142,8 +136,6 @@ def _parsed(
     on_error: str,
     opener: Callable[[Any], tuple[list[Any], str | None]],
 ) -> Rows:
-    import polars as pl
-
     try:
         if kind == "parquet":
             return Rows(name, _parquet(name, data))
@@ -182,8 +174,6 @@ def _json(
 
 
 def _parquet(name: str, data: bytes) -> pl.DataFrame:
-    import polars as pl
-
     lazy = pl.scan_parquet(io.BytesIO(data))
     check_size(name, lazy.select(pl.len()).collect().item(), len(lazy.collect_schema()))
     return pl.read_parquet(io.BytesIO(data))

@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from ...errors import SamplesError
+from ..lazy import pl
 from .containers import KIND_NAMES, file_names, files_of, is_several
 from .formats import FORMATS, GUESSED, Format, check_format, detected
 from .joining import Gathered, joined
@@ -167,8 +168,6 @@ def is_path(source: Any) -> bool:
 
 def _given(source: Any) -> Rows:
     """The rows of a frame, or of a list of dictionaries."""
-    import polars as pl
-
     name = "the rows given"
     if isinstance(source, pl.LazyFrame):
         source = source.collect()
@@ -314,8 +313,6 @@ def _check_same(flat: Flat, wish: Wish, roles: Roles | None) -> None:
         return
     if same not in flat.frame.columns:
         return
-    import polars as pl
-
     counts = flat.frame.group_by(roles.class_by).agg(pl.col(same).n_unique().alias("#"))
     wrong = counts.filter(pl.col("#") > 1)
     if len(wrong):

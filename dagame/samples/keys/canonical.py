@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ...errors import ExtractionError, nearest
+from ..lazy import pl
 from .distinct import each_once
 from .markup import with_ellipses
 from .mathematics import amount_key
 from .quantities import value
 from .workers import check_row_seconds, map_in_workers
-
-if TYPE_CHECKING:
-    import polars as pl
 
 CANONICALS = ("exact", "nospace", "casefold", "number", "math")
 
@@ -44,8 +41,6 @@ def make_canonicaliser(name: str, *, row_seconds: float = 5.0) -> Canonicaliser:
         raise ExtractionError(f"canonical {name!r} is unknown; {nearest(name, CANONICALS)}")
 
     def run(answers: pl.Series) -> pl.Series:
-        import polars as pl
-
         if name in _WRITTEN:
             keys = _WRITTEN[name](answers)
         else:
@@ -58,8 +53,6 @@ def make_canonicaliser(name: str, *, row_seconds: float = 5.0) -> Canonicaliser:
 
 def _by_value(answers: pl.Series, name: str, row_seconds: float) -> pl.Series:
     """Keys of answers by what they mean, else by how they are written."""
-    import polars as pl
-
     texts: list[str] = answers.to_list()
     values: list[str | None] = [_number(text) for text in texts]
     if name == "math":

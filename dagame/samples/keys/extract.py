@@ -10,16 +10,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import ExtractionError, nearest
 from ..cores import on_all_cores
+from ..lazy import pl
 from .distinct import Distinct, each_once, once_if_repeated
 from .presets import PRESETS
 from .workers import check_row_seconds, map_in_workers
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"  # noncharacters: never in exchanged text
 
@@ -75,8 +73,6 @@ def check_pattern(pattern: str, what: str) -> int:
     Its time is the length of the text times that of the pattern, so both parts of a pattern that
     make it long are bounded: `LONGEST_PATTERN` characters and `MOST_GROUPS` groups.
     """
-    import polars as pl
-
     shown = repr(pattern if len(pattern) <= 80 else f"{pattern[:80]}...")
     if len(pattern) > LONGEST_PATTERN:
         raise ExtractionError(f"{what} {shown} is longer than {LONGEST_PATTERN} characters.")
@@ -148,8 +144,6 @@ _ASSERTIONS = frozenset(("^", "$", *(f"\\{sign}" for sign in "bBAzZ<>")))
 
 def _group_1(text: pl.Expr, pattern: str) -> pl.Expr:
     """Group 1 of the first match where there is one, empty if the match leaves it out."""
-    import polars as pl
-
     return pl.when(text.str.contains(pattern)).then(text.str.extract(pattern, 1).fill_null(""))
 
 
@@ -161,8 +155,6 @@ def _marked(text: pl.Series, pattern: str) -> pl.Series:
 
 def _by_function(function: Callable[[str], str | None]) -> Extractor:
     def run(completions: pl.Series) -> Extraction:
-        import polars as pl
-
         found: list[Any] = [None if c is None else function(c) for c in completions.to_list()]
         if any(a is not None and not isinstance(a, str) for a in found):
             raise ExtractionError("the extract function must return a string or None.")
@@ -177,8 +169,6 @@ def _by_function(function: Callable[[str], str | None]) -> Extractor:
 
 
 def _by_math(completions: pl.Series, row_seconds: float) -> Extraction:
-    import polars as pl
-
     def read(texts: pl.Series) -> pl.Series:
         results, killed = map_in_workers("extract_math", texts.to_list(), row_seconds)
         found = {

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import SamplesError
 from ..files.containers import KINDS, PACKED, STDIN, check_regular, checked, shown
@@ -19,9 +19,7 @@ from ..files.delimited import Faults, Kinds, separator_of
 from ..files.json_rows import NOT_BLANK, faults_of, has_lines, is_no_document, read_lines, stop
 from ..files.packed import PIECE, bounded, unpacked_parts
 from ..files.reading import Rows, delimited_frame, no_rows, read_rows, unreadable
-
-if TYPE_CHECKING:
-    import polars as pl
+from ..lazy import pl
 
 
 class Faulty(Exception):
@@ -80,8 +78,6 @@ def _too_long(name: str, what: str) -> SamplesError:
 
 
 def _parquet(name: str, path: str, size: int) -> Iterator[Rows]:
-    import polars as pl
-
     try:
         with open(path, "rb") as stream:
             checked(name, stream.read(16), "parquet")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,11 +15,9 @@ from ..files.formats import FORMATS
 from ..files.roles import Flat, Roles
 from ..how_read import is_blank, labelled
 from ..labels import Gold, correctness
+from ..lazy import pl
 from ..partition import Labels
 from .load import CUT, GOLD
-
-if TYPE_CHECKING:
-    import polars as pl
 
 ANSWER, COUNT, SAME, GROUP = "answer", "count", "same", "group"
 _LABELS = Labels._fields
@@ -81,8 +79,6 @@ class Counted(NamedTuple):
 
 def count(frame: pl.DataFrame, settings: Settings, before: int) -> Counted:
     """Read one part, `before` which there are so many rows."""
-    import polars as pl
-
     (text,) = settings.roles.text
     cut = None if settings.read_truncated else frame[CUT]
     gold = frame[GOLD].to_list() if GOLD in frame.columns else None
@@ -106,8 +102,6 @@ def count(frame: pl.DataFrame, settings: Settings, before: int) -> Counted:
 
 def _labels(column: pl.Series, limits: tuple[float, float], before: int) -> pl.Series:
     """`correctness`, which is not known in a part without labels."""
-    import polars as pl
-
     if column.null_count() == len(column):
         return column.cast(pl.Float64, strict=False)
     return correctness(column, limits, before)
@@ -125,8 +119,6 @@ def named_rows(
         contexts = names_in(frame, roles.context_by, "context", before)
         contexts.columns = settings.context_columns
         parts.append(contexts)
-    import polars as pl
-
     return pl.concat([*parts, keys.alias(ANSWER).to_frame()], how="horizontal")
 
 
@@ -137,8 +129,6 @@ def _groups(
     settings: Settings,
     before: int,
 ) -> pl.DataFrame:
-    import polars as pl
-
     table = named_rows(frame, keys, settings, before)
     by = list(table.columns)
     if settings.same is not None:
@@ -155,8 +145,6 @@ def _groups(
 
 def _hashed(classes: pl.DataFrame, groups: int) -> pl.Series:
     """A group of classes for each row, of one class always the same."""
-    import polars as pl
-
     plain = classes.with_columns(pl.col(pl.Float64, pl.Float32) + 0.0)  # -0.0 is 0.0
     plain = plain.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
     return (plain.hash_rows(seed=0) % groups).cast(pl.UInt32).alias(GROUP)

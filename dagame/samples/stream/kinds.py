@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from ...errors import SamplesError
 from ..files.nested import column_of
-
-if TYPE_CHECKING:
-    import polars as pl
+from ..lazy import pl
 
 _EXACT = 1 << 53
 
@@ -36,8 +33,6 @@ def agreed(
 
 
 def _both(a: pl.DataType, b: pl.DataType) -> pl.DataType | None:
-    import polars as pl
-
     if a == b or b == pl.Null:
         return a
     if a == pl.Null:
@@ -54,8 +49,6 @@ def conformed(
     Raises:
         SamplesError: whole numbers of 2^53 and above beside decimal ones.
     """
-    import polars as pl
-
     made = frame.with_columns(
         pl.lit(None, dtype=kind).alias(name)
         for name, kind in final.items()
@@ -67,8 +60,6 @@ def conformed(
 
 
 def _cast(column: pl.Series, own: pl.DataType, final: pl.DataType) -> pl.Series:
-    import polars as pl
-
     if column.dtype == pl.Int64 and own == pl.Float64:
         largest = max(abs(column.max() or 0), abs(column.min() or 0))  # type: ignore[arg-type]
         if largest >= _EXACT:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import SamplesError
 from ...show.progress import Progress
@@ -14,13 +14,11 @@ from ..files.reading import Rows
 from ..files.roles import Flat, NoRow, Roles
 from ..files.tables import NamedFile, Wish, check_format, laid_out, roles_of
 from ..labels import gold_texts
+from ..lazy import pl
 from .addresses import fetched
 from .blocks import Faulty, blocks
 from .kinds import agreed
 from .shelf import Piece, Shelf
-
-if TYPE_CHECKING:
-    import polars as pl
 
 GOLD, CUT = "#gold", "#cut"
 """Columns of a part beside the file's own: the right answers as JSON, and whether it was cut off."""
@@ -46,8 +44,6 @@ class FileRead:
         Raises:
             SamplesError: it is laid out otherwise than the part before, which the whole file decides.
         """
-        import polars as pl
-
         if self.flat is not None:
             self._check_layout(self.flat, flat)
         self.kinds = agreed(self.name, self.kinds, flat.frame.schema)
@@ -200,8 +196,6 @@ def _read_file(
 
 def _alike(file: NamedFile, parts: Iterable[Rows], skipped: list[int]) -> Iterator[Rows]:
     """The parts that have rows, each with the columns of those before; lines left out go to `skipped`."""
-    import polars as pl
-
     columns: dict[str, None] = {}
     for part in parts:
         skipped += part.skipped
@@ -226,6 +220,4 @@ def _check_roles(wish: Wish, rows: Rows, head: Rows, roles: Roles) -> None:
 
 def kinds_of(kinds: Mapping[str, pl.DataType], gold: bool) -> dict[str, pl.DataType]:
     """With the columns beside."""
-    import polars as pl
-
     return {**kinds, CUT: pl.Boolean(), **({GOLD: pl.String()} if gold else {})}

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ...show.progress import Progress, time_left
 from ..files.tables import NamedFile, Wish
+from ..lazy import pl
 from ..verdict import CELLS
 from ..worth import beside, said_of_rows
 from .count import ANSWER, GROUP, SAME, Settings, count, named_rows
@@ -20,10 +21,6 @@ from .kinds import conformed
 from .load import CUT, GOLD, Loaded, kinds_of, load
 from .part import Game, Group, Solved, solve_part
 from .shelf import Piece, Shelf
-
-if TYPE_CHECKING:
-    import polars as pl
-
 
 _DEALT_AT_ONCE = 4
 """Groups of classes whose rows are held while they are dealt out."""
@@ -65,8 +62,6 @@ class _Deal:
 
     def end(self) -> None:
         """Put what is held."""
-        import polars as pl
-
         if not self.held:
             return
         rows = pl.concat(self.held, how="vertical_relaxed")
@@ -120,8 +115,6 @@ class Local:
         deal = _Deal(self.shelf, f"worths-{run}", PART, at_once)
 
         def one(p: int) -> Group | None:
-            import polars as pl
-
             found = list(self.shelf.every(f"dealt-{run}-{p}"))
             if not found:
                 return None
@@ -140,7 +133,6 @@ class Local:
         say: Progress,
     ) -> None:  # fmt: skip
         """The last: rows with what they are worth, as one Parquet file."""
-        import polars as pl
 
         def one(k: int) -> Path:
             found = pl.concat(list(self.shelf.every(f"{worths}-{k}")))
@@ -175,8 +167,6 @@ def count_part(
     frame: pl.DataFrame, settings: Settings, before: int, shelf: Shelf, name: str = ""
 ) -> Kept:
     """Count one part and keep what comes of it; `name` tells apart the files of several writers."""
-    import polars as pl
-
     found = count(frame, settings, before)
     tables = {"keys": found.keys, "groups": found.groups, "lost": pl.DataFrame({"row": found.lost})}
     if found.gold is not None:
@@ -222,8 +212,6 @@ def gathered(groups: Iterable[Group | None]) -> list[Group]:
 
 def counts_of(shelf: Shelf, kept: Sequence[Kept], part: int) -> pl.DataFrame:
     """The counts of one part with its number."""
-    import polars as pl
-
     return shelf.get(kept[part].groups).with_columns(pl.lit(part, dtype=pl.Int64).alias(PART))
 
 
@@ -239,8 +227,6 @@ def worth_of_rows(
     loaded: Loaded, shelf: Shelf, kept: Kept, part: int, settings: Settings, worths: pl.DataFrame
 ) -> pl.DataFrame:
     """The rows of one part with answer, reward, weight and normalised weight."""
-    import polars as pl
-
     frame = frame_of(loaded, shelf, part).drop(CUT, GOLD, strict=False)
     keys = shelf.get(kept.keys)["key"]
     named = named_rows(frame, keys, settings, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,14 +14,12 @@ from ..disagreements import Disagreements
 from ..equilibria import class_table
 from ..facts import Facts
 from ..games import ObjectiveOf, solve_partition
+from ..lazy import pl
 from ..partition import Bucket, Labels, Partition
 from ..verdict import CELLS
 from ..worth import finite, worth
 from .count import ANSWER, COUNT, SAME, Settings
 from .shelf import Piece
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 @dataclass(frozen=True)
@@ -70,15 +68,11 @@ WORTHS = ("reward", "weight", "weight_normalised")
 
 def worth_nothing(counts: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     """The rows of counts under these columns, where nothing was solved."""
-    import polars as pl
-
     return counts.select(*by, *(pl.lit(None, dtype=pl.Float64).alias(name) for name in WORTHS))
 
 
 def solve_part(groups: pl.DataFrame, settings: Settings, game: Game) -> Solved:
     """Every class of a group, from its counts (rows of one class, context and answer add up)."""
-    import polars as pl
-
     groups = _added_up(groups, settings)
     partition = _partition(groups, settings)
     if not len(partition):
@@ -120,8 +114,6 @@ def _partition(groups: pl.DataFrame, settings: Settings) -> Partition:
 
 def _added_up(groups: pl.DataFrame, settings: Settings) -> pl.DataFrame:
     """One row for each class, context and answer."""
-    import polars as pl
-
     if settings.same is not None:
         _check_same(groups, settings)
     sums = [COUNT, *(Labels._fields if settings.labelled else ())]
@@ -129,8 +121,6 @@ def _added_up(groups: pl.DataFrame, settings: Settings) -> pl.DataFrame:
 
 
 def _check_same(groups: pl.DataFrame, settings: Settings) -> None:
-    import polars as pl
-
     found = groups.group_by(settings.class_columns).agg(pl.col(SAME).n_unique())
     wrong = found.filter(pl.col(SAME) > 1)
     if len(wrong):
@@ -143,8 +133,6 @@ def _check_same(groups: pl.DataFrame, settings: Settings) -> None:
 
 def in_order(names: Sequence[pl.DataFrame], columns: Sequence[str]) -> list[np.ndarray]:
     """Of each group of classes, which number each of its classes has among all, sorted."""
-    import polars as pl
-
     if not names:
         return []
     sizes = [len(frame) for frame in names]

@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from ...show.progress import Progress
 from ..cores import cores
 from ..files.joining import Gathered
 from ..files.tables import NamedFile, Wish
+from ..lazy import pl
 from ..worth import said_of_rows
 from .count import GROUP, Settings
 from .engine import started
@@ -42,9 +43,6 @@ from .local import (
 )
 from .part import Game, Group, solve_part, worth_nothing
 from .shelf import Shelf, unwritten
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _LEAST_STORE = 96 << 20
 _SIGN = 32
@@ -139,8 +137,6 @@ class OnRay(Local):
         say: Progress,
     ) -> None:  # fmt: skip
         """The last: worths shuffled back to the parts of the rows, and one file made of these."""
-        import polars as pl
-
         say(f"writing {len(kept)} parts on Ray")
         run = Run()
         writing = _WriteParts(self.shelf, loaded, list(kept), settings, run)
@@ -264,8 +260,6 @@ class _Counts:
     kept: list[Kept]
 
     def __call__(self, batch: dict[str, np.ndarray]) -> Any:
-        import polars as pl
-
         return _arrow(pl.concat(counts_of(self.shelf, self.kept, int(k)) for k in batch["item"]))
 
 
@@ -277,8 +271,6 @@ class _SolveGroups:
     run: Run
 
     def __call__(self, table: Any) -> Any:
-        import polars as pl
-
         frame = _frame(table)
         made = [self._solved(int(p), counts) for (p,), counts in frame.group_by(GROUP)]
         return _arrow(pl.concat(made) if made else self._nothing(frame))
@@ -324,14 +316,10 @@ class _WriteParts:
 
 
 def _arrow(frame: pl.DataFrame) -> Any:
-    import polars as pl
-
     return frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 def _frame(table: Any) -> pl.DataFrame:
-    import polars as pl
-
     found = pl.from_arrow(table)
     assert isinstance(found, pl.DataFrame)
     return found

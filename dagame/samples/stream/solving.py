@@ -21,14 +21,13 @@ from ..disagreements import Disagreements
 from ..facts import Facts, summary_of
 from ..held_out import HeldOut
 from ..how_read import HowRead, looked_at
+from ..lazy import pl
 from ..partition import Bucket
 from ..verdict import CELLS, game_cautions, intervals, judged_held_out, verdict
 from .look import OnDisk
 from .part import Game, Group, in_order
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from .streamed import StreamedSamples
 
 _CLASSES_AT_A_TIME = 20_000
@@ -94,14 +93,10 @@ class StreamedEquilibria(Shown):
     @property
     def classes(self) -> pl.DataFrame:
         """One row for each class, all in memory."""
-        import polars as pl
-
         return pl.concat(list(self.class_parts()), rechunk=True)
 
     def class_parts(self, size: int = _CLASSES_AT_A_TIME) -> Iterator[pl.DataFrame]:
         """The table of classes in order, so many rows at a time."""
-        import polars as pl
-
         shelf = self.samples.work.shelf
         solved = [
             (group.table, number)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from ..files.reading import check_on_error
 from ..files.tables import is_path, named_files
 from ..keys.reader import TRIED_ROWS
 from ..labels import correctness, said_of_gold
+from ..lazy import pl
 from .addresses import expanded
 from .count import Settings, same_column
 from .load import Loaded
@@ -33,9 +34,6 @@ from .part import Game
 from .rays import OnRay
 from .shelf import Shelf
 from .solving import StreamedEquilibria, solve_streamed
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _LEAST = 64 << 20
@@ -104,8 +102,6 @@ class StreamedSamples(Shown):
     @property
     def text_column(self) -> str | None:
         """The column of the completions, None where only their answers are known."""
-        import polars as pl
-
         (text,) = self.loaded.roles.text
         if not self.loaded.roles.answers:
             return text
@@ -202,8 +198,6 @@ def _checked(
     loaded: Loaded, settings: Settings, kept: Sequence[Kept], shelf: Shelf, source: str
 ) -> list[str]:
     """What is known once all parts are counted: a note on right answers, or an error of all rows."""
-    import polars as pl
-
     notes = []
     if loaded.roles.gold:
         pieces = [shelf.get(part.gold) for part in kept if part.gold is not None]
@@ -221,8 +215,6 @@ def _checked(
 
 def _spread(loaded: Loaded, shelf: Shelf) -> pl.Series:
     """The completions that `AnswerReader.settled` chooses on, evenly spread over all."""
-    import polars as pl
-
     (text,) = loaded.roles.text
     step = max(1, -(-loaded.rows // TRIED_ROWS))
     found, before = [pl.Series(text, [], dtype=pl.String)], 0
@@ -237,6 +229,4 @@ def _spread(loaded: Loaded, shelf: Shelf) -> pl.Series:
 
 
 def _column(loaded: Loaded, shelf: Shelf, part: int, column: str) -> pl.Series:
-    import polars as pl
-
     return frame_of(loaded, shelf, part)[column].cast(pl.String)
