@@ -69,9 +69,8 @@ def _split(data: bytes, separator: str) -> tuple[list[str], pl.DataFrame, Faults
         return None
     header = table["line"][0].split(separator)
     width = len(header)
-    table = table[1:].with_columns(
-        width=pl.col("line").str.count_matches(separator, literal=True) + 1
-    )
+    signs = pl.col("line").str.count_matches(separator, literal=True)
+    table = table[1:].with_columns(width=signs + 1)
     wrong = table.filter(pl.col("width") != width)
     faults = [(n, _wrong_width(w, width)) for n, w in wrong.select("number", "width").iter_rows()]
     fields = table.filter(pl.col("width") == width)["line"].str.split_exact(separator, width - 1)
@@ -84,41 +83,52 @@ def _wrong_width(found: int, width: int) -> str:
 
 
 def _records(data: bytes, separator: str, faults: Faults) -> Iterator[list[str]]:
-    lines = list(io.TextIOWrapper(io.BytesIO(data), "utf-8", "surrogateescape", newline=""))
-    valid = _is_utf8(data)
-    at = begin = broken = 0
-
-    def feed() -> Iterator[str]:
-        """The lines from `at` on, for the CSV parser.
-
-        After a fault the parser starts again one line later. A record that begins before `broken`,
-        the last line that the faulty record reached, gets one line only: a quote that it leaves open
-        would lead to the same fault. So no line is read more than twice.
-        """
-        nonlocal at
-        while at < len(lines) and not begin < at <= broken:
-            at += 1
-            yield lines[at - 1]
-
-    width, reader = 0, csv.reader(feed(), delimiter=separator, strict=True)
-    while at < len(lines):
-        begin = at
+    """The records that are in order; the faults of the others are added."""
+    lines, valid, width = _Lines(data), _is_utf8(data), 0
+    reader = csv.reader(lines, delimiter=separator, strict=True)
+    while lines.at < len(lines.all):
+        begin = lines.begin = lines.at
         try:
             row = next(reader)
         except csv.Error as error:
             faults.append((begin + 1, f"badly quoted ({error})"))
-            broken, at = max(broken, at - 1), begin + 1
-            reader = csv.reader(feed(), delimiter=separator, strict=True)
+            lines.skip_fault()
+            reader = csv.reader(lines, delimiter=separator, strict=True)
             continue
-        width, fault = width or len(row), None
-        if not valid and not _is_utf8("".join(row).encode("utf-8", "surrogateescape")):
-            fault = "not valid UTF-8"
-        elif row and len(row) != width:
-            fault = _wrong_width(len(row), width)
+        width = width or len(row)
+        fault = _fault(row, width, valid)
         if fault:
-            faults += [(number, fault) for number in range(begin + 1, at + 1)]
+            faults += [(number, fault) for number in range(begin + 1, lines.at + 1)]
         elif row:
             yield row
+
+
+def _fault(row: list[str], width: int, valid: bool) -> str | None:
+    if not valid and not _is_utf8("".join(row).encode("utf-8", "surrogateescape")):
+        return "not valid UTF-8"
+    return _wrong_width(len(row), width) if row and len(row) != width else None
+
+
+class _Lines:
+    """The lines from `at` on, for the CSV parser.
+
+    After a fault the parser starts again one line later. A record that begins before `broken`, the last
+    line that the faulty record reached, gets one line only: a quote that it leaves open would lead to the
+    same fault. So no line is read more than twice.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.all = list(io.TextIOWrapper(io.BytesIO(data), "utf-8", "surrogateescape", newline=""))
+        self.at = self.begin = self.broken = 0
+
+    def __iter__(self) -> Iterator[str]:
+        while self.at < len(self.all) and not self.begin < self.at <= self.broken:
+            self.at += 1
+            yield self.all[self.at - 1]
+
+    def skip_fault(self) -> None:
+        """Go on behind the first line of a faulty record."""
+        self.broken, self.at = max(self.broken, self.at - 1), self.begin + 1
 
 
 def _is_utf8(data: bytes) -> bool:

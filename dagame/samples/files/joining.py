@@ -91,22 +91,20 @@ def agreeing_kinds(
     """The kind of each column in all files: those of a role must be of one, others become text."""
     first: dict[str, tuple[str, pl.DataType]] = {}
     text: set[str] = set()
-    for name, schema in files:
-        for column, kind in schema.items():
-            other, known = first.setdefault(column, (name, kind))
-            if _kind(known) == "null":
-                first[column] = name, kind
-            elif _kind(kind) not in (_kind(known), "null"):
-                if column in (*roles.text, *roles.names):
-                    raise SamplesError(
-                        f"column {column!r} holds {known} in {other} and {kind} in {name}; give it one "
-                        "type in all files."
-                    )
-                text.add(column)
-    empty = [
-        pl.DataFrame(schema={c: pl.String() if c in text else k for c, k in schema.items()})
-        for _, schema in files
-    ]
+    columns = ((name, *column) for name, schema in files for column in schema.items())
+    for name, column, kind in columns:
+        other, known = first.setdefault(column, (name, kind))
+        if _kind(known) == "null":
+            first[column] = name, kind
+        elif _kind(kind) not in (_kind(known), "null"):
+            if column in (*roles.text, *roles.names):
+                raise SamplesError(
+                    f"column {column!r} holds {known} in {other} and {kind} in {name}; give it one "
+                    "type in all files."
+                )
+            text.add(column)
+    final = ({c: pl.String() if c in text else k for c, k in schema.items()} for _, schema in files)
+    empty = [pl.DataFrame(schema=schema) for schema in final]
     return dict(pl.concat(empty, how="diagonal_relaxed").schema)
 
 

@@ -53,13 +53,7 @@ def _is_flat(rows: Rows, roles: Roles) -> bool:
 
 
 def _flat(rows: Rows, roles: Roles) -> Flat:
-    frame = rows.frame
-    for name, value in roles.where:
-        column = as_text(frame[name])
-        kept = frame.filter(column == value)
-        if not len(kept):
-            raise no_row(rows.name, name, value, column.unique().sort().to_list())
-        frame = kept
+    frame = _selected(rows, roles)
     (text,) = roles.text
     if roles.answers:
         answers = pl.DataFrame({text: as_text(frame[text])})
@@ -71,6 +65,17 @@ def _flat(rows: Rows, roles: Roles) -> Flat:
     cut = [_truncated(frame[name]) for name in finish]
     gold = frame[roles.gold[0]].to_list() if roles.gold else None
     return Flat(frame, roles, gold, pl.DataFrame(cut).max_horizontal() if cut else None)
+
+
+def _selected(rows: Rows, roles: Roles) -> pl.DataFrame:
+    """The rows where every `where` holds."""
+    frame = rows.frame
+    for name, value in roles.where:
+        column = as_text(frame[name])
+        frame = frame.filter(column == value)
+        if not len(frame):
+            raise no_row(rows.name, name, value, column.unique().sort().to_list())
+    return frame
 
 
 def _truncated(reasons: pl.Series) -> pl.Series:

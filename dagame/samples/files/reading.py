@@ -163,7 +163,9 @@ def _json(
     whole: bool,
 ) -> Rows:
     try:
-        lines, left_out, said = as_lines(name, data, opener, on_error, whole=whole)
+        lines, left_out, said = as_lines(name, data, opener, whole=whole)
+        if left_out and on_error == "stop":
+            stop(name, left_out[0], "row")
     except SamplesError as error:
         if str(error).startswith(name):
             raise

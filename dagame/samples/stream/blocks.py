@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import SamplesError
-from ..files.containers import KINDS, PACKED, STDIN, check_regular, checked, shown
+from ..files.containers import KINDS, STDIN, check_regular, checked, shown, suffix_of
 from ..files.delimited import Faults, Kinds, separator_of
 from ..files.json_rows import NOT_BLANK, faults_of, has_lines, is_no_document, read_lines, stop
 from ..files.packed import PIECE, bounded, unpacked_parts
@@ -48,7 +48,8 @@ def blocks(path: str, size: int, options: dict[str, Any], strict: bool = False) 
         length = os.stat(path).st_size
     except OSError as error:
         raise SamplesError(f"{name} cannot be read: {error.strerror or error}.") from None
-    kind, packed = _kind(Path(path), options["kind"])
+    suffix, packed = suffix_of(Path(path))
+    kind = options["kind"] or KINDS.get(suffix)
     if kind == "parquet" and packed is None and length > size:
         yield from _parquet(name, path, size)
     elif kind in ("json", "csv", "tsv", None) and (packed or length > size):
@@ -57,14 +58,6 @@ def blocks(path: str, size: int, options: dict[str, Any], strict: bool = False) 
         if length > _WHOLE * size:
             raise _too_long(name, kind or "file")
         yield read_rows(path, **options)
-
-
-def _kind(path: Path, kind: str | None) -> tuple[str | None, str | None]:
-    """What the name says that it holds, and how that is packed."""
-    suffixes = [s.lower() for s in path.suffixes[-2:]]
-    packed = PACKED.get(suffixes[-1]) if suffixes else None
-    inner = suffixes[:-1] if packed else suffixes
-    return kind or KINDS.get(inner[-1] if inner else ""), packed
 
 
 def _too_long(name: str, what: str) -> SamplesError:
