@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import SamplesError, nearest
-from ..games.solution import Solution, Status
+from ..games.solution import Solution
 from ..numerics.arrays import to_numpy
 from ..show.progress import Progress
 from ..show.tables import Shown
@@ -184,13 +184,8 @@ class SampleEquilibria(Shown):
 
         partition = self.samples.partition
         names = [name_text(name) for name in partition.class_names]
-        index = int(self.classes["moved"].arg_max() or 0) if question is None else question
-        if isinstance(index, str):
-            if index not in names:
-                raise SamplesError(f"class {index!r} is not in the file; {nearest(index, names)}")
-            index = names.index(index)
-        if not 0 <= index < len(names):
-            raise SamplesError(f"class {index} is not among the {len(names)}; count from 0.")
+        most = int(self.classes["moved"].arg_max() or 0)
+        index = most if question is None else _place(question, names)
         b = next(b for b, bucket in enumerate(self.buckets) if index in bucket.classes)
         k = int(np.flatnonzero(self.buckets[b].classes == index)[0])
         answers = ["no answer" if key is None else key for key in partition.answer_keys(index)]
@@ -237,6 +232,17 @@ class SampleEquilibria(Shown):
         return partition.answers["answer"].gather(place)
 
 
+def _place(question: int | str, names: list[str]) -> int:
+    """The number of a class; `SamplesError` where there is none."""
+    if isinstance(question, str):
+        if question not in names:
+            raise SamplesError(f"class {question!r} is not in the file; {nearest(question, names)}")
+        return names.index(question)
+    if not 0 <= question < len(names):
+        raise SamplesError(f"class {question} is not among the {len(names)}; count from 0.")
+    return question
+
+
 def solve_samples(
     samples: Samples,
     objective: ObjectiveOf,
@@ -264,35 +270,33 @@ def class_table(
     partition: Partition, buckets: Sequence[Bucket], solutions: Sequence[Solution]
 ) -> pl.DataFrame:
     """Names, sizes, value, gap, status and metrics, one row for each class."""
-    parts: dict[str, list[np.ndarray]] = {}
-    names = {status: status.name.lower() for status in Status}
-
-    def put(name: str, values: Any) -> None:
-        parts.setdefault(name, []).append(np.asarray(values))
-
-    for bucket, solution in zip(buckets, solutions, strict=True):
-        before, after = bucket.reference, to_numpy(solution.marginals)
-        empty = bucket.no_answer[:, None, :]
-        put("class", bucket.classes)
-        put("contexts", np.full(len(bucket.classes), before.shape[1]))
-        put("samples", bucket.counts.sum((1, 2)).astype(int))
-        put("answers", bucket.answer_mask.sum(-1))
-        put("value", to_numpy(solution.value))
-        put("gap", to_numpy(solution.gap))
-        put("status", [names[status] for status in solution.statuses])
-        for name, nu in (("reference", before), ("equilibrium", after)):
-            put(f"no_answer_{name}", (nu * empty).sum(-1).mean(-1))
-            put(f"agreement_{name}", agreement(nu))
-            put(f"accuracy_{name}", accuracy(nu, bucket.correct))
-        put("majority_accuracy", majority_accuracy(bucket))
-        put("moved", np.abs(after - before).sum(-1).mean(-1) / 2)
-    columns = {name: np.concatenate(values) for name, values in parts.items()}
-    table = pl.DataFrame(columns).sort("class")
-    table = table.with_columns(
-        pl.when(pl.col(pl.Float64).is_nan()).then(None).otherwise(pl.col(pl.Float64)).name.keep()
-    )
-    table = table.drop("class")
+    parts = [_columns(*solved) for solved in zip(buckets, solutions, strict=True)]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    table = pl.DataFrame(columns).sort("class").drop("class")
+    known = pl.when(pl.col(pl.Float64).is_nan()).then(None).otherwise(pl.col(pl.Float64))
     classes = partition.classes.drop("#class")
-    clash = [c for c in classes.columns if c in table.columns]
-    classes = classes.rename({c: f"{c} (class)" for c in clash})
-    return pl.concat([classes, table], how="horizontal")
+    clash = {c: f"{c} (class)" for c in classes.columns if c in table.columns}
+    return pl.concat(
+        [classes.rename(clash), table.with_columns(known.name.keep())], how="horizontal"
+    )
+
+
+def _columns(bucket: Bucket, solution: Solution) -> dict[str, Any]:
+    """What the table says of the classes of a bucket."""
+    tables = {"reference": bucket.reference, "equilibrium": to_numpy(solution.marginals)}
+    empty = bucket.no_answer[:, None, :]
+    columns: dict[str, Any] = {
+        "class": bucket.classes,
+        "contexts": np.full(len(bucket.classes), bucket.counts.shape[1]),
+        "samples": bucket.counts.sum((1, 2)).astype(int),
+        "answers": bucket.answer_mask.sum(-1),
+        "value": to_numpy(solution.value),
+        "gap": to_numpy(solution.gap),
+        "status": [status.name.lower() for status in solution.statuses],
+    }
+    for name, nu in tables.items():
+        columns[f"no_answer_{name}"] = (nu * empty).sum(-1).mean(-1)
+        columns[f"agreement_{name}"] = agreement(nu)
+        columns[f"accuracy_{name}"] = accuracy(nu, bucket.correct)
+    moved = np.abs(tables["equilibrium"] - tables["reference"]).sum(-1).mean(-1) / 2
+    return columns | {"majority_accuracy": majority_accuracy(bucket), "moved": moved}

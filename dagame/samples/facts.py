@@ -178,12 +178,7 @@ def summary_of(facts: Facts, samples: Source, beta: float, seconds: float) -> di
     return {
         **sizes,
         **_means(facts),
-        "solved": facts.solved,
-        "infeasible": [name for _, name in facts.infeasible],
-        "unsolved": facts.unsolved,
-        "lost_classes": [name_text(name) for name in facts.lost],
-        "rows": facts.rows,
-        "no_answer_rows": facts.no_answer_rows,
+        **_outcome(facts),
         "skipped_lines": len(samples.skipped_lines),
         "timed_out_rows": samples.timed_out,
         "notes": list(samples.notes),
@@ -192,6 +187,17 @@ def summary_of(facts: Facts, samples: Source, beta: float, seconds: float) -> di
         "conditions": list(dict.fromkeys(conditions)),
         "method": sorted(facts.methods),
         "seconds": seconds,
+    }
+
+
+def _outcome(facts: Facts) -> dict[str, Any]:
+    return {
+        "solved": facts.solved,
+        "infeasible": [name for _, name in facts.infeasible],
+        "unsolved": facts.unsolved,
+        "lost_classes": [name_text(name) for name in facts.lost],
+        "rows": facts.rows,
+        "no_answer_rows": facts.no_answer_rows,
     }
 
 

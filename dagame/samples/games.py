@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -61,24 +62,26 @@ def solve_partition(
     say = progress or silent
     cells = _CELLS if device is None else sys.maxsize
     buckets = [part for bucket in partition.buckets() for part in bucket.parts(cells)]
-    objectives = [
-        objective if isinstance(objective, Objective) else objective(bucket) for bucket in buckets
-    ]
-
-    @on_arrays()
-    def solved(k: int) -> Solution:
-        game = AlignmentGame(_placed(buckets[k].reference, device), objectives[k], beta=beta)
-        found = solve(game, method, tol=tol, throw=False)
-        _ = found.certificate
-        return found
-
+    games = [(b, objective if isinstance(objective, Objective) else objective(b)) for b in buckets]
+    solved = partial(_solved, beta=beta, method=method, tol=tol, device=device)
     many = sum(bucket.counts.size for bucket in buckets) > 2 * cells
     many = many and method != "convex"  # it silences warnings, which all threads share
-    found, solutions = side_by_side(solved, range(len(buckets)), many), []
+    found, solutions = side_by_side(solved, games, many), []
     for k, bucket in enumerate(buckets, 1):
         say(f"solving {len(bucket.classes)} classes ({k}/{len(buckets)})")
         solutions.append(next(found))
     return buckets, solutions
+
+
+@on_arrays()
+def _solved(
+    of: tuple[Bucket, Objective], beta: float, method: str, tol: float, device: str | None
+) -> Solution:
+    bucket, objective = of
+    game = AlignmentGame(_placed(bucket.reference, device), objective, beta=beta)
+    found = solve(game, method, tol=tol, throw=False)
+    _ = found.certificate
+    return found
 
 
 def _placed(reference: np.ndarray, device: str | None) -> Any:

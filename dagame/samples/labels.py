@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import SamplesError
@@ -24,27 +24,30 @@ def correctness(
         SamplesError: text but for true, false, correct and incorrect; numbers outside the limits.
     """
     low, high = limits
-    name = column.name
     if not low < high:
         raise SamplesError(f"--correct-range is {low:g}, {high:g}; give the lower value first.")
     if column.dtype == pl.String:
         return _from_words(column)
-    if not (column.dtype == pl.Boolean or column.dtype.is_numeric()):
-        raise SamplesError(
-            f"column {name!r} (correct) holds {column.dtype}; give booleans or numbers in [0, 1]."
-        )
-    values = column.cast(pl.Float64)
     if column.dtype == pl.Boolean:
-        return values
+        return column.cast(pl.Float64)
+    if not column.dtype.is_numeric():
+        held = f"column {column.name!r} (correct) holds {column.dtype}"
+        raise SamplesError(f"{held}; give booleans or numbers in [0, 1].")
+    values = column.cast(pl.Float64)
+    _check_within(values, limits, before)
+    return (values - low) / (high - low)
+
+
+def _check_within(values: pl.Series, limits: tuple[float, float], before: int) -> None:
+    low, high = limits
     wrong = ((values < low) | (values > high) | values.is_nan()).fill_null(False)
     if wrong.any():
         row = int(wrong.arg_max() or 0)
-        found = f"column {name!r} (correct) is {values[row]:g} in row {before + row + 1}"
-        hint = (
-            "" if limits != (0.0, 1.0) else ", or say what is wrong and right, --correct-range -1,1"
+        found = f"column {values.name!r} (correct) is {values[row]:g} in row {before + row + 1}"
+        hint = ", or say what is wrong and right, --correct-range -1,1"
+        raise SamplesError(
+            f"{found}; it must be in [{low:g}, {high:g}]{hint if limits == (0.0, 1.0) else ''}."
         )
-        raise SamplesError(f"{found}; it must be in [{low:g}, {high:g}]{hint}.")
-    return (values - low) / (high - low)
 
 
 def _from_words(column: pl.Series) -> pl.Series:
@@ -85,8 +88,10 @@ def said_of_gold(answers: int, within: int, best: float | None) -> str:
     return f"{said}."
 
 
-def gold_texts(gold: Sequence[Any]) -> list[str | None]:
-    """What the file says is right, as JSON."""
+def gold_texts(gold: Sequence[Any] | None) -> list[str | None] | None:
+    """What the file says is right, as JSON; None where it does not."""
+    if gold is None:
+        return None
     return [None if g is None else json.dumps(g, ensure_ascii=False, default=str) for g in gold]
 
 
@@ -112,20 +117,22 @@ def compared(
         for text, group in zip(distinct, answers, strict=True)
     }
     pairs = pl.DataFrame({"gold": gold, "key": keys}, schema={"gold": pl.String, "key": pl.String})
-    table = pairs.unique()
+    by = {"on": ["gold", "key"], "nulls_equal": True, "maintain_order": "left"}
+    found = pairs.join(_judged(pairs.unique(), known), how="left", **by)
+    best: Any = found["right"].max()
+    return found["same"], found["right"], Gold(flat, [r is not None for r in read], best)
+
+
+def _judged(pairs: pl.DataFrame, known: Mapping[str, Known]) -> pl.DataFrame:
+    """Right answers and keys, each with the key that counts and whether it is right."""
     judged = [
         (k, None) if g is None or not known[g].correct else known[g].judge(k)
-        for g, k in table.select("gold", "key").rows()
+        for g, k in pairs.select("gold", "key").rows()
     ]
-    table = table.with_columns(
+    return pairs.with_columns(
         pl.Series("same", [k for k, _ in judged], dtype=pl.String),
         pl.Series("right", [r for _, r in judged], dtype=pl.Float64).fill_nan(None),
     )
-    found = pairs.join(
-        table, on=["gold", "key"], how="left", nulls_equal=True, maintain_order="left"
-    )
-    best: Any = found["right"].max()
-    return found["same"], found["right"], Gold(flat, [r is not None for r in read], best)
 
 
 def _known(aliases: dict[Any, str], reader: AnswerReader) -> Known:

@@ -102,10 +102,7 @@ def _places(
     if bound > _SPARSE * rows:
         every, inverse = np.unique(numbers(slice(None)), return_inverse=True)
         bound, numbers = len(every), lambda some: inverse[some]
-    occurs = np.zeros((bound // 64 + 1) * 64, dtype=bool)
-    for some in blocks(rows):
-        mine = numbers(some)
-        occurs[mine if live is None else mine[live[some]]] = True
+    occurs = _occurring(numbers, rows, bound, live)
     words = np.packbits(occurs, bitorder="little").view("<u8")
     count = np.bitwise_count(words)
     before = np.cumsum(count, dtype=np.int64) - count
@@ -119,3 +116,14 @@ def _places(
             place[some][(mine < 0) | ~occurs[mine]] = -1
     found = np.flatnonzero(occurs)
     return found if every is None else every[found], place
+
+
+def _occurring(
+    numbers: Callable[[slice], np.ndarray], rows: int, bound: int, live: np.ndarray | None
+) -> np.ndarray:
+    """Which numbers below `bound` live rows have; in whole words of 64 bits."""
+    occurs = np.zeros((bound // 64 + 1) * 64, dtype=bool)
+    for some in blocks(rows):
+        mine = numbers(some)
+        occurs[mine if live is None else mine[live[some]]] = True
+    return occurs

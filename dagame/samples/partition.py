@@ -11,7 +11,7 @@ import numpy as np
 
 from .cores import MANY, blocks, side_by_side
 from .lazy import pl
-from .numbering import numbered, within
+from .numbering import Pairs, numbered, within
 
 
 def name_text(name: Iterable[object]) -> str:
@@ -88,6 +88,17 @@ def mean_label(high: np.ndarray, low: np.ndarray, known: np.ndarray) -> np.ndarr
     return np.divide(sums, known, out=np.full_like(sums, np.nan), where=known > 0)
 
 
+def _of_contexts(of: Pairs, names: pl.DataFrame) -> pl.DataFrame:
+    numbers = pl.DataFrame({"#class": of.group, "#context": of.number})
+    columns = [numbers.select("#class"), names[of.value], numbers.select("#context")]
+    return pl.concat(columns, how="horizontal")
+
+
+def _of_answers(of: Pairs, names: pl.DataFrame) -> pl.DataFrame:
+    columns = {"class": of.group, "answer": names["answer"][of.value], "index": of.number}
+    return pl.DataFrame(columns)
+
+
 @dataclass(frozen=True, eq=False)
 class Partition:
     """Where every row belongs. Nothing depends on the order of the rows.
@@ -129,33 +140,21 @@ class Partition:
         """
         if contexts is None:
             contexts = pl.DataFrame({"": pl.repeat("", len(keys), eager=True)})
-        live = np.full(len(keys), True)
-        if no_answer != "keep":
-            live = keys.is_not_null().to_numpy()
+        live = np.full(len(keys), True) if no_answer == "keep" else keys.is_not_null().to_numpy()
         tables, many = (classes, contexts, keys.alias("answer").to_frame()), len(keys) >= MANY
         (class_names, of), *others = side_by_side(lambda t: numbered(t, live), tables, many)
         context_names, answer_names = (names for names, _ in others)
         pairs = side_by_side(lambda other: within(of, len(class_names), *other, live), others, many)
         (context_of, row_context), (answer_of, row_answer) = pairs
-        numbers = pl.Series("#class", np.arange(len(class_names)))
-        local = pl.DataFrame({"#class": context_of.group, "#context": context_of.number})
-        answers = {"class": answer_of.group, "answer": answer_names["answer"][answer_of.value]}
-        lost = classes.filter(pl.Series(of < 0)).unique()
-        return cls(
-            class_names.with_columns(numbers),
-            pl.concat(
-                [local.select("#class"), context_names[context_of.value], local.select("#context")],
-                how="horizontal",
-            ),
-            pl.DataFrame(answers | {"index": answer_of.number}),
-            of,
-            row_context,
-            row_answer,
-            tuple(sorted(lost.rows())),
-            None if correct is None else correct.cast(pl.Float64).to_numpy(),
-            multiplicity,
-            grouped,
+        class_names = class_names.with_columns(pl.Series("#class", np.arange(len(class_names))))
+        named = (
+            class_names,
+            _of_contexts(context_of, context_names),
+            _of_answers(answer_of, answer_names),
         )
+        lost = tuple(sorted(classes.filter(pl.Series(of < 0)).unique().rows()))
+        labels = None if correct is None else correct.cast(pl.Float64).to_numpy()
+        return cls(*named, of, row_context, row_answer, lost, labels, multiplicity, grouped)
 
     # -- sizes and names --------------------------------------------------------------------------
 

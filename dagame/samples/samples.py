@@ -125,8 +125,7 @@ class Samples(Shown):
         cut = None if asked.read_truncated else flat.truncated
         truncated = 0 if cut is None else int(cut.sum())
         asked, notes = asked.settled(None if roles.answers else texts, truncated)
-        gold = None if flat.gold is None else gold_texts(flat.gold)
-        reading, keys, right, read = asked.judged(flat, cut, gold, correctness)
+        reading, keys, right, read = asked.judged(flat, cut, gold_texts(flat.gold), correctness)
         notes = (*table.notes, *notes, *([] if read is None else [read.said()]))
         reader, lost = asked.reader, reading.timed_out
         if keys.null_count() == len(keys):

@@ -46,11 +46,13 @@ def merged_spellings(answers: pl.Series, keys: pl.Series) -> tuple[tuple[Merged,
     if not len(table):
         return (), 0
     first = table.select("key", "count").unique().sort("count", "key", descending=[True, False])
-    shown = []
-    for key, count in first.head(LISTED).rows():
-        mine = table.filter(pl.col("key") == key).sort("len", "answer", descending=[True, False])
-        shown.append(Merged(key, count, tuple(mine.select("answer", "len").head(SPELLINGS).rows())))
+    shown = (Merged(key, count, _commonest(table, key)) for key, count in first.head(LISTED).rows())
     return tuple(shown), len(first)
+
+
+def _commonest(table: pl.DataFrame, key: str) -> tuple[tuple[str, int], ...]:
+    mine = table.filter(pl.col("key") == key).sort("len", "answer", descending=[True, False])
+    return tuple(mine.select("answer", "len").head(SPELLINGS).rows())
 
 
 def _spelled(frame: pl.LazyFrame) -> pl.DataFrame:

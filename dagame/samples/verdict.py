@@ -11,7 +11,7 @@ from ..errors import DagameError
 from ..games.game import AlignmentGame
 from ..games.solution import Status
 from ..numerics.exact import exact_mean
-from ..solvers import path
+from ..solvers import Path, path
 from .bootstrap import bootstrap_tables
 from .facts import Facts
 from .held_out import FOLDS, HeldOut, held_out
@@ -78,8 +78,7 @@ def verdict(found: Found) -> str:
     Judged on samples that were left out of the fit where that can be done, with 95% intervals; else on the
     samples themselves, with the reason.
     """
-    s = found.summary
-    used = s["classes"] - len(s["infeasible"])
+    used = found.facts.feasible
     if not used:
         return "No class is feasible: no answer is possible in every context."
     if sum(found.facts.still.values()) == used:
@@ -89,10 +88,10 @@ def verdict(found: Found) -> str:
     if not told:
         said = f"{100 * (found.facts.mean('moved') or 0):.1f}% of the answers' mass would move"
     parts = [said[:1].upper() + said[1:] + _judged_on(found, told)]
-    if s["accuracy_reference"] is None:
+    if found.summary["accuracy_reference"] is None:
         parts.append("whether it is right is not known without labels")
-    elif s["majority_accuracy"] is not None:
-        parts.append(_majority(found, s["majority_accuracy"]))
+    elif found.summary["majority_accuracy"] is not None:
+        parts.append(_majority(found, found.summary["majority_accuracy"]))
     none = _change(found, "no_answer", "the share without an answer")
     if none is not None and none.sure and none.after > none.before + _CLEAR:
         parts.append(*_changes([none]))
@@ -195,20 +194,20 @@ def _points(found: Found, factors: Sequence[float]) -> list[Point]:
         return [p for f in factors if len(factors) > 1 for p in _points(found, [f])]
     points = []
     for k, factor in enumerate(factors):
-        columns: list[list[np.ndarray]] = [[], [], []]
         statuses = [status for each in paths for status in each[k].statuses]
-        if any(status not in (Status.SOLVED, Status.INFEASIBLE) for status in statuses):
-            continue
-        for bucket, each in zip(found.buckets, paths, strict=True):
-            feasible = np.array([status is not Status.INFEASIBLE for status in each[k].statuses])
-            nu = each.marginals[k][feasible]
-            right = None if bucket.correct is None else bucket.correct[feasible]
-            empty = bucket.no_answer[feasible][:, None, :]
-            columns[0].append(agreement(nu))
-            columns[1].append(accuracy(nu, right))
-            columns[2].append((nu * empty).sum(-1).mean(-1))
-        points.append(Point(factor, *(_mean(np.concatenate(parts)) for parts in columns)))
+        if all(status in (Status.SOLVED, Status.INFEASIBLE) for status in statuses):
+            pairs = zip(found.buckets, paths, strict=True)
+            columns = zip(*(_measured(bucket, each, k) for bucket, each in pairs), strict=True)
+            points.append(Point(factor, *(_mean(np.concatenate(parts)) for parts in columns)))
     return points
+
+
+def _measured(bucket: Bucket, along: Path, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Agreement, accuracy and the share without an answer of feasible classes at a strength of a path."""
+    feasible = np.array([status is not Status.INFEASIBLE for status in along[k].statuses])
+    nu, empty = along.marginals[k][feasible], bucket.no_answer[feasible][:, None, :]
+    right = None if bucket.correct is None else bucket.correct[feasible]
+    return agreement(nu), accuracy(nu, right), (nu * empty).sum(-1).mean(-1)
 
 
 def judged_held_out(found: Found) -> HeldOut:

@@ -180,8 +180,7 @@ def _with_values(
 def _columns(value: Mapping[str, Any]) -> list[Any] | None:
     """The rows of a table written by columns, of pandas' orients or as lists of one length."""
     names, data = value.get("columns"), value.get("data")
-    split = isinstance(names, list) and isinstance(data, list)
-    if split and all(isinstance(row, list) and len(row) == len(names) for row in data):
+    if isinstance(names, list) and isinstance(data, list) and _are_of_length(data, len(names)):
         return [dict(zip(map(str, names), row, strict=True)) for row in data]
     inner = list(value.values())
     if inner and all(isinstance(v, list) for v in inner):
@@ -195,6 +194,10 @@ def _columns(value: Mapping[str, Any]) -> list[Any] | None:
         if all(k.isdecimal() for k in value):
             return [{"index": k, **row} for k, row in value.items()]
     return None
+
+
+def _are_of_length(rows: list[Any], length: int) -> bool:
+    return all(isinstance(row, list) and len(row) == length for row in rows)
 
 
 def _lists_of(value: Any) -> str:

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,21 +113,24 @@ class Local:
         for k in range(len(kept)):
             deal.add(counts_of(self.shelf, kept, k))
         deal.end()
-        deal = _Deal(self.shelf, f"worths-{run}", PART, at_once)
+        worths = _Deal(self.shelf, f"worths-{run}", PART, at_once)
+        solve = partial(self._solved, run, settings, game, worths)
+        solved = gathered(counted(solve, settings.groups, say, "solving classes"))
+        worths.end()
+        return solved, worths.name
 
-        def one(p: int) -> Group | None:
-            found = list(self.shelf.every(f"dealt-{run}-{p}"))
-            if not found:
-                return None
-            self.shelf.drop(f"dealt-{run}-{p}")
-            counts = pl.concat(found, how="vertical_relaxed")
-            made = solve_part(counts, settings, game)
-            deal.add(worths_of(counts, made))
-            return kept_group(made, self.shelf)
-
-        solved = gathered(counted(one, settings.groups, say, "solving classes"))
-        deal.end()
-        return solved, f"worths-{run}"
+    def _solved(
+        self, run: str, settings: Settings, game: Game, worths: _Deal, p: int
+    ) -> Group | None:
+        """One group of a run; None where no class fell into it."""
+        found = list(self.shelf.every(f"dealt-{run}-{p}"))
+        if not found:
+            return None
+        self.shelf.drop(f"dealt-{run}-{p}")
+        counts = pl.concat(found, how="vertical_relaxed")
+        made = solve_part(counts, settings, game)
+        worths.add(worths_of(counts, made))
+        return kept_group(made, self.shelf)
 
     def write(
         self, loaded: Loaded, kept: Sequence[Kept], settings: Settings, worths: Any, path: Path,
