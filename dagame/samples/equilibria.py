@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,25 +15,24 @@ from ..errors import SamplesError, nearest
 from ..games.solution import Solution
 from ..numerics.arrays import to_numpy
 from ..show.progress import Progress
-from ..show.tables import Shown
 from .facts import Facts, summary_of
 from .games import ObjectiveOf, solve_partition
 from .lazy import pl
 from .metrics import accuracy, agreement, majority_accuracy
 from .partition import Bucket, Partition, name_text
+from .verdict import Found
 from .worth import beside, finite, said_of_rows, worth
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .calibration import Calibration
-    from .held_out import HeldOut
     from .how_read import HowRead
     from .samples import Samples
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SampleEquilibria(Shown):
+class SampleEquilibria(Found):
     """The equilibria of all classes of a samples file.
 
     `classes`: one row per class (names, sizes, value, gap, status, and the metrics:
@@ -115,53 +114,8 @@ class SampleEquilibria(Shown):
         with Path(path).open("wb") as stream:
             self.rows.write_parquet(stream, metadata=said_of_rows(*names))
 
-    @cached_property
-    def reading(self) -> HowRead:
-        """How the answers were read, with the warnings of the solved game added."""
-        from .verdict import game_cautions
-
-        read = self.samples.reading
-        return replace(read, warnings=(*read.warnings, *game_cautions(self)))
-
-    @cached_property
-    def verdict(self) -> str:
-        """What it amounts to, in one sentence."""
-        from .verdict import verdict
-
-        return verdict(self)
-
-    @cached_property
-    def intervals(self) -> dict[str, tuple[float, float]]:
-        """95% bootstrap intervals over classes of the means in these samples, and of their gains.
-
-        Of other questions; that other samples of these would agree less is in `held_out`.
-        """
-        from .verdict import intervals
-
-        return intervals(self)
-
-    @property
-    def held_out(self) -> HeldOut:
-        """The same measures on samples that were left out of the fit, with their intervals."""
-        return self._held_out
-
-    @cached_property
-    def _held_out(self) -> HeldOut:
-        from .verdict import judged_held_out
-
-        return judged_held_out(self)
-
-    def provenance(self) -> dict[str, Any]:
-        """Command, date, versions, file, and how answers were read and compared."""
-        from ..provenance import provenance
-
-        read = self.samples.reading
-        files = {
-            "source": self.samples.source,
-            "extract": read.extract,
-            "canonical": read.canonical,
-        }
-        return provenance() | files
+    def _read(self) -> HowRead:
+        return self.samples.reading
 
     def plot(
         self,

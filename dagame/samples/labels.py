@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import SamplesError
+from .files.nested import plain_text
 from .keys.reader import AnswerReader, Known
 from .lazy import pl
 
@@ -168,12 +169,4 @@ def _answers(value: Any) -> list[str]:
             f"a right answer (gold) is {json.dumps(value, ensure_ascii=False)[:60]}; name the path of "
             "plain values, or lists of them."
         )
-    return [_text(v) for v in values if v is not None]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return str(int(value))
-    return str(value)
+    return [text for v in values if (text := plain_text(v)) is not None]

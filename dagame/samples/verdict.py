@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -11,11 +13,13 @@ from ..errors import DagameError
 from ..games.game import AlignmentGame
 from ..games.solution import Status
 from ..numerics.exact import exact_mean
+from ..provenance import provenance
+from ..show.tables import Shown
 from ..solvers import Path, path
 from .bootstrap import bootstrap_tables
 from .facts import Facts
 from .held_out import FOLDS, HeldOut, held_out
-from .how_read import Caution
+from .how_read import Caution, HowRead
 from .lazy import pl
 from .metrics import accuracy, agreement
 
@@ -33,21 +37,50 @@ _CLEAR = 0.005
 _CLASSES = 20_000
 
 
-class Found(Protocol):
+class Found(Shown):
     """Solved samples, in memory or in parts; their tables and solutions where there are few cells."""
 
-    @property
-    def facts(self) -> Facts: ...  # noqa: D102
-    @property
-    def summary(self) -> dict[str, Any]: ...  # noqa: D102
-    @property
-    def classes(self) -> pl.DataFrame: ...  # noqa: D102
-    @property
-    def buckets(self) -> list[Bucket]: ...  # noqa: D102
-    @property
-    def solutions(self) -> list[Solution]: ...  # noqa: D102
-    @property
-    def held_out(self) -> HeldOut: ...  # noqa: D102
+    samples: Any
+    facts: Facts
+    summary: dict[str, Any]
+    classes: pl.DataFrame
+    buckets: list[Bucket]
+    solutions: list[Solution]
+
+    def _read(self) -> HowRead:
+        """How the answers were read."""
+        raise NotImplementedError
+
+    @cached_property
+    def reading(self) -> HowRead:
+        """How the answers were read, with the warnings of the solved game added."""
+        read = self._read()
+        return replace(read, warnings=(*read.warnings, *game_cautions(self)))
+
+    @cached_property
+    def verdict(self) -> str:
+        """What it amounts to, in one sentence."""
+        return verdict(self)
+
+    @cached_property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """95% bootstrap intervals over classes of the means in these samples, and of their gains.
+
+        Of other questions; that other samples of these would agree less is in `held_out`. None above
+        20,000 classes.
+        """
+        return intervals(self)
+
+    @cached_property
+    def held_out(self) -> HeldOut:
+        """The same measures on samples left out of the fit, with intervals; none of many cells."""
+        return judged_held_out(self)
+
+    def provenance(self) -> dict[str, Any]:
+        """Command, date, versions, file, and how answers were read and compared."""
+        read = self._read()
+        told = {"extract": read.extract, "canonical": read.canonical}
+        return provenance() | {"source": self.samples.source} | told
 
 
 class Point(NamedTuple):

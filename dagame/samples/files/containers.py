@@ -13,6 +13,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 from urllib.parse import unquote
 from zipfile import ZipFile, ZipInfo
@@ -138,10 +139,8 @@ def _is_folder(path: object) -> bool:
 
 
 def _in_folder(folder: Path, pattern: str | None) -> list[str]:
-    try:
+    with readable(folder):
         files = sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file())
-    except OSError as error:
-        raise SamplesError(f"{folder} cannot be read: {error.strerror or error}.") from None
     known = [p for p in files if (p.match(pattern) if pattern else kind_by_name(p.name))]
     if not known:
         what = f"called like {pattern}" if pattern else f"with a suffix of {', '.join(KINDS)}"
@@ -166,6 +165,15 @@ def suffix_of(path: Path) -> tuple[str, str | None]:
 # -- the bytes ------------------------------------------------------------------------------------
 
 
+@contextmanager
+def readable(name: str | Path) -> Iterator[None]:
+    """`SamplesError` where the system does not let a file be read."""
+    try:
+        yield
+    except OSError as error:
+        raise SamplesError(f"{name} cannot be read: {error.strerror or error}.") from None
+
+
 def contents(path: str | Path, kind: str | None = None) -> tuple[str, bytes]:
     """The kind of what a file holds, and its bytes, unpacked; refused where its name says otherwise.
 
@@ -173,12 +181,10 @@ def contents(path: str | Path, kind: str | None = None) -> tuple[str, bytes]:
     `kind` stands for the suffix; standard input without it is recognised by its first bytes.
     """
     name = shown(path)
-    try:
+    with readable(name):
         if str(path) == STDIN:
             return _sniffed(name, sys.stdin.buffer.read(), kind)
         data = _stored(Path(path))
-    except OSError as error:
-        raise SamplesError(f"{name} cannot be read: {error.strerror or error}.") from None
     suffix, packed = suffix_of(Path(path))
     if packed is not None and data:
         data, inner = unpacked(name, data, packed)

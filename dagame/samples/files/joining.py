@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from ...errors import SamplesError
 from ..lazy import pl
-from .nested import column_of
+from .nested import as_texts
 from .roles import Flat, Roles
 
 
@@ -114,18 +113,11 @@ def _agreeing(frames: Sequence[tuple[str, pl.DataFrame]], roles: Roles) -> list[
     text = {column for column, kind in kinds.items() if kind == pl.String}
     return [
         frame.with_columns(
-            column_of(c, _texts(frame[c]))
+            as_texts(c, frame[c].to_list())
             for c, kind in frame.schema.items()
             if c in text and kind not in (pl.String, pl.Null)
         )
         for _, frame in frames
-    ]
-
-
-def _texts(values: pl.Series) -> list[Any]:
-    return [
-        v if v is None or isinstance(v, str) else json.dumps(v, ensure_ascii=False, default=str)
-        for v in values.to_list()
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -71,7 +71,7 @@ def _selected(rows: Rows, roles: Roles) -> list[int]:
     """The rows where every `where` holds."""
     kept = list(range(len(rows.records)))
     for path, value in roles.where:
-        found = {k: _plain_text(at(rows.records[k], path)) for k in kept}
+        found = {k: plain_text(at(rows.records[k], path)) for k in kept}
         kept = [k for k in kept if found[k] == value]
         if not kept:
             values = sorted({"null" if v is None else v for v in found.values()})
@@ -107,7 +107,7 @@ def _answers(value: Any) -> tuple[list[Completion], bool]:
     leaves = _leaves(value) if isinstance(value, list) else [value]
     if any(isinstance(v, dict | list) for v in leaves):
         raise NoCompletion("nested values, not answers")
-    return [Completion(_plain_text(v)) for v in leaves], isinstance(value, list)
+    return [Completion(plain_text(v)) for v in leaves], isinstance(value, list)
 
 
 # -- columns --------------------------------------------------------------------------------------
@@ -233,6 +233,11 @@ def column_of(name: str, values: Sequence[Any]) -> pl.Series:
         return pl.Series(name, values, dtype=pl.Float64, strict=False)
     if len(kinds) == 1 and not kinds & {int, list, dict, Each}:
         return pl.Series(name, values)
+    return as_texts(name, values)
+
+
+def as_texts(name: str, values: Iterable[Any]) -> pl.Series:
+    """A column of text, other values as JSON."""
     return pl.Series(name, [v if isinstance(v, str) else _json(v) for v in values], dtype=pl.String)
 
 
@@ -240,7 +245,7 @@ def _json(value: Any) -> str | None:
     return None if value is None else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _plain_text(value: Any) -> str | None:
+def plain_text(value: Any) -> str | None:
     """A plain value as a column of text has it; whole numbers without a point."""
     if value is None or value is ABSENT:
         return None

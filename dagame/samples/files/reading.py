@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -136,7 +137,7 @@ def _parsed(
     on_error: str,
     opener: Callable[[Any], tuple[list[Any], str | None]],
 ) -> Rows:
-    try:
+    with by_polars(name, kind):
         if kind == "parquet":
             return Rows(name, _parquet(name, data))
         if kind in ("json", "document"):
@@ -144,15 +145,17 @@ def _parsed(
         separator, said = separator_of(kind, data)
         frame, faults = delimited_frame(name, data, separator, on_error)
         return Rows(name, frame, None, tuple(line for line, _ in faults), said)
+    raise AssertionError
+
+
+@contextmanager
+def by_polars(name: str, kind: str) -> Iterator[None]:
+    """`SamplesError` where polars cannot read a file."""
+    try:
+        yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raised = unreadable(name, kind, error)
-    raise raised
-
-
-def unreadable(name: str, kind: str, error: BaseException) -> SamplesError:
-    """The error of a file that polars cannot read."""
-    what = "is no readable Parquet file" if kind == "parquet" else "has columns of unclear type"
-    return SamplesError(f"{name} {what}: {one_line(error, 200)}.")
+        what = "is no readable Parquet file" if kind == "parquet" else "has columns of unclear type"
+        raise SamplesError(f"{name} {what}: {one_line(error, 200)}.") from None
 
 
 def _json(

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import SamplesError
-from ..files.containers import KINDS, STDIN, check_regular, checked, shown, suffix_of
+from ..files.containers import KINDS, STDIN, check_regular, checked, readable, shown, suffix_of
 from ..files.delimited import Faults, Kinds, separator_of
 from ..files.json_rows import NOT_BLANK, faults_of, has_lines, is_no_document, read_lines, stop
 from ..files.packed import PIECE, bounded, unpacked_parts
-from ..files.reading import Rows, delimited_frame, no_rows, read_rows, unreadable
+from ..files.reading import Rows, by_polars, delimited_frame, no_rows, read_rows
 from ..lazy import pl
 
 
@@ -43,11 +43,9 @@ def blocks(path: str, size: int, options: dict[str, Any], strict: bool = False) 
         raise SamplesError(
             "standard input is read whole; name files to read them in parts, or leave out --max-memory."
         )
-    try:
+    with readable(name):
         check_regular(Path(path))
         length = os.stat(path).st_size
-    except OSError as error:
-        raise SamplesError(f"{name} cannot be read: {error.strerror or error}.") from None
     suffix, packed = suffix_of(Path(path))
     kind = options["kind"] or KINDS.get(suffix)
     if kind == "parquet" and packed is None and length > size:
@@ -71,7 +69,7 @@ def _too_long(name: str, what: str) -> SamplesError:
 
 
 def _parquet(name: str, path: str, size: int) -> Iterator[Rows]:
-    try:
+    with readable(name), by_polars(name, "parquet"):
         with open(path, "rb") as stream:
             checked(name, stream.read(16), "parquet")
         lazy = pl.scan_parquet(path, glob=False)
@@ -82,13 +80,6 @@ def _parquet(name: str, path: str, size: int) -> Iterator[Rows]:
         step = max(1, int(size / max(head.estimated_size() / len(head), 1)))
         for start in range(0, count, step):
             yield Rows(name, lazy.slice(start, step).collect())
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raised = unreadable(name, "parquet", error)
-    except OSError as error:
-        raised = SamplesError(f"{name} cannot be read: {error.strerror or error}.")
-    else:
-        return
-    raise raised
 
 
 # -- text -----------------------------------------------------------------------------------------
@@ -128,19 +119,16 @@ class _Text:
     @contextmanager
     def _opened(self) -> Iterator[tuple[str | None, Iterator[bytes]]]:
         """The kind, and parts that end with a line (of CSV with a record), unpacked within bounds."""
-        try:
-            with open(self.path, "rb") as stream:
-                kind = self.kind
-                if self.packed is None:
-                    parts = _pieces(stream, self.length)
-                else:
-                    parts, inner = unpacked_parts(self.name, stream, self.packed)
-                    parts = bounded(self.name, parts, self.length)
-                    kind = self.options["kind"] or KINDS.get(inner, kind or "")
-                quoted = kind in ("csv", "tsv")
-                yield kind, self._checked(_cut(self.name, parts, self.size, quoted), kind)
-        except OSError as error:
-            raise SamplesError(f"{self.name} cannot be read: {error.strerror or error}.") from None
+        with readable(self.name), open(self.path, "rb") as stream:
+            kind = self.kind
+            if self.packed is None:
+                parts = _pieces(stream, self.length)
+            else:
+                parts, inner = unpacked_parts(self.name, stream, self.packed)
+                parts = bounded(self.name, parts, self.length)
+                kind = self.options["kind"] or KINDS.get(inner, kind or "")
+            quoted = kind in ("csv", "tsv")
+            yield kind, self._checked(_cut(self.name, parts, self.size, quoted), kind)
 
     def _checked(self, blocks: Iterator[bytes], kind: str | None) -> Iterator[bytes]:
         for k, block in enumerate(blocks):

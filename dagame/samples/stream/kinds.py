@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from ...errors import SamplesError
-from ..files.nested import column_of
+from ..files.nested import as_texts
 from ..lazy import pl
 
 _EXACT = 1 << 53
@@ -68,9 +67,5 @@ def _cast(column: pl.Series, own: pl.DataType, final: pl.DataType) -> pl.Series:
                 "it as text."
             )
     if final == pl.String and own not in (pl.String, pl.Null):
-        values = column.cast(own).to_list()
-        texts = [
-            None if v is None else json.dumps(v, ensure_ascii=False, default=str) for v in values
-        ]
-        return column_of(column.name, texts)
+        return as_texts(column.name, column.cast(own).to_list())
     return column if column.dtype == final else column.cast(own).cast(final)

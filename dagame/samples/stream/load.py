@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from ...errors import SamplesError
@@ -94,25 +95,28 @@ class Loaded:
         return sum(file.cut for file in self.files)
 
 
-def load(
-    files: Sequence[NamedFile],
-    wish: Wish,
-    options: dict[str, Any],
-    shelf: Shelf,
-    size: int,
-    say: Progress,
-) -> Loaded:
-    """Read every file, `size` bytes at a time.
+@dataclass(frozen=True)
+class Way:
+    """How files are read: `size` bytes at a time, by the options of `read_rows`, onto the shelf."""
+
+    wish: Wish
+    options: dict[str, Any]
+    size: int
+    shelf: Shelf
+
+
+def load(files: Sequence[NamedFile], way: Way, say: Progress) -> Loaded:
+    """Read every file.
 
     Raises:
         SamplesError: as `read_table`; of several files the one is named.
     """
-    check_format(wish.format)
-    found = Gathered[FileRead](len(files) > 1 and options["on_error"] == "skip")
+    check_format(way.wish.format)
+    found = Gathered[FileRead](len(files) > 1 and way.options["on_error"] == "skip")
     for k, file in enumerate(files):
         say(f"reading {shown(file.path)} ({k + 1}/{len(files)})")
         try:
-            add(found, *read_file(file, wish, roles_by(found), options, shelf, size))
+            add(found, *read_file(file, way, roles_by(found)))
         except SamplesError as error:
             found.fail(error)
     return together(found)
@@ -139,27 +143,19 @@ def together(found: Gathered[FileRead]) -> Loaded:
 
 
 def read_file(
-    file: NamedFile,
-    wish: Wish,
-    roles: Roles | None,
-    options: dict[str, Any],
-    shelf: Shelf,
-    size: int,
-    own: str = "rows",
+    file: NamedFile, way: Way, roles: Roles | None, own: str = "rows"
 ) -> tuple[FileRead, list[str]]:
     """The parts of one file on the shelf under `own`, and what was said where this file decides the roles."""
-
-    def put(frame: pl.DataFrame) -> Piece:
-        return shelf.put(own, frame)
-
-    with fetched(file.path, shelf.folder) as path:
+    put = partial(way.shelf.put, own)
+    with fetched(file.path, way.shelf.folder) as path:
         here = file._replace(path=path)
         try:
             try:
-                found, told = _read_file(here, wish, roles, put, blocks(path, size, options))
+                parts = blocks(path, way.size, way.options)
+                found, told = _read_file(here, way.wish, roles, put, parts)
             except Faulty:
-                again = blocks(path, size, options, strict=True)
-                found, told = _read_file(here, wish, roles, put, again)
+                parts = blocks(path, way.size, way.options, strict=True)
+                found, told = _read_file(here, way.wish, roles, put, parts)
         except SamplesError as error:
             if path == file.path:
                 raise

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from ...show.progress import Progress, time_left
-from ..files.tables import NamedFile, Wish
+from ..files.tables import NamedFile
 from ..lazy import pl
 from ..verdict import CELLS
 from ..worth import beside, said_of_rows
 from .count import ANSWER, GROUP, SAME, Settings, count, named_rows
 from .kinds import conformed
-from .load import CUT, GOLD, Loaded, kinds_of, load
+from .load import CUT, GOLD, Loaded, Way, kinds_of, load
 from .part import Game, Group, Solved, solve_part
 from .shelf import Piece, Shelf
 
@@ -81,16 +81,9 @@ class Local:
     def close(self) -> None:
         """Nothing is to be ended."""
 
-    def load(
-        self,
-        files: Sequence[NamedFile],
-        wish: Wish,
-        options: dict[str, Any],
-        size: int,
-        say: Progress,
-    ) -> Loaded:
+    def load(self, files: Sequence[NamedFile], way: Way, say: Progress) -> Loaded:
         """The first pass: files -> flat rows."""
-        return load(files, wish, options, self.shelf, size, say)
+        return load(files, way, say)
 
     def count(self, loaded: Loaded, settings: Settings, say: Progress) -> list[Kept]:
         """The second: rows -> keys and counts."""
@@ -146,10 +139,15 @@ class Local:
             return part
 
         parts = list(counted(one, len(kept), say, "writing rows"))
-        said = said_of_rows(settings.roles.class_by, settings.roles.context_by or ())
-        pl.scan_ipc(parts).sink_parquet(path, maintain_order=True, metadata=said)
-        for part in parts:
-            part.unlink()
+        put_together(parts, path, settings)
+
+
+def put_together(parts: list[Path], path: Path, settings: Settings) -> None:
+    """One Parquet file of the rows of all parts, which go."""
+    said = said_of_rows(settings.roles.class_by, settings.roles.context_by or ())
+    pl.scan_ipc(parts).sink_parquet(path, maintain_order=True, metadata=said)
+    for part in parts:
+        part.unlink()
 
 
 def counted(function: Callable[[int], Any], count: int, say: Progress, what: str) -> Iterator[Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,15 +14,13 @@ from ...errors import CalibrationError
 from ...files.output import replacing
 from ...games.solution import Solution
 from ...show.progress import Progress, silent
-from ...show.tables import Shown
 from ..columns import nothing_left
 from ..disagreements import Disagreements
 from ..facts import Facts, summary_of
-from ..held_out import HeldOut
 from ..how_read import HowRead, looked_at
 from ..lazy import pl
 from ..partition import Bucket
-from ..verdict import CELLS, game_cautions, intervals, judged_held_out, verdict
+from ..verdict import CELLS, Found
 from .look import OnDisk
 from .part import Game, Group, in_order
 
@@ -34,7 +31,7 @@ _CLASSES_AT_A_TIME = 20_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class StreamedEquilibria(Shown):
+class StreamedEquilibria(Found):
     """The equilibria of all classes of samples in parts, see `SampleEquilibria`.
 
     summary, facts, reading, verdict, intervals and provenance are the same; `class_parts` and
@@ -59,36 +56,8 @@ class StreamedEquilibria(Shown):
             "samples in parts are not calibrated; read them at once, by Samples.read."
         )
 
-    @cached_property
-    def reading(self) -> HowRead:
-        """How the answers were read, with the warnings of the solved game added."""
-        return replace(self.read, warnings=(*self.read.warnings, *game_cautions(self)))
-
-    @cached_property
-    def verdict(self) -> str:
-        """What it amounts to, in one sentence."""
-        return verdict(self)
-
-    @property
-    def held_out(self) -> HeldOut:
-        """See `SampleEquilibria.held_out`; none where there are many cells."""
-        return self._held_out
-
-    @cached_property
-    def _held_out(self) -> HeldOut:
-        return judged_held_out(self)
-
-    @cached_property
-    def intervals(self) -> dict[str, tuple[float, float]]:
-        """See `SampleEquilibria.intervals`; none above 20,000 classes."""
-        return intervals(self)
-
-    def provenance(self) -> dict[str, Any]:
-        """Command, date, versions, file, and how answers were read and compared."""
-        from ...provenance import provenance
-
-        told = {"extract": self.read.extract, "canonical": self.read.canonical}
-        return provenance() | {"source": self.samples.source} | told
+    def _read(self) -> HowRead:
+        return self.read
 
     @property
     def classes(self) -> pl.DataFrame:

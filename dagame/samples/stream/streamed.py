@@ -28,7 +28,7 @@ from ..labels import correctness, said_of_gold
 from ..lazy import pl
 from .addresses import expanded
 from .count import Settings, same_column
-from .load import Loaded
+from .load import Loaded, Way
 from .local import Kept, Local, frame_of
 from .part import Game
 from .rays import OnRay
@@ -170,7 +170,7 @@ def _in_parts(
     files, options = named_files(
         expanded(path, form.files if form else None), asked.wish, asked.on_error
     )
-    loaded = work.load(files, asked.wish, options, size // _OF_A_PART, say)
+    loaded = work.load(files, Way(asked.wish, options, size // _OF_A_PART, work.shelf), say)
     cut = 0 if asked.read_truncated else loaded.cut
     texts = None if loaded.roles.answers else _spread(loaded, work.shelf)
     asked, notes = asked.settled(texts, cut)
