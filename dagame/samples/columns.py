@@ -70,11 +70,15 @@ def completions(flat: Flat) -> pl.Series | None:
 
 def unread(source: str, text: pl.Series, extract: Any) -> SamplesError:
     """The error of completions without any answer."""
-    end = str(text.drop_nulls()[0] if text.null_count() < len(text) else "")[-80:]
     return SamplesError(
         f"{source}: no sample has an answer under extract={extract!r}; the first completion ends "
-        f"{end!r}."
+        f"{first_end(text)!r}."
     )
+
+
+def first_end(texts: pl.Series) -> str:
+    """How the first of them ends, "" where there is none."""
+    return str(texts.drop_nulls()[0] if texts.null_count() < len(texts) else "")[-80:]
 
 
 def column_named(frame: pl.DataFrame, name: str, role: str) -> pl.Series:

@@ -145,12 +145,9 @@ class _Held:
         self, texts: pl.Series | None, answers: pl.Series, keys: pl.Series, partition: Partition
     ) -> None:
         self._texts, self._answers, self._keys = texts, answers, keys
-        empty = keys.is_null().arg_true()
-        self._lost = empty.filter(is_blank(answers.gather(empty))).to_numpy()
+        self._lost, self.labelled = lost_of(answers, keys, partition.correct)
         self.rows, self.lost = len(keys), len(self._lost)
         self.read = len(keys) - keys.null_count()
-        label = None if partition.correct is None else partition.correct[self._lost]
-        self.labelled = (0, 0) if label is None else labelled(label)
 
     def texts(self, rows: np.ndarray) -> pl.Series | None:
         return None if self._texts is None else self._texts.gather(rows)
@@ -165,14 +162,15 @@ class _Held:
         return self._lost[positions]
 
 
-def is_blank(answers: pl.Series) -> pl.Series:
-    """Where an answer without a key is none at all, and not a word for none."""
-    return answers.fill_null("").str.strip_chars() == ""
-
-
-def labelled(label: np.ndarray) -> tuple[int, int]:
-    """How many labels say right, and how many there are."""
-    return int((label > 0.5).sum()), int((~np.isnan(label)).sum())
+def lost_of(
+    answers: pl.Series, keys: pl.Series, correct: np.ndarray | None
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """The rows without an answer, not even a word for none; of these how many labels say right, and all."""
+    empty = keys.is_null().arg_true()
+    blank = answers.gather(empty).fill_null("").str.strip_chars() == ""
+    rows = empty.filter(blank).to_numpy()
+    label = np.zeros(0) if correct is None else correct[rows]
+    return rows, (int((label > 0.5).sum()), int((~np.isnan(label)).sum()))
 
 
 def how_read(

@@ -117,9 +117,8 @@ def verdict(found: Found) -> str:
     if sum(found.facts.still.values()) == used:
         return f"Nothing would change: {_reasons(found)}."
     told = [change for name in ("agreement", "accuracy") if (change := _change(found, name))]
-    said = " and ".join(_changes(told))
-    if not told:
-        said = f"{100 * (found.facts.mean('moved') or 0):.1f}% of the answers' mass would move"
+    moved = f"{100 * (found.facts.mean('moved') or 0):.1f}% of the answers' mass would move"
+    said = " and ".join(_changes(told)) or moved
     parts = [said[:1].upper() + said[1:] + _judged_on(found, told)]
     if found.summary["accuracy_reference"] is None:
         parts.append("whether it is right is not known without labels")

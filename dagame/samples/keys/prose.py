@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from .units import unit_key
@@ -42,21 +43,26 @@ def runs_of(prose: str) -> list[str]:
     if not _HAS_MATHEMATICS.search(prose) and not re.search(r"\s[=<>≤≥]\s", prose):
         return []
     words = prose.replace("\\ ", "~").split()
-    kinds = [_kind(word) for word in words]
-    runs, k = list[_Run](), 0
+    runs: list[_Run] = []
+    for run in _runs(words):
+        gap = words[runs[-1].end : run.start] if runs else []
+        joins = runs and _connected(words[runs[-1].end - 1], gap)
+        runs.append(_joined(runs.pop(), words, gap, run) if joins else run)
+    return [run.text for run in runs]
+
+
+def _runs(words: list[str]) -> Iterator[_Run]:
+    """One after the other, however near they are."""
+    kinds, k = [_kind(word) for word in words], 0
     while k < len(words):
         if kinds[k] == "word":
             k += 1
             continue
         end = _end_of_run(words, kinds, k)
         run, k = _run(words, kinds, k, end), end
-        if run is None:
-            continue
-        k = max(k, run.end)
-        gap = words[runs[-1].end : run.start] if runs else []
-        joins = runs and _connected(words[runs[-1].end - 1], gap)
-        runs.append(_joined(runs.pop(), words, gap, run) if joins else run)
-    return [run.text for run in runs]
+        if run is not None:
+            k = max(k, run.end)
+            yield run
 
 
 def _end_of_run(words: list[str], kinds: list[str], start: int) -> int:
@@ -99,9 +105,7 @@ def _kind(word: str) -> str:
         if len(core) == 1:
             return "letter"
         return "math" if core in ("pi", "sin", "cos", "tan", "log", "ln") else "word"
-    if re.match(r"[A-Za-z]{2}[0-9]", core):
-        return "word"
-    return "math"
+    return "word" if re.match(r"[A-Za-z]{2}[0-9]", core) else "math"
 
 
 def _number_with_unit(core: str) -> bool:

@@ -65,6 +65,8 @@ class AnswerReader:
         ExtractionError: a pattern or a name that cannot be used.
     """
 
+    _warned = False
+
     def __init__(
         self,
         extract: str | Callable[[str], str | None] = "boxed",
@@ -92,7 +94,6 @@ class AnswerReader:
         self._extract = None if auto else make_extractor(guarded, row_seconds=row_seconds)
         self._canonical = make_canonicaliser(self.canonical, row_seconds=row_seconds)
         self._keys: dict[str, str | None] = {}
-        self._warned = False
 
     def settled(self, texts: pl.Series) -> AnswerReader:
         """This reader, or with extract="auto" the one of the preset that suits the completions.

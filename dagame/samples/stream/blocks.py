@@ -114,7 +114,17 @@ class _Text:
         elif kind == "json":
             yield from self._json(first)
         else:
-            yield from self._delimited(*separator_of(kind, first))
+            yield from self._some(self._delimited(*separator_of(kind, first)))
+
+    def _some(self, parts: Iterator[Rows]) -> Iterator[Rows]:
+        """The parts, one of which must have rows."""
+        rows, skipped = 0, False
+        for part in parts:
+            rows += len(part.frame)
+            skipped = skipped or bool(part.skipped)
+            yield part
+        if not rows:
+            raise no_rows(self.name, skipped)
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[str | None, Iterator[bytes]]]:
@@ -147,19 +157,17 @@ class _Text:
             if self.length * (1 if self.packed is None else 4) > _WHOLE * self.size:
                 raise _too_long(self.name, "JSON document")
             yield read_rows(self.path, **self.options)
-            return
-        lines = rows = 0
-        skipped = False
+        else:
+            yield from self._some(self._json_lines())
+
+    def _json_lines(self) -> Iterator[Rows]:
+        lines = 0
         with self._opened() as (_, blocks):
             for block in blocks:
                 made = self._json_part(block, lines)
                 lines += block.count(b"\n") + (not block.endswith(b"\n"))
-                skipped = skipped or bool(made.skipped)
-                rows += len(made.frame)
                 if len(made.frame) or made.skipped:
                     yield made
-        if not rows:
-            raise no_rows(self.name, skipped)
 
     def _json_part(self, block: bytes, before: int) -> Rows:
         faults = list(faults_of(block)) if self.strict else []
@@ -190,15 +198,9 @@ class _Text:
             kinds = found if kinds is None else kinds & found
         assert kinds is not None
         text, labels = self.options["text"], self.options["labels"]
-        rows = 0
-        skipped = False
         for frame, faults in self._records(separator):
-            rows += len(frame)
-            skipped = skipped or bool(faults)
             numbers = tuple(number for number, _ in faults)
             yield Rows(self.name, kinds.cast(frame, text, labels), None, numbers, said)
-        if not rows:
-            raise no_rows(self.name, skipped)
 
     def _records(self, separator: str) -> Iterator[tuple[pl.DataFrame, Faults]]:
         header, more, before = b"", 0, 0
@@ -240,9 +242,7 @@ def _cut(name: str, parts: Iterator[bytes], size: int, quoted: bool) -> Iterator
         if count < size:
             continue
         data = b"".join(held)
-        end = data.rfind(b"\n") + 1
-        while quoted and end and data.count(b'"', 0, end) % 2:
-            end = data.rfind(b"\n", 0, end - 1) + 1
+        end = _end_of_lines(data, quoted)
         if end:
             yield data[:end]
         elif len(data) > _WHOLE * size:
@@ -251,6 +251,14 @@ def _cut(name: str, parts: Iterator[bytes], size: int, quoted: bool) -> Iterator
     rest = b"".join(held)
     if rest:
         yield rest
+
+
+def _end_of_lines(data: bytes, quoted: bool) -> int:
+    """Behind the last newline that no quotes hold, 0 where there is none."""
+    end = data.rfind(b"\n") + 1
+    while quoted and end and data.count(b'"', 0, end) % 2:
+        end = data.rfind(b"\n", 0, end - 1) + 1
+    return end
 
 
 def _line_of(header: list[str], separator: str) -> bytes:

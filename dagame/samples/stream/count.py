@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..asked import Asked
-from ..columns import names_in
+from ..columns import first_end, names_in
 from ..files.formats import FORMATS
 from ..files.roles import Flat, Roles
-from ..how_read import is_blank, labelled
+from ..how_read import lost_of
 from ..labels import Gold, correctness
 from ..lazy import pl
 from ..partition import Labels
@@ -79,24 +79,21 @@ class Counted(NamedTuple):
 
 def count(frame: pl.DataFrame, settings: Settings, before: int) -> Counted:
     """Read one part, `before` which there are so many rows."""
-    (text,) = settings.roles.text
     cut = None if settings.read_truncated else frame[CUT]
     gold = frame[GOLD].to_list() if GOLD in frame.columns else None
     rows = frame.drop(CUT, GOLD, strict=False)
     labels = partial(_labels, before=before)
     reading, keys, right, told = settings.judged(Flat(rows, settings.roles), cut, gold, labels)
-    empty = keys.is_null().arg_true()
-    lost = empty.filter(is_blank(reading.answers.gather(empty))).to_numpy()
     correct = None if right is None else right.cast(pl.Float64).to_numpy()
-    known = rows[text].drop_nulls()
+    lost, lost_labels = lost_of(reading.answers, keys, correct)
     return Counted(
         pl.DataFrame({ANSWER: reading.answers, "key": keys}),
         _groups(rows, keys, correct, settings, before),
         told,
         lost,
-        (0, 0) if correct is None else labelled(correct[lost]),
+        lost_labels,
         reading.timed_out,
-        str(known[0])[-80:] if len(known) else "",
+        first_end(rows[settings.roles.text[0]]),
     )
 
 

@@ -58,15 +58,15 @@ class ExpressionReader(PrimaryReader):
                 result = arithmetic.divide(value_of(result), value_of(self.signed_factor()))
                 divided = True
             elif self.begins_factor():
-                digits = self.next.kind in ("number", "repeating")
-                if divided or (digits and self.tokens[self.at - 1].text != "!"):
-                    raise NoValue("factors side by side that could be read two ways")
-                result = self.side_by_side(result, first)
+                result = self.side_by_side(result, first, divided)
             else:
                 return result
 
-    def side_by_side(self, result: Item, first: int) -> Item:
+    def side_by_side(self, result: Item, first: int, divided: bool) -> Item:
         """A mixed number, or a product without a sign."""
+        digits = self.next.kind in ("number", "repeating")
+        if divided or (digits and self.tokens[self.at - 1].text != "!"):
+            raise NoValue("factors side by side that could be read two ways")
         mixed = self.mixed_part(first)
         if mixed is None:
             return multiplied(result, self.factor())
