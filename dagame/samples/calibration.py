@@ -296,10 +296,9 @@ def _sets(
     """The answers of each question's set, the best score first."""
     partition = found.samples.partition
     keys = partition.answers["answer"].to_list()
-    start = np.concatenate([[0], np.cumsum(partition.answers_per_class)])
     sets: list[list[str]] = [[] for _ in range(len(partition))]
     for bucket, inside, s in zip(found.buckets, made.inside, tables, strict=True):
         for c, row, score in zip(bucket.classes, inside, s, strict=True):
             order = np.argsort(score, kind="stable")
-            sets[c] = [keys[start[c] + z] for z in order[row[order]]]
+            sets[c] = [keys[partition.answers_start[c] + z] for z in order[row[order]]]
     return sets

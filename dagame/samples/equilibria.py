@@ -179,8 +179,8 @@ class SampleEquilibria(Found):
     def answer_column(self) -> pl.Series:
         """The answer key of each input row; null for "no answer"."""
         partition = self.samples.partition
-        start = np.concatenate([[0], np.cumsum(partition.answers_per_class)])
-        place = pl.Series(start[partition.row_class] + partition.row_answer)
+        start = partition.answers_start[partition.row_class]
+        place = pl.Series(start + partition.row_answer)
         counted = pl.DataFrame({"place": place, "counted": partition.counted})
         place = counted.select(pl.when(pl.col("counted")).then(pl.col("place")))["place"]
         return partition.answers["answer"].gather(place)

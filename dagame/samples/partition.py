@@ -211,7 +211,7 @@ class Partition:
         sums = Labels(*(np.zeros(len(self.answers)) for _ in Labels._fields))
         for some in blocks(len(self.row_class)):
             rows = np.flatnonzero(self.row_answer[some] >= 0) + some.start
-            cell = self._start[self.row_class[rows]] + self.row_answer[rows]
+            cell = self.answers_start[self.row_class[rows]] + self.row_answer[rows]
             for total, part in zip(sums, self._labels_in(rows), strict=True):
                 np.add.at(total, cell, part)
         return sums
@@ -223,7 +223,7 @@ class Partition:
         return Labels.of(self.correct[rows])
 
     @cached_property
-    def _start(self) -> np.ndarray:
+    def answers_start(self) -> np.ndarray:
         """Where the answers of each class begin in `answers`."""
         return np.cumsum(self.answers_per_class) - self.answers_per_class
 
@@ -295,7 +295,7 @@ class Partition:
         column, mean = np.arange(n), mean_label(*self.labels[:3])
         answer = np.minimum(column, self.answers_per_class[group][:, None] - 1)
         padding = column > answer
-        return np.where(padding, np.nan, mean[self._start[group][:, None] + answer])
+        return np.where(padding, np.nan, mean[self.answers_start[group][:, None] + answer])
 
     def lookup(self, tables: Sequence[np.ndarray]) -> np.ndarray:
         """One value per row (N,) from tables (B, m, n) in bucket order; NaN for rows not counted."""

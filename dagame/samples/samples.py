@@ -11,13 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..show.progress import Progress, silent
 from ..show.tables import Shown
 from .asked import Asked
-from .columns import (
-    column_named,
-    completions,
-    found_in_words,
-    partition_of,
-    unread,
-)
+from .columns import column_named, completions, found_in_words, partition_of, unread
 from .files.tables import Table, read_table
 from .how_read import HowRead, how_read
 from .keys.reader import AnswerReader

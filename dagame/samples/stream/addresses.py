@@ -19,6 +19,7 @@ from ..files.containers import ADDRESS_OPTIONS, is_address, kind_by_name
 _SECRET = re.compile(r"(?i)^\w+://[^/@]*:[^/@]*@|[?&]\w*(secret|password|token|key)\w*=")
 _LEGAL = "/:@%!$&'()*+,;=~"
 _GLOB = re.compile(r"[*?\[]")
+_SIGNS = str.maketrans({"%": "%25", "?": "%3F"})
 
 
 def expanded(source: Any, pattern: str | None = None) -> Any:
@@ -53,8 +54,7 @@ def _files_at(address: str, of_a_folder: str | None) -> str | list[str]:
     if not chosen:
         what = "called like that" if pattern else f"called like {of_a_folder or 'one of samples'}"
         raise SamplesError(f"{address} cannot be read: there is no file {what}.")
-    signs = {"%": "%25", "?": "%3F"}
-    return [f"{folder}/{name.translate(str.maketrans(signs))}{options}" for name in sorted(chosen)]
+    return [f"{folder}/{name.translate(_SIGNS)}{options}" for name in sorted(chosen)]
 
 
 def _parts(address: str) -> tuple[str, str]:

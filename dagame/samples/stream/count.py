@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -14,13 +14,14 @@ from ..columns import first_end, names_in
 from ..files.formats import FORMATS
 from ..files.roles import Flat, Roles
 from ..how_read import lost_of
-from ..labels import Gold, correctness
+from ..labels import correctness
 from ..lazy import pl
 from ..partition import Labels
 from .load import CUT, GOLD
 
 ANSWER, COUNT, SAME, GROUP = "answer", "count", "same", "group"
 _LABELS = Labels._fields
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,42 +60,47 @@ def same_column(roles: Roles, layout: str, columns: Sequence[str]) -> str | None
     return form.same if fits else None
 
 
-class Counted(NamedTuple):
-    """What one part holds.
+@dataclass(frozen=True)
+class Counted(Generic[T]):
+    """What one part holds; its tables are frames, or where they stand on a shelf.
 
-    keys: the answer of each row as it stands there, and its key. groups: class, context, answer and
-    their counts, and to which group of classes they belong, `GROUP`. gold: how right answers were read,
-    if there are any. lost: the places of the rows in which no answer was found;
-    lost_labels: how many of them are labelled right, and labelled. first: the end of the first text.
+    keys: the answer of each row as it stands there, and its key, `read` of them with one. groups: class,
+    context, answer and their counts, and to which group of classes they belong, `GROUP`. lost: the places
+    of the rows in which no answer was found; lost_labels: how many of them are labelled right, and
+    labelled. first: the end of the first text. gold: see `labels.Gold`, if there is any; best: of it.
     """
 
-    keys: pl.DataFrame
-    groups: pl.DataFrame
-    gold: Gold | None
-    lost: np.ndarray
+    rows: int
+    read: int
+    lost_rows: int
     lost_labels: tuple[int, int]
+    known_labels: int
     timed_out: int
     first: str
+    keys: T
+    groups: T
+    lost: T
+    gold: T | None
+    best: float | None
 
 
-def count(frame: pl.DataFrame, settings: Settings, before: int) -> Counted:
+def count(frame: pl.DataFrame, settings: Settings, before: int) -> Counted[pl.DataFrame]:
     """Read one part, `before` which there are so many rows."""
     cut = None if settings.read_truncated else frame[CUT]
     gold = frame[GOLD].to_list() if GOLD in frame.columns else None
     rows = frame.drop(CUT, GOLD, strict=False)
-    labels = partial(_labels, before=before)
-    reading, keys, right, told = settings.judged(Flat(rows, settings.roles), cut, gold, labels)
+    flat, labels = Flat(rows, settings.roles), partial(_labels, before=before)
+    reading, keys, right, told = settings.judged(flat, cut, gold, labels)
     correct = None if right is None else right.cast(pl.Float64).to_numpy()
     lost, lost_labels = lost_of(reading.answers, keys, correct)
-    return Counted(
-        pl.DataFrame({ANSWER: reading.answers, "key": keys}),
-        _groups(rows, keys, correct, settings, before),
-        told,
-        lost,
-        lost_labels,
-        reading.timed_out,
-        first_end(rows[settings.roles.text[0]]),
-    )
+    groups = _groups(rows, keys, correct, settings, before)
+    known = int(groups["known"].sum()) if settings.labelled else 0
+    first = first_end(rows[settings.roles.text[0]])
+    sizes = len(frame), len(keys) - keys.null_count(), len(lost)
+    answers = pl.DataFrame({ANSWER: reading.answers, "key": keys})
+    tables = answers, groups, pl.DataFrame({"row": lost}), None if told is None else told.table()
+    best = None if told is None else told.best
+    return Counted(*sizes, lost_labels, known, reading.timed_out, first, *tables, best)
 
 
 def _labels(column: pl.Series, limits: tuple[float, float], before: int) -> pl.Series:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from ..files.tables import NamedFile
 from ..lazy import pl
 from ..verdict import CELLS
 from ..worth import beside, said_of_rows
-from .count import ANSWER, GROUP, SAME, Settings, count, named_rows
+from .count import ANSWER, GROUP, SAME, Counted, Settings, count, named_rows
 from .kinds import conformed
 from .load import CUT, GOLD, Loaded, Way, kinds_of, load
 from .part import Game, Group, Solved, solve_part
@@ -29,22 +29,8 @@ PART = "part"
 """The column of counts that says of which part of the rows they are."""
 
 
-@dataclass(frozen=True)
-class Kept:
-    """One counted part: where its keys, groups, right answers and lost rows are; see `count.Counted`."""
-
-    rows: int
-    read: int
-    lost_rows: int
-    keys: Piece
-    groups: Piece
-    lost: Piece
-    lost_labels: tuple[int, int]
-    known_labels: int
-    timed_out: int
-    first: str
-    gold: Piece | None = None
-    best: float | None = None
+Kept = Counted[Piece]
+"""One counted part, whose tables are on a shelf."""
 
 
 class _Deal:
@@ -170,20 +156,9 @@ def count_part(
 ) -> Kept:
     """Count one part and keep what comes of it; `name` tells apart the files of several writers."""
     found = count(frame, settings, before)
-    tables = {"keys": found.keys, "groups": found.groups, "lost": pl.DataFrame({"row": found.lost})}
-    if found.gold is not None:
-        tables["gold"] = found.gold.table()
-    return Kept(
-        rows=len(frame),
-        read=len(frame) - found.keys["key"].null_count(),
-        lost_rows=len(found.lost),
-        lost_labels=found.lost_labels,
-        known_labels=int(found.groups["known"].sum()) if settings.labelled else 0,
-        timed_out=found.timed_out,
-        first=found.first,
-        best=None if found.gold is None else found.gold.best,
-        **{what: shelf.put(f"{what}{name}", table) for what, table in tables.items()},
-    )
+    tables = {what: getattr(found, what) for what in ("keys", "groups", "lost", "gold")}
+    put = {what: shelf.put(f"{what}{name}", t) for what, t in tables.items() if t is not None}
+    return replace(found, **put)  # type: ignore[arg-type]
 
 
 def kept_group(made: Solved, shelf: Shelf, name: str = "") -> Group:
