@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self
 
 from ..errors import SamplesError
 from .columns import abstained, check_no_answer, column_named, read_answers
@@ -14,8 +14,6 @@ from .keys.extract import check_pattern
 from .keys.reader import AnswerReader, Reading
 from .labels import Gold, compared
 from .lazy import pl
-
-Self = TypeVar("Self", bound="Asked")
 
 
 class Judged(NamedTuple):
@@ -59,7 +57,7 @@ class Asked:
         wish = Wish(**{field.name: options[field.name] for field in fields(Wish)})
         return cls(wish, reader, read_truncated=truncated == "read", **named)
 
-    def settled(self: Self, texts: pl.Series | None, cut: int) -> tuple[Self, list[str]]:
+    def settled(self, texts: pl.Series | None, cut: int) -> tuple[Self, list[str]]:
         """With the reader that suits the completions, and sentences on that and on those cut off.
 
         texts: None where there are answers already.

@@ -106,7 +106,8 @@ class Samples(Shown):
         Raises:
             SamplesError, ExtractionError: one sentence that says what to change.
         """
-        asked, say = Asked.of(locals()), progress or silent
+        asked = Asked.of(locals())  # every option by its name
+        say = progress or silent
         say("reading")
         table = read_table(path, asked.wish, on_error)
         say("extracting answers")
