@@ -16,7 +16,7 @@ from ..games.solution import Solution
 from ..numerics.arrays import to_numpy
 from ..show.progress import Progress
 from .facts import Facts, summary_of
-from .games import ObjectiveOf, solve_partition
+from .games import Game, solve_partition
 from .lazy import pl
 from .metrics import accuracy, agreement, majority_accuracy
 from .partition import Bucket, Partition, name_text
@@ -197,26 +197,17 @@ def _place(question: int | str, names: list[str]) -> int:
     return question
 
 
-def solve_samples(
-    samples: Samples,
-    objective: ObjectiveOf,
-    beta: float,
-    method: str = "auto",
-    tol: float = 1e-12,
-    progress: Progress | None = None,
-    device: str | None = None,
-) -> SampleEquilibria:
+def solve_samples(samples: Samples, game: Game, progress: Progress | None) -> SampleEquilibria:
     """Solve every class on its empirical reference (docs/theory/game.md#t3-lifting); see `Samples.solve`.
 
-    `objective` is one objective for all classes, or a function of a `Bucket` where it has tables.
     Classes that no policy can satisfy have status INFEASIBLE and leave the averages.
     """
     started = time.perf_counter()
     partition = samples.partition
-    buckets, solutions = solve_partition(partition, objective, beta, method, tol, progress, device)
+    buckets, solutions = solve_partition(partition, game, progress)
     table = class_table(partition, buckets, solutions)
     facts = Facts.of(partition, buckets, solutions, table)
-    summary = summary_of(facts, samples, beta, time.perf_counter() - started)
+    summary = summary_of(facts, samples, game.beta, time.perf_counter() - started)
     return SampleEquilibria(samples, buckets, solutions, table, summary, facts)
 
 

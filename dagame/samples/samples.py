@@ -254,5 +254,6 @@ class Samples(Shown):
         `device` "auto", "cpu" or "cuda" solves with torch there; None with numpy.
         """
         from .equilibria import solve_samples
+        from .games import Game
 
-        return solve_samples(self, objective, beta, method, tol, progress, device)
+        return solve_samples(self, Game(objective, beta, method, tol, device), progress)

@@ -14,13 +14,14 @@ import numpy as np
 
 from ...show.progress import Progress, time_left
 from ..files.tables import NamedFile
+from ..games import Game
 from ..lazy import pl
 from ..verdict import CELLS
 from ..worth import beside, said_of_rows
 from .count import ANSWER, GROUP, SAME, Counted, Settings, count, named_rows
 from .kinds import conformed
 from .load import CUT, GOLD, Loaded, Way, kinds_of, load
-from .part import Game, Group, Solved, solve_part
+from .part import Group, Solved, solve_part
 from .shelf import Piece, Shelf
 
 _DEALT_AT_ONCE = 4

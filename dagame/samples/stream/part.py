@@ -13,24 +13,13 @@ from ...games.solution import Solution
 from ..disagreements import Disagreements
 from ..equilibria import class_table
 from ..facts import Facts
-from ..games import ObjectiveOf, solve_partition
+from ..games import Game, solve_partition
 from ..lazy import pl
 from ..partition import Bucket, Labels, Partition
 from ..verdict import CELLS
 from ..worth import finite, worth
 from .count import ANSWER, COUNT, SAME, Settings
 from .shelf import Piece
-
-
-@dataclass(frozen=True)
-class Game:
-    """What is solved."""
-
-    objective: ObjectiveOf
-    beta: float
-    method: str = "auto"
-    tol: float = 1e-12
-    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,8 +67,7 @@ def solve_part(groups: pl.DataFrame, settings: Settings, game: Game) -> Solved:
     if not len(partition):
         lost = Group(lost=partition.lost_classes, lost_rows=int(groups[COUNT].sum()))
         return Solved(worth_nothing(groups, settings.named), None, lost)
-    by = game.objective, game.beta, game.method, game.tol, None, game.device
-    buckets, solutions = solve_partition(partition, *by)
+    buckets, solutions = solve_partition(partition, game)
     table = class_table(partition, buckets, solutions)
     facts = Facts.of(partition, buckets, solutions, table)
     worths = finite(pl.DataFrame(worth(partition, buckets, solutions)))

@@ -26,6 +26,7 @@ from ..cores import cores
 from ..files.joining import Gathered
 from ..files.roles import Roles
 from ..files.tables import NamedFile
+from ..games import Game
 from ..lazy import pl
 from .count import GROUP, Settings
 from .engine import started
@@ -43,7 +44,7 @@ from .local import (
     worth_of_rows,
     worths_of,
 )
-from .part import Game, Group, solve_part, worth_nothing
+from .part import Group, solve_part, worth_nothing
 from .shelf import Shelf, unwritten
 
 _LEAST_STORE = 96 << 20

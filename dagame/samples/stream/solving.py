@@ -17,12 +17,13 @@ from ...show.progress import Progress, silent
 from ..columns import nothing_left
 from ..disagreements import Disagreements
 from ..facts import Facts, summary_of
+from ..games import Game
 from ..how_read import HowRead, looked_at
 from ..lazy import pl
 from ..partition import Bucket
 from ..verdict import CELLS, Found
 from .look import OnDisk
-from .part import Game, Group, in_order
+from .part import Group, in_order
 
 if TYPE_CHECKING:
     from .streamed import StreamedSamples

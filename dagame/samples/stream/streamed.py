@@ -19,10 +19,10 @@ from ...show.tables import Shown
 from ..asked import Asked
 from ..columns import found_in_words, unread
 from ..cores import cores
-from ..equilibria import ObjectiveOf
 from ..files.formats import FORMATS
 from ..files.reading import check_on_error
 from ..files.tables import is_path, named_files
+from ..games import Game, ObjectiveOf
 from ..keys.reader import TRIED_ROWS
 from ..labels import correctness, said_of_gold
 from ..lazy import pl
@@ -30,7 +30,6 @@ from .addresses import expanded
 from .count import Settings, same_column
 from .load import Loaded, Way
 from .local import Kept, Local, frame_of
-from .part import Game
 from .rays import OnRay
 from .shelf import Shelf
 from .solving import StreamedEquilibria, solve_streamed
