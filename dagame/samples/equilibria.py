@@ -17,6 +17,7 @@ from ..numerics.arrays import to_numpy
 from ..show.progress import Progress
 from .facts import Facts, summary_of
 from .games import Game, solve_partition
+from .games import ObjectiveOf as ObjectiveOf
 from .lazy import pl
 from .metrics import accuracy, agreement, majority_accuracy
 from .partition import Bucket, Partition, name_text
