@@ -256,6 +256,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "objectives.own": ("differences", "asked", "conditions", "causes", "facts", "checked"),
     "samples": (
+        "lazy",
         "cores",
         "excerpts",
         "chats",
@@ -273,6 +274,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "labels",
         "held_out",
         "columns",
+        "asked",
         "verdict",
         "calibration",
         "games",

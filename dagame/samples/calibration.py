@@ -21,13 +21,13 @@ from ..conformal import (
     true_scores,
 )
 from ..errors import CalibrationError
+from ..games.solution import Solution
 from ..numerics.arrays import to_numpy
 from ..show.tables import Shown
+from .lazy import pl
 from .partition import Bucket
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from .equilibria import SampleEquilibria
 
 MARGINALS = ("samples", "equilibrium")
@@ -95,29 +95,18 @@ class Calibration(Shown):
             "flags": {str(f): int((self.flag == str(f)).sum()) for f in Flag},
             "whole_sets": int(self.whole.sum()),
             "accuracy_of_single_answers": self.right_alone,
-            "thresholds": [
-                {
-                    "threshold": None if t.whole else float(t),
-                    "questions": t.questions,
-                    "rank": t.rank,
-                    "why": t.why,
-                }
-                for t in self.thresholds
-            ],
+            "thresholds": [_as_dict(threshold) for threshold in self.thresholds],
         }
 
     def told(self) -> list[tuple[str, str]]:
         """Names and texts for a terminal."""
-        d = self.as_dict()
-        count = {name: f"{n:,} {name}" for name, n in d["flags"].items()}
-        rows = [
-            (
-                "coverage",
-                f"{self.coverage:.3f} of {self.labelled:,} questions, promised {1 - self.alpha:g} "
-                f"(alpha {self.alpha:g}, halves by seed {self.seed})",
-            ),
-            ("sets", f"{d['mean_set_size']:.2f} answers on average; {', '.join(count.values())}"),
-        ]
+        flags = ", ".join(f"{n:,} {name}" for name, n in self.as_dict()["flags"].items())
+        coverage = (
+            f"{self.coverage:.3f} of {self.labelled:,} questions, promised {1 - self.alpha:g} "
+            f"(alpha {self.alpha:g}, halves by seed {self.seed})"
+        )
+        sets = f"{float(self.size.mean()):.2f} answers on average; {flags}"
+        rows = [("coverage", coverage), ("sets", sets)]
         if self.right_alone is not None:
             rows.append(("single sets", f"their answer is right in {self.right_alone:.3f}"))
         rows += [
@@ -128,6 +117,11 @@ class Calibration(Shown):
         return rows
 
     _rows = told
+
+
+def _as_dict(t: Threshold) -> dict[str, Any]:
+    told = {"questions": t.questions, "rank": t.rank, "why": t.why}
+    return {"threshold": None if t.whole else float(t)} | told
 
 
 def calibrated(
@@ -147,26 +141,30 @@ def calibrated(
     part = _halves(known, seed)
     _check(part, alpha, least)
     true = _placed(found.buckets, [true_scores(s, r) for s, r in zip(tables, right, strict=True)])
-    if np.isinf(true[part < 2]).all():
-        raise CalibrationError(
-            "no sample gives the right answer of any question; look at --extract and --canonical, and "
-            "whether the column holds answers (labels are named twice, --correct and --calibrate)."
-        )
+    _check_given(true[part < 2])
     sources = (true[part == 1], true[part == 0], true[part < 2])
-    thresholds = tuple(calibrate(s, alpha) for s in sources)
-    p_values, inside = [], []
-    for bucket, s in zip(found.buckets, tables, strict=True):
-        of = part[bucket.classes]
-        p, chosen = np.full(s.shape, np.nan), np.zeros(s.shape, bool)
-        mask = bucket.answer_mask & ~bucket.no_answer
-        for k, source in enumerate(sources):
-            p[of == k] = p_value(s[of == k], source)
-            chosen[of == k] = prediction_sets(s[of == k], thresholds[k], mask[of == k])
-        p_values.append(np.where(mask, p, np.nan))
-        inside.append(chosen)
+    thresholds: Any = tuple(calibrate(s, alpha) for s in sources)
+    predicted = [
+        _predicted(bucket, s, part[bucket.classes], sources, thresholds)
+        for bucket, s in zip(found.buckets, tables, strict=True)
+    ]
+    of = part, thresholds, sources, [p for p, _ in predicted], [chosen for _, chosen in predicted]
     how = float(alpha), seed, _named(score, entropy, marginals)
-    made = _made(found, how, (p_values, inside, right, true), part, thresholds, sources)
+    made = Calibration(*how, *of, **_judged(found.buckets, right, true, *of))
     return replace(found, classes=_with_columns(found, made, tables), calibration=made)
+
+
+def _predicted(
+    bucket: Bucket, s: np.ndarray, part: np.ndarray, sources: Sequence[Any], thresholds: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """p-values of the answers of a bucket, and which are in the sets: (B, n) by the scores (B, n)."""
+    p, chosen = np.full(s.shape, np.nan), np.zeros(s.shape, bool)
+    mask = bucket.answer_mask & ~bucket.no_answer
+    for k, source in enumerate(sources):
+        of = part == k
+        p[of] = p_value(s[of], source)
+        chosen[of] = prediction_sets(s[of], thresholds[k], mask[of])
+    return np.where(mask, p, np.nan), chosen
 
 
 def _tables(
@@ -179,22 +177,23 @@ def _tables(
             raise CalibrationError(
                 "calibration needs right answers: name their column, --calibrate COLUMN, or gold=."
             )
-        nu = bucket.reference
-        if marginals == "equilibrium":
-            if solution.game.objective.tables:
-                raise CalibrationError(
-                    "the equilibrium of an objective with labels has seen the right answers; calibrate "
-                    "on marginals='samples'."
-                )
-            nu = to_numpy(solution.marginals)
+        nu = bucket.reference if marginals == "samples" else _unlabelled(solution)
         answers = bucket.answer_mask & ~bucket.no_answer
         correct = np.where(bucket.answer_mask, bucket.correct, 0.0)
         right.append(answers & (np.nan_to_num(correct) > _RIGHT))
-        known.append(
-            ~np.isnan(correct).any(-1)
-        )  # also of the wrong ones, or unseen would be missed
+        known.append(~np.isnan(correct).any(-1))  # of the wrong ones too, or unseen would be missed
         made.append(np.where(answers, scores(nu, score, entropy=entropy), np.inf))
     return made, right, _placed(found.buckets, known).astype(bool)
+
+
+def _unlabelled(solution: Solution) -> np.ndarray:
+    """Marginals (B, m, n) at the equilibrium of an objective without labels."""
+    if solution.game.objective.tables:
+        raise CalibrationError(
+            "the equilibrium of an objective with labels has seen the right answers; calibrate "
+            "on marginals='samples'."
+        )
+    return to_numpy(solution.marginals)
 
 
 def _halves(known: np.ndarray, seed: int) -> np.ndarray:
@@ -222,41 +221,41 @@ def _check(part: np.ndarray, alpha: float, least: int) -> None:
         )
 
 
-def _made(
-    found: SampleEquilibria,
-    how: tuple[float, int, str],
-    tables: tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray], np.ndarray],
+def _check_given(true: np.ndarray) -> None:
+    if np.isinf(true).all():
+        raise CalibrationError(
+            "no sample gives the right answer of any question; look at --extract and --canonical, and "
+            "whether the column holds answers (labels are named twice, --correct and --calibrate)."
+        )
+
+
+def _judged(
+    buckets: Sequence[Bucket],
+    right: Sequence[np.ndarray],
+    true: np.ndarray,
     part: np.ndarray,
     thresholds: Any,
     sources: Any,
-) -> Calibration:
-    p_values, inside, right, true = tables
-    known = part < 2
-    top = _placed(found.buckets, [np.nan_to_num(p, nan=0).max(-1) for p in p_values])
-    answered = _placed(found.buckets, [np.any(~np.isnan(p), axis=-1) for p in p_values]).astype(
-        bool
-    )
-    size = _placed(found.buckets, [i.sum(-1) for i in inside]).astype(int)
-    whole = np.array([t.whole for t in thresholds])[part]
-    hit = _placed(
-        found.buckets, [np.any(i & r, axis=-1) for i, r in zip(inside, right, strict=True)]
-    )
-    covered = np.where(known, np.maximum(hit, whole), np.nan)
+    p_values: Sequence[np.ndarray],
+    inside: Sequence[np.ndarray],
+) -> dict[str, Any]:
+    """What the sets and p-values say of each question, and of all: fields of `Calibration`."""
+    known, whole = part < 2, np.array([t.whole for t in thresholds])[part]
+    top = _placed(buckets, [np.nan_to_num(p, nan=0).max(-1) for p in p_values])
+    answered = _placed(buckets, [np.any(~np.isnan(p), axis=-1) for p in p_values]).astype(bool)
+    size = _placed(buckets, [i.sum(-1) for i in inside]).astype(int)
+    hit = _placed(buckets, [np.any(i & r, axis=-1) for i, r in zip(inside, right, strict=True)])
     of_right = np.full(len(part), np.nan)
     for k in (0, 1):
         of_right[part == k] = p_value(true[part == k], sources[k])
     flag = flags(np.arange(2) < size[:, None], whole)
     alone = known & (flag == Flag.SINGLE)
-    return Calibration(
-        *(*how, part, thresholds, sources, p_values, inside),
-        top=np.where(answered, top, np.nan),
-        right=of_right,
-        size=size,
-        flag=flag,
-        covered=covered,
-        unseen=int(np.isinf(true[known]).sum()),
-        right_alone=float(hit[alone].mean()) if alone.any() else None,
-    )
+    covered = np.where(known, np.maximum(hit, whole), np.nan)
+    of_each = {"size": size, "flag": flag, "covered": covered, "right": of_right}
+    unseen = int(np.isinf(true[known]).sum())
+    right_alone = float(hit[alone].mean()) if alone.any() else None
+    of_all = {"unseen": unseen, "right_alone": right_alone}
+    return {"top": np.where(answered, top, np.nan), **of_each, **of_all}
 
 
 def _named(score: str, entropy: float, marginals: str) -> str:
@@ -275,16 +274,7 @@ def _with_columns(
     found: SampleEquilibria, made: Calibration, tables: Sequence[np.ndarray]
 ) -> pl.DataFrame:
     """The table of classes with the set, its size, what it says, and p-values."""
-    import polars as pl
-
-    partition = found.samples.partition
-    keys = partition.answers["answer"].to_list()
-    start = np.concatenate([[0], np.cumsum(partition.answers_per_class)])
-    sets: list[list[str]] = [[] for _ in range(len(partition))]
-    for bucket, inside, s in zip(found.buckets, made.inside, tables, strict=True):
-        for c, row, score in zip(bucket.classes, inside, s, strict=True):
-            order = np.argsort(score, kind="stable")
-            sets[c] = [keys[start[c] + z] for z in order[row[order]]]
+    sets = _sets(found, made, tables)
     columns = pl.DataFrame(
         {
             "set": pl.Series(sets, dtype=pl.List(pl.String)),
@@ -298,3 +288,17 @@ def _with_columns(
     )
     clash = {c: f"{c} (class)" for c in columns.columns if c in found.classes.columns}
     return pl.concat([found.classes.rename(clash), columns], how="horizontal")
+
+
+def _sets(
+    found: SampleEquilibria, made: Calibration, tables: Sequence[np.ndarray]
+) -> list[list[str]]:
+    """The answers of each question's set, the best score first."""
+    partition = found.samples.partition
+    keys = partition.answers["answer"].to_list()
+    sets: list[list[str]] = [[] for _ in range(len(partition))]
+    for bucket, inside, s in zip(found.buckets, made.inside, tables, strict=True):
+        for c, row, score in zip(bucket.classes, inside, s, strict=True):
+            order = np.argsort(score, kind="stable")
+            sets[c] = [keys[partition.answers_start[c] + z] for z in order[row[order]]]
+    return sets

@@ -127,7 +127,11 @@ def _single(value: Any) -> Completion:
         raise NoCompletion(f"a list of {_kind(value[0])}" if value else "an empty list")
     if not isinstance(value, Mapping):
         raise NoCompletion(f"{_kind(value)}, {str(value)[:40]!r}, not text")
-    reason = _reason(value)
+    return _of_object(value, _reason(value))
+
+
+def _of_object(value: Mapping[str, Any], reason: str | None) -> Completion:
+    """One message, or the response of an API."""
     if _is_list(value.get("output")):
         return Completion(_chat(value["output"]).text, reason)
     for inner in ("message", "content"):
@@ -143,8 +147,8 @@ def _single(value: Any) -> Completion:
             return Completion(clean(value[name]), reason)
         if name in value and value[name] is None:
             return Completion(None, reason)
-    names = ", ".join(map(repr, list(value)[:6])) or "nothing"
-    raise NoCompletion(f"an object with {names[:120]}")
+    names = ", ".join(map(repr, list(value)[:6]))
+    raise NoCompletion(f"an object with {names[:120] or 'nothing'}")
 
 
 def _chat(turns: Sequence[Any]) -> Completion:

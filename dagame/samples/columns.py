@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import SamplesError
-from .files.roles import Flat, missing
-from .keys.extract import check_pattern
+from .files.roles import Flat, Roles, missing
 from .keys.reader import AnswerReader, Reading
+from .lazy import pl
 from .partition import Partition
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _EXACT = 2.0**53
 """Whole numbers below it are exact in float64; names beyond could fall together."""
@@ -36,34 +33,6 @@ def partition_of(
     return partition
 
 
-def reader_of(
-    extract: str | Callable[[str], str | None],
-    canonical: str,
-    *,
-    thinking: str,
-    of_answers: bool,
-    abstain: str | None,
-    truncated: str,
-    no_answer: str,
-) -> AnswerReader:
-    """The reader that these options of `Samples.read` ask for, all of them checked before a file is read.
-
-    of_answers: there is a column of answers, of which "auto" only takes the canonical form.
-    """
-    reader = AnswerReader(
-        "answer" if of_answers and extract == "auto" else extract,
-        canonical,
-        thinking=thinking,
-        settle=True,
-    )
-    if abstain is not None:
-        check_pattern(abstain, "abstain pattern")
-    if truncated not in ("no-answer", "read"):
-        raise SamplesError(f"truncated is {truncated!r}; choose 'no-answer' or 'read'.")
-    check_no_answer(no_answer)
-    return reader
-
-
 def check_no_answer(no_answer: str) -> None:
     """`SamplesError` unless it says what to do with samples without an answer."""
     if no_answer not in ("keep", "drop"):
@@ -77,8 +46,6 @@ def nothing_left() -> SamplesError:
 
 def read_answers(flat: Flat, reader: AnswerReader, cut: pl.Series | None) -> Reading:
     """What is read in the column of texts; of answers, the answers themselves."""
-    import polars as pl
-
     (text,) = flat.roles.text
     values = flat.frame[text]
     if values.dtype != pl.String and not values.null_count() == len(values):
@@ -93,22 +60,25 @@ def read_answers(flat: Flat, reader: AnswerReader, cut: pl.Series | None) -> Rea
     return Reading(values, keys)
 
 
-def beside_answers(flat: Flat) -> pl.Series | None:
-    """The completions beside answers that are already extracted, if there is such a column."""
-    import polars as pl
-
-    if "completion" not in flat.frame.columns or flat.frame["completion"].dtype != pl.String:
+def completions(flat: Flat) -> pl.Series | None:
+    """The texts; where there are answers instead, those beside them if there is such a column."""
+    name = "completion" if flat.roles.answers else flat.roles.text[0]
+    if flat.roles.answers and flat.frame.schema.get(name) != pl.String:
         return None
-    return flat.frame["completion"]
+    return flat.frame[name].cast(pl.String)
 
 
 def unread(source: str, text: pl.Series, extract: Any) -> SamplesError:
     """The error of completions without any answer."""
-    end = str(text.drop_nulls()[0] if text.null_count() < len(text) else "")[-80:]
     return SamplesError(
         f"{source}: no sample has an answer under extract={extract!r}; the first completion ends "
-        f"{end!r}."
+        f"{first_end(text)!r}."
     )
+
+
+def first_end(texts: pl.Series) -> str:
+    """How the first of them ends, "" where there is none."""
+    return str(texts.drop_nulls()[0] if texts.null_count() < len(texts) else "")[-80:]
 
 
 def column_named(frame: pl.DataFrame, name: str, role: str) -> pl.Series:
@@ -118,26 +88,20 @@ def column_named(frame: pl.DataFrame, name: str, role: str) -> pl.Series:
     return frame[name]
 
 
-def extract_in_words(extract: str | Callable[..., Any]) -> str:
-    """How answers are found, in words."""
-    return extract if isinstance(extract, str) else f"the function {_called(extract)}"
-
-
-def _called(function: Callable[..., Any]) -> str:
-    return getattr(function, "__qualname__", type(function).__name__)
-
-
-def _names(by: str | Sequence[str]) -> list[str]:
-    return [by] if isinstance(by, str) else list(by)
+def found_in_words(roles: Roles, extract: str | Callable[..., Any]) -> str:
+    """How answers are found."""
+    if roles.answers:
+        return f"the column {roles.text[0]}"
+    if isinstance(extract, str):
+        return extract
+    return f"the function {getattr(extract, '__qualname__', type(extract).__name__)}"
 
 
 def names_in(
     frame: pl.DataFrame, by: str | Sequence[str], role: str, before: int = 0
 ) -> pl.DataFrame:
     """The columns that name classes or contexts; `before` counts the rows before those of the frame."""
-    import polars as pl
-
-    names = _names(by)
+    names = [by] if isinstance(by, str) else list(by)
     if len(set(names)) != len(names) or not names:
         raise SamplesError(f"name each {role} column once, and at least one.")
     columns = [column_named(frame, name, role) for name in names]
@@ -157,8 +121,6 @@ def names_in(
 
 def abstained(keys: pl.Series, pattern: str | None) -> pl.Series:
     """The keys, null where one is a word for none."""
-    import polars as pl
-
     if pattern is None:
         return keys
     return pl.DataFrame({"a": keys}).select(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-if TYPE_CHECKING:
-    import polars as pl
+from .lazy import pl
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -42,8 +41,6 @@ def blocks(rows: int, size: int = 1 << 16) -> Iterator[slice]:
 
 def on_all_cores(texts: pl.Series, made: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
     """What an expression makes of each text of a column, parts of it side by side."""
-    import polars as pl
-
     frame, expression = texts.to_frame("text"), made(pl.col("text")).alias(texts.name)
     if len(texts) < MANY:
         return frame.select_seq(expression).to_series()

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from .lazy import pl
 from .partition import name_text
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from .partition import Partition
 
 LISTED, SPELLINGS = 12, 8
@@ -80,8 +79,6 @@ class Disagreements:
 
 def _table(partition: Partition, chosen: np.ndarray, **columns: np.ndarray) -> pl.DataFrame:
     """Rows of `partition.answers` with their labels, "no answer" left out."""
-    import polars as pl
-
     table = pl.concat([partition.answers, pl.DataFrame(columns)], how="horizontal")
     return table.filter(pl.Series(chosen)).filter(pl.col("answer").is_not_null())
 
@@ -93,8 +90,6 @@ def _name(partition: Partition, index: int) -> str:
 def _split(
     partition: Partition, right: np.ndarray, wrong: np.ndarray
 ) -> tuple[tuple[tuple[int, int, Split], ...], int]:
-    import polars as pl
-
     table = _table(partition, right > wrong)
     groups = table.group_by("class").agg(pl.col("answer").sort(), n=pl.len())
     groups = groups.filter(pl.col("n") > 1).sort("n", "class", descending=[True, False])
@@ -108,8 +103,6 @@ def _split(
 def _contested(
     partition: Partition, right: np.ndarray, wrong: np.ndarray
 ) -> tuple[tuple[tuple[int, int, int, Contested], ...], int]:
-    import polars as pl
-
     table = _table(partition, (right > 0) & (wrong > 0), right=right, wrong=wrong)
     if not len(table):
         return (), 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,28 +12,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import SamplesError, nearest
-from ..games.solution import Solution, Status
+from ..games.solution import Solution
 from ..numerics.arrays import to_numpy
 from ..show.progress import Progress
-from ..show.tables import Shown
 from .facts import Facts, summary_of
-from .games import ObjectiveOf, solve_partition
+from .games import Game, solve_partition
+from .games import ObjectiveOf as ObjectiveOf
+from .lazy import pl
 from .metrics import accuracy, agreement, majority_accuracy
 from .partition import Bucket, Partition, name_text
+from .verdict import Found
 from .worth import beside, finite, said_of_rows, worth
 
 if TYPE_CHECKING:
-    import polars as pl
     from matplotlib.figure import Figure
 
     from .calibration import Calibration
-    from .held_out import HeldOut
     from .how_read import HowRead
     from .samples import Samples
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SampleEquilibria(Shown):
+class SampleEquilibria(Found):
     """The equilibria of all classes of a samples file.
 
     `classes`: one row per class (names, sizes, value, gap, status, and the metrics:
@@ -90,8 +90,6 @@ class SampleEquilibria(Shown):
     @cached_property
     def rows(self) -> pl.DataFrame:
         """The input rows with answer, reward, weight, weight_normalised (and reliability, in_set)."""
-        import polars as pl
-
         worths = worth(self.samples.partition, self.buckets, self.solutions)
         columns = {"answer": self.answer_column(), **worths}
         if self.calibration is not None:
@@ -117,53 +115,8 @@ class SampleEquilibria(Shown):
         with Path(path).open("wb") as stream:
             self.rows.write_parquet(stream, metadata=said_of_rows(*names))
 
-    @cached_property
-    def reading(self) -> HowRead:
-        """How the answers were read, with the warnings of the solved game added."""
-        from .verdict import game_cautions
-
-        read = self.samples.reading
-        return replace(read, warnings=(*read.warnings, *game_cautions(self)))
-
-    @cached_property
-    def verdict(self) -> str:
-        """What it amounts to, in one sentence."""
-        from .verdict import verdict
-
-        return verdict(self)
-
-    @cached_property
-    def intervals(self) -> dict[str, tuple[float, float]]:
-        """95% bootstrap intervals over classes of the means in these samples, and of their gains.
-
-        Of other questions; that other samples of these would agree less is in `held_out`.
-        """
-        from .verdict import intervals
-
-        return intervals(self)
-
-    @property
-    def held_out(self) -> HeldOut:
-        """The same measures on samples that were left out of the fit, with their intervals."""
-        return self._held_out
-
-    @cached_property
-    def _held_out(self) -> HeldOut:
-        from .verdict import judged_held_out
-
-        return judged_held_out(self)
-
-    def provenance(self) -> dict[str, Any]:
-        """Command, date, versions, file, and how answers were read and compared."""
-        from ..provenance import provenance
-
-        read = self.samples.reading
-        files = {
-            "source": self.samples.source,
-            "extract": read.extract,
-            "canonical": read.canonical,
-        }
-        return provenance() | files
+    def _read(self) -> HowRead:
+        return self.samples.reading
 
     def plot(
         self,
@@ -186,13 +139,8 @@ class SampleEquilibria(Shown):
 
         partition = self.samples.partition
         names = [name_text(name) for name in partition.class_names]
-        index = int(self.classes["moved"].arg_max() or 0) if question is None else question
-        if isinstance(index, str):
-            if index not in names:
-                raise SamplesError(f"class {index!r} is not in the file; {nearest(index, names)}")
-            index = names.index(index)
-        if not 0 <= index < len(names):
-            raise SamplesError(f"class {index} is not among the {len(names)}; count from 0.")
+        most = int(self.classes["moved"].arg_max() or 0)
+        index = most if question is None else _place(question, names)
         b = next(b for b, bucket in enumerate(self.buckets) if index in bucket.classes)
         k = int(np.flatnonzero(self.buckets[b].classes == index)[0])
         answers = ["no answer" if key is None else key for key in partition.answer_keys(index)]
@@ -231,43 +179,36 @@ class SampleEquilibria(Shown):
 
     def answer_column(self) -> pl.Series:
         """The answer key of each input row; null for "no answer"."""
-        import polars as pl
-
         partition = self.samples.partition
-        start = np.concatenate([[0], np.cumsum(partition.answers_per_class)])
-        place = pl.Series(start[partition.row_class] + partition.row_answer)
+        start = partition.answers_start[partition.row_class]
+        place = pl.Series(start + partition.row_answer)
         counted = pl.DataFrame({"place": place, "counted": partition.counted})
         place = counted.select(pl.when(pl.col("counted")).then(pl.col("place")))["place"]
         return partition.answers["answer"].gather(place)
 
 
-def solve_samples(
-    samples: Samples,
-    objective: ObjectiveOf,
-    beta: float,
-    method: str = "auto",
-    tol: float = 1e-12,
-    progress: Progress | None = None,
-    device: str | None = None,
-) -> SampleEquilibria:
+def _place(question: int | str, names: list[str]) -> int:
+    """The number of a class; `SamplesError` where there is none."""
+    if isinstance(question, str):
+        if question not in names:
+            raise SamplesError(f"class {question!r} is not in the file; {nearest(question, names)}")
+        return names.index(question)
+    if not 0 <= question < len(names):
+        raise SamplesError(f"class {question} is not among the {len(names)}; count from 0.")
+    return question
+
+
+def solve_samples(samples: Samples, game: Game, progress: Progress | None) -> SampleEquilibria:
     """Solve every class on its empirical reference (docs/theory/game.md#t3-lifting); see `Samples.solve`.
 
-    `objective` is one objective for all classes, or a function of a `Bucket` where it has tables.
     Classes that no policy can satisfy have status INFEASIBLE and leave the averages.
     """
     started = time.perf_counter()
     partition = samples.partition
-    buckets, solutions = solve_partition(partition, objective, beta, method, tol, progress, device)
+    buckets, solutions = solve_partition(partition, game, progress)
     table = class_table(partition, buckets, solutions)
     facts = Facts.of(partition, buckets, solutions, table)
-    summary = summary_of(
-        facts,
-        beta=beta,
-        seconds=time.perf_counter() - started,
-        skipped_lines=len(samples.skipped_lines),
-        timed_out=samples.timed_out,
-        notes=samples.notes,
-    )
+    summary = summary_of(facts, samples, game.beta, time.perf_counter() - started)
     return SampleEquilibria(samples, buckets, solutions, table, summary, facts)
 
 
@@ -275,37 +216,33 @@ def class_table(
     partition: Partition, buckets: Sequence[Bucket], solutions: Sequence[Solution]
 ) -> pl.DataFrame:
     """Names, sizes, value, gap, status and metrics, one row for each class."""
-    import polars as pl
-
-    parts: dict[str, list[np.ndarray]] = {}
-    names = {status: status.name.lower() for status in Status}
-
-    def put(name: str, values: Any) -> None:
-        parts.setdefault(name, []).append(np.asarray(values))
-
-    for bucket, solution in zip(buckets, solutions, strict=True):
-        before, after = bucket.reference, to_numpy(solution.marginals)
-        empty = bucket.no_answer[:, None, :]
-        put("class", bucket.classes)
-        put("contexts", np.full(len(bucket.classes), before.shape[1]))
-        put("samples", bucket.counts.sum((1, 2)).astype(int))
-        put("answers", bucket.answer_mask.sum(-1))
-        put("value", to_numpy(solution.value))
-        put("gap", to_numpy(solution.gap))
-        put("status", [names[status] for status in solution.statuses])
-        for name, nu in (("reference", before), ("equilibrium", after)):
-            put(f"no_answer_{name}", (nu * empty).sum(-1).mean(-1))
-            put(f"agreement_{name}", agreement(nu))
-            put(f"accuracy_{name}", accuracy(nu, bucket.correct))
-        put("majority_accuracy", majority_accuracy(bucket))
-        put("moved", np.abs(after - before).sum(-1).mean(-1) / 2)
-    columns = {name: np.concatenate(values) for name, values in parts.items()}
-    table = pl.DataFrame(columns).sort("class")
-    table = table.with_columns(
-        pl.when(pl.col(pl.Float64).is_nan()).then(None).otherwise(pl.col(pl.Float64)).name.keep()
-    )
-    table = table.drop("class")
+    parts = [_columns(*solved) for solved in zip(buckets, solutions, strict=True)]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    table = pl.DataFrame(columns).sort("class").drop("class")
+    known = pl.when(pl.col(pl.Float64).is_nan()).then(None).otherwise(pl.col(pl.Float64))
     classes = partition.classes.drop("#class")
-    clash = [c for c in classes.columns if c in table.columns]
-    classes = classes.rename({c: f"{c} (class)" for c in clash})
-    return pl.concat([classes, table], how="horizontal")
+    clash = {c: f"{c} (class)" for c in classes.columns if c in table.columns}
+    return pl.concat(
+        [classes.rename(clash), table.with_columns(known.name.keep())], how="horizontal"
+    )
+
+
+def _columns(bucket: Bucket, solution: Solution) -> dict[str, Any]:
+    """What the table says of the classes of a bucket."""
+    tables = {"reference": bucket.reference, "equilibrium": to_numpy(solution.marginals)}
+    empty = bucket.no_answer[:, None, :]
+    columns: dict[str, Any] = {
+        "class": bucket.classes,
+        "contexts": np.full(len(bucket.classes), bucket.counts.shape[1]),
+        "samples": bucket.counts.sum((1, 2)).astype(int),
+        "answers": bucket.answer_mask.sum(-1),
+        "value": to_numpy(solution.value),
+        "gap": to_numpy(solution.gap),
+        "status": [status.name.lower() for status in solution.statuses],
+    }
+    for name, nu in tables.items():
+        columns[f"no_answer_{name}"] = (nu * empty).sum(-1).mean(-1)
+        columns[f"agreement_{name}"] = agreement(nu)
+        columns[f"accuracy_{name}"] = accuracy(nu, bucket.correct)
+    moved = np.abs(tables["equilibrium"] - tables["reference"]).sum(-1).mean(-1) / 2
+    return columns | {"majority_accuracy": majority_accuracy(bucket), "moved": moved}

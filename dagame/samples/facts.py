@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..games.solution import Solution, Status
 from ..numerics.exact import ExactSum
 from ..objectives import Objective
+from .lazy import pl
 from .partition import Bucket, Partition, name_text
-
-if TYPE_CHECKING:
-    import polars as pl
 
 MEANS = (
     "no_answer_reference", "no_answer_equilibrium", "value", "accuracy_reference",
@@ -82,33 +80,9 @@ class Facts:
         table: pl.DataFrame,
     ) -> Facts:
         """Of the classes of a partition; `table` has one row for each."""
-        infeasible = table["status"] == Status.INFEASIBLE.name.lower()
-        used = table.filter(~infeasible)
-        solved = int((used["status"] == Status.SOLVED.name.lower()).sum())
-        many = partition.multiplicity
-        empty = partition.row_answer < 0
-        if partition.counted.all():
-            empty = partition.row_answer == partition.no_answer_index[partition.row_class]
-        names = partition.contexts.drop("#class", "#context").unique()
-        gap: Any = used["gap"].max()
         return cls(
-            classes=len(partition),
-            contexts=int(partition.contexts_per_class.sum()),
-            answers=int(partition.answers_per_class.sum()),
-            samples=partition.samples,
-            rows=int(len(partition.row_class) if many is None else many.sum()),
-            no_answer_rows=int(empty.sum() if many is None else many[empty].sum()),
-            solved=solved,
-            unsolved=len(used) - solved,
-            max_gap=None if gap is None else float(gap),
-            sums={name: ExactSum.of(used[name].drop_nulls().to_numpy()) for name in MEANS},
-            contexts_of=Counter(partition.contexts_per_class.tolist()),
-            context_names=names if len(names) <= _NAMES else None,
-            infeasible=tuple(
-                (k, name_text(partition.classes.drop("#class").row(k)))
-                for k in infeasible.arg_true().to_list()
-            ),
-            lost=partition.lost_classes,
+            **_of_partition(partition),
+            **_of_table(table, partition),
             conditions=_by_shape(
                 (bucket.counts.shape[1:], tuple(map(str, solution.game.conditions)))
                 for bucket, solution in zip(buckets, solutions, strict=True)
@@ -122,87 +96,117 @@ class Facts:
     @classmethod
     def merged(cls, parts: Sequence[Facts], numbers: Sequence[np.ndarray]) -> Facts:
         """Of disjoint sets of classes; `numbers` say which number each class of a part has in all."""
-        import polars as pl
-
-        def total(of: Callable[[Facts], Any]) -> Any:
-            return sum((of(part) for part in parts[1:]), start=of(parts[0]))
-
-        frames = [part.context_names for part in parts]
-        names = None
-        if all(frame is not None for frame in frames):
-            names = pl.concat([frame for frame in frames if frame is not None]).unique()
+        frames = [part.context_names for part in parts if part.context_names is not None]
         gaps = [part.max_gap for part in parts if part.max_gap is not None]
+        pairs = zip(parts, numbers, strict=True)
+        infeasible = ((int(at[k]), name) for part, at in pairs for k, name in part.infeasible)
         return cls(
-            classes=total(lambda f: f.classes),
-            contexts=total(lambda f: f.contexts),
-            answers=total(lambda f: f.answers),
-            samples=total(lambda f: f.samples),
-            rows=total(lambda f: f.rows),
-            no_answer_rows=total(lambda f: f.no_answer_rows),
-            solved=total(lambda f: f.solved),
-            unsolved=total(lambda f: f.unsolved),
+            **{name: _total([getattr(part, name) for part in parts]) for name in _ADDED},
             max_gap=max(gaps, default=None),
             sums={name: ExactSum.merged(part.sums[name] for part in parts) for name in MEANS},
-            contexts_of=total(lambda f: f.contexts_of),
-            context_names=names,
-            infeasible=tuple(
-                sorted(
-                    (int(number[k]), name)
-                    for part, number in zip(parts, numbers, strict=True)
-                    for k, name in part.infeasible
-                )
-            ),
+            context_names=pl.concat(frames).unique() if len(frames) == len(parts) else None,
+            infeasible=tuple(sorted(infeasible)),
             lost=tuple(sorted(chain.from_iterable(part.lost for part in parts))),
             conditions=_by_shape(pair for part in parts for pair in part.conditions.items()),
             methods=frozenset().union(*(part.methods for part in parts)),
-            still=total(lambda f: f.still),
-            cells=total(lambda f: f.cells),
             objective=next((part.objective for part in parts if part.objective), ""),
         )
 
 
-def summary_of(
-    facts: Facts,
-    *,
-    beta: float,
-    seconds: float,
-    skipped_lines: int,
-    timed_out: int,
-    notes: Sequence[str],
-) -> dict[str, Any]:
-    """One dictionary of all that is known of solved classes."""
-    mean = facts.mean
-    conditions = chain.from_iterable(facts.conditions.values())
+_ADDED = (
+    "classes", "contexts", "answers", "samples", "rows", "no_answer_rows", "solved", "unsolved",
+    "contexts_of", "still", "cells",
+)  # fmt: skip
+"""Of disjoint sets of classes these add up."""
+
+
+def _total(values: Sequence[Any]) -> Any:
+    return sum(values[1:], start=values[0])
+
+
+def _of_partition(partition: Partition) -> dict[str, Any]:
+    """What the rows say by themselves."""
+    empty = partition.row_answer < 0
+    if partition.counted.all():
+        empty = partition.row_answer == partition.no_answer_index[partition.row_class]
+    many = partition.multiplicity
+    names = partition.contexts.drop("#class", "#context").unique()
     return {
-        "classes": facts.classes,
-        "contexts": facts.contexts,
-        "samples": facts.samples,
-        "answers": facts.answers,
-        "no_answer": mean("no_answer_reference"),
-        "no_answer_reference": mean("no_answer_reference"),
-        "no_answer_equilibrium": mean("no_answer_equilibrium"),
-        "mean_value": mean("value"),
-        "max_gap": facts.max_gap,
-        "accuracy_reference": mean("accuracy_reference"),
-        "accuracy_equilibrium": mean("accuracy_equilibrium"),
-        "majority_accuracy": mean("majority_accuracy"),
-        "agreement_reference": mean("agreement_reference"),
-        "agreement_equilibrium": mean("agreement_equilibrium"),
-        "solved": facts.solved,
-        "infeasible": [name for _, name in facts.infeasible],
-        "unsolved": facts.unsolved,
-        "lost_classes": [name_text(name) for name in facts.lost],
-        "rows": facts.rows,
-        "no_answer_rows": facts.no_answer_rows,
-        "skipped_lines": skipped_lines,
-        "timed_out_rows": timed_out,
-        "notes": list(notes),
+        "classes": len(partition),
+        "contexts": int(partition.contexts_per_class.sum()),
+        "answers": int(partition.answers_per_class.sum()),
+        "samples": partition.samples,
+        "rows": len(empty) if many is None else int(many.sum()),
+        "no_answer_rows": int(empty.sum() if many is None else many[empty].sum()),
+        "contexts_of": Counter(partition.contexts_per_class.tolist()),
+        "context_names": names if len(names) <= _NAMES else None,
+        "lost": partition.lost_classes,
+    }
+
+
+def _of_table(table: pl.DataFrame, partition: Partition) -> dict[str, Any]:
+    """What became of the classes; means are over feasible ones."""
+    infeasible = table["status"] == Status.INFEASIBLE.name.lower()
+    used = table.filter(~infeasible)
+    solved = int((used["status"] == Status.SOLVED.name.lower()).sum())
+    gap: Any = used["gap"].max()
+    names = partition.classes.drop("#class")
+    return {
+        "solved": solved,
+        "unsolved": len(used) - solved,
+        "max_gap": None if gap is None else float(gap),
+        "sums": {name: ExactSum.of(used[name].drop_nulls().to_numpy()) for name in MEANS},
+        "infeasible": tuple((k, name_text(names.row(k))) for k in infeasible.arg_true().to_list()),
+    }
+
+
+class Source(Protocol):
+    """Samples that were read, in memory or in parts."""
+
+    @property
+    def skipped_lines(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def timed_out(self) -> int: ...  # noqa: D102
+    @property
+    def notes(self) -> tuple[str, ...]: ...  # noqa: D102
+
+
+def summary_of(facts: Facts, samples: Source, beta: float, seconds: float) -> dict[str, Any]:
+    """One dictionary of all that is known of solved classes."""
+    conditions = chain.from_iterable(facts.conditions.values())
+    sizes = {name: getattr(facts, name) for name in ("classes", "contexts", "samples", "answers")}
+    return {
+        **sizes,
+        **_means(facts),
+        **_outcome(facts),
+        "skipped_lines": len(samples.skipped_lines),
+        "timed_out_rows": samples.timed_out,
+        "notes": list(samples.notes),
         "objective": facts.objective,
         "beta": beta,
         "conditions": list(dict.fromkeys(conditions)),
         "method": sorted(facts.methods),
         "seconds": seconds,
     }
+
+
+def _outcome(facts: Facts) -> dict[str, Any]:
+    return {
+        "solved": facts.solved,
+        "infeasible": [name for _, name in facts.infeasible],
+        "unsolved": facts.unsolved,
+        "lost_classes": [name_text(name) for name in facts.lost],
+        "rows": facts.rows,
+        "no_answer_rows": facts.no_answer_rows,
+    }
+
+
+def _means(facts: Facts) -> dict[str, float | None]:
+    named = {name: facts.mean(name) for name in MEANS if name != "moved"}
+    told: dict[str, float | None] = {"no_answer": named["no_answer_reference"]}
+    for name, mean in named.items():
+        told |= {"mean_value": mean, "max_gap": facts.max_gap} if name == "value" else {name: mean}
+    return told
 
 
 def _by_shape(

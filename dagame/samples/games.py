@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,14 +46,23 @@ def batched_game(partition: Partition, objective: ObjectiveOf, beta: float) -> A
     return AlignmentGame(np.concatenate(padded)[order], made, beta=beta)
 
 
+@dataclass(frozen=True)
+class Game:
+    """What is solved, and how; of classes with tables `objective` is a function of their `Bucket`."""
+
+    objective: ObjectiveOf
+    beta: float
+    method: str = "auto"
+    tol: float = 1e-12
+    device: str | None = None
+
+    def of(self, bucket: Bucket) -> Objective:
+        """The objective of the classes of a bucket."""
+        return self.objective if isinstance(self.objective, Objective) else self.objective(bucket)
+
+
 def solve_partition(
-    partition: Partition,
-    objective: ObjectiveOf,
-    beta: float,
-    method: str = "auto",
-    tol: float = 1e-12,
-    progress: Progress | None = None,
-    device: str | None = None,
+    partition: Partition, game: Game, progress: Progress | None = None
 ) -> tuple[list[Bucket], list[Solution]]:
     """The tables of a partition, in parts of `_CELLS`, and their certified solutions.
 
@@ -59,26 +70,25 @@ def solve_partition(
     kernels are not used, so that the same samples give the same bits in parts, on Ray and in a long process.
     """
     say = progress or silent
-    cells = _CELLS if device is None else sys.maxsize
+    cells = _CELLS if game.device is None else sys.maxsize
     buckets = [part for bucket in partition.buckets() for part in bucket.parts(cells)]
-    objectives = [
-        objective if isinstance(objective, Objective) else objective(bucket) for bucket in buckets
-    ]
-
-    @on_arrays()
-    def solved(k: int) -> Solution:
-        game = AlignmentGame(_placed(buckets[k].reference, device), objectives[k], beta=beta)
-        found = solve(game, method, tol=tol, throw=False)
-        _ = found.certificate
-        return found
-
+    pairs = [(bucket, game.of(bucket)) for bucket in buckets]
     many = sum(bucket.counts.size for bucket in buckets) > 2 * cells
-    many = many and method != "convex"  # it silences warnings, which all threads share
-    found, solutions = side_by_side(solved, range(len(buckets)), many), []
+    many = many and game.method != "convex"  # it silences warnings, which all threads share
+    found, solutions = side_by_side(partial(_solved, game=game), pairs, many), []
     for k, bucket in enumerate(buckets, 1):
         say(f"solving {len(bucket.classes)} classes ({k}/{len(buckets)})")
         solutions.append(next(found))
     return buckets, solutions
+
+
+@on_arrays()
+def _solved(of: tuple[Bucket, Objective], game: Game) -> Solution:
+    bucket, objective = of
+    made = AlignmentGame(_placed(bucket.reference, game.device), objective, beta=game.beta)
+    found = solve(made, game.method, tol=game.tol, throw=False)
+    _ = found.certificate
+    return found
 
 
 def _placed(reference: np.ndarray, device: str | None) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -120,42 +121,47 @@ def held_out(
 
     The parts depend on the seed and on the counts alone, not on the order of the rows.
     """
-    feasible = [np.array([s != Status.INFEASIBLE for s in each.statuses]) for each in solutions]
-    of = int(sum(f.sum() for f in feasible))
-    usable = [
-        f & (b.counts.sum(-1) >= FOLDS).all(-1) for f, b in zip(feasible, buckets, strict=True)
-    ]
-    questions = int(sum(u.sum() for u in usable))
-
-    def none(reason: str) -> HeldOut:
-        return HeldOut(questions, of, FOLDS, seed, reason=reason)
-
+    of, usable = _usable(buckets, solutions)
+    questions = sum(map(len, usable))
+    none = partial(HeldOut, questions, of, FOLDS, seed)
     if questions < FEWEST:
         few = f"questions with {FOLDS} samples in every context" if questions < of else "questions"
-        return none(f"fewer than {FEWEST} {few}")
-    order = np.argsort(
-        np.concatenate([b.classes[use] for b, use in zip(buckets, usable, strict=True)])
-    )
+        return none(reason=f"fewer than {FEWEST} {few}")
     try:
-        table = np.concatenate(
-            [
-                judged(bucket, solution, np.flatnonzero(use), factor, seed)
-                for bucket, solution, use in zip(buckets, solutions, usable, strict=True)
-                if use.any()
-            ]
-        )[order]  # questions x measures x (before, after, error)
+        table = _table(buckets, solutions, usable, factor, seed)
     except DagameError as error:
-        return none(f"a part of the samples has no solution ({error})")
+        return none(reason=f"a part of the samples has no solution ({error})")
     lost = np.isnan(table[:, MEASURES.index("no_answer"), :2]).any(-1)
     if lost.mean() > 0.05:
-        return none(
-            f"of {lost.sum():,} questions a part has no solution, or one without its samples"
-        )
+        of_lost = f"of {lost.sum():,} questions a part"
+        return none(reason=f"{of_lost} has no solution, or one without its samples")
     right, agree, empty = (_measure(table[:, k], seed) for k in range(len(MEASURES)))
-    total = sum(b.counts[use].sum() for b, use in zip(buckets, usable, strict=True))
-    contexts = sum(use.sum() * b.counts.shape[1] for b, use in zip(buckets, usable, strict=True))
-    kept, each = questions - int(lost.sum()), float(total / contexts)
-    return HeldOut(kept, of, FOLDS, seed, right, agree, empty, samples=each)
+    sizes = [b.counts[use].sum(-1).ravel() for b, use in zip(buckets, usable, strict=True)]
+    each = float(np.concatenate(sizes).mean())
+    return HeldOut(questions - int(lost.sum()), of, FOLDS, seed, right, agree, empty, samples=each)
+
+
+def _usable(
+    buckets: Sequence[Bucket], solutions: Sequence[Solution]
+) -> tuple[int, list[np.ndarray]]:
+    """The number of feasible questions, and those of each bucket that have enough samples."""
+    feasible = [np.array([s != Status.INFEASIBLE for s in each.statuses]) for each in solutions]
+    enough = [(bucket.counts.sum(-1) >= FOLDS).all(-1) for bucket in buckets]
+    usable = [np.flatnonzero(f & e) for f, e in zip(feasible, enough, strict=True)]
+    return int(sum(f.sum() for f in feasible)), usable
+
+
+def _table(
+    buckets: Sequence[Bucket],
+    solutions: Sequence[Solution],
+    usable: Sequence[np.ndarray],
+    factor: float,
+    seed: int,
+) -> np.ndarray:
+    """`judged` of the usable questions of all buckets, in their order."""
+    parts = [part for part in zip(buckets, solutions, usable, strict=True) if len(part[-1])]
+    order = np.argsort(np.concatenate([bucket.classes[use] for bucket, _, use in parts]))
+    return np.concatenate([judged(*part, factor, seed) for part in parts])[order]
 
 
 def _measure(told: np.ndarray, seed: int) -> Measure | None:
@@ -193,16 +199,8 @@ def judged(
     counts, mask, classes = bucket.counts[use], bucket.answer_mask[use], bucket.classes[use]
     game = solution.game.rows(index_like(solution.game.log_reference, use))
     right = None if bucket.correct is None else bucket.correct[use]
-    empty = bucket.no_answer[use][:, None, :]
-
-    def fits(counts: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
-        dealt = list(parts(counts, classes, seed))
-        found = [fitted(counts - part, mask, game, game.beta / factor) for part in dealt]
-        return dealt, [weight for weight, _ in found], np.all([known for _, known in found], axis=0)
-
-    def measured(nu: np.ndarray, agreed: np.ndarray) -> np.ndarray:
-        return np.stack([accuracy(nu, right), agreed, (nu * empty).sum(-1).mean(-1)], axis=-1)
-
+    measured = partial(_measured, right=right, empty=bucket.no_answer[use][:, None, :])
+    fits = partial(_fits, classes=classes, mask=mask, game=game, factor=factor, seed=seed)
     dealt, weights, solved = fits(counts)
     before, after = bucket.reference[use], measured(*_left_out(dealt, weights))
     model = smoothed(counts)
@@ -214,6 +212,27 @@ def judged(
     table[~solved] = np.nan
     table[~rehearsed, :, 2] = np.nan
     return table
+
+
+def _fits(
+    counts: np.ndarray,
+    *,
+    classes: np.ndarray,
+    mask: np.ndarray,
+    game: AlignmentGame,
+    factor: float,
+    seed: int,
+) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
+    """The parts, the weights of the fit without each, and whether all fits are solved."""
+    dealt = list(parts(counts, classes, seed))
+    found = [fitted(counts - part, mask, game, game.beta / factor) for part in dealt]
+    return dealt, [weight for weight, _ in found], np.all([known for _, known in found], axis=0)
+
+
+def _measured(
+    nu: np.ndarray, agreed: np.ndarray, *, right: np.ndarray | None, empty: np.ndarray
+) -> np.ndarray:
+    return np.stack([accuracy(nu, right), agreed, (nu * empty).sum(-1).mean(-1)], axis=-1)
 
 
 def _left_out(
@@ -309,23 +328,27 @@ def fitted(
     nowhere. Where the objective has a table of answers, or is a user's own, each answer of the question has a
     share of that half, seen or not.
     """
-    total = counts.sum(-1, keepdims=True) + PRIOR
-    pooled = counts.sum(-2, keepdims=True)
-    base = PRIOR / 2 * pooled / pooled.sum(-1, keepdims=True)
-    m, n = counts.shape[-2:]
-    if any(part.tables or part.own or part.has_multipliers for _, part in game.objective.terms()):
-        each = mask[:, None, :] / mask.sum(-1)[:, None, None]
-        reference = (counts + base + PRIOR / 2 * each) / total
-    else:
-        own = np.broadcast_to(PRIOR / 2 * np.eye(m), (*counts.shape[:-1], m))
-        reference = np.concatenate([counts + base, own], axis=-1) / total
+    reference = _with_prior(counts, mask, game)
     made = AlignmentGame(
         like(reference, game.log_reference), game.objective, beta=beta, check=False
     )
     found = solve(made, tol=_TOL, throw=False)
-    weight = to_numpy(found.weights_on_traces())
+    weight, n = to_numpy(found.weights_on_traces()), counts.shape[-1]
     solved = np.array([status in _SOLVED for status in found.statuses])
     if weight.shape[-1] == n:
         return weight, solved
     new = np.diagonal(weight[..., n:], axis1=-2, axis2=-1)[..., None]
-    return np.where(pooled > 0, weight[..., :n], new), solved
+    return np.where(counts.sum(-2, keepdims=True) > 0, weight[..., :n], new), solved
+
+
+def _with_prior(counts: np.ndarray, mask: np.ndarray, game: AlignmentGame) -> np.ndarray:
+    """nu0, with an answer of its own for each context behind the others where it may be an unseen one."""
+    total = counts.sum(-1, keepdims=True) + PRIOR
+    pooled = counts.sum(-2, keepdims=True)
+    base = PRIOR / 2 * pooled / pooled.sum(-1, keepdims=True)
+    if any(part.tables or part.own or part.has_multipliers for _, part in game.objective.terms()):
+        each = mask[:, None, :] / mask.sum(-1)[:, None, None]
+        return (counts + base + PRIOR / 2 * each) / total
+    m = counts.shape[-2]
+    own = np.broadcast_to(PRIOR / 2 * np.eye(m), (*counts.shape[:-1], m))
+    return np.concatenate([counts + base, own], axis=-1) / total

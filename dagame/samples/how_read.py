@@ -14,11 +14,10 @@ from .disagreements import Contested, Disagreements, Split
 from .excerpts import Excerpt, excerpt
 from .keys.extract import make_extractor
 from .keys.reader import ENOUGH, TRIED
+from .lazy import pl
 from .spellings import Merged, commonest_endings, merged_spellings
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from .partition import Partition
 
 EXAMPLES = 10
@@ -146,12 +145,9 @@ class _Held:
         self, texts: pl.Series | None, answers: pl.Series, keys: pl.Series, partition: Partition
     ) -> None:
         self._texts, self._answers, self._keys = texts, answers, keys
-        empty = keys.is_null().arg_true()
-        self._lost = empty.filter(is_blank(answers.gather(empty))).to_numpy()
+        self._lost, self.labelled = lost_of(answers, keys, partition.correct)
         self.rows, self.lost = len(keys), len(self._lost)
         self.read = len(keys) - keys.null_count()
-        label = None if partition.correct is None else partition.correct[self._lost]
-        self.labelled = (0, 0) if label is None else labelled(label)
 
     def texts(self, rows: np.ndarray) -> pl.Series | None:
         return None if self._texts is None else self._texts.gather(rows)
@@ -166,14 +162,15 @@ class _Held:
         return self._lost[positions]
 
 
-def is_blank(answers: pl.Series) -> pl.Series:
-    """Where an answer without a key is none at all, and not a word for none."""
-    return answers.fill_null("").str.strip_chars() == ""
-
-
-def labelled(label: np.ndarray) -> tuple[int, int]:
-    """How many labels say right, and how many there are."""
-    return int((label > 0.5).sum()), int((~np.isnan(label)).sum())
+def lost_of(
+    answers: pl.Series, keys: pl.Series, correct: np.ndarray | None
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """The rows without an answer, not even a word for none; of these how many labels say right, and all."""
+    empty = keys.is_null().arg_true()
+    blank = answers.gather(empty).fill_null("").str.strip_chars() == ""
+    rows = empty.filter(blank).to_numpy()
+    label = np.zeros(0) if correct is None else correct[rows]
+    return rows, (int((label > 0.5).sum()), int((~np.isnan(label)).sum()))
 
 
 def how_read(
@@ -215,38 +212,22 @@ def looked_at(
         truncated, timed_out: rows that were given up.
         seed: of the choice of the examples.
     """
-    import polars as pl
-
     rng = np.random.default_rng(seed)
     chosen = _some(source.rows, _MERGED_OF, rng)
     merged, merged_keys = merged_spellings(source.answers(chosen), source.keys(chosen))
-    right, known = source.labelled
     shown = _some(source.rows, EXAMPLES, rng)
     ends = _drawn(source, rng, _ENDINGS_OF)
-    endings, endings_of = ((), 0) if ends is None else commonest_endings(ends)
+    split = tuple(one for *_, one in labels.split)
+    contested = tuple(one for *_, one in labels.contested)
     found = HowRead(
-        rows=source.rows,
-        read=source.read,
-        abstained=source.rows - source.read - source.lost,
-        truncated=truncated,
-        timed_out=timed_out,
-        extract=extract,
-        canonical=canonical,
-        examples=_examples(source, shown),
-        endings=endings,
-        endings_of=endings_of,
-        merged=merged,
-        merged_keys=merged_keys,
-        merged_of=len(chosen),
-        split=tuple(one for *_, one in labels.split),
-        split_classes=labels.split_classes,
-        contested=tuple(one for *_, one in labels.contested),
-        contested_answers=labels.contested_answers,
-        no_answer_right=right,
-        no_answer_labelled=known,
+        *(source.rows, source.read, source.rows - source.read - source.lost),
+        *(truncated, timed_out, extract, canonical, _examples(source, shown)),
+        *(((), 0) if ends is None else commonest_endings(ends)),
+        *(merged, merged_keys, len(chosen)),
+        *(split, labels.split_classes, contested, labels.contested_answers),
+        *source.labelled,
     )
     some = _drawn(source, rng, _TRIED)
-    some = pl.Series([], dtype=pl.String) if some is None else some
     return replace(found, warnings=tuple(_cautions(found, some, labels.classes)))
 
 
@@ -286,45 +267,46 @@ def _some(size: int, most: int, rng: np.random.Generator) -> np.ndarray:
 # -- warnings -------------------------------------------------------------------------------------
 
 
-def _cautions(found: HowRead, some: pl.Series, classes: int) -> list[Caution]:
-    said: list[Caution] = []
-    if found.unread > UNREAD * found.rows:
-        said.append(Caution("unread", _unread(found, some)))
-    if found.split_classes:
-        first = found.split[0]
-        said.append(
-            Caution(
-                "split",
-                f"in {found.split_classes:,} of {classes:,} classes several answers are "
-                f"labelled right, such as {_quoted(first.keys[:3])} in {_quoted([first.name])}: if they are "
-                f"one answer, compare by another canonical form than {found.canonical!r} or read it "
-                "by another pattern; if a question has several right answers, nothing is wrong.",
-            )
-        )
-    if found.contested_answers:
-        one = found.contested[0]
-        said.append(
-            Caution(
-                "contested",
-                f"{found.contested_answers:,} answers are labelled both right and wrong, such as "
-                f"{_quoted([one.key])} in {_quoted([one.name])} ({one.right:,} right, {one.wrong:,} "
-                "wrong): something else was read than what was labelled, or different answers fell "
-                "together; look at the completions.",
-            )
-        )
-    if found.no_answer_right:
-        said.append(
-            Caution(
-                "no answer right",
-                f"no answer was read in {found.no_answer_right:,} completions that are labelled "
-                f"right (of {found.no_answer_labelled:,} labelled without an answer): read them by "
-                "another pattern or preset.",
-            )
-        )
-    return said
+def _cautions(found: HowRead, some: pl.Series | None, classes: int) -> list[Caution]:
+    """Of all that may be wrong what there is any of; `some` of the completions without an answer."""
+    told = {
+        "unread": _unread(found, some) if found.unread > UNREAD * found.rows else "",
+        "split": _split(found, classes) if found.split_classes else "",
+        "contested": _contested(found) if found.contested_answers else "",
+        "no answer right": _no_answer_right(found) if found.no_answer_right else "",
+    }
+    return [Caution(kind, sentence) for kind, sentence in told.items() if sentence]
 
 
-def _unread(found: HowRead, some: pl.Series) -> str:
+def _split(found: HowRead, classes: int) -> str:
+    first = found.split[0]
+    return (
+        f"in {found.split_classes:,} of {classes:,} classes several answers are "
+        f"labelled right, such as {_quoted(first.keys[:3])} in {_quoted([first.name])}: if they are "
+        f"one answer, compare by another canonical form than {found.canonical!r} or read it "
+        "by another pattern; if a question has several right answers, nothing is wrong."
+    )
+
+
+def _contested(found: HowRead) -> str:
+    one = found.contested[0]
+    return (
+        f"{found.contested_answers:,} answers are labelled both right and wrong, such as "
+        f"{_quoted([one.key])} in {_quoted([one.name])} ({one.right:,} right, {one.wrong:,} "
+        "wrong): something else was read than what was labelled, or different answers fell "
+        "together; look at the completions."
+    )
+
+
+def _no_answer_right(found: HowRead) -> str:
+    return (
+        f"no answer was read in {found.no_answer_right:,} completions that are labelled "
+        f"right (of {found.no_answer_labelled:,} labelled without an answer): read them by "
+        "another pattern or preset."
+    )
+
+
+def _unread(found: HowRead, some: pl.Series | None) -> str:
     lost = f"{found.unread:,} of {found.rows:,} ({share(found.unread, found.rows)})"
     given_up = found.truncated + found.timed_out
     if given_up * 2 > found.unread:
@@ -332,19 +314,21 @@ def _unread(found: HowRead, some: pl.Series) -> str:
             f"{lost} have no answer, {found.truncated:,} as they were cut off and {found.timed_out:,} "
             "as reading them took too long: allow more tokens, or read by a simpler pattern."
         )
-    if not len(some):
+    if some is None or not len(some):
         return f"{lost} have no answer in {found.extract}: name the column that has one."
     ends = list(dict.fromkeys(f"…{' '.join(text[-40:].split())}" for text in some.to_list()))
-    tried = _tried(some, found.extract)
-    enough = [name for name, count in tried.items() if count >= ENOUGH * len(some)]
-    best = (enough or [max(tried, key=lambda name: tried[name])])[0]
-    fix = (
-        f"{best!r} reads {share(tried[best], len(some))} of them, so extract by it if that is the "
-        "answer"
-        if tried[best] * 2 >= len(some)
-        else "no preset reads most of them; give a pattern with the answer as its group"
-    )
+    fix = _fix(_tried(some, found.extract), len(some))
     return f"{lost} were not read by {found.extract}, such as {_quoted(ends[:3])}: {fix}."
+
+
+def _fix(tried: Mapping[str, int], count: int) -> str:
+    """The preset that reads most of so many completions."""
+    enough = [name for name, read in tried.items() if read >= ENOUGH * count]
+    best = (enough or [max(tried, key=lambda name: tried[name])])[0]
+    if tried[best] * 2 < count:
+        return "no preset reads most of them; give a pattern with the answer as its group"
+    how = f"{best!r} reads {share(tried[best], count)} of them"
+    return f"{how}, so extract by it if that is the answer"
 
 
 def _tried(texts: pl.Series, extract: str) -> Mapping[str, int]:

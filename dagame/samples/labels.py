@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ..errors import SamplesError
+from .files.nested import plain_text
 from .keys.reader import AnswerReader, Known
-
-if TYPE_CHECKING:
-    import polars as pl
-
+from .lazy import pl
 
 _WORDS = {"true": 1.0, "false": 0.0, "correct": 1.0, "incorrect": 0.0}
 
@@ -26,35 +24,34 @@ def correctness(
     Raises:
         SamplesError: text but for true, false, correct and incorrect; numbers outside the limits.
     """
-    import polars as pl
-
     low, high = limits
-    name = column.name
     if not low < high:
         raise SamplesError(f"--correct-range is {low:g}, {high:g}; give the lower value first.")
     if column.dtype == pl.String:
         return _from_words(column)
-    if not (column.dtype == pl.Boolean or column.dtype.is_numeric()):
-        raise SamplesError(
-            f"column {name!r} (correct) holds {column.dtype}; give booleans or numbers in [0, 1]."
-        )
-    values = column.cast(pl.Float64)
     if column.dtype == pl.Boolean:
-        return values
-    wrong = ((values < low) | (values > high) | values.is_nan()).fill_null(False)
-    if wrong.any():
-        row = int(wrong.arg_max() or 0)
-        found = f"column {name!r} (correct) is {values[row]:g} in row {before + row + 1}"
-        hint = (
-            "" if limits != (0.0, 1.0) else ", or say what is wrong and right, --correct-range -1,1"
-        )
-        raise SamplesError(f"{found}; it must be in [{low:g}, {high:g}]{hint}.")
+        return column.cast(pl.Float64)
+    if not column.dtype.is_numeric():
+        held = f"column {column.name!r} (correct) holds {column.dtype}"
+        raise SamplesError(f"{held}; give booleans or numbers in [0, 1].")
+    values = column.cast(pl.Float64)
+    _check_within(values, limits, before)
     return (values - low) / (high - low)
 
 
-def _from_words(column: pl.Series) -> pl.Series:
-    import polars as pl
+def _check_within(values: pl.Series, limits: tuple[float, float], before: int) -> None:
+    low, high = limits
+    wrong = ((values < low) | (values > high) | values.is_nan()).fill_null(False)
+    if wrong.any():
+        row = int(wrong.arg_max() or 0)
+        found = f"column {values.name!r} (correct) is {values[row]:g} in row {before + row + 1}"
+        hint = ", or say what is wrong and right, --correct-range -1,1"
+        raise SamplesError(
+            f"{found}; it must be in [{low:g}, {high:g}]{hint if limits == (0.0, 1.0) else ''}."
+        )
 
+
+def _from_words(column: pl.Series) -> pl.Series:
     distinct = column.drop_nulls().unique(maintain_order=True).to_list()
     words = {text: text.strip().lower() for text in distinct}
     if distinct and all(word in _WORDS for word in words.values()):
@@ -74,6 +71,11 @@ class Gold(NamedTuple):
     within: list[bool]
     best: float | None
 
+    def table(self) -> pl.DataFrame:
+        """One row for each answer: `gold`, and whether it was read `within` a text."""
+        within = pl.Series("within", self.within, dtype=pl.Boolean)
+        return pl.DataFrame([pl.Series("gold", self.answers, dtype=pl.String), within])
+
     def said(self) -> str:
         """A sentence on how they were read."""
         return said_of_gold(len(self.answers), sum(self.within), self.best)
@@ -87,8 +89,10 @@ def said_of_gold(answers: int, within: int, best: float | None) -> str:
     return f"{said}."
 
 
-def gold_texts(gold: Sequence[Any]) -> list[str | None]:
-    """What the file says is right, as JSON."""
+def gold_texts(gold: Sequence[Any] | None) -> list[str | None] | None:
+    """What the file says is right, as JSON; None where it does not."""
+    if gold is None:
+        return None
     return [None if g is None else json.dumps(g, ensure_ascii=False, default=str) for g in gold]
 
 
@@ -103,8 +107,6 @@ def compared(
     Raises:
         SamplesError: a right answer that is an object.
     """
-    import polars as pl
-
     distinct = list(dict.fromkeys(t for t in gold if t is not None))
     answers = [_answers(json.loads(text)) for text in distinct]
     flat = list(dict.fromkeys(a for group in answers for a in group))
@@ -116,20 +118,22 @@ def compared(
         for text, group in zip(distinct, answers, strict=True)
     }
     pairs = pl.DataFrame({"gold": gold, "key": keys}, schema={"gold": pl.String, "key": pl.String})
-    table = pairs.unique()
+    by = {"on": ["gold", "key"], "nulls_equal": True, "maintain_order": "left"}
+    found = pairs.join(_judged(pairs.unique(), known), how="left", **by)
+    best: Any = found["right"].max()
+    return found["same"], found["right"], Gold(flat, [r is not None for r in read], best)
+
+
+def _judged(pairs: pl.DataFrame, known: Mapping[str, Known]) -> pl.DataFrame:
+    """Right answers and keys, each with the key that counts and whether it is right."""
     judged = [
         (k, None) if g is None or not known[g].correct else known[g].judge(k)
-        for g, k in table.select("gold", "key").rows()
+        for g, k in pairs.select("gold", "key").rows()
     ]
-    table = table.with_columns(
+    return pairs.with_columns(
         pl.Series("same", [k for k, _ in judged], dtype=pl.String),
         pl.Series("right", [r for _, r in judged], dtype=pl.Float64).fill_nan(None),
     )
-    found = pairs.join(
-        table, on=["gold", "key"], how="left", nulls_equal=True, maintain_order="left"
-    )
-    best: Any = found["right"].max()
-    return found["same"], found["right"], Gold(flat, [r is not None for r in read], best)
 
 
 def _known(aliases: dict[Any, str], reader: AnswerReader) -> Known:
@@ -145,8 +149,6 @@ def _read(gold: list[str], reader: AnswerReader) -> list[str | None]:
 
     What a data set marks by #### or in a box is its answer, whatever completions look like.
     """
-    import polars as pl
-
     from .keys.extract import make_extractor
 
     texts = pl.Series("gold", gold, dtype=pl.String)
@@ -167,12 +169,4 @@ def _answers(value: Any) -> list[str]:
             f"a right answer (gold) is {json.dumps(value, ensure_ascii=False)[:60]}; name the path of "
             "plain values, or lists of them."
         )
-    return [_text(v) for v in values if v is not None]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return str(int(value))
-    return str(value)
+    return [text for v in values if (text := plain_text(v)) is not None]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from .cores import blocks
 from .keys.distinct import Distinct
-
-if TYPE_CHECKING:
-    import polars as pl
+from .lazy import pl
 
 _SPARSE = 64
 """Numbers for each row up to which all of them are marked; else the rows' are sorted."""
@@ -27,8 +25,6 @@ class Pairs(NamedTuple):
 
 def numbered(frame: pl.DataFrame, live: np.ndarray) -> tuple[pl.DataFrame, np.ndarray]:
     """The distinct live rows, sorted, null last, and the place of each row among them, -1 for none."""
-    import polars as pl
-
     columns = [_ranked(column) for column in frame]
     values, number = columns[0]
     rows = [np.arange(len(values))]
@@ -45,8 +41,6 @@ def numbered(frame: pl.DataFrame, live: np.ndarray) -> tuple[pl.DataFrame, np.nd
 
 def _ranked(column: pl.Series) -> tuple[pl.Series, np.ndarray]:
     """The distinct values of a column, sorted, null last, and the place of each row's among them."""
-    import polars as pl
-
     if column.dtype == pl.String:
         texts, places = Distinct.of(column)
         order = texts.arg_sort().to_numpy()
@@ -108,10 +102,7 @@ def _places(
     if bound > _SPARSE * rows:
         every, inverse = np.unique(numbers(slice(None)), return_inverse=True)
         bound, numbers = len(every), lambda some: inverse[some]
-    occurs = np.zeros((bound // 64 + 1) * 64, dtype=bool)
-    for some in blocks(rows):
-        mine = numbers(some)
-        occurs[mine if live is None else mine[live[some]]] = True
+    occurs = _occurring(numbers, rows, bound, live)
     words = np.packbits(occurs, bitorder="little").view("<u8")
     count = np.bitwise_count(words)
     before = np.cumsum(count, dtype=np.int64) - count
@@ -125,3 +116,14 @@ def _places(
             place[some][(mine < 0) | ~occurs[mine]] = -1
     found = np.flatnonzero(occurs)
     return found if every is None else every[found], place
+
+
+def _occurring(
+    numbers: Callable[[slice], np.ndarray], rows: int, bound: int, live: np.ndarray | None
+) -> np.ndarray:
+    """Which numbers below `bound` live rows have; in whole words of 64 bits."""
+    occurs = np.zeros((bound // 64 + 1) * 64, dtype=bool)
+    for some in blocks(rows):
+        mine = numbers(some)
+        occurs[mine if live is None else mine[live[some]]] = True
+    return occurs

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from .cores import MANY, blocks, side_by_side
-from .numbering import numbered, within
-
-if TYPE_CHECKING:
-    import polars as pl
+from .lazy import pl
+from .numbering import Pairs, numbered, within
 
 
 def name_text(name: Iterable[object]) -> str:
@@ -90,6 +88,17 @@ def mean_label(high: np.ndarray, low: np.ndarray, known: np.ndarray) -> np.ndarr
     return np.divide(sums, known, out=np.full_like(sums, np.nan), where=known > 0)
 
 
+def _of_contexts(of: Pairs, names: pl.DataFrame) -> pl.DataFrame:
+    numbers = pl.DataFrame({"#class": of.group, "#context": of.number})
+    columns = [numbers.select("#class"), names[of.value], numbers.select("#context")]
+    return pl.concat(columns, how="horizontal")
+
+
+def _of_answers(of: Pairs, names: pl.DataFrame) -> pl.DataFrame:
+    columns = {"class": of.group, "answer": names["answer"][of.value], "index": of.number}
+    return pl.DataFrame(columns)
+
+
 @dataclass(frozen=True, eq=False)
 class Partition:
     """Where every row belongs. Nothing depends on the order of the rows.
@@ -129,37 +138,23 @@ class Partition:
         With `multiplicity` from one row per group of samples of one class, context and answer, their
         labels in `grouped` instead of `correct`.
         """
-        import polars as pl
-
         if contexts is None:
             contexts = pl.DataFrame({"": pl.repeat("", len(keys), eager=True)})
-        live = np.full(len(keys), True)
-        if no_answer != "keep":
-            live = keys.is_not_null().to_numpy()
+        live = np.full(len(keys), True) if no_answer == "keep" else keys.is_not_null().to_numpy()
         tables, many = (classes, contexts, keys.alias("answer").to_frame()), len(keys) >= MANY
         (class_names, of), *others = side_by_side(lambda t: numbered(t, live), tables, many)
         context_names, answer_names = (names for names, _ in others)
         pairs = side_by_side(lambda other: within(of, len(class_names), *other, live), others, many)
         (context_of, row_context), (answer_of, row_answer) = pairs
-        numbers = pl.Series("#class", np.arange(len(class_names)))
-        local = pl.DataFrame({"#class": context_of.group, "#context": context_of.number})
-        answers = {"class": answer_of.group, "answer": answer_names["answer"][answer_of.value]}
-        lost = classes.filter(pl.Series(of < 0)).unique()
-        return cls(
-            class_names.with_columns(numbers),
-            pl.concat(
-                [local.select("#class"), context_names[context_of.value], local.select("#context")],
-                how="horizontal",
-            ),
-            pl.DataFrame(answers | {"index": answer_of.number}),
-            of,
-            row_context,
-            row_answer,
-            tuple(sorted(lost.rows())),
-            None if correct is None else correct.cast(pl.Float64).to_numpy(),
-            multiplicity,
-            grouped,
+        class_names = class_names.with_columns(pl.Series("#class", np.arange(len(class_names))))
+        named = (
+            class_names,
+            _of_contexts(context_of, context_names),
+            _of_answers(answer_of, answer_names),
         )
+        lost = tuple(sorted(classes.filter(pl.Series(of < 0)).unique().rows()))
+        labels = None if correct is None else correct.cast(pl.Float64).to_numpy()
+        return cls(*named, of, row_context, row_answer, lost, labels, multiplicity, grouped)
 
     # -- sizes and names --------------------------------------------------------------------------
 
@@ -184,8 +179,6 @@ class Partition:
     @cached_property
     def no_answer_index(self) -> np.ndarray:
         """The local index of "no answer" in each class (C,), -1 where it does not occur."""
-        import polars as pl
-
         empty = self.answers.filter(pl.col("answer").is_null())
         index = np.full(len(self), -1)
         index[empty["class"].to_numpy()] = empty["index"].to_numpy()
@@ -193,14 +186,10 @@ class Partition:
 
     def context_names(self, index: int) -> list[tuple]:
         """The contexts of one class, in order."""
-        import polars as pl
-
         return self.contexts.filter(pl.col("#class") == index).drop("#class", "#context").rows()
 
     def answer_keys(self, index: int) -> list[str | None]:
         """The answers of one class, in order; None is "no answer"."""
-        import polars as pl
-
         return self.answers.filter(pl.col("class") == index)["answer"].to_list()
 
     @property
@@ -222,7 +211,7 @@ class Partition:
         sums = Labels(*(np.zeros(len(self.answers)) for _ in Labels._fields))
         for some in blocks(len(self.row_class)):
             rows = np.flatnonzero(self.row_answer[some] >= 0) + some.start
-            cell = self._start[self.row_class[rows]] + self.row_answer[rows]
+            cell = self.answers_start[self.row_class[rows]] + self.row_answer[rows]
             for total, part in zip(sums, self._labels_in(rows), strict=True):
                 np.add.at(total, cell, part)
         return sums
@@ -234,7 +223,7 @@ class Partition:
         return Labels.of(self.correct[rows])
 
     @cached_property
-    def _start(self) -> np.ndarray:
+    def answers_start(self) -> np.ndarray:
         """Where the answers of each class begin in `answers`."""
         return np.cumsum(self.answers_per_class) - self.answers_per_class
 
@@ -306,7 +295,7 @@ class Partition:
         column, mean = np.arange(n), mean_label(*self.labels[:3])
         answer = np.minimum(column, self.answers_per_class[group][:, None] - 1)
         padding = column > answer
-        return np.where(padding, np.nan, mean[self._start[group][:, None] + answer])
+        return np.where(padding, np.nan, mean[self.answers_start[group][:, None] + answer])
 
     def lookup(self, tables: Sequence[np.ndarray]) -> np.ndarray:
         """One value per row (N,) from tables (B, m, n) in bucket order; NaN for rows not counted."""

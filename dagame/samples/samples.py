@@ -4,30 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..show.progress import Progress, silent
 from ..show.tables import Shown
-from .columns import (
-    abstained,
-    beside_answers,
-    column_named,
-    extract_in_words,
-    partition_of,
-    read_answers,
-    reader_of,
-    unread,
-)
-from .files.tables import Wish, read_table
+from .asked import Asked
+from .columns import column_named, completions, found_in_words, partition_of, unread
+from .files.tables import Table, read_table
 from .how_read import HowRead, how_read
 from .keys.reader import AnswerReader
-from .labels import compared, correctness, gold_texts
+from .labels import correctness, gold_texts
+from .lazy import pl
 from .partition import Partition
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from ..games.game import AlignmentGame
     from ..objectives import Objective
     from .equilibria import SampleEquilibria
@@ -114,69 +106,33 @@ class Samples(Shown):
         Raises:
             SamplesError, ExtractionError: one sentence that says what to change.
         """
-        import polars as pl
-
-        reader = reader_of(
-            *(extract, canonical),
-            thinking=thinking,
-            of_answers=answer is not None,
-            abstain=abstain,
-            truncated=truncated,
-            no_answer=no_answer,
-        )
+        asked = Asked.of(locals())  # every option by its name
         say = progress or silent
         say("reading")
-        wish = Wish(
-            *(class_by, context_by, completion, answer, correct, gold, finish_reason),
-            *(where, format, rows),
-        )
-        table = read_table(path, wish, on_error)
-        flat, notes = table.flat, [*table.notes]
-        (text,) = flat.roles.text
-        source = str(path) if isinstance(path, str | Path) else "the samples"
+        table = read_table(path, asked.wish, on_error)
         say("extracting answers")
-        cut = flat.truncated if truncated == "no-answer" else None
-        if cut is not None and cut.any():
-            notes.append(f"completions cut off, which have no answer: {cut.sum():,}.")
-        if not flat.roles.answers:
-            reader = reader.settled(flat.frame[text].cast(pl.String))
-            notes += reader.choice()
-        reading = read_answers(flat, reader, cut)
-        keys, right = reading.keys, None
-        if flat.gold is not None:
-            keys, right, read = compared(gold_texts(flat.gold), keys, reader)
-            notes.append(read.said())
-        elif flat.roles.correct:
-            column = column_named(flat.frame, flat.roles.correct[0], "correctness")
-            right = correctness(column, correct_range)
-        keys = abstained(keys, abstain)
+        source = str(path) if isinstance(path, str | Path) else "the samples"
+        return cls._of_table(table, asked, source, say)
+
+    @classmethod
+    def _of_table(cls, table: Table, asked: Asked, source: str, say: Progress) -> Samples:
+        flat, roles, texts = table.flat, table.flat.roles, completions(table.flat)
+        cut = None if asked.read_truncated else flat.truncated
+        truncated = 0 if cut is None else int(cut.sum())
+        asked, notes = asked.settled(None if roles.answers else texts, truncated)
+        reading, keys, right, read = asked.judged(flat, cut, gold_texts(flat.gold), correctness)
+        notes = (*table.notes, *notes, *([] if read is None else [read.said()]))
+        reader, lost = asked.reader, reading.timed_out
         if keys.null_count() == len(keys):
-            raise unread(source, flat.frame[text], reader.extract)
+            raise unread(source, flat.frame[roles.text[0]], reader.extract)
         say("sorting")
-        roles = flat.roles
-        partition = partition_of(
-            flat.frame, roles.class_by, roles.context_by, right, keys, no_answer
-        )
-        how = how_read(
-            beside_answers(flat) if roles.answers else flat.frame[text].cast(pl.String),
-            reading.answers,
-            keys,
-            partition,
-            extract=f"the column {text}" if roles.answers else extract_in_words(reader.extract),
-            canonical=reader.canonical,
-            truncated=0 if cut is None else int(cut.sum()),
-            timed_out=reading.timed_out,
-        )
-        return cls(
-            flat.frame,
-            partition,
-            how,
-            tuple(n for lines in table.skipped.values() for n in lines),
-            reading.timed_out,
-            source,
-            tuple(notes),
-            None if roles.answers else reader,
-        )
+        by = roles.class_by, roles.context_by
+        partition = partition_of(flat.frame, *by, right, keys, asked.no_answer)
+        in_words = {"extract": found_in_words(roles, reader.extract), "canonical": reader.canonical}
+        given_up = {"truncated": truncated, "timed_out": lost}
+        how = how_read(texts, reading.answers, keys, partition, **in_words, **given_up)
+        own = None if roles.answers else reader
+        return cls(flat.frame, partition, how, table.skipped, lost, source, notes, own)
 
     @classmethod
     def stream(
@@ -217,8 +173,9 @@ class Samples(Shown):
         """
         from .stream.streamed import stream
 
-        way = {"max_memory": max_memory, "folder": folder, "engine": engine, "address": address}
-        return stream(path, *columns, **way, **options)
+        given = signature(cls.read).bind(path, *columns, **options)
+        given.apply_defaults()
+        return stream(given.arguments, max_memory, folder, engine, address)
 
     @classmethod
     def from_answers(
@@ -236,8 +193,6 @@ class Samples(Shown):
 
         `completion` names the column of the completions, if there is one, to show them beside.
         """
-        import polars as pl
-
         frame = frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(frame)
         keys = column_named(frame, answer, "answer").cast(pl.String)
         right = (
@@ -299,5 +254,6 @@ class Samples(Shown):
         `device` "auto", "cpu" or "cuda" solves with torch there; None with numpy.
         """
         from .equilibria import solve_samples
+        from .games import Game
 
-        return solve_samples(self, objective, beta, method, tol, progress, device)
+        return solve_samples(self, Game(objective, beta, method, tol, device), progress)

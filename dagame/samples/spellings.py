@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from .disagreements import LISTED, SPELLINGS
-
-if TYPE_CHECKING:
-    import polars as pl
+from .lazy import pl
 
 _LENGTHS = (40, 20, 10)
 
@@ -22,8 +20,6 @@ class Merged(NamedTuple):
 
 def commonest_endings(texts: pl.Series) -> tuple[tuple[tuple[str, int], ...], int]:
     """The commonest endings, as long as it goes for the first to be one in twenty."""
-    import polars as pl
-
     tails = texts.str.tail(4 * _LENGTHS[0]).str.replace_all(r"\d+", "0")
     tails = tails.str.replace_all(r"\s+", " ").str.strip_chars()
     counted: list[tuple[str, int]] = []
@@ -37,8 +33,6 @@ def commonest_endings(texts: pl.Series) -> tuple[tuple[tuple[str, int], ...], in
 
 def merged_spellings(answers: pl.Series, keys: pl.Series) -> tuple[tuple[Merged, ...], int]:
     """Keys whose answers differ by more than outer white space, those of most spellings first."""
-    import polars as pl
-
     frame = pl.LazyFrame({"key": keys, "answer": answers})
     differs = pl.col("answer") != pl.col("key")
     pairs = _spelled(frame.filter(differs))  # lazy, so that no filtered copy is made
@@ -52,16 +46,16 @@ def merged_spellings(answers: pl.Series, keys: pl.Series) -> tuple[tuple[Merged,
     if not len(table):
         return (), 0
     first = table.select("key", "count").unique().sort("count", "key", descending=[True, False])
-    shown = []
-    for key, count in first.head(LISTED).rows():
-        mine = table.filter(pl.col("key") == key).sort("len", "answer", descending=[True, False])
-        shown.append(Merged(key, count, tuple(mine.select("answer", "len").head(SPELLINGS).rows())))
+    shown = (Merged(key, count, _commonest(table, key)) for key, count in first.head(LISTED).rows())
     return tuple(shown), len(first)
+
+
+def _commonest(table: pl.DataFrame, key: str) -> tuple[tuple[str, int], ...]:
+    mine = table.filter(pl.col("key") == key).sort("len", "answer", descending=[True, False])
+    return tuple(mine.select("answer", "len").head(SPELLINGS).rows())
 
 
 def _spelled(frame: pl.LazyFrame) -> pl.DataFrame:
     """Each key with each of its answers, outer white space off, and their rows."""
-    import polars as pl
-
     counted = frame.group_by("key", "answer").len().collect()
     return counted.with_columns(pl.col("answer").str.strip_chars()).filter(pl.col("answer") != "")

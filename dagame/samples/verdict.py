@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -11,16 +13,17 @@ from ..errors import DagameError
 from ..games.game import AlignmentGame
 from ..games.solution import Status
 from ..numerics.exact import exact_mean
-from ..solvers import path
+from ..provenance import provenance
+from ..show.tables import Shown
+from ..solvers import Path, path
 from .bootstrap import bootstrap_tables
 from .facts import Facts
 from .held_out import FOLDS, HeldOut, held_out
-from .how_read import Caution
+from .how_read import Caution, HowRead
+from .lazy import pl
 from .metrics import accuracy, agreement
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from ..games.solution import Solution
     from .partition import Bucket
 
@@ -34,21 +37,50 @@ _CLEAR = 0.005
 _CLASSES = 20_000
 
 
-class Found(Protocol):
+class Found(Shown):
     """Solved samples, in memory or in parts; their tables and solutions where there are few cells."""
 
-    @property
-    def facts(self) -> Facts: ...  # noqa: D102
-    @property
-    def summary(self) -> dict[str, Any]: ...  # noqa: D102
-    @property
-    def classes(self) -> pl.DataFrame: ...  # noqa: D102
-    @property
-    def buckets(self) -> list[Bucket]: ...  # noqa: D102
-    @property
-    def solutions(self) -> list[Solution]: ...  # noqa: D102
-    @property
-    def held_out(self) -> HeldOut: ...  # noqa: D102
+    samples: Any
+    facts: Facts
+    summary: dict[str, Any]
+    classes: pl.DataFrame
+    buckets: list[Bucket]
+    solutions: list[Solution]
+
+    def _read(self) -> HowRead:
+        """How the answers were read."""
+        raise NotImplementedError
+
+    @cached_property
+    def reading(self) -> HowRead:
+        """How the answers were read, with the warnings of the solved game added."""
+        read = self._read()
+        return replace(read, warnings=(*read.warnings, *game_cautions(self)))
+
+    @cached_property
+    def verdict(self) -> str:
+        """What it amounts to, in one sentence."""
+        return verdict(self)
+
+    @cached_property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """95% bootstrap intervals over classes of the means in these samples, and of their gains.
+
+        Of other questions; that other samples of these would agree less is in `held_out`. None above
+        20,000 classes.
+        """
+        return intervals(self)
+
+    @cached_property
+    def held_out(self) -> HeldOut:
+        """The same measures on samples left out of the fit, with intervals; none of many cells."""
+        return judged_held_out(self)
+
+    def provenance(self) -> dict[str, Any]:
+        """Command, date, versions, file, and how answers were read and compared."""
+        read = self._read()
+        told = {"extract": read.extract, "canonical": read.canonical}
+        return provenance() | {"source": self.samples.source} | told
 
 
 class Point(NamedTuple):
@@ -79,21 +111,19 @@ def verdict(found: Found) -> str:
     Judged on samples that were left out of the fit where that can be done, with 95% intervals; else on the
     samples themselves, with the reason.
     """
-    s = found.summary
-    used = s["classes"] - len(s["infeasible"])
+    used = found.facts.feasible
     if not used:
         return "No class is feasible: no answer is possible in every context."
     if sum(found.facts.still.values()) == used:
         return f"Nothing would change: {_reasons(found)}."
     told = [change for name in ("agreement", "accuracy") if (change := _change(found, name))]
-    said = " and ".join(_changes(told))
-    if not told:
-        said = f"{100 * (found.facts.mean('moved') or 0):.1f}% of the answers' mass would move"
+    moved = f"{100 * (found.facts.mean('moved') or 0):.1f}% of the answers' mass would move"
+    said = " and ".join(_changes(told)) or moved
     parts = [said[:1].upper() + said[1:] + _judged_on(found, told)]
-    if s["accuracy_reference"] is None:
+    if found.summary["accuracy_reference"] is None:
         parts.append("whether it is right is not known without labels")
-    elif s["majority_accuracy"] is not None:
-        parts.append(_majority(found, s["majority_accuracy"]))
+    elif found.summary["majority_accuracy"] is not None:
+        parts.append(_majority(found, found.summary["majority_accuracy"]))
     none = _change(found, "no_answer", "the share without an answer")
     if none is not None and none.sure and none.after > none.before + _CLEAR:
         parts.append(*_changes([none]))
@@ -196,20 +226,20 @@ def _points(found: Found, factors: Sequence[float]) -> list[Point]:
         return [p for f in factors if len(factors) > 1 for p in _points(found, [f])]
     points = []
     for k, factor in enumerate(factors):
-        columns: list[list[np.ndarray]] = [[], [], []]
         statuses = [status for each in paths for status in each[k].statuses]
-        if any(status not in (Status.SOLVED, Status.INFEASIBLE) for status in statuses):
-            continue
-        for bucket, each in zip(found.buckets, paths, strict=True):
-            feasible = np.array([status is not Status.INFEASIBLE for status in each[k].statuses])
-            nu = each.marginals[k][feasible]
-            right = None if bucket.correct is None else bucket.correct[feasible]
-            empty = bucket.no_answer[feasible][:, None, :]
-            columns[0].append(agreement(nu))
-            columns[1].append(accuracy(nu, right))
-            columns[2].append((nu * empty).sum(-1).mean(-1))
-        points.append(Point(factor, *(_mean(np.concatenate(parts)) for parts in columns)))
+        if all(status in (Status.SOLVED, Status.INFEASIBLE) for status in statuses):
+            pairs = zip(found.buckets, paths, strict=True)
+            columns = zip(*(_measured(bucket, each, k) for bucket, each in pairs), strict=True)
+            points.append(Point(factor, *(_mean(np.concatenate(parts)) for parts in columns)))
     return points
+
+
+def _measured(bucket: Bucket, along: Path, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Agreement, accuracy and the share without an answer of feasible classes at a strength of a path."""
+    feasible = np.array([status is not Status.INFEASIBLE for status in along[k].statuses])
+    nu, empty = along.marginals[k][feasible], bucket.no_answer[feasible][:, None, :]
+    right = None if bucket.correct is None else bucket.correct[feasible]
+    return agreement(nu), accuracy(nu, right), (nu * empty).sum(-1).mean(-1)
 
 
 def judged_held_out(found: Found) -> HeldOut:

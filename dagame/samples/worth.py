@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..games.solution import Solution
 from ..numerics.arrays import to_numpy
+from .lazy import pl
 from .partition import Bucket, Partition
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 def worth(
@@ -39,8 +36,6 @@ def _normalised(counts: np.ndarray, ratio: np.ndarray) -> np.ndarray:
 
 def finite(table: pl.DataFrame) -> pl.DataFrame:
     """Null where a number is none."""
-    import polars as pl
-
     number = pl.col(pl.Float64)
     return table.with_columns(pl.when(number.is_finite()).then(number).otherwise(None).name.keep())
 
@@ -56,8 +51,6 @@ def said_of_rows(class_by: Sequence[str], context_by: Sequence[str]) -> dict[str
 
 def solved_by(path: str | Path) -> dict[str, list[str]]:
     """What `said_of_rows` put into a file; {} of any other."""
-    import polars as pl
-
     try:
         return json.loads(pl.read_parquet_metadata(path)[_KEY])
     except (OSError, KeyError, ValueError, pl.exceptions.PolarsError):
@@ -71,7 +64,5 @@ def solved_column(columns: Sequence[str], name: str) -> str:
 
 def beside(frame: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
     """The input rows with more columns, named so that none is hidden."""
-    import polars as pl
-
     taken = {c: f"dagame_{c}" for c in table.columns if c in frame.columns}
     return pl.concat([frame, table.rename(taken)], how="horizontal")

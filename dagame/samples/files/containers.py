@@ -13,8 +13,10 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 from urllib.parse import unquote
+from zipfile import ZipFile, ZipInfo
 
 from ...errors import SamplesError
 from .packed import archive_of, bounded, member_parts, unpacked
@@ -76,25 +78,24 @@ def files_of(source: object, pattern: str | None = None) -> list[str]:
         SamplesError: a folder or glob without such files, a path named twice.
     """
     sources = [source] if isinstance(source, str | PurePath) else list(source)  # type: ignore[call-overload]
-    found: list[str] = []
-    for one in map(str, sources):
-        if one == STDIN:
-            found.append(one)
-        elif _is_glob(one):
-            names = sorted(n for n in glob.glob(one, recursive=True) if not os.path.isdir(n))
-            if not names:
-                raise SamplesError(f"no file is called like {one}.")
-            found += names
-        elif _is_folder(one):
-            found += _in_folder(Path(one), pattern)
-        else:
-            found.append(one)
+    found = [file for one in sources for file in _files_at(str(one), pattern)]
     if not found:
         raise SamplesError("name at least one file of samples.")
     twice = next((name for name, many in Counter(found).items() if many > 1), None)
     if twice is not None:
         raise SamplesError(f"{shown(twice)} is named twice.")
     return found
+
+
+def _files_at(path: str, pattern: str | None) -> list[str]:
+    if path == STDIN:
+        return [path]
+    if not _is_glob(path):
+        return _in_folder(Path(path), pattern) if _is_folder(path) else [path]
+    names = sorted(n for n in glob.glob(path, recursive=True) if not os.path.isdir(n))
+    if not names:
+        raise SamplesError(f"no file is called like {path}.")
+    return names
 
 
 def file_names(paths: Sequence[str]) -> list[str]:
@@ -138,10 +139,8 @@ def _is_folder(path: object) -> bool:
 
 
 def _in_folder(folder: Path, pattern: str | None) -> list[str]:
-    try:
+    with readable(folder):
         files = sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file())
-    except OSError as error:
-        raise SamplesError(f"{folder} cannot be read: {error.strerror or error}.") from None
     known = [p for p in files if (p.match(pattern) if pattern else kind_by_name(p.name))]
     if not known:
         what = f"called like {pattern}" if pattern else f"with a suffix of {', '.join(KINDS)}"
@@ -151,14 +150,28 @@ def _in_folder(folder: Path, pattern: str | None) -> list[str]:
 
 def kind_by_name(name: str) -> str | None:
     """What a file holds by its suffixes, None if they say nothing; a ZIP file by itself is of a kind."""
-    stem, suffix = os.path.splitext(name)
-    if suffix.lower() in PACKED:
-        inner = os.path.splitext(stem)[1].lower()
-        return KINDS.get(inner, "zip" if suffix.lower() == ".zip" else None)
-    return KINDS.get(suffix.lower())
+    suffix, packed = suffix_of(Path(name))
+    return KINDS.get(suffix, "zip" if packed == "zip" else None)
+
+
+def suffix_of(path: Path) -> tuple[str, str | None]:
+    """The suffix of what a file holds, "" for none, and how that is packed."""
+    suffixes = [s.lower() for s in path.suffixes[-2:]]
+    packed = PACKED.get(suffixes[-1]) if suffixes else None
+    inner = suffixes[:-1] if packed else suffixes
+    return (inner[-1] if inner else ""), packed
 
 
 # -- the bytes ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def readable(name: str | Path) -> Iterator[None]:
+    """`SamplesError` where the system does not let a file be read."""
+    try:
+        yield
+    except OSError as error:
+        raise SamplesError(f"{name} cannot be read: {error.strerror or error}.") from None
 
 
 def contents(path: str | Path, kind: str | None = None) -> tuple[str, bytes]:
@@ -168,29 +181,27 @@ def contents(path: str | Path, kind: str | None = None) -> tuple[str, bytes]:
     `kind` stands for the suffix; standard input without it is recognised by its first bytes.
     """
     name = shown(path)
-    try:
+    with readable(name):
         if str(path) == STDIN:
             return _sniffed(name, sys.stdin.buffer.read(), kind)
-        path = Path(path)
-        check_regular(path)
-        with path.open("rb") as stream:
-            data = stream.read(os.fstat(stream.fileno()).st_size)
-    except OSError as error:
-        raise SamplesError(f"{name} cannot be read: {error.strerror or error}.") from None
-    suffixes = [s.lower() for s in path.suffixes[-2:]]
-    packed = PACKED.get(suffixes[-1]) if suffixes else None
-    if packed is not None:
-        suffixes.pop()
-        if data:
-            data, inner = unpacked(name, data, packed)
-            suffixes = [inner] if inner in KINDS else suffixes
-    suffix = suffixes[-1] if suffixes else ""
+        data = _stored(Path(path))
+    suffix, packed = suffix_of(Path(path))
+    if packed is not None and data:
+        data, inner = unpacked(name, data, packed)
+        suffix = inner if inner in KINDS else suffix
     if kind is None and suffix not in KINDS:
         raise SamplesError(
             f"{path} has the suffix {suffix or 'none'!r}; dagame reads {', '.join(KINDS)}, the text "
             f"ones also with {', '.join(PACKED)}, and any other name with --format."
         )
     return checked(name, data, kind or KINDS[suffix])
+
+
+def _stored(path: Path) -> bytes:
+    """As many bytes as there are when the file is opened."""
+    check_regular(path)
+    with path.open("rb") as stream:
+        return stream.read(os.fstat(stream.fileno()).st_size)
 
 
 def check_regular(path: Path) -> None:
@@ -244,19 +255,16 @@ def _inspect_log(name: str, data: bytes) -> bytes:
     if data[:1] == b"{":
         return data
     with archive_of(name, io.BytesIO(data)) as archive:
-        members = [
-            m
-            for m in archive.infolist()
-            if m.filename.startswith("samples/") and m.filename.endswith(".json")
-        ]
+        names = re.compile(r"samples/.*\.json", re.DOTALL)
+        members = [m for m in archive.infolist() if names.fullmatch(m.filename)]
         if not members:
             raise SamplesError(f"{name} holds no samples of an inspect log.")
+        return b"".join(bounded(name, _as_document(name, archive, members), len(data)))
 
-        def parts() -> Iterator[bytes]:
-            yield b'{"eval": {}, "samples": ['
-            for k, member in enumerate(members):
-                yield b",\n" if k else b""
-                yield from member_parts(name, archive, member)
-            yield b"]}"
 
-        return b"".join(bounded(name, parts(), len(data)))
+def _as_document(name: str, archive: ZipFile, members: Sequence[ZipInfo]) -> Iterator[bytes]:
+    yield b'{"eval": {}, "samples": ['
+    for k, member in enumerate(members):
+        yield b",\n" if k else b""
+        yield from member_parts(name, archive, member)
+    yield b"]}"

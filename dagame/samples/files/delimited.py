@@ -10,10 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from threading import Lock
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import polars as pl
+from ..lazy import pl
 
 Faults = list[tuple[int, str]]
 
@@ -47,8 +45,6 @@ def read_table(data: bytes, separator: str) -> tuple[list[str], pl.DataFrame, Fa
     where they are not, its first line is, and reading goes on at the next one. Empty fields are
     null. The header is empty where a fault comes before it.
     """
-    import polars as pl
-
     frame = None if b'"' in data else _split(data, separator)
     if frame is not None:
         return frame
@@ -63,8 +59,6 @@ def read_table(data: bytes, separator: str) -> tuple[list[str], pl.DataFrame, Fa
 
 def _split(data: bytes, separator: str) -> tuple[list[str], pl.DataFrame, Faults] | None:
     """The same for text without quotes, where lines are records; None where that is not so."""
-    import polars as pl
-
     data = data.replace(b"\r\n", b"\n")
     try:
         lines = pl.Series("line", [] if b"\r" in data else data.decode().split("\n"))
@@ -75,9 +69,8 @@ def _split(data: bytes, separator: str) -> tuple[list[str], pl.DataFrame, Faults
         return None
     header = table["line"][0].split(separator)
     width = len(header)
-    table = table[1:].with_columns(
-        width=pl.col("line").str.count_matches(separator, literal=True) + 1
-    )
+    signs = pl.col("line").str.count_matches(separator, literal=True)
+    table = table[1:].with_columns(width=signs + 1)
     wrong = table.filter(pl.col("width") != width)
     faults = [(n, _wrong_width(w, width)) for n, w in wrong.select("number", "width").iter_rows()]
     fields = table.filter(pl.col("width") == width)["line"].str.split_exact(separator, width - 1)
@@ -90,41 +83,52 @@ def _wrong_width(found: int, width: int) -> str:
 
 
 def _records(data: bytes, separator: str, faults: Faults) -> Iterator[list[str]]:
-    lines = list(io.TextIOWrapper(io.BytesIO(data), "utf-8", "surrogateescape", newline=""))
-    valid = _is_utf8(data)
-    at = begin = broken = 0
-
-    def feed() -> Iterator[str]:
-        """The lines from `at` on, for the CSV parser.
-
-        After a fault the parser starts again one line later. A record that begins before `broken`,
-        the last line that the faulty record reached, gets one line only: a quote that it leaves open
-        would lead to the same fault. So no line is read more than twice.
-        """
-        nonlocal at
-        while at < len(lines) and not begin < at <= broken:
-            at += 1
-            yield lines[at - 1]
-
-    width, reader = 0, csv.reader(feed(), delimiter=separator, strict=True)
-    while at < len(lines):
-        begin = at
+    """The records that are in order; the faults of the others are added."""
+    lines, valid, width = _Lines(data), _is_utf8(data), 0
+    reader = csv.reader(lines, delimiter=separator, strict=True)
+    while lines.at < len(lines.all):
+        begin = lines.begin = lines.at
         try:
             row = next(reader)
         except csv.Error as error:
             faults.append((begin + 1, f"badly quoted ({error})"))
-            broken, at = max(broken, at - 1), begin + 1
-            reader = csv.reader(feed(), delimiter=separator, strict=True)
+            lines.skip_fault()
+            reader = csv.reader(lines, delimiter=separator, strict=True)
             continue
-        width, fault = width or len(row), None
-        if not valid and not _is_utf8("".join(row).encode("utf-8", "surrogateescape")):
-            fault = "not valid UTF-8"
-        elif row and len(row) != width:
-            fault = _wrong_width(len(row), width)
+        width = width or len(row)
+        fault = _fault(row, width, valid)
         if fault:
-            faults += [(number, fault) for number in range(begin + 1, at + 1)]
+            faults += [(number, fault) for number in range(begin + 1, lines.at + 1)]
         elif row:
             yield row
+
+
+def _fault(row: list[str], width: int, valid: bool) -> str | None:
+    if not valid and not _is_utf8("".join(row).encode("utf-8", "surrogateescape")):
+        return "not valid UTF-8"
+    return _wrong_width(len(row), width) if row and len(row) != width else None
+
+
+class _Lines:
+    """The lines from `at` on, for the CSV parser.
+
+    After a fault the parser starts again one line later. A record that begins before `broken`, the last
+    line that the faulty record reached, gets one line only: a quote that it leaves open would lead to the
+    same fault. So no line is read more than twice.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.all = list(io.TextIOWrapper(io.BytesIO(data), "utf-8", "surrogateescape", newline=""))
+        self.at = self.begin = self.broken = 0
+
+    def __iter__(self) -> Iterator[str]:
+        while self.at < len(self.all) and not self.begin < self.at <= self.broken:
+            self.at += 1
+            yield self.all[self.at - 1]
+
+    def skip_fault(self) -> None:
+        """Go on behind the first line of a faulty record."""
+        self.broken, self.at = max(self.broken, self.at - 1), self.begin + 1
 
 
 def _is_utf8(data: bytes) -> bool:
@@ -147,8 +151,6 @@ def _fields_of_any_size(size: int) -> Iterator[None]:
 
 
 def _text_frame(width: int, rows: Iterator[list[str]]) -> pl.DataFrame:
-    import polars as pl
-
     names = [str(k) for k in range(width)]
     blocks = [pl.DataFrame(schema=dict.fromkeys(names, pl.String))]
     while block := list(islice(rows, _BLOCK)):
@@ -158,8 +160,6 @@ def _text_frame(width: int, rows: Iterator[list[str]]) -> pl.DataFrame:
 
 
 def _without_empty(frame: pl.DataFrame) -> pl.DataFrame:
-    import polars as pl
-
     return frame.with_columns(pl.when(pl.all() != "").then(pl.all()).name.keep())
 
 
@@ -175,7 +175,6 @@ class Kinds:
     @classmethod
     def of(cls, frame: pl.DataFrame) -> Kinds:
         """Of the values of a table; a column without any is of every kind."""
-        import polars as pl
 
         def those(pattern: str) -> frozenset[str]:
             match = frame.select(pl.all().str.contains(pattern).all())
@@ -201,8 +200,6 @@ class Kinds:
         self, frame: pl.DataFrame, text: Collection[str] = (), labels: Collection[str] = ()
     ) -> pl.DataFrame:
         """Every column as what it is; see `typed`."""
-        import polars as pl
-
         free = self.filled - set(text)
         integers = self.integers & free
         truths = (self.truths & free) - set(labels)
@@ -227,8 +224,6 @@ def typed(
 
 def _keeps_digits(column: pl.Series) -> bool:
     """Whether the shortest text of each float64 has the digits of the text it was read from."""
-    import polars as pl
-
     read = column.cast(pl.Float64).cast(pl.String)
     return bool((_digits(column) == _digits(read)).all())
 

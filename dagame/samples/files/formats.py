@@ -75,6 +75,9 @@ FORMATS = {
 }
 """By the name of the tool that writes them."""
 
+NO_FORMAT = Format(has=(), completion="")
+"""Of files that no known tool wrote."""
+
 GUESSED = (
     "completions", "response", "responses", "output", "outputs", "generation", "generations",
     "generated_text", "generated", "text", "resps", "model_output", "model_outputs", "choices",
@@ -128,7 +131,12 @@ def open_document(
         raise SamplesError(
             "a JSON document must be a list of objects, or an object that holds one."
         )
-    log = next((f.rows for f in FORMATS.values() if f.rows and _is_log(value, f)), None)
+    return _rows_in(value, wanted)
+
+
+def _rows_in(value: dict[str, Any], wanted: tuple[str, ...]) -> tuple[list[Any], str | None]:
+    """The one list of rows in an object, its columns, or itself as the only row."""
+    log = _log_of(value)
     if log is not None:
         return value[log], None
     columns = _columns(value)
@@ -146,9 +154,10 @@ def open_document(
     return _with_values(value, lists[0], value[lists[0]])
 
 
-def _is_log(value: Mapping[str, Any], form: Format) -> bool:
-    rows = value.get(form.rows or "")
-    return "eval" in value and isinstance(rows, list)
+def _log_of(value: Mapping[str, Any]) -> str | None:
+    """Where the log of a known tool keeps its rows; None for other objects."""
+    known = (form.rows for form in FORMATS.values() if form.rows)
+    return next((k for k in known if "eval" in value and isinstance(value.get(k), list)), None)
 
 
 def _is_rows(value: Any) -> bool:
@@ -170,26 +179,25 @@ def _with_values(
 
 def _columns(value: Mapping[str, Any]) -> list[Any] | None:
     """The rows of a table written by columns, of pandas' orients or as lists of one length."""
+    names, data = value.get("columns"), value.get("data")
+    if isinstance(names, list) and isinstance(data, list) and _are_of_length(data, len(names)):
+        return [dict(zip(map(str, names), row, strict=True)) for row in data]
     inner = list(value.values())
-    if not inner:
-        return None
-    if set(value) >= {"columns", "data"} and all(
-        isinstance(value[k], list) for k in ("columns", "data")
-    ):
-        names, rows = value["columns"], value["data"]
-        if all(isinstance(row, list) and len(row) == len(names) for row in rows):
-            return [dict(zip(map(str, names), row, strict=True)) for row in rows]
-    if all(isinstance(v, list) for v in inner):
+    if inner and all(isinstance(v, list) for v in inner):
         long = {len(v) for v in inner}
         objects = any(isinstance(e, dict) for v in inner for e in v)
         if len(long) == 1 and long != {0} and not objects:
             return [dict(zip(value, row, strict=True)) for row in zip(*inner, strict=True)]
-    if all(isinstance(v, dict) and v and v.keys() == inner[0].keys() for v in inner):
+    if inner and all(isinstance(v, dict) and v and v.keys() == inner[0].keys() for v in inner):
         if all(k.isdecimal() for k in inner[0]):
             return [{name: value[name][k] for name in value} for k in inner[0]]
         if all(k.isdecimal() for k in value):
             return [{"index": k, **row} for k, row in value.items()]
     return None
+
+
+def _are_of_length(rows: list[Any], length: int) -> bool:
+    return all(isinstance(row, list) and len(row) == length for row in rows)
 
 
 def _lists_of(value: Any) -> str:

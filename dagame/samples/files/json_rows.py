@@ -14,14 +14,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from ...errors import SamplesError
+from ..lazy import pl
 from .delimited import Faults
 from .survey import DEEPEST, Survey, survey
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _FIRST_LINES = 10_000
 """Lines that the types of the columns are tried on, before all lines are."""
@@ -53,7 +51,7 @@ def stop(name: str, fault: tuple[int, str], unit: str = "line") -> NoReturn:
 
 
 def as_lines(
-    name: str, data: bytes, open_document: Opener, on_error: str, *, whole: bool = False
+    name: str, data: bytes, open_document: Opener, *, whole: bool = False
 ) -> tuple[bytes, Faults, str | None]:
     """One object a line, whatever the JSON was; the rows left out, and a word on how it was opened.
 
@@ -63,29 +61,34 @@ def as_lines(
         SamplesError: a document that is damaged, too deep, or holds no list of objects.
     """
     start = NOT_BLANK.search(data)
-    if start is None:
-        return data, [], None
-    begin = start.start()
-    if not whole and (data[begin : begin + 1] not in (b"[", b"{") or has_lines(data, begin)):
+    begin = start.start() if start else 0
+    opens = start is not None and data[begin : begin + 1] in (b"[", b"{")
+    if start is None or not (whole or (opens and not has_lines(data, begin))):
         return data, [], None
     try:
         value = _document(name, data)
     except ValueError as error:
-        at_end = isinstance(error, _JsonError) and not error.doc[error.pos :].strip()
-        several = _line(data, begin)[1] >= 0
-        if not (whole or (several and at_end) or _is_spread(data, begin)):
+        if not (whole or _is_of_document(error, data, begin)):
             return data, [], None
-        if isinstance(error, SamplesError):
-            raise
-        where = f"line {error.lineno}: {error.msg}" if isinstance(error, _JsonError) else str(error)
-        raise SamplesError(f"{name} is no whole JSON document: {where}.") from None
+        raise _no_document(name, error) from None
     rows, said = open_document(value)
     if not whole and len(rows) == 1 and rows[0] is value and b"\n" not in data.strip():
         return data, [], None
-    lines, faults = _dumped(rows)
-    if faults and on_error == "stop":
-        stop(name, faults[0], "row")
-    return lines, faults, said
+    return *_dumped(rows), said
+
+
+def _is_of_document(error: ValueError, data: bytes, start: int) -> bool:
+    """Whether what is wrong is so with a document, and not with the first of many lines."""
+    at_end = isinstance(error, _JsonError) and not error.doc[error.pos :].strip()
+    several = _line(data, start)[1] >= 0
+    return (several and at_end) or _is_spread(data, start)
+
+
+def _no_document(name: str, error: ValueError) -> SamplesError:
+    if isinstance(error, SamplesError):
+        return error
+    where = f"line {error.lineno}: {error.msg}" if isinstance(error, _JsonError) else str(error)
+    return SamplesError(f"{name} is no whole JSON document: {where}.")
 
 
 NOT_BLANK = re.compile(rb"\S")
@@ -194,8 +197,6 @@ def read_lines(
 
     By polars; lines that it may misread, and all where it fails, by Python's strict parser.
     """
-    import polars as pl
-
     found = survey(data)
     faults = list(faults_of(data, found.doubtful)) if found.doubtful else []
     if not faults:
@@ -232,8 +233,6 @@ _HALF = "half of a surrogate pair, which is no character"
 
 
 def _typed_lines(name: str, data: bytes, found: Survey) -> pl.DataFrame:
-    import polars as pl
-
     rows = found.lines
     if not rows:
         return pl.DataFrame()
@@ -256,8 +255,6 @@ def _by_first_lines(name: str, data: bytes, found: Survey) -> pl.DataFrame | Non
     no value is of another kind: polars refuses one but in a column of text, where a nested value
     begins with a bracket, and any plain one makes a column with a text in it one of text.
     """
-    import polars as pl
-
     if found.lines <= _FIRST_LINES or not _refuses_other_kinds():
         return None
     schema = pl.scan_ndjson(data, infer_schema_length=_FIRST_LINES).collect_schema()
@@ -274,16 +271,19 @@ def _by_first_lines(name: str, data: bytes, found: Survey) -> pl.DataFrame | Non
     )
     if len(frame) != found.lines or keys != found.keys:
         return None
+    return None if _has_brackets(frame) else frame
+
+
+def _has_brackets(frame: pl.DataFrame) -> bool:
+    """Whether a text begins as a nested value does."""
     text = pl.col(pl.String).str
     nested = frame.select((text.starts_with("[") | text.starts_with("{")).any())
-    return None if nested.width and any(nested.row(0)) else frame
+    return bool(nested.width) and any(nested.row(0))
 
 
 @cache
 def _refuses_other_kinds() -> bool:
     """Whether polars raises where a value is not of its column's type; early versions made it null."""
-    import polars as pl
-
     try:
         pl.read_ndjson(b'{"a": 1}\n{"a": 1.5}\n{"a": "x"}\n', schema={"a": pl.Int64})
     except pl.exceptions.PolarsError:
@@ -297,32 +297,34 @@ _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 def faults_of(data: bytes, only: set[int] | None = None) -> Iterator[tuple[int, str]]:
     """(line number, what is wrong) of every malformed line, or of those among some."""
     for number, line in enumerate(io.BytesIO(data), 1):
-        if line.isspace() or (only is not None and number not in only):
-            continue
-        depth = 0
-        if line.count(b"[") + line.count(b"{") > DEEPEST:
-            signs = re.findall(rb"[\[{}\]]", _STRING.sub(b"", line))
-            depth = max(accumulate(1 if s in b"[{" else -1 for s in signs), default=0)
-        if depth > DEEPEST:
-            yield number, f"nested deeper than {DEEPEST} levels"
-            continue
-        try:
-            value = json.loads(
-                line.decode(), parse_constant=_no_number, parse_float=_real, parse_int=_integer
-            )
-            if b"\\u" in line:
-                json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            yield number, _HALF
-        except UnicodeDecodeError:
-            yield number, "not valid UTF-8"
-        except ValueError as error:
-            yield number, f"not valid JSON ({error})"
-        except RecursionError:
-            yield number, f"nested deeper than {DEEPEST} levels"
-        else:
-            if not isinstance(value, dict):
-                yield number, "a JSON value that is not an object"
+        if not line.isspace() and (only is None or number in only):
+            fault = _fault(line)
+            if fault:
+                yield number, fault
+
+
+_TOO_DEEP = f"nested deeper than {DEEPEST} levels"
+
+
+def _fault(line: bytes) -> str | None:
+    """What is wrong with a line."""
+    if line.count(b"[") + line.count(b"{") > DEEPEST:
+        signs = re.findall(rb"[\[{}\]]", _STRING.sub(b"", line))
+        if max(accumulate(1 if s in b"[{" else -1 for s in signs), default=0) > DEEPEST:
+            return _TOO_DEEP
+    try:
+        value = json.loads(line.decode(), **_NUMBERS)
+        if b"\\u" in line:
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return _HALF
+    except UnicodeDecodeError:
+        return "not valid UTF-8"
+    except ValueError as error:
+        return f"not valid JSON ({error})"
+    except RecursionError:
+        return _TOO_DEEP
+    return None if isinstance(value, dict) else "a JSON value that is not an object"
 
 
 def _with_text_for_mixtures(data: bytes) -> bytes:
@@ -363,9 +365,5 @@ def _first_of_equal(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
     return made if len(made) == len(pairs) else dict(reversed(pairs))
 
 
-_DECODER = json.JSONDecoder(
-    parse_constant=_no_number,
-    parse_float=_real,
-    parse_int=_integer,
-    object_pairs_hook=_first_of_equal,
-)
+_NUMBERS: Any = {"parse_constant": _no_number, "parse_float": _real, "parse_int": _integer}
+_DECODER = json.JSONDecoder(**_NUMBERS, object_pairs_hook=_first_of_equal)

@@ -6,17 +6,13 @@ the answer; the other columns are carried along. Nothing nested ever passes as t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ...errors import SamplesError
 from ..chats import TRUNCATED
+from ..lazy import pl
 from .formats import FINISH
 from .nested import spread
 from .reading import Rows
 from .roles import Flat, Roles, missing, no_row, role_of
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 def lay_out(rows: Rows, roles: Roles) -> Flat:
@@ -42,8 +38,6 @@ def lay_out(rows: Rows, roles: Roles) -> Flat:
 
 def _is_flat(rows: Rows, roles: Roles) -> bool:
     """Whether all columns named are plain ones of the frame."""
-    import polars as pl
-
     frame, nested = rows.frame, (pl.List, pl.Struct, pl.Array, pl.Object)
     named = (*roles.text, *roles.names, *(path for path, _ in roles.where))
     for name in named:
@@ -59,15 +53,7 @@ def _is_flat(rows: Rows, roles: Roles) -> bool:
 
 
 def _flat(rows: Rows, roles: Roles) -> Flat:
-    import polars as pl
-
-    frame = rows.frame
-    for name, value in roles.where:
-        column = as_text(frame[name])
-        kept = frame.filter(column == value)
-        if not len(kept):
-            raise no_row(rows.name, name, value, column.unique().sort().to_list())
-        frame = kept
+    frame = _selected(rows, roles)
     (text,) = roles.text
     if roles.answers:
         answers = pl.DataFrame({text: as_text(frame[text])})
@@ -81,9 +67,18 @@ def _flat(rows: Rows, roles: Roles) -> Flat:
     return Flat(frame, roles, gold, pl.DataFrame(cut).max_horizontal() if cut else None)
 
 
-def _truncated(reasons: pl.Series) -> pl.Series:
-    import polars as pl
+def _selected(rows: Rows, roles: Roles) -> pl.DataFrame:
+    """The rows where every `where` holds."""
+    frame = rows.frame
+    for name, value in roles.where:
+        column = as_text(frame[name])
+        frame = frame.filter(column == value)
+        if not len(frame):
+            raise no_row(rows.name, name, value, column.unique().sort().to_list())
+    return frame
 
+
+def _truncated(reasons: pl.Series) -> pl.Series:
     if reasons.dtype == pl.Boolean:
         return reasons.fill_null(False)
     if reasons.dtype != pl.String:
@@ -95,8 +90,6 @@ def _truncated(reasons: pl.Series) -> pl.Series:
 
 def as_text(values: pl.Series) -> pl.Series:
     """A plain column as text; whole numbers without a point, so that 18 and 18.0 are one."""
-    import polars as pl
-
     if not values.dtype.is_float():
         return values.cast(pl.String)
     frame = pl.DataFrame({"v": values})

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ...errors import SamplesError
 from ..chats import Completion, Each, NoCompletion, completions_of, is_truncated
+from ..lazy import pl
 from .formats import FINISH
 from .json_rows import check_size
 from .paths import ABSENT, at, known_paths
 from .reading import Rows
 from .roles import Flat, Roles, missing, no_completion, no_row, role_of
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _WHOLE = 2**53
 
@@ -40,23 +38,15 @@ def spread(rows: Rows, roles: Roles) -> Flat:
     Raises:
         SamplesError: see `lay_out`.
     """
-    import polars as pl
-
-    kept = _selected(rows, roles)
-    _check_paths(rows, roles, kept)
-    cells = [
-        _Cell(index, number, *_completions(rows, roles, index, path))
-        for number, path in enumerate(roles.text)
-        for index in kept
-    ]
+    cells = _cells(rows, roles)
     full = [cell for cell in cells if cell.found]
     count = sum(len(cell.found) for cell in full)
     if not count:
         raise no_completion(rows.name, roles.text, len(cells))
     check_size(rows.name, count, rows.frame.width)
     made, named, alongside = _columns(rows, roles, full)
-    series = {name: column_of(name, values) for name, values in made.items()}
-    series |= {column.name: column for column in _carried(rows, full, set(made))}
+    columns = [column_of(name, values) for name, values in made.items()]
+    series = {column.name: column for column in (*columns, *_carried(rows, full, set(made)))}
     order = [name for name in rows.frame.columns if name in series]
     frame = pl.DataFrame([series[name] for name in dict.fromkeys((*order, *series))])
     gold = [_at(rows, c, roles.gold) for c in full for _ in c.found] if roles.gold else None
@@ -66,11 +56,22 @@ def spread(rows: Rows, roles: Roles) -> Flat:
     return Flat(frame, named, gold, truncated, empty, True, frozenset(alongside))
 
 
+def _cells(rows: Rows, roles: Roles) -> list[_Cell]:
+    """Of the columns of completions, one after the other, what the selected rows hold."""
+    kept = _selected(rows, roles)
+    _check_paths(rows, roles, kept)
+    return [
+        _Cell(index, number, *_completions(rows, roles, index, path))
+        for number, path in enumerate(roles.text)
+        for index in kept
+    ]
+
+
 def _selected(rows: Rows, roles: Roles) -> list[int]:
     """The rows where every `where` holds."""
     kept = list(range(len(rows.records)))
     for path, value in roles.where:
-        found = {k: _plain_text(at(rows.records[k], path)) for k in kept}
+        found = {k: plain_text(at(rows.records[k], path)) for k in kept}
         kept = [k for k in kept if found[k] == value]
         if not kept:
             values = sorted({"null" if v is None else v for v in found.values()})
@@ -106,7 +107,7 @@ def _answers(value: Any) -> tuple[list[Completion], bool]:
     leaves = _leaves(value) if isinstance(value, list) else [value]
     if any(isinstance(v, dict | list) for v in leaves):
         raise NoCompletion("nested values, not answers")
-    return [Completion(_plain_text(v)) for v in leaves], isinstance(value, list)
+    return [Completion(plain_text(v)) for v in leaves], isinstance(value, list)
 
 
 # -- columns --------------------------------------------------------------------------------------
@@ -116,29 +117,33 @@ def _columns(
     rows: Rows, roles: Roles, full: Sequence[_Cell]
 ) -> tuple[dict[str, list[Any]], Roles, Sequence[str]]:
     """The columns that are made anew, the roles under their names, and those beside the completions."""
-    made: dict[str, list[Any]] = {}
-    several = len(roles.text) > 1
-    text = _free("answer" if roles.answers else "completion", rows) if several else roles.text[0]
-    for name in (*roles.class_by, *(roles.context_by or ())):
-        made[name] = [v for c in full for v in _values(rows, c, name, roles, label=True)]
-    correct = _free("correct", rows) if len(roles.correct) > 1 else "".join(roles.correct)
-    if correct:
-        made[correct] = [
-            v for c in full for v in _values(rows, c, _one(roles.correct, c), roles, label=False)
-        ]
-    alongside = _alongside(rows, full, {text, *made})
+    named = _plain(rows, roles)
+    made = {
+        name: [v for c in full for v in _values(rows, c, name, roles, label=True)]
+        for name in (*roles.class_by, *(roles.context_by or ()))
+    }
+    for name in named.correct:
+        each = (_values(rows, c, _one(roles.correct, c), roles, label=False) for c in full)
+        made[name] = [v for values in each for v in values]
+    alongside = _alongside(rows, full, {*named.text, *made})
     for name in alongside:
         made[name] = [v for c in full for v in _elements(rows.records[c.index].get(name), c)]
-    context = roles.context_by
-    if several:
-        column = _free("column", rows)
-        made[column] = [roles.text[c.column] for c in full for _ in c.found]
-        context = (*(context or ()), column)
-    made[text] = [completion.text for c in full for completion in c.found]
-    named = replace(
-        roles, text=(text,), context_by=context, correct=(correct,) if correct else (), where=()
-    )
+    if len(roles.text) > 1:
+        made[_free("column", rows)] = [roles.text[c.column] for c in full for _ in c.found]
+    made[named.text[0]] = [completion.text for c in full for completion in c.found]
     return made, named, alongside
+
+
+def _plain(rows: Rows, roles: Roles) -> Roles:
+    """The roles where one column takes the place of several."""
+    named = replace(roles, where=())
+    if len(roles.text) > 1:
+        text = _free("answer" if roles.answers else "completion", rows)
+        contexts = (*(roles.context_by or ()), _free("column", rows))
+        named = replace(named, text=(text,), context_by=contexts)
+    if len(roles.correct) > 1:
+        named = replace(named, correct=(_free("correct", rows),))
+    return named
 
 
 def _free(name: str, rows: Rows) -> str:
@@ -202,8 +207,6 @@ def _leaves(values: list[Any]) -> list[Any]:
 
 def _carried(rows: Rows, full: Sequence[_Cell], made: set[str]) -> list[pl.Series]:
     """The other columns, repeated; nested ones as JSON where they are, lest they grow."""
-    import polars as pl
-
     parents = [cell.index for cell in full for _ in cell.found]
     frame = rows.frame.select([name for name in rows.frame.columns if name not in made])
     if len(set(parents)) < len(parents):
@@ -218,8 +221,6 @@ def _carried(rows: Rows, full: Sequence[_Cell], made: set[str]) -> list[pl.Serie
 
 def column_of(name: str, values: Sequence[Any]) -> pl.Series:
     """Plain values as one column: of their type where they have one, else as text, nested as JSON."""
-    import polars as pl
-
     kinds = {type(v) for v in values if v is not None}
     if kinds <= {str}:
         return pl.Series(name, values, dtype=pl.String)
@@ -232,6 +233,11 @@ def column_of(name: str, values: Sequence[Any]) -> pl.Series:
         return pl.Series(name, values, dtype=pl.Float64, strict=False)
     if len(kinds) == 1 and not kinds & {int, list, dict, Each}:
         return pl.Series(name, values)
+    return as_texts(name, values)
+
+
+def as_texts(name: str, values: Iterable[Any]) -> pl.Series:
+    """A column of text, other values as JSON."""
     return pl.Series(name, [v if isinstance(v, str) else _json(v) for v in values], dtype=pl.String)
 
 
@@ -239,7 +245,7 @@ def _json(value: Any) -> str | None:
     return None if value is None else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _plain_text(value: Any) -> str | None:
+def plain_text(value: Any) -> str | None:
     """A plain value as a column of text has it; whole numbers without a point."""
     if value is None or value is ABSENT:
         return None
@@ -257,19 +263,23 @@ def _truncated(rows: Rows, roles: Roles, cell: _Cell) -> list[bool]:
     """Whether each completion was cut off, by its own reason or by that of a column."""
     cut = [is_truncated(c.finish_reason) for c in cell.found]
     if roles.finish:
-        path = _one(roles.finish, cell)
-        beside = [(path, _values(rows, cell, path, roles, label=False))]
+        beside = [_named_reasons(rows, roles, cell)]
     else:
         row = rows.records[cell.index]
-        beside = [(name, _elements(row.get(name), cell)) for name in FINISH if name in row]
-    for path, values in beside:
-        if len(values) != len(cut):
-            continue
-        odd = next((v for v in values if v is not None and not isinstance(v, str | bool)), None)
-        if odd is not None and roles.finish:
-            raise SamplesError(
-                f"{rows.name}, row {cell.index + 1}: column {path!r} (finish reason) holds {odd!r}, "
-                "not text or a truth value."
-            )
-        cut = [a or is_truncated(b) for a, b in zip(cut, values, strict=True)]
+        beside = [_elements(row.get(name), cell) for name in FINISH if name in row]
+    for values in beside:
+        if len(values) == len(cut):
+            cut = [a or is_truncated(b) for a, b in zip(cut, values, strict=True)]
     return cut
+
+
+def _named_reasons(rows: Rows, roles: Roles, cell: _Cell) -> list[Any]:
+    path = _one(roles.finish, cell)
+    values = _values(rows, cell, path, roles, label=False)
+    odd = next((v for v in values if v is not None and not isinstance(v, str | bool)), None)
+    if odd is not None:
+        raise SamplesError(
+            f"{rows.name}, row {cell.index + 1}: column {path!r} (finish reason) holds {odd!r}, "
+            "not text or a truth value."
+        )
+    return values

@@ -8,7 +8,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import IO
+from typing import IO, Any
 
 from ...errors import SamplesError
 
@@ -60,18 +60,21 @@ def _gzip_parts(name: str, packed: Iterable[bytes]) -> Iterator[bytes]:
                         zeros = b"\0"
                         break
                     member, rest = zlib.decompressobj(wbits=31), zeros + rest
-                part = member.decompress(rest, PIECE)
-                yield part
-                rest = member.unconsumed_tail
-                while len(part) == PIECE and not rest and not member.eof:
-                    part = member.decompress(b"", PIECE)
-                    yield part
-                if member.eof:
-                    rest, member = member.unused_data, None
+                yield from _inflated(member, rest)
+                rest, member = member.unused_data, None if member.eof else member
     except zlib.error as error:
         raise SamplesError(f"{name} is a damaged gzip file: {error}.") from None
     if member is not None:
         raise SamplesError(f"{name} is a truncated gzip file.")
+
+
+def _inflated(member: Any, data: bytes) -> Iterator[bytes]:
+    """What these bytes of a gzip member unpack to, in parts."""
+    part = member.decompress(data, PIECE)
+    yield part
+    while not member.eof and (member.unconsumed_tail or len(part) == PIECE):
+        part = member.decompress(member.unconsumed_tail, PIECE)
+        yield part
 
 
 _FRAME_PIECE = 1 << 10
@@ -91,8 +94,7 @@ def _zstd_parts(name: str, packed: Iterable[bytes]) -> Iterator[bytes]:
                 at += len(piece)
                 yield frame.decompress(piece)
                 if frame.eof:
-                    at -= len(frame.unused_data)
-                    frame = None
+                    at, frame = at - len(frame.unused_data), None
     except zstandard.ZstdError as error:
         raise SamplesError(f"{name} is a damaged zstd file: {error}.") from None
     if frame is not None:

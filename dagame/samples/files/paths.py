@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..chats import Each
@@ -11,37 +11,41 @@ ABSENT = object()
 """What a path finds where there is nothing, not even null."""
 
 
-def at(row: Mapping[str, Any], path: str) -> Any:
+def at(value: Any, path: str) -> Any:
     """The value at a path, `ABSENT` if there is none; a key with dots in it may be a step.
 
     A number is the place in a list, from 0; another step into a list is one into each of its
     elements, and gives `Each` of what they hold.
     """
-    return _walk(row, path)
-
-
-def _walk(value: Any, path: str) -> Any:
     if isinstance(value, Mapping):
-        if path in value:
-            return value[path]
-        for head, rest in _splits(path):
-            if head in value:
-                found = _walk(value[head], rest)
-                if found is not ABSENT:
-                    return found
-        return ABSENT
+        return _in_object(value, path)
     if isinstance(value, list | tuple):
-        step, _, rest = path.partition(".")
-        if step.lstrip("-").isdecimal() and len(step) < 10:
-            k = int(step)
-            if not -len(value) <= k < len(value):
-                return ABSENT
-            return _walk(value[k], rest) if rest else value[k]
-        found = Each(_walk(v, path) for v in value)
-        if all(v is ABSENT for v in found):
-            return ABSENT if found else found
-        return Each(None if v is ABSENT else v for v in found)
+        return _in_list(value, path)
     return ABSENT
+
+
+def _in_object(value: Mapping[str, Any], path: str) -> Any:
+    if path in value:
+        return value[path]
+    for head, rest in _splits(path):
+        if head in value:
+            found = at(value[head], rest)
+            if found is not ABSENT:
+                return found
+    return ABSENT
+
+
+def _in_list(value: Sequence[Any], path: str) -> Any:
+    step, _, rest = path.partition(".")
+    if step.lstrip("-").isdecimal() and len(step) < 10:
+        k = int(step)
+        if not -len(value) <= k < len(value):
+            return ABSENT
+        return at(value[k], rest) if rest else value[k]
+    found = Each(at(v, path) for v in value)
+    if all(v is ABSENT for v in found):
+        return ABSENT if found else found
+    return Each(None if v is ABSENT else v for v in found)
 
 
 def _splits(path: str) -> Iterator[tuple[str, str]]:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import SamplesError, one_line
 from ..cores import on_all_cores
+from ..lazy import pl
 from .containers import contents, shown
 from .delimited import Faults, read_table, separator_of, typed
 from .formats import open_document
 from .json_rows import as_lines, check_size, first_record, read_lines, records_of, stop
 from .packed import MOST_UNPACKED
 from .survey import DEEPEST
-
-if TYPE_CHECKING:
-    import polars as pl
 
 __all__ = ["DEEPEST", "MOST_UNPACKED", "Rows", "read_frame", "read_rows"]
 
@@ -55,15 +54,11 @@ class Rows:
 
     def with_value(self, column: str, value: str) -> Rows:
         """The same rows with one more column, of one value."""
-        import polars as pl
-
         frame = self.frame.with_columns(pl.lit(value).alias(column))
         return replace(self, frame=frame, added=((column, value),))
 
     def is_text(self, column: str) -> bool:
         """Whether a column holds nothing but text and null; JSON text may be a nested value's."""
-        import polars as pl
-
         values = self.frame[column]
         if values.dtype != pl.String or self.lines is None:
             return values.dtype == pl.String
@@ -90,8 +85,7 @@ def read_rows(
     Raises:
         SamplesError: see `read_frame`.
     """
-    if on_error not in ("stop", "skip"):
-        raise SamplesError(f"on_error is {on_error!r}; choose 'stop' or 'skip'.")
+    check_on_error(on_error)
     name = shown(path)
     kind, data = contents(path, kind)
     opener = partial(open_document, path=rows, wanted=wanted)
@@ -101,6 +95,12 @@ def read_rows(
     if not len(made.frame) or not made.frame.width:
         raise no_rows(name, bool(made.skipped))
     return made
+
+
+def check_on_error(on_error: str) -> None:
+    """`SamplesError` unless it says what to do at a fault."""
+    if on_error not in ("stop", "skip"):
+        raise SamplesError(f"on_error is {on_error!r}; choose 'stop' or 'skip'.")
 
 
 def no_rows(name: str, skipped: bool) -> SamplesError:
@@ -137,9 +137,7 @@ def _parsed(
     on_error: str,
     opener: Callable[[Any], tuple[list[Any], str | None]],
 ) -> Rows:
-    import polars as pl
-
-    try:
+    with by_polars(name, kind):
         if kind == "parquet":
             return Rows(name, _parquet(name, data))
         if kind in ("json", "document"):
@@ -147,15 +145,17 @@ def _parsed(
         separator, said = separator_of(kind, data)
         frame, faults = delimited_frame(name, data, separator, on_error)
         return Rows(name, frame, None, tuple(line for line, _ in faults), said)
+    raise AssertionError
+
+
+@contextmanager
+def by_polars(name: str, kind: str) -> Iterator[None]:
+    """`SamplesError` where polars cannot read a file."""
+    try:
+        yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raised = unreadable(name, kind, error)
-    raise raised
-
-
-def unreadable(name: str, kind: str, error: BaseException) -> SamplesError:
-    """The error of a file that polars cannot read."""
-    what = "is no readable Parquet file" if kind == "parquet" else "has columns of unclear type"
-    return SamplesError(f"{name} {what}: {one_line(error, 200)}.")
+        what = "is no readable Parquet file" if kind == "parquet" else "has columns of unclear type"
+        raise SamplesError(f"{name} {what}: {one_line(error, 200)}.") from None
 
 
 def _json(
@@ -166,7 +166,9 @@ def _json(
     whole: bool,
 ) -> Rows:
     try:
-        lines, left_out, said = as_lines(name, data, opener, on_error, whole=whole)
+        lines, left_out, said = as_lines(name, data, opener, whole=whole)
+        if left_out and on_error == "stop":
+            stop(name, left_out[0], "row")
     except SamplesError as error:
         if str(error).startswith(name):
             raise
@@ -177,8 +179,6 @@ def _json(
 
 
 def _parquet(name: str, data: bytes) -> pl.DataFrame:
-    import polars as pl
-
     lazy = pl.scan_parquet(io.BytesIO(data))
     check_size(name, lazy.select(pl.len()).collect().item(), len(lazy.collect_schema()))
     return pl.read_parquet(io.BytesIO(data))

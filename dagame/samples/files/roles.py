@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import SamplesError, nearest
-
-if TYPE_CHECKING:
-    import polars as pl
+from ..lazy import pl
 
 
 @dataclass(frozen=True)

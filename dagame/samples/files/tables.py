@@ -7,20 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ...errors import SamplesError
+from ..lazy import pl
 from .containers import KIND_NAMES, file_names, files_of, is_several
-from .formats import FORMATS, GUESSED, Format, check_format, detected
-from .joining import joined
+from .formats import FORMATS, GUESSED, NO_FORMAT, Format, check_format, detected
+from .joining import Gathered, joined
 from .json_rows import read_lines
 from .layouts import lay_out
 from .paths import ABSENT, at
 from .reading import Rows, read_rows
 from .roles import Flat, Roles, missing
-
-if TYPE_CHECKING:
-    pass
 
 Names = str | Sequence[str] | None
 FILE = "file"
@@ -58,10 +56,10 @@ class Wish:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The flat rows of all files. skipped: lines left out, by file; notes: sentences on what was decided."""
+    """The flat rows of all files. skipped: lines left out; notes: sentences on what was decided."""
 
     flat: Flat
-    skipped: dict[str, tuple[int, ...]]
+    skipped: tuple[int, ...]
     notes: tuple[str, ...]
 
 
@@ -72,33 +70,30 @@ def read_table(source: Any, wish: Wish, on_error: str = "stop") -> Table:
         SamplesError: what cannot be read; of several files the one is named.
     """
     check_format(wish.format)
-    notes: list[str] = []
-    parts, skipped, roles, left_out = [], {}, None, 0
     sources = _sources(source, wish, on_error)
+    found, roles = Gathered[_FlatFile](on_error == "skip" and len(sources) > 1), None
     for load in sources:
         try:
             rows = load()
-            roles = roles or roles_of(wish, rows, notes)
-            parts.append((rows.name, laid_out(rows, roles)))
+            roles = roles or roles_of(wish, rows, found.notes)
+            found.add(_FlatFile(rows.name, rows.skipped, rows.said, laid_out(rows, roles)))
         except SamplesError as error:
-            if on_error != "skip" or len(sources) == 1:
-                raise
-            left_out += 1
-            notes.append(f"left out: {error}")
-            continue
-        skipped[rows.name] = rows.skipped
-        if rows.said:
-            notes.append(f"{rows.name}: {rows.said}.")
-    if left_out == len(sources):
-        raise SamplesError(f"none of the {left_out} files can be read; {notes[-1]}")
-    flat = joined(parts)
-    if flat.empty_rows:
-        notes.append(f"rows without a completion, left out: {flat.empty_rows:,}.")
-    if len(skipped) > 1:
-        lost = {name: len(lines) for name, lines in skipped.items() if lines}
-        notes += [f"{name}: lines skipped: {count:,}." for name, count in lost.items()]
+            found.fail(error)
+    notes, skipped = found.told()
+    flat = joined([(file.name, file.flat) for file in found.read])
     _check_same(flat, wish, roles)
-    return Table(flat, skipped, tuple(notes))
+    return Table(flat, skipped, notes)
+
+
+class _FlatFile(NamedTuple):
+    name: str
+    skipped: tuple[int, ...]
+    said: str | None
+    flat: Flat
+
+    @property
+    def empty_rows(self) -> int:
+        return self.flat.empty_rows
 
 
 def listed(names: Names) -> tuple[str, ...]:
@@ -173,29 +168,36 @@ def is_path(source: Any) -> bool:
 
 def _given(source: Any) -> Rows:
     """The rows of a frame, or of a list of dictionaries."""
-    import polars as pl
-
-    name = "the rows given"
     if isinstance(source, pl.LazyFrame):
         source = source.collect()
     if isinstance(source, Sequence) and all(isinstance(row, Mapping) for row in source):
-        try:
-            lines = [json.dumps(dict(row), ensure_ascii=False).encode() + b"\n" for row in source]
-        except (TypeError, ValueError) as error:
-            raise SamplesError(f"{name} hold what is no JSON: {error}.") from None
-        frame, kept, _ = read_lines(name, b"".join(lines), "stop", "row")
-        made = Rows(name, frame, kept)
+        made = _of_dictionaries(source)
     else:
-        try:
-            frame = source if isinstance(source, pl.DataFrame) else pl.DataFrame(source)
-        except (pl.exceptions.PolarsError, TypeError, ValueError):
-            raise SamplesError(
-                f"samples are a path, several, a frame or a list of rows, not {type(source).__name__}."
-            ) from None
-        made = Rows(name, frame)
+        made = Rows(_GIVEN, _framed(source))
     if not len(made.frame) or not made.frame.width:
-        raise SamplesError(f"{name} hold no samples.")
+        raise SamplesError(f"{_GIVEN} hold no samples.")
     return made
+
+
+_GIVEN = "the rows given"
+
+
+def _of_dictionaries(source: Sequence[Mapping[str, Any]]) -> Rows:
+    try:
+        lines = [json.dumps(dict(row), ensure_ascii=False).encode() + b"\n" for row in source]
+    except (TypeError, ValueError) as error:
+        raise SamplesError(f"{_GIVEN} hold what is no JSON: {error}.") from None
+    frame, kept, _ = read_lines(_GIVEN, b"".join(lines), "stop", "row")
+    return Rows(_GIVEN, frame, kept)
+
+
+def _framed(source: Any) -> pl.DataFrame:
+    try:
+        return source if isinstance(source, pl.DataFrame) else pl.DataFrame(source)
+    except (pl.exceptions.PolarsError, TypeError, ValueError):
+        raise SamplesError(
+            f"samples are a path, several, a frame or a list of rows, not {type(source).__name__}."
+        ) from None
 
 
 # -- what is what ---------------------------------------------------------------------------------
@@ -203,48 +205,55 @@ def _given(source: Any) -> Rows:
 
 def roles_of(wish: Wish, rows: Rows, notes: list[str]) -> Roles:
     """The columns named, those of the format, and those that can only be meant."""
-    name = wish.format if wish.format in FORMATS else detected(rows.first)
-    form = None if name is None else FORMATS[name]
-    if form is not None and name == wish.format:
-        absent = [path for path in form.has if at(rows.first, path) is ABSENT]
-        if absent:
-            raise SamplesError(f"{rows.name} has no {', '.join(absent)}, so it is not of {name}.")
+    name, form, columns = *_layout(wish, rows), rows.frame.columns
+    text, class_by, uses_form = _text_and_class(wish, form, rows, notes)
+    form = form if uses_form else NO_FORMAT
+    correct, gold = _paths(wish.correct, columns), _paths(wish.gold, columns)
+    if correct and gold:
+        raise SamplesError("name labels (--correct) or right answers (--gold), not both.")
+    if form.gold is not None and not correct and not gold:
+        known = at(rows.first, form.gold)
+        gold = () if known is ABSENT or known is None else (form.gold,)
+    contexts = _paths(wish.context_by, columns) or None
+    if uses_form:
+        told = {"completion": ", ".join(text), "class": ", ".join(class_by), "gold": "".join(gold)}
+        shown = ", ".join(f"{role} {path}" for role, path in told.items() if path)
+        notes.append(f"read as a file of {name}: {shown}.")
+    finish, where = _paths(wish.finish_reason, columns), _where(wish, form, rows, notes)
+    by = class_by, contexts, correct, gold, finish, where
+    return Roles(text, wish.answer is not None, *by, form.skip_null, form.no_answer)
+
+
+def _layout(wish: Wish, rows: Rows) -> tuple[str | None, Format]:
+    """The format that is named, or that the rows are of."""
+    if wish.format not in FORMATS:
+        name = detected(rows.first)
+        return name, NO_FORMAT if name is None else FORMATS[name]
+    form = FORMATS[wish.format]
+    absent = [path for path in form.has if at(rows.first, path) is ABSENT]
+    if absent:
+        raise SamplesError(
+            f"{rows.name} has no {', '.join(absent)}, so it is not of {wish.format}."
+        )
+    return wish.format, form
+
+
+def _text_and_class(
+    wish: Wish, form: Format, rows: Rows, notes: list[str]
+) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
+    """The columns of completions and of classes, and whether the format has a part in them."""
     columns = rows.frame.columns
     if wish.answer is not None and wish.completion is not None:
         raise SamplesError("name the completions (--completion) or their answers (--answer).")
     text = _paths(wish.answer if wish.answer is not None else wish.completion, columns)
-    uses_form = form is not None and (not text or text == (form.completion,) or wish.answer)
+    fits = not text or text == (form.completion,) or bool(wish.answer)
     text = text or _completion(form, rows, notes)
     class_by = _paths(wish.class_by, columns)
-    if not class_by:
-        if form is None or form.class_by is None:
-            raise missing_class(columns)
-        class_by, uses_form = (form.class_by,), True
-    if not uses_form:
-        form = None
-    correct, gold = _paths(wish.correct, columns), _paths(wish.gold, columns)
-    if correct and gold:
-        raise SamplesError("name labels (--correct) or right answers (--gold), not both.")
-    if form is not None and form.gold is not None and not correct and not gold:
-        known = at(rows.first, form.gold)
-        gold = () if known is ABSENT or known is None else (form.gold,)
-    contexts = _paths(wish.context_by, columns)
-    if form is not None:
-        told = {"completion": ", ".join(text), "class": ", ".join(class_by), "gold": "".join(gold)}
-        shown = ", ".join(f"{role} {path}" for role, path in told.items() if path)
-        notes.append(f"read as a file of {name}: {shown}.")
-    return Roles(
-        text=text,
-        answers=wish.answer is not None,
-        class_by=class_by,
-        context_by=contexts or None,
-        correct=correct,
-        gold=gold,
-        finish=_paths(wish.finish_reason, columns),
-        where=_where(wish, form, rows, notes),
-        skip_null=form is not None and form.skip_null,
-        no_answer=None if form is None else form.no_answer,
-    )
+    if class_by:
+        return text, class_by, fits and form is not NO_FORMAT
+    if form.class_by is None:
+        raise missing_class(columns)
+    return text, (form.class_by,), True
 
 
 def missing_class(columns: Sequence[str]) -> SamplesError:
@@ -267,9 +276,9 @@ def _paths(names: Names, columns: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _completion(form: Format | None, rows: Rows, notes: list[str]) -> tuple[str, ...]:
+def _completion(form: Format, rows: Rows, notes: list[str]) -> tuple[str, ...]:
     columns = rows.frame.columns
-    if form is not None:
+    if form is not NO_FORMAT:
         return (form.completion,)
     if "completion" in columns:
         return ("completion",)
@@ -284,29 +293,31 @@ def _completion(form: Format | None, rows: Rows, notes: list[str]) -> tuple[str,
     return (found[0],)
 
 
-def _where(
-    wish: Wish, form: Format | None, rows: Rows, notes: list[str]
-) -> tuple[tuple[str, str], ...]:
-    if isinstance(wish.where, Mapping):
-        pairs = [(name, str(value)) for name, value in wish.where.items()]
-    else:
-        pairs = []
-        for text in [wish.where] if isinstance(wish.where, str) else wish.where:
-            name, sign, value = text.partition("=")
-            if not sign or not name:
-                raise SamplesError(f"where is {text!r}; write COLUMN=VALUE.")
-            pairs.append((name, value))
-    column = None if form is None else form.filters
-    if column in rows.frame.columns and column not in dict(pairs):
-        values = rows.frame[column].drop_nulls().unique(maintain_order=True).to_list()
-        if len(values) > 1:
-            kept = next((v for v in values if "strict" in str(v)), values[0])
-            pairs.append((str(column), str(kept)))
-            names = ", ".join(map(str, values[:8]))
-            notes.append(
-                f"of the filters {names} the rows of {kept} are kept (--where {column}=...)."
-            )
+def _where(wish: Wish, form: Format, rows: Rows, notes: list[str]) -> tuple[tuple[str, str], ...]:
+    """What is asked for, and of the format's filters the strictest."""
+    pairs, column = _pairs(wish.where), form.filters
+    if column is None or column not in rows.frame.columns or column in dict(pairs):
+        return tuple(pairs)
+    values = rows.frame[column].drop_nulls().unique(maintain_order=True).to_list()
+    if len(values) > 1:
+        kept = next((v for v in values if "strict" in str(v)), values[0])
+        pairs.append((column, str(kept)))
+        names = ", ".join(map(str, values[:8]))
+        notes.append(f"of the filters {names} the rows of {kept} are kept (--where {column}=...).")
     return tuple(pairs)
+
+
+def _pairs(where: Mapping[str, str] | Sequence[str]) -> list[tuple[str, str]]:
+    """Columns and the values that they must have."""
+    if isinstance(where, Mapping):
+        return [(name, str(value)) for name, value in where.items()]
+    pairs = []
+    for text in [where] if isinstance(where, str) else where:
+        name, sign, value = text.partition("=")
+        if not sign or not name:
+            raise SamplesError(f"where is {text!r}; write COLUMN=VALUE.")
+        pairs.append((name, value))
+    return pairs
 
 
 # -- one table ------------------------------------------------------------------------------------
@@ -320,8 +331,6 @@ def _check_same(flat: Flat, wish: Wish, roles: Roles | None) -> None:
         return
     if same not in flat.frame.columns:
         return
-    import polars as pl
-
     counts = flat.frame.group_by(roles.class_by).agg(pl.col(same).n_unique().alias("#"))
     wrong = counts.filter(pl.col("#") > 1)
     if len(wrong):

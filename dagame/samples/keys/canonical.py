@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ...errors import ExtractionError, nearest
+from ..lazy import pl
 from .distinct import each_once
 from .markup import with_ellipses
 from .mathematics import amount_key
 from .quantities import value
 from .workers import check_row_seconds, map_in_workers
 
-if TYPE_CHECKING:
-    import polars as pl
-
 CANONICALS = ("exact", "nospace", "casefold", "number", "math")
 
 Canonicaliser = Callable[["pl.Series"], "pl.Series"]
+
+
+_WRITTEN: dict[str, Canonicaliser] = {
+    "exact": lambda answers: answers.str.strip_chars(),
+    "nospace": lambda answers: answers.str.replace_all(r"\s+", ""),
+    "casefold": lambda a: a.str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars(),
+}
+"""Keys by how answers are written."""
 
 
 def make_canonicaliser(name: str, *, row_seconds: float = 5.0) -> Canonicaliser:
@@ -36,14 +41,8 @@ def make_canonicaliser(name: str, *, row_seconds: float = 5.0) -> Canonicaliser:
         raise ExtractionError(f"canonical {name!r} is unknown; {nearest(name, CANONICALS)}")
 
     def run(answers: pl.Series) -> pl.Series:
-        import polars as pl
-
-        if name == "exact":
-            keys = answers.str.strip_chars()
-        elif name == "nospace":
-            keys = answers.str.replace_all(r"\s+", "")
-        elif name == "casefold":
-            keys = answers.str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
+        if name in _WRITTEN:
+            keys = _WRITTEN[name](answers)
         else:
             keys = each_once(answers, lambda texts: _by_value(texts, name, row_seconds))
         frame = pl.DataFrame({"a": keys})
@@ -54,8 +53,6 @@ def make_canonicaliser(name: str, *, row_seconds: float = 5.0) -> Canonicaliser:
 
 def _by_value(answers: pl.Series, name: str, row_seconds: float) -> pl.Series:
     """Keys of answers by what they mean, else by how they are written."""
-    import polars as pl
-
     texts: list[str] = answers.to_list()
     values: list[str | None] = [_number(text) for text in texts]
     if name == "math":

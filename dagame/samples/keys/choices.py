@@ -89,6 +89,14 @@ def _letters(text: str) -> str | None:
     run = _RUN.match(rest)
     if run is not None:
         return ",".join(run[1]) if list(run[1]) == sorted(set(run[1])) else None
+    letters, either, rest = _listed(rest)
+    if _ASKED.match(rest):
+        return None
+    return (" or " if either else ",").join(sorted(set(letters))) or None
+
+
+def _listed(rest: str) -> tuple[list[str], bool, str]:
+    """The letters that a text begins with, whether "or" joins them, and what follows."""
     letters, either = [], False
     while (match := _LETTER.match(rest)) is not None:
         letter, rest = (match[1] or match[2]).upper(), rest[match.end() :]
@@ -100,7 +108,4 @@ def _letters(text: str) -> str | None:
             break
         either |= join[1].lower().endswith(("or", "\u6216"))
         rest = rest[join.end() :]
-    if _ASKED.match(rest):
-        return None
-    names = sorted(set(letters))
-    return (" or " if either else ",").join(names) or None
+    return letters, either, rest

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 
 from ..cores import blocks
-
-if TYPE_CHECKING:
-    import polars as pl
+from ..lazy import pl
 
 
 class Distinct(NamedTuple):
@@ -24,8 +22,6 @@ class Distinct(NamedTuple):
     @classmethod
     def of(cls, column: pl.Series) -> Distinct:
         """Of a column of texts."""
-        import polars as pl
-
         own = pl.Categorical(pl.Categories.random())  # numbered from 0, whatever else is in use
         places = column.cast(pl.String).cast(own).to_physical()
         size = places.max()
@@ -41,8 +37,6 @@ class Distinct(NamedTuple):
     @classmethod
     def if_repeated(cls, column: pl.Series) -> Distinct | None:
         """The same where most texts stand in several rows, else None."""
-        import polars as pl
-
         count = column.to_frame("text").select(pl.col("text").approx_n_unique()).item()
         return cls.of(column) if 2 * count <= len(column) else None
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from ...errors import ExtractionError, nearest
 from ..cores import on_all_cores
+from ..lazy import pl
 from .distinct import Distinct, each_once, once_if_repeated
 from .presets import PRESETS
 from .workers import check_row_seconds, map_in_workers
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"  # noncharacters: never in exchanged text
 
@@ -74,8 +73,6 @@ def check_pattern(pattern: str, what: str) -> int:
     Its time is the length of the text times that of the pattern, so both parts of a pattern that
     make it long are bounded: `LONGEST_PATTERN` characters and `MOST_GROUPS` groups.
     """
-    import polars as pl
-
     shown = repr(pattern if len(pattern) <= 80 else f"{pattern[:80]}...")
     if len(pattern) > LONGEST_PATTERN:
         raise ExtractionError(f"{what} {shown} is longer than {LONGEST_PATTERN} characters.")
@@ -86,16 +83,20 @@ def check_pattern(pattern: str, what: str) -> int:
     except UnicodeEncodeError:
         raise ExtractionError(f"{what} {shown} is not valid Unicode.") from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        reason = " ".join(str(error).split())
-        if "look-around" in reason or "backreference" in reason:
-            reason = "it uses look-around or a back-reference, which the linear-time engine lacks"
-        elif "size limit" in reason:
-            reason = "its repetitions make it too large"
-        reason = re.sub(r"^.*error: | This error occurred.*$", "", reason)[:200]
-        raise ExtractionError(f"{what} {shown} does not compile: {reason}.") from None
+        raise ExtractionError(f"{what} {shown} does not compile: {_reason(error)}.") from None
     if count > MOST_GROUPS:
         raise ExtractionError(f"{what} {shown} has more than {MOST_GROUPS} groups.")
     return count
+
+
+def _reason(error: BaseException) -> str:
+    """Why the engine refuses a pattern."""
+    reason = " ".join(str(error).split())
+    if "look-around" in reason or "backreference" in reason:
+        reason = "it uses look-around or a back-reference, which the linear-time engine lacks"
+    elif "size limit" in reason:
+        reason = "its repetitions make it too large"
+    return re.sub(r"^.*error: | This error occurred.*$", "", reason)[:200]
 
 
 def _by_columns(find: Callable[[pl.Series], pl.Series]) -> Extractor:
@@ -118,21 +119,22 @@ def _by_pattern(pattern: str) -> Callable[[pl.Series], pl.Series]:
             f"extract pattern {pattern!r} has no group; put parentheses around the answer."
         )
     looks_around = any(sign in _ASSERTIONS for sign in _SIGN.findall(pattern))
+    return partial(_last_group, pattern=pattern, looks_around=looks_around)
 
-    def run(completions: pl.Series) -> pl.Series:
-        text = completions
-        if text.str.contains(f"[{_OPEN}{_CLOSE}]").any():
-            text = text.str.replace_all(f"[{_OPEN}{_CLOSE}]", "")
-        if not looks_around:  # within its match a pattern finds the same again
-            last = on_all_cores(text, lambda each: each.str.extract_all(pattern).list.last())
-            return once_if_repeated(last, group)
-        several = on_all_cores(text, lambda each: each.str.count_matches(pattern) > 1).arg_true()
-        return group(text).scatter(several, _marked(text.gather(several), pattern))
+
+def _last_group(text: pl.Series, pattern: str, looks_around: bool) -> pl.Series:
+    """Group 1 of the last match in each text."""
 
     def group(texts: pl.Series) -> pl.Series:
         return on_all_cores(texts, lambda each: _group_1(each, pattern))
 
-    return run
+    if text.str.contains(f"[{_OPEN}{_CLOSE}]").any():
+        text = text.str.replace_all(f"[{_OPEN}{_CLOSE}]", "")
+    if not looks_around:  # within its match a pattern finds the same again
+        last = on_all_cores(text, lambda each: each.str.extract_all(pattern).list.last())
+        return once_if_repeated(last, group)
+    several = on_all_cores(text, lambda each: each.str.count_matches(pattern) > 1).arg_true()
+    return group(text).scatter(several, _marked(text.gather(several), pattern))
 
 
 _SIGN = re.compile(r"\\.|\[\^|.", re.DOTALL)
@@ -142,8 +144,6 @@ _ASSERTIONS = frozenset(("^", "$", *(f"\\{sign}" for sign in "bBAzZ<>")))
 
 def _group_1(text: pl.Expr, pattern: str) -> pl.Expr:
     """Group 1 of the first match where there is one, empty if the match leaves it out."""
-    import polars as pl
-
     return pl.when(text.str.contains(pattern)).then(text.str.extract(pattern, 1).fill_null(""))
 
 
@@ -155,8 +155,6 @@ def _marked(text: pl.Series, pattern: str) -> pl.Series:
 
 def _by_function(function: Callable[[str], str | None]) -> Extractor:
     def run(completions: pl.Series) -> Extraction:
-        import polars as pl
-
         found: list[Any] = [None if c is None else function(c) for c in completions.to_list()]
         if any(a is not None and not isinstance(a, str) for a in found):
             raise ExtractionError("the extract function must return a string or None.")
@@ -171,8 +169,6 @@ def _by_function(function: Callable[[str], str | None]) -> Extractor:
 
 
 def _by_math(completions: pl.Series, row_seconds: float) -> Extraction:
-    import polars as pl
-
     def read(texts: pl.Series) -> pl.Series:
         results, killed = map_in_workers("extract_math", texts.to_list(), row_seconds)
         found = {

@@ -8,6 +8,8 @@ of a formula is one.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
+from typing import NamedTuple
 
 from .markup import with_ellipses
 from .prose import runs_of, unit_behind
@@ -57,34 +59,48 @@ def find_mathematics(completion: str) -> str:
 # -- boxes ----------------------------------------------------------------------------------------
 
 
+class _Box(NamedTuple):
+    """Where a box starts, and what is inside; end -1 where it does not close."""
+
+    start: int
+    inside: int
+    end: int
+
+
 def _last_box(text: str) -> str | None:
     """The last box, or the last ones where only commas, "and" or "or" stand between them."""
-    starts = list(_BOX.finditer(text))
-    if not starts:
+    boxes = _boxes(text)
+    if not boxes:
         return None
-    boxes: list[tuple[int, int, int]] = []  # start, and what is inside
-    for match in starts[-20:]:
-        inside = match.end() + 1
-        end = _closing_brace(text, inside) if text[match.end() : inside] == "{" else None
-        if boxes and end is not None and match.start() < boxes[-1][2]:
-            continue  # within the one before
-        boxes.append((match.start(), inside, -1 if end is None else end))
-    if boxes[-1][2] < 0:
+    if boxes[-1].end < 0:
         return ""
     first = len(boxes) - 1
-    while first and boxes[first - 1][2] >= 0:
-        between = text[boxes[first - 1][2] + 1 : boxes[first][0]]
-        if len(between) > 60 or not between.strip(" $") or not _JOINED.fullmatch(between):
-            break
+    while first and _are_joined(text, boxes[first - 1], boxes[first]):
         first -= 1
-    if first < len(boxes) - 1:
-        parts = [text[boxes[first][1] : boxes[first][2]]]
-        for before, box in zip(boxes[first:], boxes[first + 1 :], strict=False):
-            between = text[before[2] + 1 : box[0]]
-            join = " or " if re.search(r"\bor\b", between) else ", "
-            parts += [join, text[box[1] : box[2]]]
-        return "".join(parts).strip()
-    return _with_neighbours(text, *boxes[-1])
+    if first == len(boxes) - 1:
+        return _with_neighbours(text, boxes[-1])
+    said = text[boxes[first].inside : boxes[first].end]
+    for before, box in pairwise(boxes[first:]):
+        join = " or " if re.search(r"\bor\b", text[before.end + 1 : box.start]) else ", "
+        said += join + text[box.inside : box.end]
+    return said.strip()
+
+
+def _boxes(text: str) -> list[_Box]:
+    """The last of them, but for those within others."""
+    boxes: list[_Box] = []
+    for match in list(_BOX.finditer(text))[-20:]:
+        inside = match.end() + 1
+        end = _closing_brace(text, inside) if text[match.end() : inside] == "{" else None
+        if not boxes or end is None or match.start() >= boxes[-1].end:
+            boxes.append(_Box(match.start(), inside, -1 if end is None else end))
+    return boxes
+
+
+def _are_joined(text: str, before: _Box, box: _Box) -> bool:
+    between = text[before.end + 1 : box.start]
+    short = before.end >= 0 and len(between) <= 60 and between.strip(" $")
+    return bool(short and _JOINED.fullmatch(between))
 
 
 def _closing_brace(text: str, inside: int) -> int | None:
@@ -97,32 +113,36 @@ def _closing_brace(text: str, inside: int) -> int | None:
     return None
 
 
-def _with_neighbours(text: str, start: int, inside: int, end: int) -> str:
+def _with_neighbours(text: str, box: _Box) -> str:
     """The box's content, with the unit behind it, or the formula that the box is a part of."""
-    content = text[inside:end].strip()
+    content = text[box.inside : box.end].strip()
     if not content:
         return ""
-    opening, before = _formula_before(text, start)
-    stop = re.compile(r"\$|\\\)|\\\]|\n|$").search(text, end + 1)
-    assert stop is not None
-    behind = text[end + 1 : stop.start()].strip(" *_").rstrip(".,;!").strip()
-    outside = text[stop.end() : stop.end() + 60].split("\n")[0] if stop[0] not in ("", "\n") else ""
+    opening, before = _formula_before(text, box.start)
+    behind, outside = _behind(text, box.end + 1)
     if _belongs(before):
         if opening:
             return f"{before}({content}){behind}"
         runs = runs_of(f"{before}({content}) {behind}")
         return runs[-1] if runs else ""
-    if not behind and outside:
-        unit = _unit_before_the_end(outside)
-        return f"{content} {unit}" if unit else content
-    if unit_key(behind) is not None or behind in ("%", r"\%"):
+    if _is_unit(behind) or re.match(r"\\(?:text|mathrm)\s*\{", behind):
         return f"{content} {behind}"
-    if not behind or re.match(r"=|\\(?:approx|implies|quad|end|\\)|[A-Za-z,;:.(]", behind):
-        unit = _unit_before_the_end(behind)
-        return f"{content} {unit}" if unit else content
-    if re.match(r"\\(?:text|mathrm)\s*\{", behind):
-        return f"{content} {behind}"
-    return f"({content}){behind}"
+    if behind and not re.match(r"=|\\(?:approx|implies|quad|end|\\)|[A-Za-z,;:.(]", behind):
+        return f"({content}){behind}"
+    unit = _unit_before_the_end(behind or outside)
+    return f"{content} {unit}" if unit else content
+
+
+def _behind(text: str, end: int) -> tuple[str, str]:
+    """What follows a box in its formula or line, and in the sentence behind the formula."""
+    stop = re.compile(r"\$|\\\)|\\\]|\n|$").search(text, end)
+    assert stop is not None
+    outside = text[stop.end() : stop.end() + 60].split("\n")[0] if stop[0] not in ("", "\n") else ""
+    return text[end : stop.start()].strip(" *_").rstrip(".,;!").strip(), outside
+
+
+def _is_unit(words: str) -> bool:
+    return unit_key(words) is not None or words in ("%", r"\%", "percent")
 
 
 def _formula_before(text: str, start: int) -> tuple[str, str]:
@@ -148,7 +168,7 @@ def _belongs(before: str) -> bool:
 def _unit_before_the_end(text: str) -> str:
     """A known unit at the start of a text if its sentence ends behind it."""
     words = re.split(r"(?:[.,;!?)](?:\s|$)|[*_]+|$)", text, maxsplit=1)[0].strip()
-    if words and (unit_key(words) is not None or words in ("%", r"\%", "percent")):
+    if _is_unit(words):
         return words
     return unit_behind(words.split(), 0).strip() if words else ""
 
@@ -158,18 +178,13 @@ def _unit_before_the_end(text: str) -> str:
 
 def _last_statement(text: str) -> str | None:
     """What the last "the answer is" says, to the end of its sentence."""
-    last, end = None, len(text)
-    while last is None:
-        end = max(text.rfind("nswer", 0, end), text.rfind("NSWER", 0, end))
-        if end < 1:
-            return None
-        last = _STATEMENT.match(text, end - 1)
-    rest = text[last.end() :].lstrip(" \t*_:")
-    rest = rest.lstrip("\n \t*_")
-    match = _FORMULA.match(rest)
-    line = rest if match and "\n" in match[0] else rest.split("\n", 1)[0]
-    if match and "\n" in match[0]:
-        line = rest[: match.end()] + rest[match.end() :].split("\n", 1)[0]
+    marker = _last_marker(text)
+    if marker is None:
+        return None
+    rest = text[marker.end() :].lstrip(" \t*_:").lstrip("\n \t*_")
+    formula = _FORMULA.match(rest)
+    end = 0 if formula is None else formula.end()
+    line = rest[:end] + rest[end:].split("\n", 1)[0]
     if not line.strip(" .*_"):
         return None
     found = _of_line(line, first=True)
@@ -177,6 +192,17 @@ def _last_statement(text: str) -> str | None:
         words = _sentence(line).replace("$", " ").strip(" *_\"'“”`")
         found = words if len(words) <= 60 else ""
     return found
+
+
+def _last_marker(text: str) -> re.Match[str] | None:
+    """The last "the answer is"."""
+    last, end = None, len(text)
+    while last is None:
+        end = max(text.rfind("nswer", 0, end), text.rfind("NSWER", 0, end))
+        if end < 1:
+            return None
+        last = _STATEMENT.match(text, end - 1)
+    return last
 
 
 def _sentence(line: str) -> str:
@@ -240,17 +266,7 @@ def _content(match: re.Match[str]) -> str:
 
 def _of_line(line: str, first: bool = False) -> str | None:
     r"""The last (or first) formula of a line with its unit; "" if it is cut off, None if none."""
-    flat, formulas, position = "", list[str](), 0
-    if "$" in line or "\\" in line:
-        scan = 0
-        while (match := _FORMULA.search(line, scan)) is not None:
-            if not _is_formula(match):
-                scan = match.start() + 1
-                continue
-            flat += f"{line[position : match.start()]}\ue000{len(formulas)}\ue001"
-            formulas.append(_content(match))
-            position = scan = match.end()
-    rest = line[position:]
+    flat, rest, formulas = _with_places(line)
     flat = _sentence(flat + rest) if first else flat + rest
     if _is_cut(flat if first else rest):
         return ""
@@ -258,6 +274,20 @@ def _of_line(line: str, first: bool = False) -> str | None:
     if not runs or (first and _TURNS.search(flat.split(runs[0].split(" ")[0])[0])):
         return None
     return _restored(runs[0 if first else -1], formulas)
+
+
+def _with_places(line: str) -> tuple[str, str, list[str]]:
+    """The line with places for its formulas, what is behind the last of them, and the formulas."""
+    flat, formulas, position, scan = "", list[str](), 0, 0
+    if "$" not in line and "\\" not in line:
+        return "", line, []
+    while (match := _FORMULA.search(line, scan)) is not None:
+        scan = match.start() + 1
+        if _is_formula(match):
+            flat += f"{line[position : match.start()]}\ue000{len(formulas)}\ue001"
+            formulas.append(_content(match))
+            position = scan = match.end()
+    return flat, line[position:], formulas
 
 
 def _restored(run: str, formulas: list[str]) -> str:

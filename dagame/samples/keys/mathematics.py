@@ -87,24 +87,28 @@ def text_key(text: str) -> str:
 
 def _unwrapped(text: str) -> str:
     """Without white space, dollars, stars and boxes round the whole, and a full stop behind it."""
-    before = None
     for _ in range(10):
+        before, text = text, _less_wrapped(text)
         if text == before:
             break
-        before = text
-        text = text.strip()
-        if text[:1] == "=" and text[1:2] not in ("", "="):
-            text = text[1:].strip()
-        if text.endswith((".", ",", ";")) and not text.endswith(("..", r"\,", r"\;", r"\right.")):
-            text = text[:-1]
-        for opening, closing in _WRAPPINGS:
-            inside = text[len(opening) : len(text) - len(closing)]
-            if len(text) <= len(opening) + len(closing):
-                continue
-            if text.startswith(opening) and text.endswith(closing) and _is_one(inside, closing):
-                text = inside
     system = _SYSTEM.fullmatch(text)
     return _rows(system[1] if system else text)
+
+
+def _less_wrapped(text: str) -> str:
+    """Without one layer of each kind."""
+    text = text.strip()
+    if text[:1] == "=" and text[1:2] not in ("", "="):
+        text = text[1:].strip()
+    if text.endswith((".", ",", ";")) and not text.endswith(("..", r"\,", r"\;", r"\right.")):
+        text = text[:-1]
+    for opening, closing in _WRAPPINGS:
+        inside = text[len(opening) : len(text) - len(closing)]
+        if len(text) <= len(opening) + len(closing):
+            continue
+        if text.startswith(opening) and text.endswith(closing) and _is_one(inside, closing):
+            text = inside
+    return text
 
 
 def _rows(text: str) -> str:
@@ -202,15 +206,16 @@ def _equation(sides: list[Item]) -> Item:
         return distinct[0]
     if len(numbers) > 1:
         raise NoValue("different numbers called equal")
-    keys = []
-    for a, b in itertools.pairwise(distinct):
-        if isinstance(a, Value) and isinstance(b, Value):
-            keys.append(_difference(a, "=", b))
-        elif isinstance(a, Form) and isinstance(b, Form) and a.kind == b.kind:
-            raise NoValue("different forms called equal")
-        else:
-            keys.append(f"{key_of(a)} = {key_of(b)}")
-    return Form("relation", " and ".join(sorted(keys)))
+    keys = sorted(_equal(a, b) for a, b in itertools.pairwise(distinct))
+    return Form("relation", " and ".join(keys))
+
+
+def _equal(a: Item, b: Item) -> str:
+    if isinstance(a, Value) and isinstance(b, Value):
+        return _difference(a, "=", b)
+    if isinstance(a, Form) and isinstance(b, Form) and a.kind == b.kind:
+        raise NoValue("different forms called equal")
+    return f"{key_of(a)} = {key_of(b)}"
 
 
 def _inequality(a: Item, sign: str, b: Item) -> str:

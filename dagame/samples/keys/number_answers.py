@@ -85,14 +85,14 @@ def whole_number(candidate: str) -> str | None:
         return None
     if value(text) is not None:
         return _DOLLAR.sub("", text)
+    return whole_number(text.split()[-1]) if _are_numbers(text) else text
+
+
+def _are_numbers(text: str) -> bool:
+    """Whether it is no group of thousands after all, but numbers side by side."""
     pieces = text.split()
-    if (
-        len(pieces) > 1
-        and all(re.fullmatch(rf"\S*[{_DIGIT}]\S*", p) for p in pieces)
-        and not re.search(r"[,;&(]|\d/\d", text)
-    ):
-        return whole_number(pieces[-1])  # no group of thousands after all: two numbers side by side
-    return text
+    each = all(re.fullmatch(rf"\S*[{_DIGIT}]\S*", piece) for piece in pieces)
+    return len(pieces) > 1 and each and not re.search(r"[,;&(]|\d/\d", text)
 
 
 def _after_delimiters(text: str) -> str:
@@ -139,8 +139,11 @@ def first_number(line: str) -> str | None:
     if found is None or match.start() > 4 or _goes_on(text, match, found):
         return bare(text) or None
     number = found.rstrip(" %\\\uff05\u066a\u2030")
-    if value(number) is not None:
-        return number
+    return number if value(number) is not None else _without_unit(found)
+
+
+def _without_unit(found: str) -> str:
+    """The number at the front of a text whose rest is a unit, else the text."""
     front = _FRONT.fullmatch(found)
     if front is None or (front["sign"] and front["sign_2"]):
         return found

@@ -11,16 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ..cores import on_all_cores
+from ..lazy import pl
 from . import choices, statements
 from .distinct import each_once
 from .markup import bare
 from .number_answers import CANDIDATE, first_number, whole_number
-
-if TYPE_CHECKING:
-    import polars as pl
 
 Example = tuple[str, str | None]
 
@@ -38,8 +35,6 @@ class Rule:
         return on_all_cores(texts, self._candidate)
 
     def _candidate(self, text: pl.Expr) -> pl.Expr:
-        import polars as pl
-
         if self.take == "first":
             return text.str.extract(f"({self.pattern})", 1)
         found = text.str.extract_all(self.pattern)
@@ -60,8 +55,6 @@ class Preset:
 
     def find(self, texts: pl.Series) -> pl.Series:
         """The answer of each text, null where there is none."""
-        import polars as pl
-
         answers = pl.Series("answer", [None], dtype=pl.String).new_from_index(0, len(texts))
         for rule in self.rules:
             open_ = answers.is_null()
@@ -74,8 +67,6 @@ class Preset:
 
 def mapped(column: pl.Series, function: Callable[[str], str | None]) -> pl.Series:
     """The function of each value, called once for each distinct one."""
-    import polars as pl
-
     return each_once(
         column, lambda texts: pl.Series([function(t) for t in texts.to_list()], dtype=pl.String)
     )

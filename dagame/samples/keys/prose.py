@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from .units import unit_key
@@ -42,29 +43,37 @@ def runs_of(prose: str) -> list[str]:
     if not _HAS_MATHEMATICS.search(prose) and not re.search(r"\s[=<>≤≥]\s", prose):
         return []
     words = prose.replace("\\ ", "~").split()
-    kinds = [_kind(word) for word in words]
-    runs, k = [], 0
+    runs: list[_Run] = []
+    for run in _runs(words):
+        gap = words[runs[-1].end : run.start] if runs else []
+        joins = runs and _connected(words[runs[-1].end - 1], gap)
+        runs.append(_joined(runs.pop(), words, gap, run) if joins else run)
+    return [run.text for run in runs]
+
+
+def _runs(words: list[str]) -> Iterator[_Run]:
+    """One after the other, however near they are."""
+    kinds, k = [_kind(word) for word in words], 0
     while k < len(words):
         if kinds[k] == "word":
             k += 1
             continue
-        start, depth = k, 0
-        while k < len(words) and (kinds[k] != "word" or depth > 0):
-            depth += sum(map(words[k].count, "([{")) - sum(map(words[k].count, ")]}"))
-            ended = _ends_sentence(words[k]) and (depth <= 0 or k - start > 40)
-            k += 1
-            if ended:
-                break
-        run = _run(words, kinds, start, k)
-        if run is None:
-            continue
-        k = max(k, run.end)
-        gap = words[runs[-1].end : run.start] if runs else []
-        if runs and _connected(words[runs[-1].end - 1], gap):
-            runs[-1] = _joined(runs[-1], words[runs[-1].end - 1], gap, run)
-        else:
-            runs.append(run)
-    return [run.text for run in runs]
+        end = _end_of_run(words, kinds, k)
+        run, k = _run(words, kinds, k, end), end
+        if run is not None:
+            k = max(k, run.end)
+            yield run
+
+
+def _end_of_run(words: list[str], kinds: list[str], start: int) -> int:
+    """Behind the words of mathematics from `start` on, or behind the sentence that ends among them."""
+    depth, k = 0, start
+    while k < len(words) and (kinds[k] != "word" or depth > 0):
+        depth += sum(map(words[k].count, "([{")) - sum(map(words[k].count, ")]}"))
+        k += 1
+        if _ends_sentence(words[k - 1]) and (depth <= 0 or k - start > 41):
+            break
+    return k
 
 
 def _connected(last: str, gap: list[str]) -> bool:
@@ -72,8 +81,8 @@ def _connected(last: str, gap: list[str]) -> bool:
     return not _ends_sentence(last) and len(gap) <= 2 and all(w in _JOINERS for w in gap)
 
 
-def _joined(first: _Run, last: str, gap: list[str], second: _Run) -> _Run:
-    comma = "," if last.rstrip(_QUOTES).endswith(",") else ""
+def _joined(first: _Run, words: list[str], gap: list[str], second: _Run) -> _Run:
+    comma = "," if words[first.end - 1].rstrip(_QUOTES).endswith(",") else ""
     between = f"{comma} {' '.join(gap)} ".replace("  ", " ")
     text = f"{first.text}{between}{second.text}" if first.text and second.text else ""
     return _Run(text, first.start, second.end)
@@ -96,9 +105,7 @@ def _kind(word: str) -> str:
         if len(core) == 1:
             return "letter"
         return "math" if core in ("pi", "sin", "cos", "tan", "log", "ln") else "word"
-    if re.match(r"[A-Za-z]{2}[0-9]", core):
-        return "word"
-    return "math"
+    return "word" if re.match(r"[A-Za-z]{2}[0-9]", core) else "math"
 
 
 def _number_with_unit(core: str) -> bool:
@@ -112,28 +119,52 @@ def _ends_sentence(word: str) -> bool:
 
 def _run(words: list[str], kinds: list[str], start: int, end: int) -> _Run | None:
     """Words as a formula with its unit; text "" if it is a part of more, None if it is no formula."""
+    start, end = _trimmed(words, kinds, start, end)
+    if start >= end:
+        return None
+    if _is_part(words, start, end):
+        return _Run("", start, end)
+    label, start = _label(words, kinds, start)
+    if start >= end:
+        return None
+    run = _formula(words, kinds, start, end, label)
+    if not _HAS_MATHEMATICS.search(run) and "=" not in run and not _OPERATOR.search(run):
+        return None
+    if not re.search(r"[0-9A-Za-zπ∞½⅓⅔¼¾α-ω]", run):
+        return None
+    return _with_unit(words, _Run(run, start, end))
+
+
+def _trimmed(words: list[str], kinds: list[str], start: int, end: int) -> tuple[int, int]:
+    """Without letters and signs at the ends that are the sentence's: "a 5 cm rod"."""
     while start < end and kinds[start] == "letter" and kinds[start + 1 : start + 2] != ["operator"]:
-        start += 1  # "a 5 cm rod"
+        start += 1
     while end > start and kinds[end - 1] == "letter" and kinds[end - 2 : end - 1] != ["operator"]:
         end -= 1
     while end > start and kinds[end - 1] == "operator" and words[end - 1] in "-–—*":
         end -= 1
-    if start >= end:
-        return None
+    return start, end
+
+
+def _is_part(words: list[str], start: int, end: int) -> bool:
+    """Whether a word of digits or commands stands beside it that belongs to it."""
     beside = [words[start - 1]] if start and not _ends_sentence(words[start - 1]) else []
     if end < len(words) and not _ends_sentence(words[end - 1]):
         beside.append(words[end])
-    if any(re.search(r"[0-9\\]", word.rstrip(",")) and not word.endswith(",") for word in beside):
-        return _Run("", start, end)
+    return any(re.search(r"[0-9\\]", w.rstrip(",")) and not w.endswith(",") for w in beside)
+
+
+def _label(words: list[str], kinds: list[str], start: int) -> tuple[str, int]:
+    """The word before an operator at the start, "" for none or one that is only called equal."""
     label = ""
     if kinds[start] == "operator" and words[start] not in ("-", "+", "−", "±") and start:
         label = words[start - 1].strip(_QUOTES).rstrip(":,")
         if words[start] == "=" and re.fullmatch(r"[A-Za-z]{3,}", label):
             label, start = "", start + 1
-    if not label and words[start] == "=":
-        start += 1
-    if start >= end:
-        return None
+    return label, start + (not label and words[start] == "=")
+
+
+def _formula(words: list[str], kinds: list[str], start: int, end: int, label: str) -> str:
     run = " ".join(words[start:end])
     run = run.strip(_QUOTES + " ").rstrip(".,;:!?").strip(_QUOTES + " ")
     if _RANGE.fullmatch(run):
@@ -141,19 +172,21 @@ def _run(words: list[str], kinds: list[str], start: int, end: int) -> _Run | Non
     run = f"{label} {run}" if label else run
     if kinds[end - 1] == "operator" and end < len(words):
         run = f"{run} {words[end].strip(_QUOTES).rstrip('.,;:!?')}"
-    run = _unbracketed(run)
-    if not _HAS_MATHEMATICS.search(run) and "=" not in run and not _OPERATOR.search(run):
-        return None
-    if not re.search(r"[0-9A-Za-zπ∞½⅓⅔¼¾α-ω]", run):
-        return None
+    return _unbracketed(run)
+
+
+def _with_unit(words: list[str], run: _Run) -> _Run:
+    """The run with the unit behind it, "" where that goes on."""
+    end = run.end
     if _ends_sentence(words[end - 1]) or end == len(words):
-        return _Run(run, start, end)
+        return run
     unit = unit_behind(words, end)
-    behind = words[end + len(unit.split()) :][:1]
-    ended = not unit or _ends_sentence(words[end + len(unit.split()) - 1])
+    end += len(unit.split())
+    behind = words[end : end + 1]
+    ended = not unit or _ends_sentence(words[end - 1])
     if behind and not ended and behind[0] in ("per", "/", "squared", "cubed", "·", "*"):
-        return _Run("", start, end)  # a unit that goes on
-    return _Run(f"{run}{unit}", start, end + len(unit.split()))
+        return run._replace(text="")
+    return _Run(f"{run.text}{unit}", run.start, end)
 
 
 def unit_behind(words: list[str], start: int) -> str:

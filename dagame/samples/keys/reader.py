@@ -11,18 +11,16 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import ExtractionError
 from ..chats import clean, text_of
+from ..lazy import pl
 from .canonical import make_canonicaliser
 from .distinct import each_once
 from .extract import Extraction, make_extractor
 from .presets import PRESETS
 from .thinking import without_thinking
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _REMEMBERED = 100_000
 _PLAIN = (str, int, float)
@@ -67,6 +65,8 @@ class AnswerReader:
         ExtractionError: a pattern or a name that cannot be used.
     """
 
+    _warned = False
+
     def __init__(
         self,
         extract: str | Callable[[str], str | None] = "boxed",
@@ -89,13 +89,11 @@ class AnswerReader:
         self.canonical = _suited(extract) if canonical == "auto" else canonical
         self.tried: dict[str, int] = {}
         self.tried_rows = 0
-        self._extract = None
-        if extract != "auto":
-            guarded = self._guarded(extract) if callable(extract) else extract
-            self._extract = make_extractor(guarded, row_seconds=row_seconds)
+        guarded = self._guarded(extract) if callable(extract) else extract
+        auto = guarded == "auto"
+        self._extract = None if auto else make_extractor(guarded, row_seconds=row_seconds)
         self._canonical = make_canonicaliser(self.canonical, row_seconds=row_seconds)
         self._keys: dict[str, str | None] = {}
-        self._warned = False
 
     def settled(self, texts: pl.Series) -> AnswerReader:
         """This reader, or with extract="auto" the one of the preset that suits the completions.
@@ -130,8 +128,6 @@ class AnswerReader:
 
     def read(self, texts: pl.Series, truncated: pl.Series | None = None) -> Reading:
         """What is read in a column of texts; where `truncated` is true there is no answer."""
-        import polars as pl
-
         assert self._extract is not None, "settled() comes first"
         found: Extraction = self._extract(self._thought(texts))
         answers = found.answers.alias("answer")
@@ -150,16 +146,12 @@ class AnswerReader:
         self, completions: Sequence[Any], truncated: Sequence[bool] | None = None
     ) -> list[str | None]:
         """The key of each completion's answer, a text or a chat."""
-        import polars as pl
-
         texts = pl.Series("completion", [text_of(c) for c in completions], dtype=pl.String)
         cut = None if truncated is None else pl.Series(truncated, dtype=pl.Boolean)
         return self.read(texts, cut).keys.to_list()
 
     def keys(self, answers: Sequence[str | None]) -> list[str | None]:
         """The canonical key of each answer that is already extracted."""
-        import polars as pl
-
         return self._keys_of(pl.Series("answer", answers, dtype=pl.String)).to_list()
 
     def known(self, answer: Any, aliases: Any = None) -> Known:
@@ -182,8 +174,6 @@ class AnswerReader:
         return each_once(answers, self._keys_of_distinct).alias("key")
 
     def _keys_of_distinct(self, answers: pl.Series) -> pl.Series:
-        import polars as pl
-
         texts: list[str] = answers.to_list()
         new = [a for a in texts if a not in self._keys]
         if len(self._keys) + len(new) > _REMEMBERED:

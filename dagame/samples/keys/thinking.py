@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..cores import on_all_cores
-
-if TYPE_CHECKING:
-    import polars as pl
+from ..lazy import pl
 
 _NAME = r"(?:[a-z]+:)?(?:think|thinking|thought|thoughts|reasoning|reason|analysis|scratchpad|reflection)"
 _OPEN = (
@@ -25,8 +21,6 @@ def without_thinking(texts: pl.Series) -> pl.Series:
     with a prefix such as seed:think), [THINK], and the channels of <|channel|>analysis ...
     <|channel|>final. A closing tag without an opening one ends a thought that the prompt opened.
     """
-    import polars as pl
-
     signs = f"{_OPEN}|{_CLOSE}|{_CHANNEL}"
     marked = on_all_cores(texts, lambda each: each.str.contains(signs).fill_null(False))
     if not marked.any():

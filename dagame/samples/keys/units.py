@@ -74,6 +74,10 @@ _PART = re.compile(
     r"|(?P<sign>/|·|\*|\(|\))"
     r"|(?P<blank>\s+)"
 )
+_OTHER_SIGNS = {
+    "l": "L", "ml": "mL", "dl": "dL", "cl": "cL", "kB": "kB", "KB": "kB", "Kg": "kg", "in": "inch",
+    "um": "µm", "ug": "µg", "us": "µs", "\u03bcm": "µm",
+}  # fmt: skip
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _POWERS_BEHIND = {"squared": 2, "cubed": 3}
 
@@ -81,31 +85,27 @@ _POWERS_BEHIND = {"squared": 2, "cubed": 3}
 @lru_cache(1)
 def _units() -> dict[str, str]:
     """Every spelling of a single unit -> its canonical symbol; names also capitalised."""
-    found: dict[str, str] = {}
-
-    def name(word: str, symbol: str) -> None:
-        ending = "es" if word.endswith(("ch", "x")) else "s"
-        for spelling in (word, word if word.endswith("s") else word + ending):
-            for case in (spelling, spelling.capitalize()):
-                found.setdefault(case, symbol)
-
-    for symbol, (names, prefixes) in _WITH_PREFIXES.items():
-        found[symbol] = symbol
+    signs, names = {symbol: symbol for symbol in _ALONE}, list[tuple[str, str]]()
+    for symbol, (words, prefixes) in _WITH_PREFIXES.items():
         for prefix in ("", *prefixes):
-            found[prefix + symbol] = prefix + symbol
-            for word in names.split():
-                name(_PREFIXES.get(prefix, "") + word, prefix + symbol)
-    for symbol, names in _ALONE.items():
-        found[symbol] = symbol
-        for word in (*names.split(), *([symbol] if symbol.isalpha() and len(symbol) > 3 else [])):
+            signs[prefix + symbol] = prefix + symbol
+            names += [(_PREFIXES.get(prefix, "") + word, prefix + symbol) for word in words.split()]
+    for symbol, words in _ALONE.items():
+        for word in (*words.split(), *([symbol] if symbol.isalpha() and len(symbol) > 3 else [])):
             if word.isalpha() and word.islower():
-                name(word, symbol)
+                names.append((word, symbol))
             else:
-                found[word] = symbol
-    for symbol in ("bit", "cup", "ton"):
-        name(symbol, symbol)
-    found |= {"l": "L", "ml": "mL", "dl": "dL", "cl": "cL", "kB": "kB", "KB": "kB", "Kg": "kg"}
-    return found | {"in": "inch", "um": "µm", "ug": "µg", "us": "µs", "\u03bcm": "µm"}
+                signs[word] = symbol
+    found: dict[str, str] = {}
+    for word, symbol in (*names, *((symbol, symbol) for symbol in ("bit", "cup", "ton"))):
+        found = dict.fromkeys(_spellings(word), symbol) | found  # the first of a name counts
+    return found | signs | _OTHER_SIGNS
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    """Singular and plural, also capitalised."""
+    plural = name if name.endswith("s") else name + ("es" if name.endswith(("ch", "x")) else "s")
+    return name, name.capitalize(), plural, plural.capitalize()
 
 
 def unit_key(text: str) -> str | None:
@@ -149,51 +149,78 @@ def _plain(text: str) -> str:
 
 def _exponents(text: str) -> dict[str, int] | None:
     """Symbols and their exponents, by one walk over the parts."""
-    units, total, position = _units(), dict[str, int](), 0
-    below, inside, waiting, last = False, False, 1, None
-    expects = True  # a unit has to come
+    found, position = _Factors(), 0
     while position < len(text):
         match = _PART.match(text, position)
         if match is None:
             return None
         position = match.end()
-        word, sign = match["unit"], match["sign"]
-        if match["blank"]:
-            continue
-        if sign or word == "per":
-            slash = sign == "/" or word == "per"
-            if sign == "(" and expects and below and not inside:
-                inside = True
-            elif sign == ")" and inside and not expects:
-                below = inside = False
-            elif sign in ("·", "*") and not expects and (inside or not below):
-                expects = True
-            elif slash and not inside and (not expects or not total):
-                below, expects = True, True
-            else:
-                return None
-            continue
-        if word in _POWERS and expects and waiting == 1:
-            waiting = _POWERS[word]
-            continue
-        if word in _POWERS_BEHIND and last:
-            total[last] *= _POWERS_BEHIND[word]
-            last = None
-            continue
-        word = word.replace("° ", "°")
-        product = _PRODUCTS.get(word) or ({units[word]: 1} if word in units else None)
-        if product is None or (below and not expects and not inside):
+        sign = "/" if match["unit"] == "per" else match["sign"]
+        fits = match["blank"] or (found.add_sign(sign) if sign else found.add_word(match))
+        if not fits:
             return None
-        power = int(match["power"] or (match["super"] or "1").translate(_SUPERSCRIPTS)) * waiting
+    return found.exponents()
+
+
+class _Factors:
+    """Units so far: `expects` one to come, `below` a fraction's line, there `inside` brackets.
+
+    waiting: the power that a word ("square") gives the unit to come; last: the unit that one behind it
+    ("squared") raises.
+    """
+
+    def __init__(self) -> None:
+        self.total: dict[str, int] = {}
+        self.expects, self.below, self.inside = True, False, False
+        self.waiting, self.last = 1, None
+
+    def add_sign(self, sign: str) -> bool:
+        """A bracket, a product or a quotient, if it may stand here."""
+        if sign == "(" and self.expects and self.below and not self.inside:
+            self.inside = True
+        elif sign == ")" and self.inside and not self.expects:
+            self.below = self.inside = False
+        elif sign in ("·", "*") and not self.expects and (self.inside or not self.below):
+            self.expects = True
+        elif sign == "/" and not self.inside and (not self.expects or not self.total):
+            self.below = self.expects = True
+        else:
+            return False
+        return True
+
+    def add_word(self, match: re.Match[str]) -> bool:
+        """A power in words, or a unit, if it is one and may stand here."""
+        word = match["unit"].replace("° ", "°")
+        if word in _POWERS and self.expects and self.waiting == 1:
+            self.waiting = _POWERS[word]
+            return True
+        if word in _POWERS_BEHIND and self.last:
+            self.total[self.last] *= _POWERS_BEHIND[word]
+            self.last = None
+            return True
+        product = _PRODUCTS.get(word) or ({word: 1} if word in _units() else None)
+        if product is None or (self.below and not self.expects and not self.inside):
+            return False
+        power = int(match["power"] or (match["super"] or "1").translate(_SUPERSCRIPTS))
+        return self._add(product, power * self.waiting)
+
+    def _add(self, product: dict[str, int], power: int) -> bool:
         if power == 0 or (power != 1 and len(product) > 1):
+            return False
+        for unit, e in product.items():
+            symbol = _units().get(unit, unit)
+            self.total[symbol] = self.total.get(symbol, 0) + (
+                -e * power if self.below else e * power
+            )
+            self.last = symbol if len(product) == 1 and power == 1 else None
+        self.expects, self.waiting = False, 1
+        return True
+
+    def exponents(self) -> dict[str, int] | None:
+        """Of every unit, None if the text ends too early."""
+        if self.expects or self.waiting != 1 or self.inside or not any(self.total.values()):
             return None
-        for symbol, e in product.items():
-            total[symbol] = total.get(symbol, 0) + (-e * power if below else e * power)
-        last = next(iter(product)) if len(product) == 1 and power == 1 else None
-        expects, waiting = False, 1
-    if expects or waiting != 1 or inside or not any(total.values()):
-        return None
-    return {u: e for u, e in total.items() if e}
+        return {u: e for u, e in self.total.items() if e}
 
 
 def _with_power(unit: str, exponent: int) -> str:

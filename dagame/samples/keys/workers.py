@@ -92,24 +92,26 @@ class _Pool:
     def _successor(self, worker: Worker) -> Worker:
         """A fresh worker with the rest of the chunk, after one that died or was late."""
         code = worker.stop()
-        first = worker.pending[0]
-        if worker.out_of_memory:
-            pass  # it ended itself after an answer that filled its memory: no fault of the next row
-        elif worker.ready:
+        if not worker.ready:
+            self._count_start(code)
+        elif not worker.out_of_memory:  # after which it ended itself: no fault of the next row
+            first = worker.pending[0]
             self.deaths[first] += 1
             if not worker.dead or self.deaths[first] == _TRIES:
                 self.given_up[first] = True
                 worker.pending.popleft()
-        else:
-            self.failed_starts += 1
-            if self.failed_starts == _STARTS:
-                raise ExtractionError(
-                    f"the worker process that reads mathematics does not start (exit code {code}); "
-                    f"`{sys.executable} -c 'import dagame.samples.keys.mathematics'` should say why."
-                )
         fresh = Worker(self.task, self.row_seconds)
         fresh.give(worker.pending, self.rows)
         return fresh
+
+    def _count_start(self, code: int) -> None:
+        """One that failed; `ExtractionError` at the last that is tried."""
+        self.failed_starts += 1
+        if self.failed_starts == _STARTS:
+            raise ExtractionError(
+                f"the worker process that reads mathematics does not start (exit code {code}); "
+                f"`{sys.executable} -c 'import dagame.samples.keys.mathematics'` should say why."
+            )
 
 
 def exchange(workers: Sequence[Worker]) -> list[tuple[int, str]]:
@@ -135,17 +137,7 @@ class Worker:
         self.pending, self.row_seconds = deque[int](), row_seconds
         self.ready, self.dead, self.out_of_memory = False, False, False
         self.unsent, self.heard, self.since = deque[bytes](), bytearray(), time.monotonic()
-        command = [sys.executable, "-P", "-c", _SERVE, _ROOT, task, str(row_seconds)]
-        pipe, null = subprocess.PIPE, subprocess.DEVNULL
-        environment = os.environ | {"PYTHONHASHSEED": "0"}  # normal forms alike in all workers
-        try:
-            self.process = subprocess.Popen(
-                command, stdin=pipe, stdout=pipe, stderr=null, env=environment, bufsize=0
-            )
-        except (OSError, TypeError) as error:
-            raise ExtractionError(
-                f"Python ({sys.executable!r}) cannot be started to read answers: {error}."
-            ) from None
+        self.process = _started(task, row_seconds)
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.input, self.output = self.process.stdin, self.process.stdout
@@ -181,20 +173,24 @@ class Worker:
             return ()
         *lines, rest = self.heard.split(b"\n")
         self.heard, self.since = bytearray(rest), time.monotonic()
+        if not self.ready:
+            self.ready, lines = True, lines[1:]
         answers = []
         for line in lines:
-            if not self.ready:
-                self.ready = True
-                continue
-            try:
-                index, answer, self.out_of_memory = json.loads(line)
-            except (TypeError, ValueError):
-                index = answer = None
+            index, answer = self._said(line)
             if not self.pending or index != self.pending[0] or not isinstance(answer, str):
                 self.dead = True
                 break
             answers.append((self.pending.popleft(), answer))
         return answers
+
+    def _said(self, line: bytes | bytearray) -> tuple[object, object]:
+        """The number of a row and its answer; None for any other line."""
+        try:
+            index, answer, self.out_of_memory = json.loads(line)
+        except (TypeError, ValueError):
+            return None, None
+        return index, answer
 
     def late(self) -> bool:
         """Whether the row in work, or the start, has taken too long."""
@@ -208,6 +204,20 @@ class Worker:
         self.output.close()
         self.input.close()
         return code
+
+
+def _started(task: str, row_seconds: float) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-P", "-c", _SERVE, _ROOT, task, str(row_seconds)]
+    pipe, null = subprocess.PIPE, subprocess.DEVNULL
+    environment = os.environ | {"PYTHONHASHSEED": "0"}  # normal forms alike in all workers
+    try:
+        return subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=null, env=environment, bufsize=0
+        )
+    except (OSError, TypeError) as error:
+        raise ExtractionError(
+            f"Python ({sys.executable!r}) cannot be started to read answers: {error}."
+        ) from None
 
 
 def serve(task: str, row_seconds: float) -> None:
@@ -224,16 +234,20 @@ def serve(task: str, row_seconds: float) -> None:
     for line in sys.stdin:
         limit(row_seconds)
         index, row = json.loads(line)
-        out_of_memory = False
-        try:
-            answer = function(row)
-        except MemoryError:
-            answer, out_of_memory = "", True
-        except Exception:  # any error of a parser on hostile text is "no answer"
-            answer = ""
+        answer, out_of_memory = _answered(function, row)
         print(json.dumps([index, answer, out_of_memory]), file=answers, flush=True)
         if out_of_memory:
             os._exit(0)  # the next row gets a process with all its memory
+
+
+def _answered(function: Callable[[str], str], row: str) -> tuple[str, bool]:
+    """The answer, and whether it filled the memory; "" where the function raises on hostile text."""
+    try:
+        return function(row), False
+    except MemoryError:
+        return "", True
+    except Exception:
+        return "", False
 
 
 def _loader(task: str) -> Callable[[], Callable[[str], str]]:

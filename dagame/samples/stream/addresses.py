@@ -19,6 +19,7 @@ from ..files.containers import ADDRESS_OPTIONS, is_address, kind_by_name
 _SECRET = re.compile(r"(?i)^\w+://[^/@]*:[^/@]*@|[?&]\w*(secret|password|token|key)\w*=")
 _LEGAL = "/:@%!$&'()*+,;=~"
 _GLOB = re.compile(r"[*?\[]")
+_SIGNS = str.maketrans({"%": "%25", "?": "%3F"})
 
 
 def expanded(source: Any, pattern: str | None = None) -> Any:
@@ -45,18 +46,15 @@ def _files_at(address: str, of_a_folder: str | None) -> str | list[str]:
     plain, options = _parts(address)
     folder, pattern = _cut_at_glob(plain)
     fs, path = _system(folder + options)
-    try:
+    with _answering(address):
         if not pattern and fs.get_file_info(path).is_file:
             return address
         names = _listed(fs, path, deep="/" in pattern)
-    except OSError as error:
-        raise SamplesError(f"{address} cannot be read: {one_line(error, 200)}.") from None
     chosen = [name for name in names if _is_meant(name, pattern, of_a_folder)]
     if not chosen:
         what = "called like that" if pattern else f"called like {of_a_folder or 'one of samples'}"
         raise SamplesError(f"{address} cannot be read: there is no file {what}.")
-    signs = {"%": "%25", "?": "%3F"}
-    return [f"{folder}/{name.translate(str.maketrans(signs))}{options}" for name in sorted(chosen)]
+    return [f"{folder}/{name.translate(_SIGNS)}{options}" for name in sorted(chosen)]
 
 
 def _parts(address: str) -> tuple[str, str]:
@@ -104,9 +102,16 @@ def _system(address: str) -> tuple[Any, str]:
     except ImportError:
         raise SamplesError(not_installed("pyarrow", "ray", f"reading {address}")) from None
     plain, options = _parts(address)
-    try:
+    with _answering(address, ValueError):
         return FileSystem.from_uri(quote(plain, safe=_LEGAL) + options)
-    except (OSError, ValueError) as error:
+
+
+@contextmanager
+def _answering(address: str, *errors: type[Exception]) -> Iterator[None]:
+    """`SamplesError` where an address does not answer."""
+    try:
+        yield
+    except (OSError, *errors) as error:
         raise SamplesError(f"{address} cannot be read: {one_line(error, 200)}.") from None
 
 
@@ -121,14 +126,12 @@ def fetched(path: str, folder: Path) -> Iterator[str]:
     own.mkdir()
     try:
         place = own / PurePosixPath(inner).name
-        try:
-            with (
-                fs.open_input_stream(inner, compression=None) as source,
-                place.open("wb") as target,
-            ):
-                shutil.copyfileobj(source, target, 1 << 20)
-        except OSError as error:
-            raise SamplesError(f"{path} cannot be read: {one_line(error, 200)}.") from None
+        with (
+            _answering(path),
+            fs.open_input_stream(inner, compression=None) as source,
+            place.open("wb") as target,
+        ):
+            shutil.copyfileobj(source, target, 1 << 20)
         yield str(place)
     finally:
         shutil.rmtree(own, ignore_errors=True)

@@ -11,17 +11,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import SamplesError
-from ..files.containers import KINDS, PACKED, STDIN, check_regular, checked, shown
+from ..files.containers import KINDS, STDIN, check_regular, checked, readable, shown, suffix_of
 from ..files.delimited import Faults, Kinds, separator_of
 from ..files.json_rows import NOT_BLANK, faults_of, has_lines, is_no_document, read_lines, stop
 from ..files.packed import PIECE, bounded, unpacked_parts
-from ..files.reading import Rows, delimited_frame, no_rows, read_rows, unreadable
-
-if TYPE_CHECKING:
-    import polars as pl
+from ..files.reading import Rows, by_polars, delimited_frame, no_rows, read_rows
+from ..lazy import pl
 
 
 class Faulty(Exception):
@@ -45,12 +43,11 @@ def blocks(path: str, size: int, options: dict[str, Any], strict: bool = False) 
         raise SamplesError(
             "standard input is read whole; name files to read them in parts, or leave out --max-memory."
         )
-    try:
+    with readable(name):
         check_regular(Path(path))
         length = os.stat(path).st_size
-    except OSError as error:
-        raise SamplesError(f"{name} cannot be read: {error.strerror or error}.") from None
-    kind, packed = _kind(Path(path), options["kind"])
+    suffix, packed = suffix_of(Path(path))
+    kind = options["kind"] or KINDS.get(suffix)
     if kind == "parquet" and packed is None and length > size:
         yield from _parquet(name, path, size)
     elif kind in ("json", "csv", "tsv", None) and (packed or length > size):
@@ -59,14 +56,6 @@ def blocks(path: str, size: int, options: dict[str, Any], strict: bool = False) 
         if length > _WHOLE * size:
             raise _too_long(name, kind or "file")
         yield read_rows(path, **options)
-
-
-def _kind(path: Path, kind: str | None) -> tuple[str | None, str | None]:
-    """What the name says that it holds, and how that is packed."""
-    suffixes = [s.lower() for s in path.suffixes[-2:]]
-    packed = PACKED.get(suffixes[-1]) if suffixes else None
-    inner = suffixes[:-1] if packed else suffixes
-    return kind or KINDS.get(inner[-1] if inner else ""), packed
 
 
 def _too_long(name: str, what: str) -> SamplesError:
@@ -80,9 +69,7 @@ def _too_long(name: str, what: str) -> SamplesError:
 
 
 def _parquet(name: str, path: str, size: int) -> Iterator[Rows]:
-    import polars as pl
-
-    try:
+    with readable(name), by_polars(name, "parquet"):
         with open(path, "rb") as stream:
             checked(name, stream.read(16), "parquet")
         lazy = pl.scan_parquet(path, glob=False)
@@ -93,13 +80,6 @@ def _parquet(name: str, path: str, size: int) -> Iterator[Rows]:
         step = max(1, int(size / max(head.estimated_size() / len(head), 1)))
         for start in range(0, count, step):
             yield Rows(name, lazy.slice(start, step).collect())
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raised = unreadable(name, "parquet", error)
-    except OSError as error:
-        raised = SamplesError(f"{name} cannot be read: {error.strerror or error}.")
-    else:
-        return
-    raise raised
 
 
 # -- text -----------------------------------------------------------------------------------------
@@ -134,24 +114,31 @@ class _Text:
         elif kind == "json":
             yield from self._json(first)
         else:
-            yield from self._delimited(*separator_of(kind, first))
+            yield from self._some(self._delimited(*separator_of(kind, first)))
+
+    def _some(self, parts: Iterator[Rows]) -> Iterator[Rows]:
+        """The parts, one of which must have rows."""
+        rows, skipped = 0, False
+        for part in parts:
+            rows += len(part.frame)
+            skipped = skipped or bool(part.skipped)
+            yield part
+        if not rows:
+            raise no_rows(self.name, skipped)
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[str | None, Iterator[bytes]]]:
         """The kind, and parts that end with a line (of CSV with a record), unpacked within bounds."""
-        try:
-            with open(self.path, "rb") as stream:
-                kind = self.kind
-                if self.packed is None:
-                    parts = _pieces(stream, self.length)
-                else:
-                    parts, inner = unpacked_parts(self.name, stream, self.packed)
-                    parts = bounded(self.name, parts, self.length)
-                    kind = self.options["kind"] or KINDS.get(inner, kind or "")
-                quoted = kind in ("csv", "tsv")
-                yield kind, self._checked(_cut(self.name, parts, self.size, quoted), kind)
-        except OSError as error:
-            raise SamplesError(f"{self.name} cannot be read: {error.strerror or error}.") from None
+        with readable(self.name), open(self.path, "rb") as stream:
+            kind = self.kind
+            if self.packed is None:
+                parts = _pieces(stream, self.length)
+            else:
+                parts, inner = unpacked_parts(self.name, stream, self.packed)
+                parts = bounded(self.name, parts, self.length)
+                kind = self.options["kind"] or KINDS.get(inner, kind or "")
+            quoted = kind in ("csv", "tsv")
+            yield kind, self._checked(_cut(self.name, parts, self.size, quoted), kind)
 
     def _checked(self, blocks: Iterator[bytes], kind: str | None) -> Iterator[bytes]:
         for k, block in enumerate(blocks):
@@ -170,19 +157,17 @@ class _Text:
             if self.length * (1 if self.packed is None else 4) > _WHOLE * self.size:
                 raise _too_long(self.name, "JSON document")
             yield read_rows(self.path, **self.options)
-            return
-        lines = rows = 0
-        skipped = False
+        else:
+            yield from self._some(self._json_lines())
+
+    def _json_lines(self) -> Iterator[Rows]:
+        lines = 0
         with self._opened() as (_, blocks):
             for block in blocks:
                 made = self._json_part(block, lines)
                 lines += block.count(b"\n") + (not block.endswith(b"\n"))
-                skipped = skipped or bool(made.skipped)
-                rows += len(made.frame)
                 if len(made.frame) or made.skipped:
                     yield made
-        if not rows:
-            raise no_rows(self.name, skipped)
 
     def _json_part(self, block: bytes, before: int) -> Rows:
         faults = list(faults_of(block)) if self.strict else []
@@ -213,15 +198,9 @@ class _Text:
             kinds = found if kinds is None else kinds & found
         assert kinds is not None
         text, labels = self.options["text"], self.options["labels"]
-        rows = 0
-        skipped = False
         for frame, faults in self._records(separator):
-            rows += len(frame)
-            skipped = skipped or bool(faults)
             numbers = tuple(number for number, _ in faults)
             yield Rows(self.name, kinds.cast(frame, text, labels), None, numbers, said)
-        if not rows:
-            raise no_rows(self.name, skipped)
 
     def _records(self, separator: str) -> Iterator[tuple[pl.DataFrame, Faults]]:
         header, more, before = b"", 0, 0
@@ -263,9 +242,7 @@ def _cut(name: str, parts: Iterator[bytes], size: int, quoted: bool) -> Iterator
         if count < size:
             continue
         data = b"".join(held)
-        end = data.rfind(b"\n") + 1
-        while quoted and end and data.count(b'"', 0, end) % 2:
-            end = data.rfind(b"\n", 0, end - 1) + 1
+        end = _end_of_lines(data, quoted)
         if end:
             yield data[:end]
         elif len(data) > _WHOLE * size:
@@ -274,6 +251,14 @@ def _cut(name: str, parts: Iterator[bytes], size: int, quoted: bool) -> Iterator
     rest = b"".join(held)
     if rest:
         yield rest
+
+
+def _end_of_lines(data: bytes, quoted: bool) -> int:
+    """Behind the last newline that no quotes hold, 0 where there is none."""
+    end = data.rfind(b"\n") + 1
+    while quoted and end and data.count(b'"', 0, end) % 2:
+        end = data.rfind(b"\n", 0, end - 1) + 1
+    return end
 
 
 def _line_of(header: list[str], separator: str) -> bytes:

@@ -4,36 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from ..columns import abstained, column_named, names_in, read_answers
+from ..asked import Asked
+from ..columns import first_end, names_in
 from ..files.formats import FORMATS
 from ..files.roles import Flat, Roles
-from ..how_read import is_blank, labelled
-from ..keys.reader import AnswerReader
-from ..labels import compared, correctness
+from ..how_read import lost_of
+from ..labels import correctness
+from ..lazy import pl
 from ..partition import Labels
 from .load import CUT, GOLD
 
-if TYPE_CHECKING:
-    import polars as pl
-
 ANSWER, COUNT, SAME, GROUP = "answer", "count", "same", "group"
 _LABELS = Labels._fields
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How the rows are read, alike in all parts."""
+class Settings(Asked):
+    """How the rows are read, alike in all parts, and in how many groups their classes are solved."""
 
     roles: Roles
-    reader: AnswerReader
-    read_truncated: bool
-    correct_range: tuple[float, float]
-    abstain: str | None
-    no_answer: str
     groups: int
     same: str | None = None
 
@@ -48,6 +43,11 @@ class Settings:
         return [f"context_{k}" for k in range(len(self.roles.context_by or ()))]
 
     @property
+    def named(self) -> list[str]:
+        """What the rows of counts are told apart by."""
+        return [*self.class_columns, *self.context_columns, ANSWER]
+
+    @property
     def labelled(self) -> bool:
         """Whether anything is known of correctness."""
         return bool(self.roles.correct or self.roles.gold)
@@ -60,67 +60,54 @@ def same_column(roles: Roles, layout: str, columns: Sequence[str]) -> str | None
     return form.same if fits else None
 
 
-class Counted(NamedTuple):
-    """What one part holds.
+@dataclass(frozen=True)
+class Counted(Generic[T]):
+    """What one part holds; its tables are frames, or where they stand on a shelf.
 
-    keys: the answer of each row as it stands there, and its key. groups: class, context, answer and
-    their counts, and to which group of classes they belong, `GROUP`. gold: each right answer, and
-    whether it was read within a text. lost: the places of the rows in which no answer was found;
-    lost_labels: how many of them are labelled right, and labelled. first: the end of the first text.
+    keys: the answer of each row as it stands there, and its key, `read` of them with one. groups: class,
+    context, answer and their counts, and to which group of classes they belong, `GROUP`. lost: the places
+    of the rows in which no answer was found; lost_labels: how many of them are labelled right, and
+    labelled. first: the end of the first text. gold: see `labels.Gold`, if there is any; best: of it.
     """
 
-    keys: pl.DataFrame
-    groups: pl.DataFrame
-    gold: pl.DataFrame | None
-    best: float | None
-    lost: np.ndarray
+    rows: int
+    read: int
+    lost_rows: int
     lost_labels: tuple[int, int]
+    known_labels: int
     timed_out: int
     first: str
+    keys: T
+    groups: T
+    lost: T
+    gold: T | None
+    best: float | None
 
 
-def count(frame: pl.DataFrame, settings: Settings, before: int) -> Counted:
+def count(frame: pl.DataFrame, settings: Settings, before: int) -> Counted[pl.DataFrame]:
     """Read one part, `before` which there are so many rows."""
-    import polars as pl
-
-    roles, reader = settings.roles, settings.reader
-    (text,) = roles.text
     cut = None if settings.read_truncated else frame[CUT]
+    gold = frame[GOLD].to_list() if GOLD in frame.columns else None
     rows = frame.drop(CUT, GOLD, strict=False)
-    reading = read_answers(Flat(rows, roles), reader, cut)
-    keys, right, gold, best = reading.keys, None, None, None
-    if GOLD in frame.columns:
-        keys, right, told = compared(frame[GOLD].to_list(), keys, reader)
-        gold = pl.DataFrame(
-            {"gold": told.answers, "within": told.within},
-            schema={"gold": pl.String, "within": pl.Boolean},
-        )
-        best = told.best
-    elif roles.correct:
-        right = _labels(column_named(rows, roles.correct[0], "correctness"), settings, before)
-    keys = abstained(keys, settings.abstain)
-    empty = keys.is_null().arg_true()
-    lost = empty.filter(is_blank(reading.answers.gather(empty))).to_numpy()
+    flat, labels = Flat(rows, settings.roles), partial(_labels, before=before)
+    reading, keys, right, told = settings.judged(flat, cut, gold, labels)
     correct = None if right is None else right.cast(pl.Float64).to_numpy()
-    known = rows[text].drop_nulls()
-    return Counted(
-        pl.DataFrame({ANSWER: reading.answers, "key": keys}),
-        _groups(rows, keys, correct, settings, before),
-        gold,
-        best,
-        lost,
-        (0, 0) if correct is None else labelled(correct[lost]),
-        reading.timed_out,
-        str(known[0])[-80:] if len(known) else "",
-    )
+    lost, lost_labels = lost_of(reading.answers, keys, correct)
+    groups = _groups(rows, keys, correct, settings, before)
+    known = int(groups["known"].sum()) if settings.labelled else 0
+    first = first_end(rows[settings.roles.text[0]])
+    sizes = len(frame), len(keys) - keys.null_count(), len(lost)
+    answers = pl.DataFrame({ANSWER: reading.answers, "key": keys})
+    tables = answers, groups, pl.DataFrame({"row": lost}), None if told is None else told.table()
+    best = None if told is None else told.best
+    return Counted(*sizes, lost_labels, known, reading.timed_out, first, *tables, best)
 
 
-def _labels(column: pl.Series, settings: Settings, before: int) -> pl.Series:
-    import polars as pl
-
+def _labels(column: pl.Series, limits: tuple[float, float], before: int) -> pl.Series:
+    """`correctness`, which is not known in a part without labels."""
     if column.null_count() == len(column):
         return column.cast(pl.Float64, strict=False)
-    return correctness(column, settings.correct_range, before)
+    return correctness(column, limits, before)
 
 
 def named_rows(
@@ -135,8 +122,6 @@ def named_rows(
         contexts = names_in(frame, roles.context_by, "context", before)
         contexts.columns = settings.context_columns
         parts.append(contexts)
-    import polars as pl
-
     return pl.concat([*parts, keys.alias(ANSWER).to_frame()], how="horizontal")
 
 
@@ -147,8 +132,6 @@ def _groups(
     settings: Settings,
     before: int,
 ) -> pl.DataFrame:
-    import polars as pl
-
     table = named_rows(frame, keys, settings, before)
     by = list(table.columns)
     if settings.same is not None:
@@ -165,8 +148,6 @@ def _groups(
 
 def _hashed(classes: pl.DataFrame, groups: int) -> pl.Series:
     """A group of classes for each row, of one class always the same."""
-    import polars as pl
-
     plain = classes.with_columns(pl.col(pl.Float64, pl.Float32) + 0.0)  # -0.0 is 0.0
     plain = plain.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
     return (plain.hash_rows(seed=0) % groups).cast(pl.UInt32).alias(GROUP)

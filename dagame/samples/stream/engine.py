@@ -31,30 +31,38 @@ def started(address: str | None, store: int) -> tuple[Any, bool]:
     except ImportError:
         told = not_installed("ray", "ray", "--engine ray")
         raise DagameError(f"{told}; or leave --engine out") from None
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     own = not ray.is_initialized()
     if own:
-        try:
-            if address is None:
-                with _unless_set(_OWN):  # which the engine's processes read as they start
-                    ray.init(
-                        "local",
-                        num_cpus=cores(),
-                        object_store_memory=store,
-                        include_dashboard=False,
-                        **quiet,
-                    )
-            else:
-                ray.init(address, **quiet)
-        except Exception as error:  # Ray raises bare ones
-            ray.shutdown()
-            said = one_line(error, 200)
-            if address is None:
-                raise DagameError(f"Ray does not start: {said}.") from None
-            raise DagameError(
-                f"Ray at {address} cannot be reached: {said}; one that asks for a token is joined with "
-                "RAY_AUTH_MODE=token, as `ray get-auth-token` tells it."
-            ) from None
+        _begin(ray, address, store)
+    _set_up(ray, store)
+    return ray, own
+
+
+def _begin(ray: Any, address: str | None, store: int) -> None:
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    size = {"num_cpus": cores(), "object_store_memory": store, "include_dashboard": False}
+    try:
+        if address is None:
+            with _unless_set(_OWN):  # which the engine's processes read as they start
+                ray.init("local", **size, **quiet)
+        else:
+            ray.init(address, **quiet)
+    except Exception as error:  # Ray raises bare ones
+        ray.shutdown()
+        raise _not_begun(address, one_line(error, 200)) from None
+
+
+def _not_begun(address: str | None, said: str) -> DagameError:
+    if address is None:
+        return DagameError(f"Ray does not start: {said}.")
+    return DagameError(
+        f"Ray at {address} cannot be reached: {said}; one that asks for a token is joined with "
+        "RAY_AUTH_MODE=token, as `ray get-auth-token` tells it."
+    )
+
+
+def _set_up(ray: Any, store: int) -> None:
+    """Quiet, and blocks in their order."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of its own settings
         context = ray.data.DataContext.get_current()
@@ -64,7 +72,6 @@ def started(address: str | None, store: int) -> tuple[Any, bool]:
     context.shuffle_input_batch_bytes = store // 4  # which each task of a shuffle holds
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised
-    return ray, own
 
 
 @contextmanager

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from ...errors import SamplesError
-from ..files.nested import column_of
-
-if TYPE_CHECKING:
-    import polars as pl
+from ..files.nested import as_texts
+from ..lazy import pl
 
 _EXACT = 1 << 53
 
@@ -36,8 +32,6 @@ def agreed(
 
 
 def _both(a: pl.DataType, b: pl.DataType) -> pl.DataType | None:
-    import polars as pl
-
     if a == b or b == pl.Null:
         return a
     if a == pl.Null:
@@ -54,8 +48,6 @@ def conformed(
     Raises:
         SamplesError: whole numbers of 2^53 and above beside decimal ones.
     """
-    import polars as pl
-
     made = frame.with_columns(
         pl.lit(None, dtype=kind).alias(name)
         for name, kind in final.items()
@@ -67,8 +59,6 @@ def conformed(
 
 
 def _cast(column: pl.Series, own: pl.DataType, final: pl.DataType) -> pl.Series:
-    import polars as pl
-
     if column.dtype == pl.Int64 and own == pl.Float64:
         largest = max(abs(column.max() or 0), abs(column.min() or 0))  # type: ignore[arg-type]
         if largest >= _EXACT:
@@ -77,9 +67,5 @@ def _cast(column: pl.Series, own: pl.DataType, final: pl.DataType) -> pl.Series:
                 "it as text."
             )
     if final == pl.String and own not in (pl.String, pl.Null):
-        values = column.cast(own).to_list()
-        texts = [
-            None if v is None else json.dumps(v, ensure_ascii=False, default=str) for v in values
-        ]
-        return column_of(column.name, texts)
+        return as_texts(column.name, column.cast(own).to_list())
     return column if column.dtype == final else column.cast(own).cast(final)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from ...errors import SamplesError
 from ...show.progress import Progress
 from ..files.containers import shown
-from ..files.joining import agreeing_kinds
+from ..files.joining import Gathered, agreeing_kinds
 from ..files.reading import Rows
 from ..files.roles import Flat, NoRow, Roles
 from ..files.tables import NamedFile, Wish, check_format, laid_out, roles_of
 from ..labels import gold_texts
+from ..lazy import pl
 from .addresses import fetched
 from .blocks import Faulty, blocks
 from .kinds import agreed
 from .shelf import Piece, Shelf
-
-if TYPE_CHECKING:
-    import polars as pl
 
 GOLD, CUT = "#gold", "#cut"
 """Columns of a part beside the file's own: the right answers as JSON, and whether it was cut off."""
@@ -46,26 +45,18 @@ class FileRead:
         Raises:
             SamplesError: it is laid out otherwise than the part before, which the whole file decides.
         """
-        import polars as pl
-
-        first = self.flat
-        if first is not None:
-            self._check_layout(first, flat)
+        if self.flat is not None:
+            self._check_layout(self.flat, flat)
         self.kinds = agreed(self.name, self.kinds, flat.frame.schema)
         self.empty_rows += flat.empty_rows
-        gold = None if flat.gold is None else gold_texts(flat.gold)
-        cut = pl.repeat(False, len(flat.frame), eager=True)
-        cut = cut if flat.truncated is None else flat.truncated.fill_null(False)
-        self.cut += int(cut.sum())
-        more = [cut.alias(CUT)]
-        if gold is not None:
-            more.append(pl.Series(GOLD, gold, dtype=pl.String))
-        self.pieces.append(put(flat.frame.with_columns(more)))
-        known = frozenset() if first is None else first.alongside
-        self.flat = replace(
-            flat, frame=flat.frame.clear(), gold=None, truncated=None,
-            alongside=known | flat.alongside,
-        )  # fmt: skip
+        none = pl.repeat(False, len(flat.frame), eager=True)
+        beside = [(none if flat.truncated is None else flat.truncated.fill_null(False)).alias(CUT)]
+        self.cut += int(beside[0].sum())
+        if flat.gold is not None:
+            beside.append(pl.Series(GOLD, gold_texts(flat.gold), dtype=pl.String))
+        self.pieces.append(put(flat.frame.with_columns(beside)))
+        known = flat.alongside | (self.flat.alongside if self.flat else frozenset())
+        self.flat = Flat(flat.frame.clear(), flat.roles, nested=flat.nested, alongside=known)
 
     def _check_layout(self, first: Flat, flat: Flat) -> None:
         filled = {c.name for c in flat.frame if c.null_count() < len(c)}
@@ -104,103 +95,67 @@ class Loaded:
         return sum(file.cut for file in self.files)
 
 
-def load(
-    files: Sequence[NamedFile],
-    wish: Wish,
-    options: dict[str, Any],
-    shelf: Shelf,
-    size: int,
-    say: Progress,
-) -> Loaded:
-    """Read every file, `size` bytes at a time.
+@dataclass(frozen=True)
+class Way:
+    """How files are read: `size` bytes at a time, by the options of `read_rows`, onto the shelf."""
+
+    wish: Wish
+    options: dict[str, Any]
+    size: int
+    shelf: Shelf
+
+
+def load(files: Sequence[NamedFile], way: Way, say: Progress) -> Loaded:
+    """Read every file.
 
     Raises:
         SamplesError: as `read_table`; of several files the one is named.
     """
-    check_format(wish.format)
-    found = Gathered(len(files) > 1 and options["on_error"] == "skip")
+    check_format(way.wish.format)
+    found = Gathered[FileRead](len(files) > 1 and way.options["on_error"] == "skip")
     for k, file in enumerate(files):
         say(f"reading {shown(file.path)} ({k + 1}/{len(files)})")
         try:
-            found.add(read_file(file, wish, found.roles, options, shelf, size))
+            add(found, *read_file(file, way, roles_by(found)))
         except SamplesError as error:
             found.fail(error)
-    return together(found.read, found.notes, found.failed)
+    return together(found)
 
 
-@dataclass
-class Gathered:
-    """The files that were read so far; the first of them decides what the columns mean.
-
-    skip: a file that cannot be read is left out and said.
-    """
-
-    skip: bool
-    read: list[FileRead] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    failed: int = 0
-
-    @property
-    def roles(self) -> Roles | None:
-        """What the columns mean, once a file was read."""
-        return self.read[0].roles if self.read else None
-
-    def add(self, found: tuple[FileRead, list[str]]) -> None:
-        """One more file, with what is said where it is the first."""
-        file, told = found
-        self.notes += told if self.roles is None else []
-        if file.said:
-            self.notes.append(f"{file.name}: {file.said}.")
-        self.read.append(file)
-
-    def fail(self, error: Exception) -> None:
-        """A file that cannot be read; anything but its own fault, such as a full disk, is raised."""
-        if not (self.skip and isinstance(error, SamplesError)):
-            raise error
-        self.failed += 1
-        self.notes.append(f"left out: {error}")
+def roles_by(found: Gathered[FileRead]) -> Roles | None:
+    """What the columns mean, which the first file decides, once it was read."""
+    return found.read[0].roles if found.read else None
 
 
-def together(read: Sequence[FileRead], notes: list[str], failed: int) -> Loaded:
+def add(found: Gathered[FileRead], file: FileRead, told: list[str]) -> None:
+    """One more file, with what is said where it is the first."""
+    found.notes += [] if found.read else told
+    found.add(file)
+
+
+def together(found: Gathered[FileRead]) -> Loaded:
     """The files that were read as one table, and sentences on what was left out."""
-    if not read:
-        raise SamplesError(f"none of the {failed} files can be read; {notes[-1]}")
-    kinds = agreeing_kinds([(file.name, file.kinds) for file in read], read[0].roles)
-    empty = sum(file.empty_rows for file in read)
-    if empty:
-        notes.append(f"rows without a completion, left out: {empty:,}.")
-    if len(read) > 1:
-        notes += [
-            f"{file.name}: lines skipped: {len(file.skipped):,}." for file in read if file.skipped
-        ]
-    flat = read[0].flat
-    assert flat is not None
-    skipped = tuple(n for file in read for n in file.skipped)
-    return Loaded(tuple(read), flat.roles, kinds, tuple(notes), skipped)
+    notes, skipped = found.told()
+    first = found.read[0]
+    kinds = agreeing_kinds([(file.name, file.kinds) for file in found.read], first.roles)
+    assert first.flat is not None
+    return Loaded(tuple(found.read), first.flat.roles, kinds, notes, skipped)
 
 
 def read_file(
-    file: NamedFile,
-    wish: Wish,
-    roles: Roles | None,
-    options: dict[str, Any],
-    shelf: Shelf,
-    size: int,
-    own: str = "rows",
+    file: NamedFile, way: Way, roles: Roles | None, own: str = "rows"
 ) -> tuple[FileRead, list[str]]:
     """The parts of one file on the shelf under `own`, and what was said where this file decides the roles."""
-
-    def put(frame: pl.DataFrame) -> Piece:
-        return shelf.put(own, frame)
-
-    with fetched(file.path, shelf.folder) as path:
+    put = partial(way.shelf.put, own)
+    with fetched(file.path, way.shelf.folder) as path:
         here = file._replace(path=path)
         try:
             try:
-                found, told = _read_file(here, wish, roles, put, blocks(path, size, options))
+                parts = blocks(path, way.size, way.options)
+                found, told = _read_file(here, way.wish, roles, put, parts)
             except Faulty:
-                again = blocks(path, size, options, strict=True)
-                found, told = _read_file(here, wish, roles, put, again)
+                parts = blocks(path, way.size, way.options, strict=True)
+                found, told = _read_file(here, way.wish, roles, put, parts)
         except SamplesError as error:
             if path == file.path:
                 raise
@@ -216,42 +171,36 @@ def _read_file(
     put: Callable[[pl.DataFrame], Piece],
     parts: Iterable[Rows],
 ) -> tuple[FileRead, list[str]]:
-    import polars as pl
-
     told: list[str] = []
-    found: FileRead | None = None
-    head: Rows | None = None
     skipped: list[int] = []
+    head = found = nothing = None
+    for rows in _alike(file, parts, skipped):
+        if head is None or found is None:
+            head, decided = rows, roles or roles_of(wish, rows, told)
+            found = FileRead(rows.name, decided, skipped=skipped, said=rows.said)
+        elif roles is None:
+            _check_roles(wish, rows, head, found.roles)
+        try:
+            found.take(laid_out(rows, found.roles), put)
+        except NoRow as error:
+            found.empty_rows, nothing = found.empty_rows + error.empty_rows, error
+    assert found is not None
+    if nothing is not None and not found.pieces:
+        raise nothing
+    return found, told
+
+
+def _alike(file: NamedFile, parts: Iterable[Rows], skipped: list[int]) -> Iterator[Rows]:
+    """The parts that have rows, each with the columns of those before; lines left out go to `skipped`."""
     columns: dict[str, None] = {}
-    nothing: NoRow | None = None
     for part in parts:
         skipped += part.skipped
         if not len(part.frame):
             continue
         rows = file.named(part)
-        absent = [c for c in columns if c not in rows.frame.columns]
+        absent = [pl.lit(None).alias(c) for c in columns if c not in rows.frame.columns]
         columns |= dict.fromkeys(rows.frame.columns)
-        if absent:
-            rows = replace(
-                rows, frame=rows.frame.with_columns(pl.lit(None).alias(c) for c in absent)
-            )
-        if found is None or head is None:
-            head = rows
-            decided = roles or roles_of(wish, rows, told)
-            found = FileRead(rows.name, decided, said=rows.said)
-        elif roles is None:
-            _check_roles(wish, rows, head, found.roles)
-        try:
-            flat = laid_out(rows, found.roles)
-        except NoRow as error:
-            found.empty_rows, nothing = found.empty_rows + error.empty_rows, error
-            continue
-        found.take(flat, put)
-    assert found is not None
-    if nothing is not None and not found.pieces:
-        raise nothing
-    found.skipped = skipped
-    return found, told
+        yield replace(rows, frame=rows.frame.with_columns(absent)) if absent else rows
 
 
 def _check_roles(wish: Wish, rows: Rows, head: Rows, roles: Roles) -> None:
@@ -267,6 +216,4 @@ def _check_roles(wish: Wish, rows: Rows, head: Rows, roles: Roles) -> None:
 
 def kinds_of(kinds: Mapping[str, pl.DataType], gold: bool) -> dict[str, pl.DataType]:
     """With the columns beside."""
-    import polars as pl
-
     return {**kinds, CUT: pl.Boolean(), **({GOLD: pl.String()} if gold else {})}

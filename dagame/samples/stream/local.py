@@ -5,30 +5,24 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ...show.progress import Progress, time_left
-from ..disagreements import Disagreements
-from ..facts import Facts
-from ..files.tables import NamedFile, Wish
-from ..partition import Bucket
+from ..files.tables import NamedFile
+from ..games import Game
+from ..lazy import pl
 from ..verdict import CELLS
 from ..worth import beside, said_of_rows
-from .count import ANSWER, GROUP, SAME, Settings, count, named_rows
+from .count import ANSWER, GROUP, SAME, Counted, Settings, count, named_rows
 from .kinds import conformed
-from .load import CUT, GOLD, Loaded, kinds_of, load
-from .part import Game, Solved, solve_part
+from .load import CUT, GOLD, Loaded, Way, kinds_of, load
+from .part import Group, Solved, solve_part
 from .shelf import Piece, Shelf
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from ...games.solution import Solution
-
 
 _DEALT_AT_ONCE = 4
 """Groups of classes whose rows are held while they are dealt out."""
@@ -36,36 +30,8 @@ PART = "part"
 """The column of counts that says of which part of the rows they are."""
 
 
-@dataclass(frozen=True)
-class Kept:
-    """One counted part: where its keys, groups, right answers and lost rows are; see `count.Counted`."""
-
-    rows: int
-    read: int
-    lost_rows: int
-    keys: Piece
-    groups: Piece
-    gold: Piece | None
-    best: float | None
-    lost: Piece
-    lost_labels: tuple[int, int]
-    known_labels: int
-    timed_out: int
-    first: str
-
-
-@dataclass(frozen=True)
-class Group:
-    """One solved group of classes; see `part.Solved`."""
-
-    names: pl.DataFrame | None
-    table: Piece | None
-    facts: Facts | None
-    disagreements: Disagreements | None
-    lost: tuple[tuple, ...]
-    lost_rows: int
-    buckets: list[Bucket]
-    solutions: list[Solution]
+Kept = Counted[Piece]
+"""One counted part, whose tables are on a shelf."""
 
 
 class _Deal:
@@ -84,8 +50,6 @@ class _Deal:
 
     def end(self) -> None:
         """Put what is held."""
-        import polars as pl
-
         if not self.held:
             return
         rows = pl.concat(self.held, how="vertical_relaxed")
@@ -104,16 +68,9 @@ class Local:
     def close(self) -> None:
         """Nothing is to be ended."""
 
-    def load(
-        self,
-        files: Sequence[NamedFile],
-        wish: Wish,
-        options: dict[str, Any],
-        size: int,
-        say: Progress,
-    ) -> Loaded:
+    def load(self, files: Sequence[NamedFile], way: Way, say: Progress) -> Loaded:
         """The first pass: files -> flat rows."""
-        return load(files, wish, options, self.shelf, size, say)
+        return load(files, way, say)
 
     def count(self, loaded: Loaded, settings: Settings, say: Progress) -> list[Kept]:
         """The second: rows -> keys and counts."""
@@ -136,30 +93,30 @@ class Local:
         for k in range(len(kept)):
             deal.add(counts_of(self.shelf, kept, k))
         deal.end()
-        deal = _Deal(self.shelf, f"worths-{run}", PART, at_once)
+        worths = _Deal(self.shelf, f"worths-{run}", PART, at_once)
+        solve = partial(self._solved, run, settings, game, worths)
+        solved = gathered(counted(solve, settings.groups, say, "solving classes"))
+        worths.end()
+        return solved, worths.name
 
-        def one(p: int) -> Group | None:
-            import polars as pl
-
-            found = list(self.shelf.every(f"dealt-{run}-{p}"))
-            if not found:
-                return None
-            self.shelf.drop(f"dealt-{run}-{p}")
-            counts = pl.concat(found, how="vertical_relaxed")
-            made = solve_part(counts, settings, game)
-            deal.add(worths_of(counts, made))
-            return kept_group(made, self.shelf)
-
-        solved = gathered(counted(one, settings.groups, say, "solving classes"))
-        deal.end()
-        return solved, f"worths-{run}"
+    def _solved(
+        self, run: str, settings: Settings, game: Game, worths: _Deal, p: int
+    ) -> Group | None:
+        """One group of a run; None where no class fell into it."""
+        found = list(self.shelf.every(f"dealt-{run}-{p}"))
+        if not found:
+            return None
+        self.shelf.drop(f"dealt-{run}-{p}")
+        counts = pl.concat(found, how="vertical_relaxed")
+        made = solve_part(counts, settings, game)
+        worths.add(worths_of(counts, made))
+        return kept_group(made, self.shelf)
 
     def write(
         self, loaded: Loaded, kept: Sequence[Kept], settings: Settings, worths: Any, path: Path,
         say: Progress,
     ) -> None:  # fmt: skip
         """The last: rows with what they are worth, as one Parquet file."""
-        import polars as pl
 
         def one(k: int) -> Path:
             found = pl.concat(list(self.shelf.every(f"{worths}-{k}")))
@@ -169,10 +126,15 @@ class Local:
             return part
 
         parts = list(counted(one, len(kept), say, "writing rows"))
-        said = said_of_rows(settings.roles.class_by, settings.roles.context_by or ())
-        pl.scan_ipc(parts).sink_parquet(path, maintain_order=True, metadata=said)
-        for part in parts:
-            part.unlink()
+        put_together(parts, path, settings)
+
+
+def put_together(parts: list[Path], path: Path, settings: Settings) -> None:
+    """One Parquet file of the rows of all parts, which go."""
+    said = said_of_rows(settings.roles.class_by, settings.roles.context_by or ())
+    pl.scan_ipc(parts).sink_parquet(path, maintain_order=True, metadata=said)
+    for part in parts:
+        part.unlink()
 
 
 def counted(function: Callable[[int], Any], count: int, say: Progress, what: str) -> Iterator[Any]:
@@ -194,34 +156,17 @@ def count_part(
     frame: pl.DataFrame, settings: Settings, before: int, shelf: Shelf, name: str = ""
 ) -> Kept:
     """Count one part and keep what comes of it; `name` tells apart the files of several writers."""
-    import polars as pl
-
     found = count(frame, settings, before)
-    keys = found.keys
-    known = found.groups["known"].sum() if settings.labelled else 0
-    return Kept(
-        rows=len(frame),
-        read=len(keys) - keys["key"].null_count(),
-        lost_rows=len(found.lost),
-        keys=shelf.put(f"keys{name}", keys),
-        groups=shelf.put(f"groups{name}", found.groups),
-        gold=None if found.gold is None else shelf.put(f"gold{name}", found.gold),
-        best=found.best,
-        lost=shelf.put(f"lost{name}", pl.DataFrame({"row": found.lost})),
-        lost_labels=found.lost_labels,
-        known_labels=int(known),
-        timed_out=found.timed_out,
-        first=found.first,
-    )
+    tables = {what: getattr(found, what) for what in ("keys", "groups", "lost", "gold")}
+    put = {what: shelf.put(f"{what}{name}", t) for what, t in tables.items() if t is not None}
+    return replace(found, **put)  # type: ignore[arg-type]
 
 
 def kept_group(made: Solved, shelf: Shelf, name: str = "") -> Group:
     """What is kept of a solved group."""
-    table = None if made.table is None else shelf.put(f"classes{name}", made.table)
-    return Group(
-        made.names, table, made.facts, made.disagreements, made.lost, made.lost_rows, made.buckets,
-        made.solutions,
-    )  # fmt: skip
+    if made.table is None:
+        return made.group
+    return replace(made.group, table=shelf.put(f"classes{name}", made.table))
 
 
 def gathered(groups: Iterable[Group | None]) -> list[Group]:
@@ -245,8 +190,6 @@ def gathered(groups: Iterable[Group | None]) -> list[Group]:
 
 def counts_of(shelf: Shelf, kept: Sequence[Kept], part: int) -> pl.DataFrame:
     """The counts of one part with its number."""
-    import polars as pl
-
     return shelf.get(kept[part].groups).with_columns(pl.lit(part, dtype=pl.Int64).alias(PART))
 
 
@@ -262,8 +205,6 @@ def worth_of_rows(
     loaded: Loaded, shelf: Shelf, kept: Kept, part: int, settings: Settings, worths: pl.DataFrame
 ) -> pl.DataFrame:
     """The rows of one part with answer, reward, weight and normalised weight."""
-    import polars as pl
-
     frame = frame_of(loaded, shelf, part).drop(CUT, GOLD, strict=False)
     keys = shelf.get(kept.keys)["key"]
     named = named_rows(frame, keys, settings, 0)

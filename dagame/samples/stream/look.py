@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    import polars as pl
+from ..lazy import pl
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +51,6 @@ class OnDisk:
 
     def lost_rows(self, positions: np.ndarray) -> np.ndarray:
         """The row numbers of some of the lost ones."""
-        import polars as pl
-
         starts = np.cumsum(self.sizes) - self.sizes
         found = _gathered(
             positions,
@@ -68,8 +64,6 @@ def _gathered(
     rows: np.ndarray, sizes: np.ndarray, series_of: Callable[[int], pl.Series]
 ) -> pl.Series:
     """The elements of the parts, one after the other, at sorted places; parts without one stay closed."""
-    import polars as pl
-
     ends = np.cumsum(sizes)
     part = np.searchsorted(ends, rows, side="right")
     found: Sequence[pl.Series] = [

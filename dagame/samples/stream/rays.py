@@ -14,22 +14,25 @@ import pickle
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ...errors import DagameError, SamplesError
 from ...show.progress import Progress
 from ..cores import cores
-from ..files.tables import NamedFile, Wish
-from ..worth import said_of_rows
-from .count import ANSWER, GROUP, Settings
+from ..files.joining import Gathered
+from ..files.roles import Roles
+from ..files.tables import NamedFile
+from ..games import Game
+from ..lazy import pl
+from .count import GROUP, Settings
 from .engine import started
-from .load import FileRead, Gathered, Loaded, read_file, together
+from .load import FileRead, Loaded, Way, add, read_file, roles_by, together
 from .local import (
     PART,
-    Group,
     Kept,
     Local,
     count_part,
@@ -37,14 +40,12 @@ from .local import (
     frame_of,
     gathered,
     kept_group,
+    put_together,
     worth_of_rows,
     worths_of,
 )
-from .part import WORTHS, Game, solve_part
+from .part import Group, solve_part, worth_nothing
 from .shelf import Shelf, unwritten
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _LEAST_STORE = 96 << 20
 _SIGN = 32
@@ -87,33 +88,26 @@ class OnRay(Local):
         if self.own:
             self.ray.shutdown()
 
-    def load(
-        self,
-        files: Sequence[NamedFile],
-        wish: Wish,
-        options: dict[str, Any],
-        size: int,
-        say: Progress,
-    ) -> Loaded:
+    def load(self, files: Sequence[NamedFile], way: Way, say: Progress) -> Loaded:
         """The first pass; the first file that can be read decides what the columns mean."""
         say(f"reading {len(files)} files on Ray")
-        found, at = Gathered(len(files) > 1 and options["on_error"] == "skip"), 0
+        found, at = Gathered[FileRead](len(files) > 1 and way.options["on_error"] == "skip"), 0
         while at < len(files):
-            roles = found.roles
+            roles = roles_by(found)
             few = [at] if roles is None else range(at, len(files))
-            reading = _ReadFile(self.shelf, list(files), wish, roles, options, size)
+            reading = partial(_read_file, files=list(files), way=way, roles=roles)
             for made in self._mapped(reading, few):
                 at += 1
                 if isinstance(made, DagameError):
                     found.fail(made)
                 else:
-                    found.add(made)
-        return together(found.read, found.notes, found.failed)
+                    add(found, *made)
+        return together(found)
 
     def count(self, loaded: Loaded, settings: Settings, say: Progress) -> list[Kept]:
         """The second pass."""
         say(f"extracting answers of {len(loaded.parts)} parts on Ray")
-        counting = _CountPart(self.shelf, loaded, settings)
+        counting = partial(_count_part, shelf=self.shelf, loaded=loaded, settings=settings)
         found = list(self._mapped(counting, range(len(loaded.parts))))
         for error in found:
             if isinstance(error, DagameError):
@@ -126,10 +120,10 @@ class OnRay(Local):
         """The third pass: whole groups of classes in each block of a shuffled data set."""
         say(f"solving {settings.groups} groups of classes on Ray")
         run = Run()
-        parts = self._items(range(len(kept))).map_batches(
-            _Counts(self.shelf, list(kept)), batch_size=1, batch_format="numpy"
-        )
-        solving = _SolveGroups(self.shelf, settings, game, run)
+        counts = partial(_counts, shelf=self.shelf, kept=list(kept))
+        items = self._items(range(len(kept)))
+        parts = items.map_batches(counts, batch_size=1, batch_format="numpy")
+        solving = partial(_solve_groups, shelf=self.shelf, settings=settings, game=game, run=run)
         blocks = parts.repartition(settings.groups, keys=[GROUP])
         worths = self._run(blocks.map_batches(solving, batch_size=None, batch_format="pyarrow"))
         return gathered(self._groups(run, settings.groups)), worths
@@ -139,21 +133,17 @@ class OnRay(Local):
         say: Progress,
     ) -> None:  # fmt: skip
         """The last: worths shuffled back to the parts of the rows, and one file made of these."""
-        import polars as pl
-
         say(f"writing {len(kept)} parts on Ray")
         run = Run()
-        writing = _WriteParts(self.shelf, loaded, list(kept), settings, run)
+        of = {"loaded": loaded, "kept": list(kept), "settings": settings}
+        writing = partial(_write_parts, shelf=self.shelf, run=run, **of)
         count = min(len(kept), max(settings.groups, 4 * cores()))
         blocks = worths.repartition(count, keys=[PART])
         self._run(blocks.map_batches(writing, batch_size=None, batch_format="pyarrow"))
         parts = [self.shelf.folder / f"out-{run.name}-{k}.arrow" for k in range(len(kept))]
         for part in parts:
             assert part.exists(), "every part has rows, so it has worths"
-        said = said_of_rows(settings.roles.class_by, settings.roles.context_by or ())
-        pl.scan_ipc(parts).sink_parquet(path, maintain_order=True, metadata=said)
-        for part in parts:
-            part.unlink()
+        put_together(parts, path, settings)
 
     def _run(self, data: Any) -> Any:
         """The data set, computed; a task that could not write, not even its result, is one sentence."""
@@ -172,7 +162,7 @@ class OnRay(Local):
     def _mapped(self, function: Callable[[int], Any], numbers: Sequence[int]) -> Iterator[Any]:
         """The function of each number, or the `DagameError` that it raised, in order."""
         run = Run()
-        task = _Task(self.shelf, function, run)
+        task = partial(_each, shelf=self.shelf, function=function, run=run)
         self._run(self._items(numbers).map_batches(task, batch_size=1, batch_format="numpy"))
         return (self._result(run, k) for k in numbers)
 
@@ -208,135 +198,74 @@ def keep(shelf: Shelf, run: Run, number: int, found: Any) -> None:
 # -- tasks ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Task:
+def _each(
+    batch: dict[str, np.ndarray], shelf: Shelf, function: Callable[[int], Any], run: Run
+) -> dict[str, np.ndarray]:
     """One call for each item, whose result or error is kept."""
-
-    shelf: Shelf
-    function: Callable[[int], Any]
-    run: Run
-
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        for number in batch["item"]:
-            try:
-                found = self.function(int(number))
-            except DagameError as error:
-                found = error
-            keep(self.shelf, self.run, int(number), found)
-        return batch
-
-
-@dataclass(frozen=True)
-class _ReadFile:
-    shelf: Shelf
-    files: list[NamedFile]
-    wish: Wish
-    roles: Any
-    options: dict[str, Any]
-    size: int
-
-    def __call__(self, number: int) -> tuple[FileRead, list[str]]:
-        own = f"rows-{number}-{secrets.token_hex(4)}"
-        file, w, o = self.files[number], self.wish, self.options
-        return read_file(file, w, self.roles, o, self.shelf, self.size, own)
-
-
-@dataclass(frozen=True)
-class _CountPart:
-    shelf: Shelf
-    loaded: Loaded
-    settings: Settings
-
-    def __call__(self, number: int) -> Kept:
-        parts = self.loaded.parts
-        before = sum(piece.rows for _, piece in parts[:number])
-        frame = frame_of(self.loaded, self.shelf, number)
-        return count_part(
-            frame, self.settings, before, self.shelf, f"-{number}-{secrets.token_hex(4)}"
-        )
-
-
-@dataclass(frozen=True)
-class _Counts:
-    """The counts of each part."""
-
-    shelf: Shelf
-    kept: list[Kept]
-
-    def __call__(self, batch: dict[str, np.ndarray]) -> Any:
-        import polars as pl
-
-        return _arrow(pl.concat(counts_of(self.shelf, self.kept, int(k)) for k in batch["item"]))
-
-
-@dataclass(frozen=True)
-class _SolveGroups:
-    shelf: Shelf
-    settings: Settings
-    game: Game
-    run: Run
-
-    def __call__(self, table: Any) -> Any:
-        import polars as pl
-
-        frame = _frame(table)
-        made = [self._solved(int(p), counts) for (p,), counts in frame.group_by(GROUP)]
-        return _arrow(pl.concat(made) if made else self._nothing(frame))
-
-    def _nothing(self, counts: pl.DataFrame) -> pl.DataFrame:
-        import polars as pl
-
-        s = self.settings
-        none = [pl.lit(None, dtype=pl.Float64).alias(name) for name in WORTHS]
-        names = [PART, *s.class_columns, *s.context_columns, ANSWER]
-        return counts.clear().select(*names, *none)
-
-    def _solved(self, p: int, counts: pl.DataFrame) -> pl.DataFrame:
-        found: Any
+    for number in map(int, batch["item"]):
         try:
-            made = solve_part(counts, self.settings, self.game)
-            found = kept_group(made, self.shelf, f"-{p}-{secrets.token_hex(4)}")
+            found = function(number)
         except DagameError as error:
             found = error
-        keep(self.shelf, self.run, p, found)
-        if isinstance(found, DagameError):
-            return self._nothing(counts)
-        return worths_of(counts, made)
+        keep(shelf, run, number, found)
+    return batch
 
 
-@dataclass(frozen=True)
-class _WriteParts:
-    shelf: Shelf
-    loaded: Loaded
-    kept: list[Kept]
-    settings: Settings
-    run: Run
+def _own(what: str, number: int) -> str:
+    """A name of one task's alone."""
+    return f"{what}-{number}-{secrets.token_hex(4)}"
 
-    def __call__(self, table: Any) -> dict[str, np.ndarray]:
-        frame = _frame(table)
-        done = []
-        for (k,), worths in frame.partition_by(PART, as_dict=True, include_key=False).items():
-            number = int(k)
-            rows = worth_of_rows(
-                self.loaded, self.shelf, self.kept[number], number, self.settings, worths
-            )
-            place = self.shelf.folder / f"out-{self.run.name}-{number}.arrow"
-            draft = place.with_suffix(f".{secrets.token_hex(4)}")
-            rows.write_ipc(draft, compression="lz4")
-            os.replace(draft, place)
-            done.append(number)
-        return {"part": np.array(done, dtype=np.int64)}
+
+def _read_file(
+    number: int, files: Sequence[NamedFile], way: Way, roles: Roles | None
+) -> tuple[FileRead, list[str]]:
+    return read_file(files[number], way, roles, _own("rows", number))
+
+
+def _count_part(number: int, shelf: Shelf, loaded: Loaded, settings: Settings) -> Kept:
+    before = sum(piece.rows for _, piece in loaded.parts[:number])
+    frame = frame_of(loaded, shelf, number)
+    return count_part(frame, settings, before, shelf, _own("", number))
+
+
+def _counts(batch: dict[str, np.ndarray], shelf: Shelf, kept: Sequence[Kept]) -> Any:
+    """The counts of each part."""
+    return _arrow(pl.concat(counts_of(shelf, kept, int(k)) for k in batch["item"]))
+
+
+def _solve_groups(table: Any, shelf: Shelf, settings: Settings, game: Game, run: Run) -> Any:
+    frame = _frame(table)
+    nothing = worth_nothing(frame.clear(), [PART, *settings.named])
+    made = [nothing]
+    for (p,), counts in frame.group_by(GROUP):
+        number = int(p)  # type: ignore[call-overload]
+        try:
+            solved = solve_part(counts, settings, game)
+            keep(shelf, run, number, kept_group(solved, shelf, _own("", number)))
+            made.append(worths_of(counts, solved))
+        except DagameError as error:
+            keep(shelf, run, number, error)
+    return _arrow(pl.concat(made))
+
+
+def _write_parts(
+    table: Any, shelf: Shelf, loaded: Loaded, kept: Sequence[Kept], settings: Settings, run: Run
+) -> dict[str, np.ndarray]:
+    parts = _frame(table).partition_by(PART, as_dict=True, include_key=False)
+    for (k,), worths in parts.items():
+        rows = worth_of_rows(loaded, shelf, kept[k], k, settings, worths)
+        place = shelf.folder / f"out-{run.name}-{k}.arrow"
+        draft = place.with_suffix(f".{secrets.token_hex(4)}")
+        rows.write_ipc(draft, compression="lz4")
+        os.replace(draft, place)
+    return {"part": np.array([k for (k,) in parts], dtype=np.int64)}
 
 
 def _arrow(frame: pl.DataFrame) -> Any:
-    import polars as pl
-
     return frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 def _frame(table: Any) -> pl.DataFrame:
-    import polars as pl
-
     found = pl.from_arrow(table)
     assert isinstance(found, pl.DataFrame)
     return found

@@ -5,14 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ...errors import OutputError
 from ...files.output import system_reason
-
-if TYPE_CHECKING:
-    import polars as pl
-
+from ..lazy import pl
 
 _LENGTH = 8
 """Bytes before each frame, that say how many bytes it has."""
@@ -62,16 +59,12 @@ class Shelf:
 
     def get(self, piece: Piece) -> pl.DataFrame:
         """The frame."""
-        import polars as pl
-
         with (self.folder / piece.file).open("rb") as stream:
             stream.seek(piece.offset)
             return pl.read_ipc_stream(io.BytesIO(stream.read(piece.length)))
 
     def every(self, name: str) -> Iterator[pl.DataFrame]:
         """All frames of one of the files, in order; none where nothing was put."""
-        import polars as pl
-
         path = self.folder / name
         if not path.exists():
             return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,28 +14,25 @@ from ...errors import CalibrationError
 from ...files.output import replacing
 from ...games.solution import Solution
 from ...show.progress import Progress, silent
-from ...show.tables import Shown
 from ..columns import nothing_left
 from ..disagreements import Disagreements
 from ..facts import Facts, summary_of
-from ..held_out import HeldOut
+from ..games import Game
 from ..how_read import HowRead, looked_at
+from ..lazy import pl
 from ..partition import Bucket
-from ..verdict import CELLS, game_cautions, intervals, judged_held_out, verdict
-from .local import Group
+from ..verdict import CELLS, Found
 from .look import OnDisk
-from .part import Game, in_order
+from .part import Group, in_order
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from .streamed import StreamedSamples
 
 _CLASSES_AT_A_TIME = 20_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class StreamedEquilibria(Shown):
+class StreamedEquilibria(Found):
     """The equilibria of all classes of samples in parts, see `SampleEquilibria`.
 
     summary, facts, reading, verdict, intervals and provenance are the same; `class_parts` and
@@ -61,48 +57,16 @@ class StreamedEquilibria(Shown):
             "samples in parts are not calibrated; read them at once, by Samples.read."
         )
 
-    @cached_property
-    def reading(self) -> HowRead:
-        """How the answers were read, with the warnings of the solved game added."""
-        return replace(self.read, warnings=(*self.read.warnings, *game_cautions(self)))
-
-    @cached_property
-    def verdict(self) -> str:
-        """What it amounts to, in one sentence."""
-        return verdict(self)
-
-    @property
-    def held_out(self) -> HeldOut:
-        """See `SampleEquilibria.held_out`; none where there are many cells."""
-        return self._held_out
-
-    @cached_property
-    def _held_out(self) -> HeldOut:
-        return judged_held_out(self)
-
-    @cached_property
-    def intervals(self) -> dict[str, tuple[float, float]]:
-        """See `SampleEquilibria.intervals`; none above 20,000 classes."""
-        return intervals(self)
-
-    def provenance(self) -> dict[str, Any]:
-        """Command, date, versions, file, and how answers were read and compared."""
-        from ...provenance import provenance
-
-        told = {"extract": self.read.extract, "canonical": self.read.canonical}
-        return provenance() | {"source": self.samples.source} | told
+    def _read(self) -> HowRead:
+        return self.read
 
     @property
     def classes(self) -> pl.DataFrame:
         """One row for each class, all in memory."""
-        import polars as pl
-
         return pl.concat(list(self.class_parts()), rechunk=True)
 
     def class_parts(self, size: int = _CLASSES_AT_A_TIME) -> Iterator[pl.DataFrame]:
         """The table of classes in order, so many rows at a time."""
-        import polars as pl
-
         shelf = self.samples.work.shelf
         solved = [
             (group.table, number)
@@ -141,44 +105,33 @@ class StreamedEquilibria(Shown):
 def solve_streamed(samples: StreamedSamples, game: Game, say: Progress) -> StreamedEquilibria:
     """Solve every group of classes and put together what is said of all."""
     started = time.perf_counter()
-    settings = samples.settings
+    settings, reader = samples.settings, samples.settings.reader
     groups, worths = samples.work.solve(samples.counted, settings, game, say)
     solved = [group for group in groups if group.facts is not None]
     if not solved:
         raise nothing_left()
     say("putting the groups together")
     numbers = in_order([g.names for g in solved if g.names is not None], settings.class_columns)
-    facts = Facts.merged([g.facts for g in solved if g.facts is not None], numbers)
-    extra = [name for group in groups for name in group.lost]
-    lost_rows = sum(group.lost_rows for group in groups)
-    facts = replace(
+    facts = _facts(groups, numbers)
+    told = [group.disagreements for group in solved if group.disagreements is not None]
+    in_words: Any = {"extract": samples.extract_in_words, "canonical": reader.canonical}
+    given_up: Any = {"truncated": samples.truncated, "timed_out": samples.timed_out}
+    labels = Disagreements.merged(told, numbers)
+    read = looked_at(_on_disk(samples), labels, **in_words, **given_up)
+    summary = summary_of(facts, samples, game.beta, time.perf_counter() - started)
+    of_few = few(solved, numbers, facts)
+    return StreamedEquilibria(samples, groups, numbers, worths, facts, summary, read, *of_few)
+
+
+def _facts(groups: list[Group], numbers: list[np.ndarray]) -> Facts:
+    """Of all groups; of those whose classes were all lost only that is known."""
+    facts = Facts.merged([group.facts for group in groups if group.facts is not None], numbers)
+    lost = sum(group.lost_rows for group in groups)
+    return replace(
         facts,
-        lost=tuple(sorted([*facts.lost, *extra])),
-        rows=facts.rows + lost_rows,
-        no_answer_rows=facts.no_answer_rows + lost_rows,
-    )
-    labels = Disagreements.merged(
-        [g.disagreements for g in solved if g.disagreements is not None], numbers
-    )
-    summary = summary_of(
-        facts,
-        beta=game.beta,
-        seconds=time.perf_counter() - started,
-        skipped_lines=len(samples.skipped_lines),
-        timed_out=samples.timed_out,
-        notes=samples.notes,
-    )
-    buckets, solutions = few(solved, numbers, facts)
-    read = looked_at(
-        _on_disk(samples),
-        labels,
-        extract=samples.extract_in_words,
-        canonical=samples.settings.reader.canonical,
-        truncated=samples.truncated,
-        timed_out=samples.timed_out,
-    )
-    return StreamedEquilibria(
-        samples, groups, numbers, worths, facts, summary, read, buckets, solutions
+        lost=tuple(sorted([*facts.lost, *(name for group in groups for name in group.lost)])),
+        rows=facts.rows + lost,
+        no_answer_rows=facts.no_answer_rows + lost,
     )
 
 

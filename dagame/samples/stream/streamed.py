@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,24 +16,23 @@ from ...errors import SamplesError
 from ...files.output import scratch
 from ...show.progress import Progress, silent
 from ...show.tables import Shown
-from ..columns import extract_in_words, reader_of, unread
+from ..asked import Asked
+from ..columns import found_in_words, unread
 from ..cores import cores
-from ..equilibria import ObjectiveOf
 from ..files.formats import FORMATS
-from ..files.tables import Wish, is_path, named_files
+from ..files.reading import check_on_error
+from ..files.tables import is_path, named_files
+from ..games import Game, ObjectiveOf
 from ..keys.reader import TRIED_ROWS
 from ..labels import correctness, said_of_gold
+from ..lazy import pl
 from .addresses import expanded
 from .count import Settings, same_column
-from .load import Loaded
+from .load import Loaded, Way
 from .local import Kept, Local, frame_of
-from .part import Game
 from .rays import OnRay
 from .shelf import Shelf
 from .solving import StreamedEquilibria, solve_streamed
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _LEAST = 64 << 20
@@ -102,8 +101,6 @@ class StreamedSamples(Shown):
     @property
     def text_column(self) -> str | None:
         """The column of the completions, None where only their answers are known."""
-        import polars as pl
-
         (text,) = self.loaded.roles.text
         if not self.loaded.roles.answers:
             return text
@@ -113,10 +110,7 @@ class StreamedSamples(Shown):
     @property
     def extract_in_words(self) -> str:
         """How answers are found."""
-        (text,) = self.loaded.roles.text
-        if self.loaded.roles.answers:
-            return f"the column {text}"
-        return extract_in_words(self.settings.reader.extract)
+        return found_in_words(self.loaded.roles, self.settings.reader.extract)
 
     def texts_of(self, part: int, column: str) -> pl.Series:
         """One column of one part, as text."""
@@ -145,85 +139,47 @@ class StreamedSamples(Shown):
 
 
 def stream(
-    path: Any,
-    class_by: str | Sequence[str] | None = None,
-    context_by: str | Sequence[str] | None = None,
-    completion: str | Sequence[str] | None = None,
-    extract: str | Callable[[str], str | None] = "auto",
-    correct: str | Sequence[str] | None = None,
-    *,
-    answer: str | Sequence[str] | None = None,
-    gold: str | Sequence[str] | None = None,
-    correct_range: tuple[float, float] = (0.0, 1.0),
-    canonical: str = "auto",
-    thinking: str = "drop",
-    finish_reason: str | Sequence[str] | None = None,
-    truncated: str = "no-answer",
-    where: Mapping[str, str] | Sequence[str] = (),
-    format: str = "auto",
-    rows: str | None = None,
-    no_answer: str = "keep",
-    abstain: str | None = None,
-    on_error: str = "stop",
-    progress: Progress | None = None,
-    max_memory: str | int = "2GiB",
-    folder: str | Path | None = None,
-    engine: str = "local",
-    address: str | None = None,
+    options: Mapping[str, Any],
+    max_memory: str | int,
+    folder: str | Path | None,
+    engine: str,
+    address: str | None,
 ) -> StreamedSamples:
-    """See `Samples.stream`."""
-    if not is_path(path):
+    """See `Samples.stream`; options: all arguments of `Samples.read` by their names."""
+    if not is_path(options["path"]):
         raise SamplesError(
             "Samples.stream reads files; rows that are in memory are for Samples.read."
         )
-    size = memory_bytes(max_memory)
-    reader = reader_of(
-        *(extract, canonical),
-        thinking=thinking,
-        of_answers=answer is not None,
-        abstain=abstain,
-        truncated=truncated,
-        no_answer=no_answer,
-    )
-    if on_error not in ("stop", "skip"):
-        raise SamplesError(f"on_error is {on_error!r}; choose 'stop' or 'skip'.")
-    wish = Wish(
-        *(class_by, context_by, completion, answer, correct, gold, finish_reason),
-        *(where, format, rows),
-    )
-    say = progress or silent
+    size, asked = memory_bytes(max_memory), Asked.of(options)
+    check_on_error(asked.on_error)
+    say = options["progress"] or silent
     with ExitStack() as stack:
         place = stack.enter_context(scratch(folder or tempfile.gettempdir()))
         work, size = _engine(engine, address, Shelf(place), size)
         stack.callback(work.close)
-        form = FORMATS.get(format)
-        named = expanded(path, form.files if form else None)
-        files, options = named_files(named, wish, on_error)
-        loaded = work.load(files, wish, options, size // _OF_A_PART, say)
-        notes = [*loaded.notes]
-        cut = 0 if truncated == "read" else loaded.cut
-        if cut:
-            notes.append(f"completions cut off, which have no answer: {cut:,}.")
-        if not loaded.roles.answers:
-            reader = reader.settled(_spread(loaded, work.shelf))
-            notes += reader.choice()
-        settings = Settings(
-            roles=loaded.roles,
-            reader=reader,
-            read_truncated=truncated == "read",
-            correct_range=correct_range,
-            abstain=abstain,
-            no_answer=no_answer,
-            groups=max(1, -(-loaded.rows * _OF_A_ROW // size)),
-            same=same_column(loaded.roles, format, list(loaded.kinds)),
-        )
-        kept = work.count(loaded, settings, say)
-        source = str(path) if isinstance(path, str | Path) else "the samples"
-        notes += _checked(loaded, settings, kept, work.shelf, source)
-        return StreamedSamples(
-            loaded, settings, kept, tuple(notes), source, cut, work, stack.pop_all()
-        )
+        return _in_parts(options["path"], asked, work, size, say, stack)
     raise AssertionError
+
+
+def _in_parts(
+    path: Any, asked: Asked, work: Local, size: int, say: Progress, stack: ExitStack
+) -> StreamedSamples:
+    """The first two passes; what the stack holds is the samples' to close once they are there."""
+    form = FORMATS.get(asked.wish.format)
+    files, options = named_files(
+        expanded(path, form.files if form else None), asked.wish, asked.on_error
+    )
+    loaded = work.load(files, Way(asked.wish, options, size // _OF_A_PART, work.shelf), say)
+    cut = 0 if asked.read_truncated else loaded.cut
+    texts = None if loaded.roles.answers else _spread(loaded, work.shelf)
+    asked, notes = asked.settled(texts, cut)
+    groups = max(1, -(-loaded.rows * _OF_A_ROW // size))
+    same = same_column(loaded.roles, asked.wish.format, list(loaded.kinds))
+    settings = Settings(**vars(asked), roles=loaded.roles, groups=groups, same=same)
+    kept = work.count(loaded, settings, say)
+    source = str(path) if isinstance(path, str | Path) else "the samples"
+    told = (*loaded.notes, *notes, *_checked(loaded, settings, kept, work.shelf, source))
+    return StreamedSamples(loaded, settings, kept, told, source, cut, work, stack.pop_all())
 
 
 def _engine(engine: str, address: str | None, shelf: Shelf, size: int) -> tuple[Local, int]:
@@ -241,8 +197,6 @@ def _checked(
     loaded: Loaded, settings: Settings, kept: Sequence[Kept], shelf: Shelf, source: str
 ) -> list[str]:
     """What is known once all parts are counted: a note on right answers, or an error of all rows."""
-    import polars as pl
-
     notes = []
     if loaded.roles.gold:
         pieces = [shelf.get(part.gold) for part in kept if part.gold is not None]
@@ -260,8 +214,6 @@ def _checked(
 
 def _spread(loaded: Loaded, shelf: Shelf) -> pl.Series:
     """The completions that `AnswerReader.settled` chooses on, evenly spread over all."""
-    import polars as pl
-
     (text,) = loaded.roles.text
     step = max(1, -(-loaded.rows // TRIED_ROWS))
     found, before = [pl.Series(text, [], dtype=pl.String)], 0
@@ -276,6 +228,4 @@ def _spread(loaded: Loaded, shelf: Shelf) -> pl.Series:
 
 
 def _column(loaded: Loaded, shelf: Shelf, part: int, column: str) -> pl.Series:
-    import polars as pl
-
     return frame_of(loaded, shelf, part)[column].cast(pl.String)

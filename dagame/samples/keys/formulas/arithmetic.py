@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from functools import reduce
 from typing import Any
 
 from .values import (
@@ -21,6 +22,7 @@ from .values import (
     product_of,
     reduced,
     scaled,
+    sine_squared,
     sum_of,
 )
 
@@ -60,20 +62,9 @@ def divide(a: Value, b: Value) -> Value:
 
 def quotient(above: Polynomial, below: Polynomial) -> Value:
     """Lowest terms: no roots, no i, no sine and no common factor below, leading coefficient 1."""
-    for _ in range(24):
-        if not below:
-            raise NoValue("division by zero")
-        if len(below) == 1:
-            return _by_monomial(above, below)
-        common = _common_factor(below)
-        if common:
-            above, below = product_of(above, common), product_of(below, common)
-        factor = _conjugate(below)
-        if factor is None:
-            break
-        above, below = product_of(above, factor), product_of(below, factor)
-    else:
-        raise NoValue("too many roots below")
+    above, below = _without_roots(above, below)
+    if len(below) == 1:
+        return _by_monomial(above, below)
     if not above:
         return number(0)
     inverse = _inverse_of_number(below)
@@ -84,6 +75,23 @@ def quotient(above: Polynomial, below: Polynomial) -> Value:
         return _by_monomial(above, below)
     first = 1 / below[max(below, key=place_of)]
     return Value(scaled(above, first), scaled(below, first))
+
+
+def _without_roots(above: Polynomial, below: Polynomial) -> tuple[Polynomial, Polynomial]:
+    """Both times what takes square roots, i and sines out of a sum below, as far as that is known."""
+    for _ in range(24):
+        if not below:
+            raise NoValue("division by zero")
+        if len(below) == 1:
+            return above, below
+        common = _common_factor(below)
+        if common:
+            above, below = product_of(above, common), product_of(below, common)
+        factor = _conjugate(below)
+        if factor is None:
+            return above, below
+        above, below = product_of(above, factor), product_of(below, factor)
+    raise NoValue("too many roots below")
 
 
 def _common_factor(below: Polynomial) -> Polynomial | None:
@@ -103,24 +111,21 @@ def _common_factor(below: Polynomial) -> Polynomial | None:
 
 def _by_monomial(above: Polynomial, below: Polynomial) -> Value:
     ((monomial, c),) = below.items()
-    inverse, rest = [], []
+    inverse, rest = dict[Atom, Fraction](), list[Polynomial]()
     for atom, e in monomial:
         if atom.kind == "root":  # B^(-e) = B^(1-e) / B
-            inverse.append((atom, 1 - e))
+            inverse[atom] = 1 - e
             rest.append(atom.base)
         elif atom.kind == "sin":
-            inverse.append((atom, ONE))
-            rest.append({UNIT: ONE, ((atom.base, Fraction(2)),): -ONE})
+            inverse[atom] = ONE
+            rest.append(sine_squared(atom))
         else:
-            inverse.append((atom, -e))
-    factor, upside_down, _ = reduced(dict(inverse))
+            inverse[atom] = -e
+    factor, upside_down, _ = reduced(inverse)
     above = product_of(above, {upside_down: factor / c})
     if not rest:
         return Value(above, {UNIT: ONE})
-    below = {UNIT: ONE}
-    for base in rest:
-        below = product_of(below, base)
-    return quotient(above, below)
+    return quotient(above, reduce(product_of, rest, {UNIT: ONE}))
 
 
 def _conjugate(below: Polynomial) -> Polynomial | None:
@@ -137,17 +142,12 @@ def _conjugate(below: Polynomial) -> Polynomial | None:
 
 def _inverse_of_number(below: Polynomial) -> Polynomial | None:
     """1/below for sums of roots of numbers, by linear equations over the fractions."""
-    orders: dict[Atom, int] = {}
-    for monomial in below:
-        for atom, e in monomial:
-            if atom.kind != "prime":
-                return None
-            orders[atom] = math.lcm(orders.get(atom, 1), e.denominator)
+    orders = _orders(below)
     size = math.prod(orders.values())
-    if size > 16:
+    if any(atom.kind != "prime" for atom in orders) or size > 16:
         return None
     basis: list[Monomial] = [UNIT]
-    for atom, order in sorted(orders.items()):
+    for atom, order in orders.items():
         steps = [Fraction(k, order) for k in range(order)]
         basis = [(*m, (atom, e)) if e else m for m in basis for e in steps]
     rows = [[ZERO] * (size + 1) for _ in basis]
@@ -156,8 +156,15 @@ def _inverse_of_number(below: Polynomial) -> Polynomial | None:
         for n, c in product_of(below, {m: ONE}).items():
             rows[place[n]][k] = c
     rows[0][size] = ONE
-    solution = _solved(rows)
-    return {m: c for m, c in zip(basis, solution, strict=True) if c}
+    return {m: c for m, c in zip(basis, _solved(rows), strict=True) if c}
+
+
+def _orders(*parts: Polynomial) -> dict[Atom, int]:
+    """All atoms, sorted, with the least common denominator of their exponents."""
+    orders: dict[Atom, int] = {}
+    for atom, e in (pair for part in parts for monomial in part for pair in monomial):
+        orders[atom] = math.lcm(orders.get(atom, 1), e.denominator)
+    return dict(sorted(orders.items()))
 
 
 def _solved(rows: list[list[Fraction]]) -> list[Fraction]:
@@ -174,38 +181,43 @@ def _solved(rows: list[list[Fraction]]) -> list[Fraction]:
 
 
 def _cancelled(above: Polynomial, below: Polynomial) -> tuple[Polynomial, Polynomial]:
-    """Without the common factor, found by sympy in the atoms as free letters."""
-    from sympy import QQ, lex
-    from sympy.polys.rings import PolyRing
-
-    atoms = sorted({a for m in (*above, *below) for a, _ in m})
-    order = {
-        a: math.lcm(*(e.denominator for m in (*above, *below) for b, e in m if a == b))
-        for a in atoms
-    }
-    least = {a: [min(dict(m).get(a, ZERO) for m in part) for part in (above, below)] for a in atoms}
-    ring = PolyRing([f"a{k}" for k in range(len(atoms))], QQ, lex)
-
-    def dense(part: Polynomial, which: int) -> Any:
-        terms = {}
-        for m, c in part.items():
-            e = dict(m)
-            place = tuple(int((e.get(a, ZERO) - least[a][which]) * order[a]) for a in atoms)
-            terms[place] = QQ(c.numerator, c.denominator)
-        return ring.from_dict(terms)
-
-    def sparse(part: Any, shift: dict[Atom, Fraction]) -> Polynomial:
-        result: Polynomial = {}
-        for place, c in part.terms():
-            pairs = zip(atoms, place, strict=True)
-            exponents = ((a, Fraction(int(k), order[a]) + shift[a]) for a, k in pairs)
-            monomial = tuple((a, e) for a, e in exponents if e)
-            result[monomial] = Fraction(int(c.numerator), int(c.denominator))
-        return result
-
-    top, bottom = dense(above, 0), dense(below, 1)
+    """Without the common factor, found by sympy."""
+    letters = _Letters(_orders(above, below))
+    parts = (above, below)
+    low, lowest = ({a: min(dict(m).get(a, ZERO) for m in p) for a in letters.orders} for p in parts)
+    top, bottom = letters.dense(above, low), letters.dense(below, lowest)
     if max(max(sum(m) for m in part) for part in (top, bottom)) > 60:
         raise NoValue("too large a power")
     top, bottom = top.cancel(bottom)
-    shift = {a: least[a][0] - least[a][1] for a in atoms}
-    return sparse(top, shift), sparse(bottom, dict.fromkeys(atoms, ZERO))
+    shift = {a: low[a] - lowest[a] for a in letters.orders}
+    return letters.sparse(top, shift), letters.sparse(bottom, dict.fromkeys(shift, ZERO))
+
+
+class _Letters:
+    """Atoms as free letters of sympy, whose whole exponents count steps of 1/order."""
+
+    def __init__(self, orders: dict[Atom, int]) -> None:
+        from sympy import QQ, lex
+        from sympy.polys.rings import PolyRing
+
+        self.orders = orders
+        self.ring = PolyRing([f"a{k}" for k in range(len(orders))], QQ, lex)
+
+    def dense(self, part: Polynomial, least: dict[Atom, Fraction]) -> Any:
+        """A polynomial of sympy's, exponents from the least of each atom on."""
+        terms = {}
+        for m, c in part.items():
+            e = dict(m)
+            place = (int((e.get(a, ZERO) - least[a]) * n) for a, n in self.orders.items())
+            terms[tuple(place)] = self.ring.domain(c.numerator, c.denominator)
+        return self.ring.from_dict(terms)
+
+    def sparse(self, part: Any, shift: dict[Atom, Fraction]) -> Polynomial:
+        """One of ours again, its exponents shifted."""
+        result: Polynomial = {}
+        for place, c in part.terms():
+            pairs = zip(self.orders.items(), place, strict=True)
+            exponents = ((a, Fraction(int(k), order) + shift[a]) for (a, order), k in pairs)
+            monomial = tuple((a, e) for a, e in exponents if e)
+            result[monomial] = Fraction(int(c.numerator), int(c.denominator))
+        return result

@@ -40,6 +40,11 @@ class Cursor:
             return True
         return False
 
+    def passed(self) -> Token:
+        """The token that comes, stepped over."""
+        self.at += 1
+        return self.tokens[self.at - 1]
+
     def expect(self, text: str) -> None:
         """Step over a sign, or `NoValue`."""
         if not self.takes(text):

@@ -10,6 +10,7 @@ from fractions import Fraction
 from . import arithmetic, functions, powers, values
 from .forms import Item, added, multiplied, negated, plus_minus, value_of
 from .primaries import PrimaryReader
+from .scanner import Token
 from .values import NoValue, Value
 
 _DEEPEST = 30
@@ -23,24 +24,24 @@ class ExpressionReader(PrimaryReader):
         self.depth += 1
         if self.depth > _DEEPEST:
             raise NoValue("too deep")
-        if self.takes("pm", "mp"):
-            result: Item = plus_minus(values.number(0), value_of(self.term()))
+        if self.takes("-"):
+            result = negated(self.term())
+        elif self.takes("pm", "mp"):
+            result = plus_minus(values.number(0), value_of(self.term()))
         else:
-            negative = self.sees("-")
-            self.takes("-", "+")
+            self.takes("+")
             result = self.term()
-            if negative:
-                result = negated(result)
         while self.sees("+", "-", "pm", "mp"):
-            sign = self.next.text
-            self.at += 1
-            other = self.term()
-            if sign in ("pm", "mp"):
-                result = plus_minus(value_of(result), value_of(other))
-            else:
-                result = added(result, other if sign == "+" else negated(other))
+            result = self.with_term(result, self.passed().text)
         self.depth -= 1
         return result
+
+    def with_term(self, result: Item, sign: str) -> Item:
+        """A sum with one more term."""
+        other = self.term()
+        if sign in ("pm", "mp"):
+            return plus_minus(value_of(result), value_of(other))
+        return added(result, other if sign == "+" else negated(other))
 
     def term(self) -> Item:
         """Products and quotients; side by side only where that means a product."""
@@ -57,18 +58,21 @@ class ExpressionReader(PrimaryReader):
                 result = arithmetic.divide(value_of(result), value_of(self.signed_factor()))
                 divided = True
             elif self.begins_factor():
-                digits = self.next.kind in ("number", "repeating")
-                if divided or (digits and self.tokens[self.at - 1].text != "!"):
-                    raise NoValue("factors side by side that could be read two ways")
-                mixed = self.mixed_part(first)
-                if mixed is not None:
-                    result = arithmetic.add(value_of(result), values.number(mixed))
-                    if self.begins_factor() or self.sees("^", "!", "*", "/", "times", "cdot"):
-                        raise NoValue("a mixed number or a product")
-                else:
-                    result = multiplied(result, self.factor())
+                result = self.side_by_side(result, first, divided)
             else:
                 return result
+
+    def side_by_side(self, result: Item, first: int, divided: bool) -> Item:
+        """A mixed number, or a product without a sign."""
+        digits = self.next.kind in ("number", "repeating")
+        if divided or (digits and self.tokens[self.at - 1].text != "!"):
+            raise NoValue("factors side by side that could be read two ways")
+        mixed = self.mixed_part(first)
+        if mixed is None:
+            return multiplied(result, self.factor())
+        if self.begins_factor() or self.sees("^", "!", "*", "/", "times", "cdot"):
+            raise NoValue("a mixed number or a product")
+        return arithmetic.add(value_of(result), values.number(mixed))
 
     def signed_factor(self) -> Item:
         """A factor, with a sign of its own behind a multiplication sign."""
@@ -104,22 +108,26 @@ class ExpressionReader(PrimaryReader):
                     raise NoValue("a power of a power without brackets")
                 result = powers.power(value_of(result), self.exponent())
                 raised += 1
-            elif self.sees("!"):
-                self.at += 1
-                if self.sees("!"):
-                    raise NoValue("a double factorial")
-                result = functions.factorial(value_of(result))
-            elif self.takes("%"):
-                result = arithmetic.divide(value_of(result), values.number(100))
-                if self.begins_factor():
-                    raise NoValue("per cent of something")
-            elif self.next.kind == "deg":
-                if self.tokens[self.at + 1].text in ("C", "F"):
-                    return result
-                self.at += 1
-                result = arithmetic.multiply(value_of(result), values.of_atom(values.DEGREE))
+            elif self.sees("!", "%") or self.sees_degrees():
+                result = self.marked(value_of(result), self.passed())
             else:
                 return result
+
+    def sees_degrees(self) -> bool:
+        """Whether degrees of an angle come, not of a temperature."""
+        return self.next.kind == "deg" and self.tokens[self.at + 1].text not in ("C", "F")
+
+    def marked(self, value: Value, mark: Token) -> Value:
+        """A factorial, per cents or degrees."""
+        if mark.kind == "deg":
+            return arithmetic.multiply(value, values.of_atom(values.DEGREE))
+        if mark.text == "%":
+            if self.begins_factor():
+                raise NoValue("per cent of something")
+            return arithmetic.divide(value, values.number(100))
+        if self.sees("!"):
+            raise NoValue("a double factorial")
+        return functions.factorial(value)
 
     def exponent(self) -> Value:
         """What stands behind ^."""

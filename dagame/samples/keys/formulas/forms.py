@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -119,17 +120,14 @@ def bracketed(opening: str, closing: str, items: list[Item]) -> Item:
     if opening in ("|", "|("):
         return functions.absolute(value_of(_only(items)))
     if opening in ("lfloor", "lceil"):
-        name = "floor" if opening == "lfloor" else "ceil"
-        rounded = {"floor": lambda q: q.__floor__(), "ceil": lambda q: q.__ceil__()}[name]
+        name, rounded = ("floor", math.floor) if opening == "lfloor" else ("ceil", math.ceil)
         return functions.whole_part(value_of(_only(items)), name, rounded)
-    keys = [key_of(item) for item in items]
-    if opening == "\\{":
-        return Form("set", f"{{{', '.join(sorted(set(keys)))}}}")
-    if opening == "{":
-        return items[0] if len(items) == 1 else Form("set", f"{{{', '.join(sorted(set(keys)))}}}")
-    if len(items) == 1 and opening == "(" and closing == ")":
+    keys, alone = [key_of(item) for item in items], len(items) == 1
+    if alone and (opening == "{" or (opening, closing) == ("(", ")")):
         return items[0]
-    if len(items) == 1 and opening == "[" and closing == "]":
+    if opening in ("{", "\\{"):
+        return Form("set", f"{{{', '.join(sorted(set(keys)))}}}")
+    if alone and (opening, closing) == ("[", "]"):
         return Form("list", f"[{keys[0]}]")
     if (opening, closing) not in (("(", ")"), ("[", "]"), ("langle", "rangle")) and len(items) != 2:
         raise NoValue("an interval has two ends")
@@ -170,27 +168,28 @@ def noun_of(source: str) -> str:
 
 def function_value(name: str, base: Value | None, a: Value) -> Value:
     """The value of a named function of one number."""
-    if name in ("sin", "cos", "tan"):
-        of = {"sin": trigonometry.sine, "cos": trigonometry.cosine, "tan": trigonometry.tangent}
-        return of[name](a)
-    if name in ("cot", "sec", "csc"):
-        sine, cosine = trigonometry.sine(a), trigonometry.cosine(a)
-        above = {"cot": cosine, "sec": values.number(1), "csc": values.number(1)}[name]
-        return arithmetic.divide(above, cosine if name == "sec" else sine)
+    if name in _TRIGONOMETRIC:
+        return _TRIGONOMETRIC[name](a)
     if name.startswith("arc"):
         return trigonometry.inverse_trigonometric(name, a)
     if name == "exp":
         return powers.power(values.of_atom(values.E), a)
-    if name in ("ln", "lg", "log"):
-        value = powers.logarithm(a)
-        if name == "lg":
-            base = values.number(10)
-        if base is not None:
-            return arithmetic.divide(value, powers.logarithm(base))
-        return (
-            value if name == "ln" else arithmetic.multiply(value, values.of_atom(values.LOG_BASE))
-        )
-    return values.function(name, a)
+    if name not in ("ln", "lg", "log"):
+        return values.function(name, a)
+    value, base = powers.logarithm(a), values.number(10) if name == "lg" else base
+    if base is not None:
+        return arithmetic.divide(value, powers.logarithm(base))
+    return value if name == "ln" else arithmetic.multiply(value, values.of_atom(values.LOG_BASE))
+
+
+_TRIGONOMETRIC: dict[str, Callable[[Value], Value]] = {
+    "sin": trigonometry.sine,
+    "cos": trigonometry.cosine,
+    "tan": trigonometry.tangent,
+    "cot": lambda a: arithmetic.divide(trigonometry.cosine(a), trigonometry.sine(a)),
+    "sec": lambda a: arithmetic.divide(values.number(1), trigonometry.cosine(a)),
+    "csc": lambda a: arithmetic.divide(values.number(1), trigonometry.sine(a)),
+}
 
 
 def extreme(name: str, arguments: list[Value]) -> Value:

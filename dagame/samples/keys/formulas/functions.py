@@ -37,18 +37,22 @@ def absolute(a: Value) -> Value:
         if abs(size) > 1e-9 * magnitude(a):
             return negative(a) if size.real < 0 else a
     elif size is not None:
-        real, imaginary = dict[Monomial, Fraction](), dict[Monomial, Fraction]()
-        for m, c in a.above.items():
-            rest = tuple(x for x in m if x[0] != I)
-            (imaginary if len(rest) < len(m) else real)[rest] = c
-        parts = [Value(part, {UNIT: ONE}) for part in (real, imaginary)]
-        squares = [multiply(part, part) for part in parts]
-        return power(add(*squares), number(HALF))
+        return _modulus(a)
     content = content_of(a.above)
     rest = Value(scaled(a.above, 1 / content), a.below)
     if negative_first(rest):
         rest = negative(rest)
     return multiply(number(content), function("abs", rest))
+
+
+def _modulus(a: Value) -> Value:
+    """sqrt(x^2 + y^2) of x + iy."""
+    real, imaginary = dict[Monomial, Fraction](), dict[Monomial, Fraction]()
+    for m, c in a.above.items():
+        rest = tuple(x for x in m if x[0] != I)
+        (imaginary if len(rest) < len(m) else real)[rest] = c
+    parts = [Value(part, {UNIT: ONE}) for part in (real, imaginary)]
+    return power(add(*(multiply(part, part) for part in parts)), number(HALF))
 
 
 def factorial(a: Value) -> Value:

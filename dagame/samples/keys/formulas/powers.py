@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from functools import reduce
 
 from .arithmetic import add, divide, multiply, negative
 from .roots import factored, power_of_number, prime
@@ -37,33 +38,30 @@ from .values import (
 def power(base: Value, exponent: Value) -> Value:
     """base^exponent, principal; whole powers of sums only up to a bound."""
     e = exponent.constant()
-    if e is not None and e.denominator == 1:
-        return whole_power(base, int(e))
     if e is not None:
-        return rational_power(base, e)
+        return whole_power(base, int(e)) if e.denominator == 1 else rational_power(base, e)
     if not base.above:
         raise NoValue("a power of zero")
-    q = base.constant()
-    if q == 1:
+    if base.constant() == 1:
         return base
     if len(exponent.below) > 1:
         return _symbolic_power(base, exponent)
-    result = number(1)
-    for monomial, c in exponent.above.items():
-        part = Value({monomial: c}, {UNIT: ONE})
-        if monomial == UNIT:
-            part_power = power(base, part)
-        elif q is not None and q > 0:
-            part_power = number(1)
-            for p, k in factored(q):
-                name = f"{p}^({text_of(Value({monomial: ONE}, {UNIT: ONE}))})"
-                part_power = multiply(part_power, of_atom(Atom("power", name), k * c))
-        elif base.above == {((E, ONE),): ONE} and len(base.below) == 1:
-            part_power = _exponential(monomial, c)
-        else:
-            part_power = _symbolic_power(base, part)
-        result = multiply(result, part_power)
-    return result
+    terms = (_by_term(base, monomial, c) for monomial, c in exponent.above.items())
+    return reduce(multiply, terms, number(1))
+
+
+def _by_term(base: Value, monomial: Monomial, c: Fraction) -> Value:
+    """base^(c monomial)."""
+    exponent, q = Value({monomial: c}, {UNIT: ONE}), base.constant()
+    if monomial == UNIT:
+        return power(base, exponent)
+    if q is not None and q > 0:
+        name = text_of(Value({monomial: ONE}, {UNIT: ONE}))
+        primes = (of_atom(Atom("power", f"{p}^({name})"), k * c) for p, k in factored(q))
+        return reduce(multiply, primes, number(1))
+    if base.above == {((E, ONE),): ONE} and len(base.below) == 1:
+        return _exponential(monomial, c)
+    return _symbolic_power(base, exponent)
 
 
 def _exponential(monomial: Monomial, c: Fraction) -> Value:
@@ -85,18 +83,21 @@ def whole_power(base: Value, n: int) -> Value:
         raise NoValue("too large a power")
     if n < 0:
         return divide(number(1), whole_power(base, -n))
-    if len(base.above) > 1 or len(base.below) > 1:
-        if n > LARGEST_POWER_OF_SUM:
-            raise NoValue("too large a power of a sum")
-    elif base.above:
+    of_sum = len(base.above) > 1 or len(base.below) > 1
+    if base.above and not of_sum:
         ((monomial, c),) = base.above.items()
         if n * (c.numerator.bit_length() + c.denominator.bit_length()) > 2 * MOST_BITS:
             raise NoValue("too large a power")
         if not any(a.kind in ("root", "sin") for a, _ in monomial):
             factor, raised, _ = reduced({a: e * n for a, e in monomial})
             return Value(bounded({raised: c**n * factor}), base.below)
-        if n > LARGEST_POWER_OF_SUM:
-            raise NoValue("too large a power")
+    if base.above and n > LARGEST_POWER_OF_SUM:
+        raise NoValue("too large a power of a sum or root")
+    return _squared(base, n)
+
+
+def _squared(base: Value, n: int) -> Value:
+    """base^n by squares of squares."""
     result, square = number(1), base
     while n:
         if n & 1:
@@ -122,35 +123,37 @@ def rational_power(base: Value, e: Fraction) -> Value:
         return divide(number(1), rational_power(base, -e))
     if len(base.below) > 1:  # one root, as the signs of above and below are not known
         return _root_atom(base, e)
-    if len(base.above) == 1:
-        ((monomial, c),) = base.above.items()
-        if c > 0 and all(a.kind in POSITIVE or a == PI for a, _ in monomial):
-            result = power_of_number(c, e)
-            for atom, k in monomial:
-                if atom.kind == "prime":
-                    result = multiply(result, power_of_number(Fraction(atom.base), k * e))
-                else:
-                    result = multiply(result, of_atom(atom, k * e))
-            return result
-        if monomial == UNIT:
-            if e != HALF and e.denominator != 2:
-                raise NoValue("a root of a negative number that could be read two ways")
-            turns = int(2 * e)
-            return multiply(whole_power(of_atom(I), turns), power_of_number(-c, e))
-        if (
-            c == 1
-            and len(monomial) == 1
-            and monomial[0][1] == 1
-            and monomial[0][0].kind == "letter"
-        ):
-            return of_atom(monomial[0][0], e)
-    elif e.denominator == 2:
-        simple = _denested(base)
-        if simple is not None:
-            return whole_power(simple, int(2 * e))
+    found = _of_sum(base, e) if len(base.above) > 1 else _of_monomial(base, e)
+    if found is not None:
+        return found
     content = content_of(base.above)
     inner = Value(scaled(base.above, 1 / content), base.below)
     return multiply(power_of_number(content, e), _root_atom(inner, e))
+
+
+def _of_sum(base: Value, e: Fraction) -> Value | None:
+    """Without a root over roots, where that is known."""
+    simple = _denested(base) if e.denominator == 2 else None
+    return None if simple is None else whole_power(simple, int(2 * e))
+
+
+def _of_monomial(base: Value, e: Fraction) -> Value | None:
+    """Factor by factor where they are positive; of a negative number, or a letter alone."""
+    ((monomial, c),) = base.above.items()
+    if c > 0 and all(a.kind in POSITIVE or a == PI for a, _ in monomial):
+        factors = (_of_positive(atom, k * e) for atom, k in monomial)
+        return reduce(multiply, factors, power_of_number(c, e))
+    if monomial == UNIT:
+        if e.denominator != 2:
+            raise NoValue("a root of a negative number that could be read two ways")
+        return multiply(whole_power(of_atom(I), int(2 * e)), power_of_number(-c, e))
+    atom, k = monomial[0]
+    alone = c == 1 and len(monomial) == 1 and k == 1 and atom.kind == "letter"
+    return of_atom(atom, e) if alone else None
+
+
+def _of_positive(atom: Atom, e: Fraction) -> Value:
+    return power_of_number(Fraction(atom.base), e) if atom.kind == "prime" else of_atom(atom, e)
 
 
 def _root_atom(base: Value, e: Fraction) -> Value:

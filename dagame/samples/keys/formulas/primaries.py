@@ -17,6 +17,13 @@ _CLOSERS = {
 _BRACKETS = frozenset(("(", "[", "{", "\\{", "|", "|("))
 
 
+_CONSTANTS: dict[str, Item] = {
+    "pi": values.of_atom(values.PI),
+    "infty": Form("infinity", "oo"),
+    "emptyset": Form("set", "{}"),
+}
+
+
 class PrimaryReader(Cursor):
     """Reads primaries; sums, factors and statements are read by its subclasses."""
 
@@ -28,24 +35,25 @@ class PrimaryReader(Cursor):
             self.bars = bars
             self.expect("}")
             return value
-        token = self.next
-        if token.kind == "number":
-            if not token.text.isdigit():
-                raise NoValue("a decimal without braces")
-            rest = Token("number", token.text[1:], token.start + 1)
-            if rest.text:
-                self.tokens[self.at] = rest
-            else:
-                self.at += 1
-            return values.number(int(token.text[0]))
-        if token.kind == "letter" or self.sees("pi"):
+        if self.next.kind == "number":
+            return values.number(self.digit())
+        if self.next.kind == "letter" or self.sees("pi"):
             return value_of(self.primary())
         raise NoValue("an argument without braces")
 
+    def digit(self) -> int:
+        """The first digit of a number, of which the others stay."""
+        token = self.passed()
+        if not token.text.isdigit():
+            raise NoValue("a decimal without braces")
+        if token.text[1:]:
+            self.at -= 1
+            self.tokens[self.at] = Token("number", token.text[1:], token.start + 1)
+        return int(token.text[0])
+
     def primary(self) -> Item:
         """A number, name, function, bracket or command."""
-        token = self.next
-        self.at += 1
+        token = self.passed()
         if token.kind in ("number", "repeating"):
             return values.number(number_of(token))
         if token.kind in ("letter", "symbol"):
@@ -62,16 +70,14 @@ class PrimaryReader(Cursor):
 
     def command(self, name: str) -> Item:
         """What a command of LaTeX stands for."""
-        if name == "pi":
-            return values.of_atom(values.PI)
-        if name == "infty":
-            return Form("infinity", "oo")
-        if name == "emptyset":
-            return Form("set", "{}")
+        if name in _CONSTANTS:
+            return _CONSTANTS[name]
         if name in ("sqrt", "root"):
             return self.root(name)
-        if name in _CLOSERS:
-            return self.bracket(name)
+        return self.bracket(name) if name in _CLOSERS else self.of_two(name)
+
+    def of_two(self, name: str) -> Value:
+        """A fraction or a binomial coefficient."""
         start = self.at
         if self.begins_text():
             raise NoValue("words in a fraction")
@@ -90,14 +96,7 @@ class PrimaryReader(Cursor):
 
     def root(self, name: str) -> Value:
         """A root and what it is of."""
-        order = 2
-        if self.takes("["):
-            token = self.next
-            self.at += 1
-            if not token.text.isdigit() or not 2 <= int(token.text) <= 100:
-                raise NoValue("a root of no small whole order")
-            order = int(token.text)
-            self.expect("]")
+        order = self.order() if self.takes("[") else 2
         if self.takes("("):
             inner = value_of(self.sum())
             self.expect(")")
@@ -111,6 +110,14 @@ class PrimaryReader(Cursor):
         if name == "root" and self.next.kind == "letter":
             raise NoValue("a root of one factor or of more")
         return powers.real_root(inner, order)
+
+    def order(self) -> int:
+        """Of a root, to the bracket behind it."""
+        token = self.passed()
+        if not token.text.isdigit() or not 2 <= int(token.text) <= 100:
+            raise NoValue("a root of no small whole order")
+        self.expect("]")
+        return int(token.text)
 
     def name(self, token: Token) -> Item:
         """A letter with index and primes, or the value of a function."""
@@ -131,18 +138,22 @@ class PrimaryReader(Cursor):
         """f(2) is a function's value, x(x+1) a product."""
         start = self.at
         self.at += 1
-        arguments = [self.sum()]
-        while self.takes(","):
-            arguments.append(self.sum())
-        self.expect(")")
+        arguments = self.sums(")")
         texts = [t.text for t in self.tokens[start + 1 : self.at - 1]]
         plain = token.text.removeprefix("\\")
         sums = any(t in ("+", "-") for t in texts[1:]) or token.text in texts
         if len(arguments) > 1 or plain in _APPLIED or "'" in name or not sums:
-            function = [value_of(a) for a in arguments]
-            return values.function(name, *function)
+            return values.function(name, *map(value_of, arguments))
         self.at = start
         return values.letter(name)
+
+    def sums(self, closing: str) -> list[Item]:
+        """With commas between them, and the bracket that closes them."""
+        found = [self.sum()]
+        while self.takes(","):
+            found.append(self.sum())
+        self.expect(closing)
+        return found
 
     def index(self) -> str:
         """The text of an index."""
@@ -165,25 +176,22 @@ class PrimaryReader(Cursor):
 
     def function(self, name: str) -> Item:
         """A named function with base, power and arguments."""
-        base, exponent = None, None
-        if self.takes("_"):
-            base = self.argument()
-        if self.takes("^"):
-            exponent = self.exponent()
-        value = self.applied_function(name, base, self.function_arguments(), exponent)
-        return value
+        base = self.argument() if self.takes("_") else None
+        exponent = self.exponent() if self.takes("^") else None
+        return self.applied_function(name, base, self.function_arguments(), exponent)
 
     def function_arguments(self) -> list[Value]:
         r"""(a, b), or a product up to the next sign: \sin 2x, \ln 3."""
         if self.takes("(", "{", "["):
             closing = {"(": ")", "{": "}", "[": "]"}[self.tokens[self.at - 1].text]
-            found = [value_of(self.sum())]
-            while self.takes(","):
-                found.append(value_of(self.sum()))
-            self.expect(closing)
+            found = [value_of(item) for item in self.sums(closing)]
             if self.sees("^", "!"):
                 raise NoValue("a power of the function or of what it is of")
             return found
+        return [self.product()]
+
+    def product(self) -> Value:
+        """One factor, or a number and the letters behind it."""
         start = self.at
         value = value_of(self.factor())
         number = self.tokens[start].kind == "number"
@@ -191,11 +199,9 @@ class PrimaryReader(Cursor):
             if self.sees("|", "sqrt") or self.at > start + 3:
                 break
             value = arithmetic.multiply(value, value_of(self.factor()))
-        if self.begins_factor() and self.next.kind not in ("function",):
+        if (self.begins_factor() and self.next.kind != "function") or self.sees("/"):
             raise NoValue("the end of what the function is of is not sure")
-        if self.sees("/"):
-            raise NoValue("the end of what the function is of is not sure")
-        return [value]
+        return value
 
     def applied_function(
         self, name: str, base: Value | None, arguments: list[Value], exponent: Value | None
@@ -218,23 +224,25 @@ class PrimaryReader(Cursor):
         """The rows of an environment."""
         if name == "cases" or name not in _MATRICES:
             raise NoValue("an environment that is not known")
-        rows: list[list[Value]] = [[]]
-        while True:
-            rows[-1].append(value_of(self.sum()))
-            if self.takes("&"):
-                continue
-            if self.next.kind == "row":
-                self.at += 1
-                if self.next.kind != "end_of":
-                    rows.append([])
-                    continue
-            if self.next.kind != "end_of" or self.next.text != name:
-                raise NoValue("a matrix that does not end")
-            self.at += 1
-            break
+        rows = [self.row()]
+        while self.next.kind != "end_of":
+            rows.append(self.row())
+        if self.passed().text != name:
+            raise NoValue("a matrix that does not end")
         if len({len(row) for row in rows}) != 1:
             raise NoValue("rows of different lengths")
         return matrix_of(rows)
+
+    def row(self) -> list[Value]:
+        """Of a matrix, to the end of the line or of the matrix."""
+        found = [value_of(self.sum())]
+        while self.takes("&"):
+            found.append(value_of(self.sum()))
+        if self.next.kind == "row":
+            self.at += 1
+        elif self.next.kind != "end_of":
+            raise NoValue("a matrix that does not end")
+        return found
 
     def bracket(self, opening: str) -> Item:
         """(value), (a, b), [a, b), {a, b}, |value|, floor and ceiling."""

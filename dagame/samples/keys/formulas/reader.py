@@ -51,25 +51,34 @@ class StatementReader(ExpressionReader):
 
     def find_unit(self) -> None:
         """Where the letters of a unit begin that is set off from a number: 5 m, 3 h, not 5m."""
-        end = self.at
-        while self.tokens[end].text not in _SEPARATORS and self.tokens[end].kind != "end":
-            token = self.tokens[end]
-            if token.kind == "letter" and token.spaced and end > self.at:
+        at = self.lone_letter()
+        if at is None:
+            return
+        before, stop = self.tokens[at - 1], at
+        if before.kind not in ("number", "repeating") and before.text not in ("}", ")"):
+            return
+        while self.is_inside(stop):
+            stop += 1
+        if unit_key(self.text[self.tokens[at].start : self.tokens[stop].start]) is not None:
+            self.unit_at = at
+
+    def is_inside(self, at: int) -> bool:
+        """Whether the part goes on there."""
+        return self.tokens[at].text not in _SEPARATORS and self.tokens[at].kind != "end"
+
+    def lone_letter(self) -> int | None:
+        """The place of the first letter behind numbers and signs and a blank."""
+        at = self.at
+        while self.is_inside(at):
+            token = self.tokens[at]
+            if token.kind == "letter" and token.spaced and at > self.at:
                 break
             if token.kind not in ("number", "repeating", "sign") and token.text not in _OF_NUMBERS:
-                return
+                return None
             if token.text in _RELATIONS:
-                return
-            end += 1
-        token, before = self.tokens[end], self.tokens[end - 1]
-        after_number = before.kind in ("number", "repeating") or before.text in ("}", ")")
-        if token.kind != "letter" or not after_number:
-            return
-        stop = end
-        while self.tokens[stop].text not in _SEPARATORS and self.tokens[stop].kind != "end":
-            stop += 1
-        if unit_key(self.text[token.start : self.tokens[stop].start]) is not None:
-            self.unit_at = end
+                return None
+            at += 1
+        return at if self.tokens[at].kind == "letter" else None
 
     def separator(self) -> str:
         """A comma, "and" or "or" between two parts."""
@@ -96,20 +105,11 @@ class StatementReader(ExpressionReader):
             pass
         result, operation = self.quantity(), ""
         while self.sees("cup", "cap", "setminus"):
-            sign = self.next.text
-            self.at += 1
+            sign = self.passed().text
             other = self.quantity()
             if operation not in ("", sign) or (operation and sign == "setminus"):
                 raise NoValue("unions and intersections side by side")
-            for part in (result, other):
-                if isinstance(part, Value) and not is_name(part):
-                    raise NoValue("a set operation on numbers")
-            operation = sign
-            before = result.items if isinstance(result, Form) and result.kind == sign else (result,)
-            members = [*before, other]
-            texts = [key_of(m) for m in members]
-            texts = texts if sign == "setminus" else sorted(set(texts))
-            result = Form(sign, f" {sign} ".join(texts), tuple(members))
+            result, operation = _of_sets(sign, result, other), sign
         while self.takes("$"):
             pass
         return result
@@ -122,6 +122,11 @@ class StatementReader(ExpressionReader):
             return value
         if self.next.text in _SEPARATORS:
             return value
+        start, self.at = self.next.start, self.end_of_words()
+        return with_unit(value, self.text[start : self.next.start].strip())
+
+    def end_of_words(self) -> int:
+        """Where a separator, a relation, a dollar or a bracket of before ends what comes."""
         end, depth = self.at, 0
         while True:
             token = self.tokens[end]
@@ -131,11 +136,8 @@ class StatementReader(ExpressionReader):
                 token.text in _RELATIONS and token.kind != "words"
             )
             if token.kind == "end" or depth < 0 or (not depth and stops) or token.text == "$":
-                break
+                return end
             end += 1
-        source = self.text[self.next.start : self.tokens[end].start].strip()
-        self.at = end
-        return with_unit(value, source)
 
     def item(self) -> Item:
         """One item of a bracket, which is no equation."""
@@ -143,3 +145,14 @@ class StatementReader(ExpressionReader):
         if relations:
             raise NoValue("an equation in brackets")
         return sides[0]
+
+
+def _of_sets(sign: str, a: Item, b: Item) -> Form:
+    """A union, an intersection or a difference; members of the first two in any order."""
+    for part in (a, b):
+        if isinstance(part, Value) and not is_name(part):
+            raise NoValue("a set operation on numbers")
+    before = a.items if isinstance(a, Form) and a.kind == sign else (a,)
+    texts = [key_of(member) for member in (*before, b)]
+    texts = texts if sign == "setminus" else sorted(set(texts))
+    return Form(sign, f" {sign} ".join(texts), (*before, b))

@@ -61,7 +61,7 @@ _TOKEN = re.compile(
     r"|\\(?P<decorated>mathbb|mathcal|mathfrak|mathscr|vec|hat|widehat|bar|tilde|overline|overrightarrow"
     r"|dot|ddot|underline)\s*(?:\{\s*(?P<bare>[A-Za-z]{1,4})\s*\}|(?P<one>[A-Za-z]))"
     r"|\\(?P<environment>begin|end)\s*\{(?P<name>[a-zA-Z]+\*?)\}(?:\{[lcr|]*\})?"
-    r"|\\(?P<row>\\)"
+    r"|(?P<row>\\\\)"
     r"|\\(?P<command>[A-Za-z]+|[{}%$#&|])"
     r"|(?P<run>[A-Za-zµ]+)"
     r"|(?P<currency>[€£¥₹₩₽₪₿¢])"
@@ -109,29 +109,26 @@ def tokens(text: str) -> list[Token]:
 
 
 def _tokens_of(match: re.Match[str], start: int, spaced: bool, before: list[Token]) -> list[Token]:
-    groups = match.groupdict()
-    for kind in ("number", "deg", "repeating", "sign"):
-        if groups[kind] is not None:
-            if kind == "number" and groups[kind][0] == "0" and groups[kind][1:2].isdigit():
-                raise NoValue("a number that begins with zero")
-            return [Token(kind, groups[kind], start, spaced)]
-    if groups["run"] is not None:
-        return _of_run(groups["run"], start, spaced, before)
-    if groups["text"] is not None:
-        return _of_text(groups["text"], groups["inside"], start, spaced, before)
-    if groups["decorated"] is not None:
-        name = f"\\{groups['decorated']}{{{groups['bare'] or groups['one']}}}"
-        return [Token("symbol", name, start, spaced)]
-    if groups["environment"] is not None:
-        kind = "begin" if groups["environment"] == "begin" else "end_of"
-        return [Token(kind, groups["name"], start, spaced)]
-    if groups["row"] is not None:
-        return [Token("row", "\\\\", start, spaced)]
-    if groups["currency"] is not None:
-        return [Token("words", groups["currency"], start, spaced)]
-    return [_of_command(groups["command"], start, spaced)]
+    last = match.lastgroup or ""
+    kind = _BEGUN.get(last, last)
+    text = match[kind]
+    if kind == "number" and text[0] == "0" and text[1:2].isdigit():
+        raise NoValue("a number that begins with zero")
+    if kind == "run":
+        return _of_run(text, start, spaced, before)
+    if kind == "text":
+        return _of_text(text, match["inside"], start, spaced, before)
+    if kind == "command":
+        return [_of_command(text, start, spaced)]
+    if kind == "decorated":
+        kind, text = "symbol", f"\\{text}{{{match['bare'] or match['one']}}}"
+    elif kind == "environment":
+        kind, text = "begin" if text == "begin" else "end_of", match["name"]
+    return [Token("words" if kind == "currency" else kind, text, start, spaced)]
 
 
+_BEGUN = {"inside": "text", "bare": "decorated", "one": "decorated", "name": "environment"}
+"""Groups of `_TOKEN` that are the last of a token, and the one that says its kind."""
 _INFINITY = ("infty", "infinity", "Infinity", "oo")
 
 
@@ -159,15 +156,19 @@ def _of_run(run: str, start: int, spaced: bool, before: list[Token]) -> list[Tok
         return [Token("letter", run, start, spaced)]
     if set(run) <= set("xyz"):
         return [Token("letter", x, start + k, spaced and not k) for k, x in enumerate(run)]
-    behind_value = bool(before) and (
+    free = "µ" not in run and not _is_value_before(before)
+    if free and run.isupper() and len(run) <= 4:
+        return [Token("symbol", run, start, spaced)]
+    if free and len(run) == 2 and run.islower() and before:
+        return [Token("letter", x, start + k, spaced and not k) for k, x in enumerate(run)]
+    return [Token("words", run, start, spaced)]
+
+
+def _is_value_before(before: list[Token]) -> bool:
+    return bool(before) and (
         before[-1].kind not in ("sign", "function", "begin", "row")
         or before[-1].text in (")", "]", "}", "\\}", "|", "!", "%", "$")
     )
-    if not behind_value and run.isupper() and len(run) <= 4 and "µ" not in run:
-        return [Token("symbol", run, start, spaced)]
-    if not behind_value and len(run) == 2 and run.islower() and before and "µ" not in run:
-        return [Token("letter", x, start + k, spaced and not k) for k, x in enumerate(run)]
-    return [Token("words", run, start, spaced)]
 
 
 def _is_number_before(before: list[Token]) -> bool:

@@ -78,11 +78,13 @@ def _sine_and_cosine(angle: Value) -> tuple[Value, Value]:
             t, d = _of_turn(k)
         else:
             t, d = _of_multiple(Value({monomial: ONE}, {UNIT: ONE}), k)
-        s, c = (
-            add(multiply(s, d), multiply(c, t)),
-            subtract(multiply(c, d), multiply(s, t)),
-        )
+        s, c = _of_sum(s, c, t, d)
     return s, c
+
+
+def _of_sum(s: Value, c: Value, t: Value, d: Value) -> tuple[Value, Value]:
+    """Sine and cosine of the sum of two angles that have s and c, t and d."""
+    return add(multiply(s, d), multiply(c, t)), subtract(multiply(c, d), multiply(s, t))
 
 
 def _of_multiple(term: Value, k: Fraction) -> tuple[Value, Value]:
@@ -93,10 +95,7 @@ def _of_multiple(term: Value, k: Fraction) -> tuple[Value, Value]:
     t, d = _of_term(multiply(number(Fraction(1, k.denominator)), term))
     s, c = number(0), number(1)
     for _ in range(n):
-        s, c = (
-            add(multiply(s, d), multiply(c, t)),
-            subtract(multiply(c, d), multiply(s, t)),
-        )
+        s, c = _of_sum(s, c, t, d)
     return (s if k > 0 else negative(s)), c
 
 

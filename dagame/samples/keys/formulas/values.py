@@ -150,23 +150,25 @@ def reduced(
     factor, rest, left = ONE, [], []
     for atom, e in exponents.items():
         if atom.kind == "prime":
-            whole = math.floor(e)
-            factor *= Fraction(atom.base) ** whole
-            e -= whole
+            factor *= Fraction(atom.base) ** math.floor(e)
+            e %= 1
         elif atom.kind == "i":
             factor *= -1 if e % 4 >= 2 else 1
             e %= 2
         elif atom.kind == "root" and e >= 1:
             rest.append((atom.base, math.floor(e)))
-            e -= math.floor(e)
+            e %= 1
         elif atom.kind == "sin" and e >= 2:
-            cosine: Polynomial = {UNIT: ONE, ((atom.base, Fraction(2)),): -ONE}
-            rest.append((cosine, int(e // 2)))
+            rest.append((sine_squared(atom), int(e // 2)))
             e %= 2
         if e:
             left.append((atom, e))
-    left.sort()
-    return factor, tuple(left), rest
+    return factor, tuple(sorted(left)), rest
+
+
+def sine_squared(sine: Atom) -> Polynomial:
+    """1 - cos^2."""
+    return {UNIT: ONE, ((sine.base, Fraction(2)),): -ONE}
 
 
 # -- size, sign and text --------------------------------------------------------------------------
