@@ -50,12 +50,6 @@ def text_of(completion: Any) -> str:
     return "" if found is None else found.text or ""
 
 
-def finish_reason_of(completion: Any) -> str | None:
-    """Why the completion ended, as its message or response says; None where it does not."""
-    found = None if isinstance(completion, str) else _one(completion)
-    return None if found is None else found.finish_reason
-
-
 def is_truncated(reason: Any) -> bool:
     """Whether a finish reason, or a truth value of a column `truncated`, says that text is missing."""
     if isinstance(reason, str):

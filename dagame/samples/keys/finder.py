@@ -271,7 +271,7 @@ def _of_line(line: str, first: bool = False) -> str | None:
     if _is_cut(flat if first else rest):
         return ""
     runs = runs_of(flat)
-    if not runs or (first and _TURNS.search(flat.split(runs[0].split(" ")[0])[0])):
+    if not runs or (first and runs[0] and _TURNS.search(flat.split(runs[0].split(" ")[0])[0])):
         return None
     return _restored(runs[0 if first else -1], formulas)
 

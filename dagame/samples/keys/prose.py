@@ -125,8 +125,8 @@ def _run(words: list[str], kinds: list[str], start: int, end: int) -> _Run | Non
     if _is_part(words, start, end):
         return _Run("", start, end)
     label, start = _label(words, kinds, start)
-    if start >= end:
-        return None
+    if start >= end:  # "Final =", and no more: what was said before is not what it equals
+        return _Run("", start, end) if end == len(words) else None
     run = _formula(words, kinds, start, end, label)
     if not _HAS_MATHEMATICS.search(run) and "=" not in run and not _OPERATOR.search(run):
         return None
@@ -161,7 +161,7 @@ def _label(words: list[str], kinds: list[str], start: int) -> tuple[str, int]:
         label = words[start - 1].strip(_QUOTES).rstrip(":,")
         if words[start] == "=" and re.fullmatch(r"[A-Za-z]{3,}", label):
             label, start = "", start + 1
-    return label, start + (not label and words[start] == "=")
+    return label, start + (not label and words[start : start + 1] == ["="])
 
 
 def _formula(words: list[str], kinds: list[str], start: int, end: int, label: str) -> str:

@@ -17,6 +17,64 @@ from dagame.samples.keys.mathematics import exact_key, find_mathematics
 from dagame.samples.keys.units import unit_key
 from dagame.samples.keys.workers import map_in_workers
 
+WORDS = [
+    r"the",
+    r"answer",
+    r"is",
+    r"x",
+    r"=",
+    r"y",
+    r":",
+    r"Final",
+    r"Answer",
+    r"Therefore",
+    r",",
+    r"so",
+    r"m",
+    r"$",
+    r"\(",
+    r"\)",
+    r"7",
+    r"12",
+    r"and",
+    r"or",
+    r"we",
+    r"get",
+    r"value",
+    r"equals",
+    r"==",
+    r"->",
+    r"**",
+    r"1",
+    r"\frac{1}{2}",
+    r"\text{cm}",
+    r";",
+    r"f(x)",
+    r"(",
+    r")",
+    r".",
+]
+
+
+@settings(max_examples=400)
+@given(st.lists(st.sampled_from(WORDS), max_size=9))
+def test_no_words_raise(words):
+    assert isinstance(find_mathematics(" ".join(words)), str)
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("It is 5. Total =", ""),
+        ("\\frac{1}{2}, so the sum =", ""),
+        ("The answer is 7. Total =", "7"),
+        ("Total = 7", "7"),
+    ],
+)
+def test_a_sentence_that_ends_in_a_sign_says_nothing(said, found):
+    assert find_mathematics(said) == found
+
+
 # -- generated meanings ---------------------------------------------------------------------------
 
 
