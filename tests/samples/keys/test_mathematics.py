@@ -17,43 +17,11 @@ from dagame.samples.keys.mathematics import exact_key, find_mathematics
 from dagame.samples.keys.units import unit_key
 from dagame.samples.keys.workers import map_in_workers
 
-WORDS = [
-    r"the",
-    r"answer",
-    r"is",
-    r"x",
-    r"=",
-    r"y",
-    r":",
-    r"Final",
-    r"Answer",
-    r"Therefore",
-    r",",
-    r"so",
-    r"m",
-    r"$",
-    r"\(",
-    r"\)",
-    r"7",
-    r"12",
-    r"and",
-    r"or",
-    r"we",
-    r"get",
-    r"value",
-    r"equals",
-    r"==",
-    r"->",
-    r"**",
-    r"1",
-    r"\frac{1}{2}",
-    r"\text{cm}",
-    r";",
-    r"f(x)",
-    r"(",
-    r")",
-    r".",
-]
+WORDS = re.split(
+    " ",
+    r"the answer is x = y : Final Answer Therefore , so m $ \( \) 7 12 and or we get value equals == -> "
+    r"** 1 \frac{1}{2} \text{cm} ; f(x) ( ) .",
+)
 
 
 @settings(max_examples=400)
