@@ -125,30 +125,11 @@ def rooms(tree: Tree) -> dict[str, dict[str, int]]:
 
 def body_lines(tree: Tree) -> np.ndarray:
     """Lines of the body of every function, its docstring left out."""
-    return np.array([_body_lines(node) for _, node in tree.functions()])
-
-
-def _body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    body = node.body[1:] if ast.get_docstring(node) is not None else node.body
-    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
-
-
-def bodies(tree: Tree) -> dict[str, int]:
-    """Lines of each function's body by its name, its classes in front; names that two have are left out."""
-    found: dict[str, list[int]] = {}
-
-    def visit(node: ast.AST, around: str) -> None:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, (ast.ClassDef, *FUNCTIONS)):
-                name = f"{around}.{child.name}"
-                if isinstance(child, FUNCTIONS):
-                    found.setdefault(name, []).append(_body_lines(child))
-                else:
-                    visit(child, name)
-
-    for parsed in tree.parsed.values():
-        visit(parsed, "")
-    return {name: lines[0] for name, lines in found.items() if len(lines) == 1}
+    found = []
+    for _, node in tree.functions():
+        body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+        found.append((body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0)
+    return np.array(found)
 
 
 def public_names(tree: Tree, name: str) -> tuple[list[str], list[str]]:
@@ -352,7 +333,6 @@ def measured(root: Path) -> dict[str, Any]:
         "lists of objectives, tests and benchmarks": objective_lists(far, names),
         "pipelines completion to key": len(pipelines(tree)),
         "details": {
-            "bodies": bodies(tree),
             "rooms": rooms(tree),
             "circles": rounds,
             "forwarders": forwarded,
@@ -387,13 +367,5 @@ if __name__ == "__main__":
     rows = [
         {"measure": name, **{commit: found[commit][name] for commit in commits}}
         for name in found[commits[0]]
-    ]
-    lengths = {commit: details[commit].pop("bodies") for commit in commits}
-    shared = set.intersection(*map(set, lengths.values()))
-    rows += [
-        {
-            "measure": f"body lines of the {len(shared)} functions that all have, by name",
-            **{commit: sum(lengths[commit][name] for name in shared) for commit in commits},
-        }
     ]
     keep("measures", rows, details=details)
