@@ -86,8 +86,9 @@ def main() -> None:
     chosen = options.groups or list(GROUPS)
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
         copy, scratch = Path(folder) / "copy", Path(folder)
-        for part in ("dagame", "tests"):
-            shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+        left_out = shutil.ignore_patterns("__pycache__", "results")
+        for part in ("dagame", "tests", "benchmarks"):  # tests use referees of the benchmarks
+            shutil.copytree(ROOT / part, copy / part, ignore=left_out)
         shutil.copy(ROOT / "pyproject.toml", copy)
         groups = {g: _files(copy, GROUPS[g].modules) for g in chosen}
         population = {

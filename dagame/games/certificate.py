@@ -53,8 +53,8 @@ class Certificate(Shown, Exported):
     distance_bound: Array
     tv_bound: Array
     violation: Array
-    beta: float = 1.0
-    conditions: tuple[Condition, ...] = ()
+    beta: float
+    conditions: tuple[Condition, ...]
 
     @property
     def conditional(self) -> bool:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dagame as dg
+from dagame.errors import InvalidDistribution
 from dagame.estimators import (
     METHODS,
     RewardTable,
@@ -419,3 +420,11 @@ def test_variances_at_several_probabilities_are_those_at_each():
     many, single = table.variance(p), [float(table.variance(q)) for q in p]
     assert many.shape == p.shape
     np.testing.assert_allclose(many, single, rtol=1e-12)
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.5, [0.5, 1.1]])
+def test_only_probabilities_have_a_bias(p):
+    table = reward_table(dg.GiniDiversity(), 4)
+    for read in (table.bias, table.rmse, table.expected, table.variance):
+        with pytest.raises(InvalidDistribution, match="p must be in"):
+            read(p)

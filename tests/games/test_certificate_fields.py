@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dagame as dg
+from dagame.errors import FalseCertificate
+from dagame.games.attainable import refute
 from tests.games import SEEDS, a_policy, games
 from tests.kinds import made, those
 
@@ -277,3 +279,55 @@ def test_one_trace_and_a_point_mass_have_a_certificate():
     found = dg.certify(game, np.array([[1.0, 0.0], [1.0, 0.0]]))
     assert found.value == pytest.approx(-np.log(2))
     assert found.violation == 0
+
+
+def test_what_the_multipliers_charge_within_the_tolerance_of_a_set_is_in_the_bound():
+    """A cap that is exceeded by less than its tolerance: J is above J*, and the bound is not below J."""
+    reference, over = np.array([[0.6, 0.3, 0.1]]), 8e-9
+    capped = dg.Reward([1.0, 0.0, 0.0]) + dg.HardConstraint(dg.Cap([0], 0.25))
+    game = dg.AlignmentGame(reference, capped, beta=0.5)
+    best = dg.solve(game)
+    policy = best.policy + np.array([[over, -over, 0.0]])
+    found = dg.certify(game, policy, best.marginals)
+    assert float(found.value) > float(best.value) + over / 2
+    assert float(found.upper_bound) >= float(found.value)
+    assert float(found.gap) == pytest.approx(0, abs=over / 100)
+
+
+def test_a_local_optimum_beyond_t6_has_the_gap_between_its_value_and_the_bound_of_the_chords():
+    rng = np.random.default_rng(3)
+    phi = dg.PushPull(rng.random((3, 2)), rng.random((3, 2)), epsilon=0.15, push=1.5)
+    game = dg.AlignmentGame(rng.dirichlet(np.ones(3), 1), phi, beta=0.05)
+    assert not game.provable
+    found = dg.certify(game, dg.solve(game).policy)
+    tried = rng.dirichlet(np.ones(3), (500, 1))
+    many = dg.AlignmentGame(game.reference + 0 * tried, phi, beta=game.beta)
+    assert (many.value(tried) <= float(found.upper_bound)).all()
+    assert 0 <= float(found.policy_regret) < 1e-8 < float(found.gap)
+    for parts in (found.upper_bound - found.value, found.policy_regret + found.target_regret):
+        np.testing.assert_allclose(found.gap, parts, rtol=1e-12)
+
+
+def test_a_false_bound_is_refused_to_the_rounding_of_the_games_own_precision():
+    bound, value = np.array(1.0), np.array(1.0 + 1e-6)
+    for dtype, refused in ((np.float64, True), (np.float32, False)):
+        game = dg.AlignmentGame(REFERENCE.astype(dtype), GINI, beta=BETA)
+        if refused:
+            with pytest.raises(FalseCertificate, match="is false"):
+                refute(game, bound, value)
+        else:
+            refute(game, bound, value)
+
+
+def test_games_of_a_batch_without_forbidden_answers_are_bounded_as_alone():
+    reference = np.array([[[0.4, 0.3, 0.2, 0.1], [0.1, 0.4, 0.3, 0.2]],
+                          [[0.1, 0.2, 0.3, 0.4], [0.3, 0.3, 0.2, 0.2]]])  # fmt: skip
+    policy = np.array([[[0.6, 0.4, 0.0, 0.0], [0.5, 0.5, 0.0, 0.0]],
+                       [[0.0, 0.5, 0.5, 0.0], [0.2, 0.4, 0.4, 0.0]]])  # fmt: skip
+    phi = dg.Coherence(1.0) + dg.TargetMatching([0.5, 0.3, 0.2, 0.0])
+    together = dg.certify(dg.AlignmentGame(reference, phi, beta=BETA), policy)
+    alone = [dg.certify(dg.AlignmentGame(r, phi, beta=BETA), p)
+             for r, p in zip(reference, policy, strict=True)]  # fmt: skip
+    np.testing.assert_allclose(together.gap, [float(a.gap) for a in alone], rtol=1e-12)
+    np.testing.assert_allclose(together.upper_bound, [float(a.upper_bound) for a in alone])
+    assert (together.gap < 5).all()

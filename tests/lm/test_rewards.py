@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import dagame as dg
 from dagame.estimators import count_rewards
 from dagame.lm.rewards import ZERO_SIGNAL, group_rewards
+from dagame.lm.rows import read_batch
 from dagame.samples.metrics import labelled_table
 
 CLASSES = [7, 7, 7, 7, 7, 7, 3, 3, 3, 3]
@@ -271,7 +272,11 @@ def test_silent_samples_are_centred_by_the_mean_of_the_others():
 
 def test_classes_of_different_sizes_share_constraints_only_where_the_rows_are_the_same():
     pair, triple = ([0] * 4, [0, 0, 1, 1]), ([1] * 6, [0, 0, 1, 1, 2, 2])
-    mixed = (a + b for a, b in zip(pair, triple, strict=True))
+    mixed = [a + b for a, b in zip(pair, triple, strict=True)]
+    batch = read_batch(*mixed, list("ab" * 5), dg.HardConstraint(dg.Cap([0], 0.5)), no_answer="drop",
+                       vocabulary=["a", "b"])  # fmt: skip
+    with pytest.raises(dg.DagameError, match="numbers of contexts"):
+        batch.slack()
     with pytest.raises(dg.DagameError, match=r"multipliers have shape|numbers of contexts"):
         group_rewards(*mixed, list("ab" * 5), dg.HardConstraint(dg.Cap([0], 0.5)),
                       vocabulary=["a", "b"], multipliers=[0.5, 0.5])  # fmt: skip
