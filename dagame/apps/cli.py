@@ -15,7 +15,7 @@ import typer
 from ..files.output import check_folder, locked, write_json, write_out
 from ..lm.tiny.experiment import Recipe
 from .command import Json, application, console, numbers_file, require_lm, run
-from .in_parts import in_parts, opened
+from .in_parts import in_parts, opened, results_alone
 from .model_commands import register as register_model_commands
 from .next_command import after_finetuning, after_solving, show_next
 from .options import SolveOptions
@@ -70,7 +70,7 @@ def _solved(asked: SolveOptions, held: ExitStack) -> tuple[Found, dict[str, Any]
     asked = asked.with_right_answers()
     made, files = asked.game(), SolutionFiles.of(asked, page=way is None)
     reading = asked.reading()
-    with stages() as say:
+    with stages() as say, results_alone(way):
         files.hold(held)
         read = opened(held, way, files.folder, asked.sources, progress=say, **reading)
         found = read.solve(made, progress=say, **asked.solving())

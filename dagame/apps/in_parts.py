@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -44,6 +44,21 @@ def in_parts(asked: SolveOptions) -> InParts | None:
     return way
 
 
+@contextmanager
+def results_alone(way: InParts | None) -> Iterator[None]:
+    """Keep standard output for results: what Ray says of workers that died goes to stderr."""
+    if way is None or way.engine != "ray":
+        yield
+        return
+    with redirect_stdout(sys.stderr):
+        yield
+
+
+def _close(samples: StreamedSamples, way: InParts) -> None:
+    with results_alone(way):
+        samples.close()
+
+
 def opened(
     held: ExitStack,
     way: InParts | None,
@@ -56,7 +71,7 @@ def opened(
 
     if way is None:
         return Samples.read(source, **options)
-    if way.engine == "ray":  # what Ray says of workers that died is no result
-        held.enter_context(redirect_stdout(sys.stderr))
     more = {**way._asdict(), "folder": folder}
-    return held.enter_context(Samples.stream(source, **more, **options))
+    samples = Samples.stream(source, **more, **options)
+    held.callback(_close, samples, way)
+    return samples

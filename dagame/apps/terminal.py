@@ -225,8 +225,8 @@ def comparison_table(rows: Sequence[Compared], settings: dict[str, Any]) -> Tabl
     columns = ("model",) if alone else ("reference", "model", "difference")
     table = table_of(f"{title}, {settings['samples']} samples each", "", *columns)
     for row in rows:
-        pairs = zip((row.before, row.after, row.difference), row.intervals, strict=True)
-        cells = [_with_ends(*pair) for pair in pairs][1 if alone else 0 : 2 if alone else 3]
+        pairs = [*zip((row.before, row.after, row.difference), row.intervals, strict=True)]
+        cells = [_with_ends(*pair) for pair in (pairs[1:2] if alone else pairs)]
         if any(cells):
             table.add_row(row.title, *cells)
     table.caption = (

@@ -117,8 +117,7 @@ def timed(run: Callable[..., Result]) -> Callable[..., Result]:
     def measured(quick: bool = False, *, watch: Watch | None = None, **options: Any) -> Result:
         started = time.perf_counter()
         found = run(quick, watch=watch or Watch(), **options)
-        vars(found)["seconds"] = time.perf_counter() - started
-        return found
+        return replace(found, seconds=time.perf_counter() - started)
 
     return measured
 

@@ -47,7 +47,7 @@ EVERYWHERE = Domain()
 """The domain of an objective that is finite wherever the reference has mass."""
 
 
-class Intersection(Domain):
+class DomainOfSum(Domain):
     """The domain of sum_k factor_k Phi_k, one of whose parts at most is a hard set."""
 
     def __init__(self, parts: Sequence[tuple[float, Objective]]) -> None:

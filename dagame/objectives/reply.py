@@ -66,7 +66,7 @@ class Tangent(Reply):
         self.value_and_reward_log = objective.value_and_reward_log
 
 
-class SumOfReplies(Reply):
+class ReplyToSum(Reply):
     """The reply to sum_k factor_k Phi_k, one of whose parts at most has multipliers."""
 
     def __init__(self, parts: Sequence[tuple[float, Objective]]) -> None:

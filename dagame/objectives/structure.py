@@ -30,6 +30,12 @@ _STATED_BY = {
 }
 """Methods and facts: a class that defines the method has the fact, unless it states it otherwise."""
 
+_INHERITED = {"domain": Domain, "reply": Reply}
+"""What a class inherits whose objectives are their own domain, or their own reply."""
+
+_RENAMED = ("separable_derivative", "success_derivative")
+"""What `counted_form` was called."""
+
 
 class Structure(Parametric):
     """Facts and structure of an objective; the value and reward they belong to are in `Objective`."""
@@ -40,6 +46,8 @@ class Structure(Parametric):
         for (kind, method), fact in _STATED_BY.items():
             if issubclass(cls, kind) and method in vars(cls) and fact not in vars(cls):
                 setattr(cls, fact, True)
+        if cls._outside:
+            _check_methods_are_asked(cls)
 
     _outside: ClassVar[bool] = False
 
@@ -122,8 +130,10 @@ class Structure(Parametric):
         """The target's move, by default a point."""
         return Tangent(self)  # type: ignore[arg-type]
 
-    domain: ClassVar[Domain] = EVERYWHERE
-    """Where Phi is finite."""
+    @property
+    def domain(self) -> Domain:
+        """Where Phi is finite, by default everywhere."""
+        return EVERYWHERE
 
     # -- structure that solvers may use -----------------------------------------------------------
 
@@ -182,6 +192,26 @@ class Structure(Parametric):
     def separated(self) -> tuple[Objective, Objective] | None:
         """Phi as a sum over answers plus a rest that needs the other contexts; None: no such sum."""
         return None
+
+
+def _check_methods_are_asked(cls: type[Structure]) -> None:
+    """Refuse methods of a domain or a reply in a class that is none: nobody would call them."""
+    for name, kind in _INHERITED.items():
+        mine = [m for m in vars(kind) if m in vars(cls) and not m.startswith("_")]
+        is_own = getattr(cls, name) is getattr(kind, name) or isinstance(
+            vars(cls).get(name), property
+        )
+        if mine and not is_own:
+            raise InvalidObjective(
+                f"{cls.__name__} defines {mine[0]!r}, which is asked of an objective's {name}: inherit "
+                f"dagame.objectives.{name}.{kind.__name__} before the other bases, or call it otherwise."
+            )
+    for name in _RENAMED:
+        if name in vars(cls):
+            raise InvalidObjective(
+                f"{cls.__name__} defines {name!r}; define counted_form, which returns a "
+                "dagame.objectives.forms.CountedForm."
+            )
 
 
 def _least_curvature(objective: Structure) -> float:

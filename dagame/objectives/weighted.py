@@ -10,10 +10,10 @@ import numpy as np
 
 from ..numerics.arrays import LOG_ZERO, Array
 from ..numerics.shapes import Numbers, Table, Weights
-from .domain import Domain, Intersection
+from .domain import Domain, DomainOfSum
 from .forms import CountedForm, DualForm, ExponentialForm, Hessian, SmoothForm
 from .pairing import minus_infinity_where, times, total
-from .reply import Reply, SumOfReplies
+from .reply import Reply, ReplyToSum
 from .structure import Structure, stated_curvature
 
 if TYPE_CHECKING:
@@ -145,14 +145,14 @@ class Weighted(Structure):
         return total(_value(f, v) for f, v, _ in found), total(times(f, u) for f, _, u in found)
 
     @property
-    def reply(self) -> Reply:  # type: ignore[override]
+    def reply(self) -> Reply:
         """Made of the parts'."""
-        return SumOfReplies(self.parts)
+        return ReplyToSum(self.parts)
 
     @property
-    def domain(self) -> Domain:  # type: ignore[override]
+    def domain(self) -> Domain:
         """Where all parts are finite."""
-        return Intersection(self.parts)
+        return DomainOfSum(self.parts)
 
     # -- structure --------------------------------------------------------------------------------
 

@@ -148,9 +148,12 @@ def calibrated(
         _predicted(bucket, s, part[bucket.classes], sources, thresholds)
         for bucket, s in zip(found.buckets, tables, strict=True)
     ]
-    of = part, thresholds, sources, [p for p, _ in predicted], [chosen for _, chosen in predicted]
-    how = float(alpha), seed, _named(score, entropy, marginals)
-    made = Calibration(*how, *of, **_judged(found.buckets, right, true, *of))
+    p_values, inside = [p for p, _ in predicted], [chosen for _, chosen in predicted]
+    made = Calibration(
+        alpha=float(alpha), seed=seed, score=_named(score, entropy, marginals), part=part,
+        thresholds=thresholds, calibrating=sources, p_values=p_values, inside=inside,
+        **_judged(found.buckets, right, true, part, thresholds, sources, p_values, inside),
+    )  # fmt: skip
     return replace(found, classes=_with_columns(found, made, tables), calibration=made)
 
 

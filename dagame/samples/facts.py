@@ -202,11 +202,10 @@ def _outcome(facts: Facts) -> dict[str, Any]:
 
 
 def _means(facts: Facts) -> dict[str, float | None]:
-    named = {name: facts.mean(name) for name in MEANS if name != "moved"}
-    told: dict[str, float | None] = {"no_answer": named["no_answer_reference"]}
-    for name, mean in named.items():
-        told |= {"mean_value": mean, "max_gap": facts.max_gap} if name == "value" else {name: mean}
-    return told
+    means = {name: facts.mean(name) for name in MEANS if name != "moved"}
+    value = {"mean_value": means.pop("value"), "max_gap": facts.max_gap}
+    empty = {name: mean for name, mean in means.items() if name.startswith("no_answer")}
+    return {"no_answer": means["no_answer_reference"], **empty, **value, **means}
 
 
 def _by_shape(

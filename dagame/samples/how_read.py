@@ -217,16 +217,18 @@ def looked_at(
     merged, merged_keys = merged_spellings(source.answers(chosen), source.keys(chosen))
     shown = _some(source.rows, EXAMPLES, rng)
     ends = _drawn(source, rng, _ENDINGS_OF)
-    split = tuple(one for *_, one in labels.split)
-    contested = tuple(one for *_, one in labels.contested)
+    endings, endings_of = ((), 0) if ends is None else commonest_endings(ends)
+    right, known = source.labelled
     found = HowRead(
-        *(source.rows, source.read, source.rows - source.read - source.lost),
-        *(truncated, timed_out, extract, canonical, _examples(source, shown)),
-        *(((), 0) if ends is None else commonest_endings(ends)),
-        *(merged, merged_keys, len(chosen)),
-        *(split, labels.split_classes, contested, labels.contested_answers),
-        *source.labelled,
-    )
+        rows=source.rows, read=source.read, abstained=source.rows - source.read - source.lost,
+        truncated=truncated, timed_out=timed_out, extract=extract, canonical=canonical,
+        examples=_examples(source, shown), endings=endings, endings_of=endings_of,
+        merged=merged, merged_keys=merged_keys, merged_of=len(chosen),
+        split=tuple(one for *_, one in labels.split), split_classes=labels.split_classes,
+        contested=tuple(one for *_, one in labels.contested),
+        contested_answers=labels.contested_answers,
+        no_answer_right=right, no_answer_labelled=known,
+    )  # fmt: skip
     some = _drawn(source, rng, _TRIED)
     return replace(found, warnings=tuple(_cautions(found, some, labels.classes)))
 

@@ -173,7 +173,10 @@ class Samples(Shown):
         """
         from .stream.streamed import stream
 
-        given = signature(cls.read).bind(path, *columns, **options)
+        try:
+            given = signature(cls.read).bind(path, *columns, **options)
+        except TypeError as error:
+            raise TypeError(f"Samples.stream: {error}") from None
         given.apply_defaults()
         return stream(given.arguments, max_memory, folder, engine, address)
 

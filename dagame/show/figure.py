@@ -146,9 +146,11 @@ def entitle(axes: Axes, title: str, above: bool = False) -> None:
 
 
 def name_axes(axes: Axes, x: str = "", y: str = "") -> None:
-    """Small names of both axes."""
-    axes.set_xlabel(x, fontsize=9)
-    axes.set_ylabel(y, fontsize=9)
+    """Small names of the axes that have one; without one that of the axes stays."""
+    if x:
+        axes.set_xlabel(x, fontsize=9)
+    if y:
+        axes.set_ylabel(y, fontsize=9)
 
 
 def finished(axes: Axes, title: str, legend: bool = False, above: bool = False) -> Any:

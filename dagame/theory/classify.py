@@ -131,22 +131,22 @@ def classify(reward_function: Any, *, of: str = "answer") -> Classification:
     low, high = exact or _outward(shape)
     if shape.falls_only:
         low, high = max(low, 0.0), max(high, 0.0)
-    jumps, known = (*shape.up, *shape.down), made.proved or not shape.falls_only
+    jumps, falls = (*shape.up, *shape.down), shape.falls_only
     text, integral = made.integral or (None, _integrated(made.paid, jumps))
-    functions, sure = (
-        (integral, made.paid, made.slope),
-        "proved" if known else "on the points tried",
-    )
+    known = "proved" if made.proved or not falls else "on the points tried"
+    payment = Payment(made.name, integral, made.paid, made.slope, low, high, falls, known)
     return Classification(
-        *(made.name, of, text),
-        concave=shape.falls_only,
-        known=sure,
+        made.name,
+        of,
+        text,
+        concave=falls,
+        known=known,
         increasing=shape.rises,
         jumps=tuple(sorted(jumps)),
         curvature=low,
         smoothness=high if np.isfinite(high) else None,
         exact=exact is not None,
-        payment=Payment(made.name, *functions, low, high, shape.falls_only, sure),
+        payment=payment,
     )
 
 

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dagame as dg
+from dagame.errors import InvalidObjective
 from dagame.games.library import KINKED, OBJECTIVES, random_reference
 from dagame.numerics.arrays import LOG_ZERO
 from dagame.objectives.catalogue import CATALOGUE
+from dagame.objectives.domain import Domain
 from dagame.objectives.names import LABEL_FREE, LABELLED, by_name
 from dagame.objectives.parameters import axes_of
 from tests.games import SEEDS
@@ -329,3 +331,49 @@ def test_options_are_shown_where_they_are_not_the_default():
         pass
 
     assert repr(Mine(np.eye(3))) == "Mine(3 graders, 1)"
+
+
+class Capped(dg.Objective):
+    """0 where answer 0 has at most 0.3, which only its own domain says."""
+
+    concave = True
+
+    def value(self, marginals, weights):
+        return 0 * (marginals[..., 0] * weights).sum(-1)
+
+    def reward(self, marginals, weights):
+        return 0 * marginals
+
+
+def over(self, log_nu, weights):
+    return np.maximum(np.exp(log_nu[..., 0]) - 0.3, 0).max(-1)
+
+
+def test_a_domain_of_ones_own_is_asked_or_refused():
+    """A method that nobody would call is no silent certificate of violation 0."""
+    with pytest.raises(InvalidObjective, match=r"'violation'.*Domain before the other bases"):
+        type("Mine", (Capped,), {"violation": over})
+    with pytest.raises(InvalidObjective, match="'violation'"):
+        type(
+            "Mine", (Capped, Domain), {"violation": over}
+        )  # the default of `Objective` comes first
+    own = type("Mine", (Domain, Capped), {"violation": over})
+    game = dg.AlignmentGame(np.array([[0.8, 0.2]]), own(), beta=1.0, check=False)
+    assert own.hard
+    assert float(dg.certify(game, game.reference).violation) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "mine",
+    [
+        {"linearise": lambda self, *_: None},
+        {"domain": "mathematics"},
+        {"reply": 1.0},
+        {"separable_derivative": lambda self: np.log},
+        {"success_derivative": lambda self: np.log},
+    ],
+)
+def test_names_that_mean_something_else_are_refused(mine):
+    (name,) = mine
+    with pytest.raises(InvalidObjective, match=f"defines '{name}'"):
+        type("Mine", (Capped,), mine)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from commandline import dagame
 
 import dagame as dg
 from dagame.errors import SamplesError
@@ -151,3 +152,10 @@ def test_a_damaged_file_is_named_or_counted(engine, tmp_path):
     with pytest.raises(SamplesError, match=r"bad.jsonl, line 2: not valid JSON"):
         Samples.stream(folder, engine="ray", **COLUMNS)
     assert not list(tmp_path.glob(".dagame*"))
+
+
+def test_the_command_prints_its_numbers_on_standard_output():
+    """What Ray says goes to stderr; the verdict and --json - do not."""
+    ray = dagame("solve", "--example", "--engine", "ray", "--json", "-")
+    whole = dagame("solve", "--example", "--json", "-")
+    assert json.loads(ray.stdout)["classes"] == json.loads(whole.stdout)["classes"]

@@ -321,3 +321,8 @@ def test_a_damaged_file_among_a_hundred_is_named_or_counted(tmp_path):
     assert any("42.jsonl.gz" in note for note in found.summary["notes"])
     with pytest.raises(SamplesError, match=r"42\.jsonl\.gz is a .* gzip file"):
         Samples.stream(folder, extract="gsm8k", **COLUMNS)
+
+
+def test_options_that_there_are_not_are_named(tmp_path):
+    with pytest.raises(TypeError, match=r"^Samples\.stream: .*'colour'"):
+        Samples.stream(tmp_path, colour="red")

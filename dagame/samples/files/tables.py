@@ -205,7 +205,8 @@ def _framed(source: Any) -> pl.DataFrame:
 
 def roles_of(wish: Wish, rows: Rows, notes: list[str]) -> Roles:
     """The columns named, those of the format, and those that can only be meant."""
-    name, form, columns = *_layout(wish, rows), rows.frame.columns
+    columns = rows.frame.columns
+    name, form = _layout(wish, rows)
     text, class_by, uses_form = _text_and_class(wish, form, rows, notes)
     form = form if uses_form else NO_FORMAT
     correct, gold = _paths(wish.correct, columns), _paths(wish.gold, columns)
@@ -219,9 +220,11 @@ def roles_of(wish: Wish, rows: Rows, notes: list[str]) -> Roles:
         told = {"completion": ", ".join(text), "class": ", ".join(class_by), "gold": "".join(gold)}
         shown = ", ".join(f"{role} {path}" for role, path in told.items() if path)
         notes.append(f"read as a file of {name}: {shown}.")
-    finish, where = _paths(wish.finish_reason, columns), _where(wish, form, rows, notes)
-    by = class_by, contexts, correct, gold, finish, where
-    return Roles(text, wish.answer is not None, *by, form.skip_null, form.no_answer)
+    return Roles(
+        text=text, answers=wish.answer is not None, class_by=class_by, context_by=contexts,
+        correct=correct, gold=gold, finish=_paths(wish.finish_reason, columns),
+        where=_where(wish, form, rows, notes), skip_null=form.skip_null, no_answer=form.no_answer,
+    )  # fmt: skip
 
 
 def _layout(wish: Wish, rows: Rows) -> tuple[str | None, Format]:

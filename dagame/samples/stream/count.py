@@ -95,12 +95,14 @@ def count(frame: pl.DataFrame, settings: Settings, before: int) -> Counted[pl.Da
     lost, lost_labels = lost_of(reading.answers, keys, correct)
     groups = _groups(rows, keys, correct, settings, before)
     known = int(groups["known"].sum()) if settings.labelled else 0
-    first = first_end(rows[settings.roles.text[0]])
-    sizes = len(frame), len(keys) - keys.null_count(), len(lost)
-    answers = pl.DataFrame({ANSWER: reading.answers, "key": keys})
-    tables = answers, groups, pl.DataFrame({"row": lost}), None if told is None else told.table()
-    best = None if told is None else told.best
-    return Counted(*sizes, lost_labels, known, reading.timed_out, first, *tables, best)
+    return Counted(
+        rows=len(frame), read=len(keys) - keys.null_count(), lost_rows=len(lost),
+        lost_labels=lost_labels, known_labels=known, timed_out=reading.timed_out,
+        first=first_end(rows[settings.roles.text[0]]),
+        keys=pl.DataFrame({ANSWER: reading.answers, "key": keys}), groups=groups,
+        lost=pl.DataFrame({"row": lost}), gold=None if told is None else told.table(),
+        best=None if told is None else told.best,
+    )  # fmt: skip
 
 
 def _labels(column: pl.Series, limits: tuple[float, float], before: int) -> pl.Series:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -73,8 +73,9 @@ def solve_part(groups: pl.DataFrame, settings: Settings, game: Game) -> Solved:
     worths = finite(pl.DataFrame(worth(partition, buckets, solutions)))
     names = partition.classes.drop("#class")
     names.columns = settings.class_columns
-    few = (buckets, solutions) if facts.cells <= CELLS else ([], [])
-    group = Group(names, None, facts, Disagreements.of(partition), (), 0, *few)
+    group = Group(names=names, facts=facts, disagreements=Disagreements.of(partition))
+    if facts.cells <= CELLS:
+        group = replace(group, buckets=buckets, solutions=solutions)
     return Solved(
         pl.concat([groups.select(settings.named), worths], how="horizontal"), table, group
     )

@@ -70,36 +70,60 @@ def coherence_grpo(
         SettingsError, ScheduleError: see `grpo_config` and `schedule`.
     """
     objective = Coherence() if objective is None else objective
-    how: dict[str, Any] = {"epochs": epochs, "steps": steps, "contexts": contexts}
-    names = {"class_column": class_column, "prompt_column": prompt_column}
-    names |= {"seed": int(trl_kwargs.get("seed", 0))}
-    data = _scheduled(dataset, classes_per_step, how, names)
+    data = dataset
+    if _is_schedule(dataset):
+        _check_as_given(dataset, classes_per_step, contexts, epochs, steps)
+    else:
+        data = schedule(
+            dataset,
+            classes_per_step=classes_per_step,
+            contexts=contexts,
+            epochs=epochs,
+            steps=steps,
+            class_column=class_column,
+            prompt_column=prompt_column,
+            seed=int(trl_kwargs.get("seed", 0)),
+        )
     game: dict[str, Any] = {"beta": beta, "kl": kl, "group_size": group_size}
-    sizes = {"contexts": int(data[0][SIZE]), "classes_per_step": classes_per_step}
-    config = grpo_config(objective, **game, **sizes, output_dir=output_dir, **trl_kwargs)
-    own = game | {"extract": extract, "canonical": canonical, "truncated": truncated}
-    own |= reward_options or {}
+    config = grpo_config(
+        objective,
+        **game,
+        contexts=int(data[0][SIZE]),
+        classes_per_step=classes_per_step,
+        output_dir=output_dir,
+        **trl_kwargs,
+    )
+    reading = {"extract": extract, "canonical": canonical, "truncated": truncated}
     if kl == "reward" and reference is None and peft_config is None:
         adapted = hasattr(model, "disable_adapter")
         reference = model if isinstance(model, str) else None if adapted else frozen_copy(model)
-    reward = GroupReward(objective, reference=reference, **own)
-    more = {"tokenizer": tokenizer, "extra_rewards": extra_rewards, "callbacks": callbacks}
-    return game_trainer(model, data, reward, config, peft_config=peft_config, **more)
+    options = game | reading | (reward_options or {})
+    return game_trainer(
+        model,
+        data,
+        GroupReward(objective, reference=reference, **options),
+        config,
+        tokenizer=tokenizer,
+        extra_rewards=extra_rewards,
+        callbacks=callbacks,
+        peft_config=peft_config,
+    )
 
 
-def _scheduled(
-    dataset: Any, classes_per_step: int, how: dict[str, Any], names: dict[str, Any]
-) -> Any:
-    """The schedule of a dataset, or the dataset where it is one already, which `how` cannot change."""
-    if not {CLASS, MEMBER, SIZE} <= set(getattr(dataset, "column_names", ())):
-        return schedule(dataset, classes_per_step=classes_per_step, **how, **names)
-    if how != {"epochs": 1, "steps": None, "contexts": None}:
+def _is_schedule(dataset: Any) -> bool:
+    return {CLASS, MEMBER, SIZE} <= set(getattr(dataset, "column_names", ()))
+
+
+def _check_as_given(
+    dataset: Any, classes_per_step: int, contexts: int | None, epochs: int, steps: int | None
+) -> None:
+    """Raise `ScheduleError` where a dataset that is a schedule does not fit, or is to be scheduled anew."""
+    if contexts is not None or epochs != 1 or steps is not None:
         raise ScheduleError(
             f"the dataset has the columns {CLASS}, {MEMBER}, {SIZE}, so it is a schedule already; "
             "give steps, epochs and contexts to dagame.lm.schedule, or drop these columns."
         )
     check_schedule(dataset, classes_per_step)
-    return dataset
 
 
 def game_trainer(
