@@ -94,8 +94,8 @@ def _next_chebyshev(before: list[Any], now: list[Any]) -> list[Any]:
 def variance_optimal(
     slope: Derivative,
     k: int,
-    rmse_factor: float | None = 1.1,
-    bias_factor: float | None = None,
+    rmse_factor: float | None,
+    bias_factor: float | None,
 ) -> np.ndarray:
     """A table on the bias-variance frontier, by second-order cone programs.
 
